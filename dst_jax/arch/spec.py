@@ -1,0 +1,196 @@
+"""Architectures as frozen values: hashable, comparable, stored as JSON.
+
+A spec is a static argument of `jit`: two equal specs compile once. Nothing here
+imports an array library.
+"""
+
+import dataclasses
+from typing import Literal
+
+from dst_jax.errors import InputError
+
+
+def _require(condition: bool, spec: object, field: str, expectation: str) -> None:
+    if not condition:
+        value = getattr(spec, field)
+        name = type(spec).__name__
+        raise InputError(f"{name}.{field}={value!r}: {expectation}.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What the network sees: sizes in pixels and the scaling of RGB values 0-255.
+
+    Attributes:
+      template_px: Side of the template crop; it covers the target with context.
+      search_px: Side of the search crop when tracking, at the template's scale.
+      train_search_px: Side of the search crop in training.
+      context: Share p of the mean side that is added around the target:
+        s_z = sqrt((w + p (w + h)) (h + p (w + h))) frame pixels per template side.
+      scale: RGB values are multiplied by this first.
+      mean: Subtracted after scaling, per channel.
+      std: Divides after that, per channel.
+    """
+
+    template_px: int = 127
+    search_px: int = 255
+    train_search_px: int = 239
+    context: float = 0.5
+    scale: float = 1.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self):
+        _require(self.template_px >= 1, self, "template_px", "must be at least 1 px")
+        for field in ("search_px", "train_search_px"):
+            larger = getattr(self, field) >= self.template_px
+            _require(larger, self, field, "must not be smaller than template_px")
+        _require(self.context >= 0.0, self, "context", "must be at least 0")
+        _require(min(self.std) > 0.0, self, "std", "must be positive")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """Max pooling over `window` x `window` cells, without padding."""
+
+    window: int = 3
+    stride: int = 2
+
+    def __post_init__(self):
+        _require(self.window >= 1, self, "window", "must be at least 1")
+        _require(self.stride >= 1, self, "stride", "must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ConvSpec:
+    """Convolution with bias, then batch normalisation, activation and pooling.
+
+    Attributes:
+      features: Output channels.
+      kernel: Side of the square kernel.
+      stride: Step in both directions.
+      padding: Zeros added on each side; negative padding crops.
+      groups: Input and output channels are split into this many groups.
+      batch_norm: Whether a normalisation follows the convolution.
+      activation: What follows the normalisation.
+      pool: What follows the activation, or None.
+    """
+
+    features: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+    batch_norm: bool = True
+    activation: Literal["relu", "none"] = "relu"
+    pool: PoolSpec | None = None
+
+    def __post_init__(self):
+        for field in ("features", "kernel", "stride", "groups"):
+            _require(getattr(self, field) >= 1, self, field, "must be at least 1")
+        divides = self.features % self.groups == 0
+        _require(divides, self, "features", f"must divide into {self.groups} groups")
+        known = self.activation in ("relu", "none")
+        _require(known, self, "activation", 'must be "relu" or "none"')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BackboneSpec:
+    """A chain of convolutional stages from RGB; stage j's features are "conv{j}".
+
+    Attributes:
+      layers: The stages, first to last.
+      norm_epsilon: Added to the variance in batch normalisation.
+      norm_momentum: Share of the old running statistic that an update keeps.
+    """
+
+    layers: tuple[ConvSpec, ...]
+    norm_epsilon: float = 1e-6
+    norm_momentum: float = 0.95
+
+    def __post_init__(self):
+        _require(len(self.layers) >= 1, self, "layers", "needs at least one stage")
+        for below, layer in zip((3, *self.widths), self.layers, strict=False):
+            if below % layer.groups:
+                raise InputError(
+                    f"BackboneSpec.layers: {layer} cannot split its {below} input "
+                    f"channels into {layer.groups} groups; make the width below even."
+                )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Output channels of each stage."""
+        return tuple(layer.features for layer in self.layers)
+
+    @property
+    def total_stride(self) -> int:
+        """Image pixels per cell of the last feature map."""
+        stride = 1
+        for layer in self.layers:
+            stride *= layer.stride * (layer.pool.stride if layer.pool else 1)
+        return stride
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CorrelationHeadSpec:
+    """SiamFC's read-out: S = scale * <phi(x) * phi(z)> (+ bias).
+
+    Attributes:
+      scale: Constant that brings the correlation to the range of a logit.
+      bias: Whether a learnable scalar is added (0 at the start).
+    """
+
+    scale: float = 1e-3
+    bias: bool = False
+
+    def __post_init__(self):
+        _require(self.scale > 0.0, self, "scale", "must be positive")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrackerSpec:
+    """A Siamese tracker: shared backbone, head, and the input convention."""
+
+    backbone: BackboneSpec
+    head: CorrelationHeadSpec = CorrelationHeadSpec()
+    input: InputSpec = InputSpec()
+
+    def __post_init__(self):
+        # Refuses geometries in which a feature map would vanish.
+        template = self.feature_side(self.input.template_px)
+        for field in ("search_px", "train_search_px"):
+            if self.feature_side(getattr(self.input, field)) < template:
+                raise InputError(
+                    f"InputSpec.{field}={getattr(self.input, field)}: its feature map "
+                    f"is smaller than the template's {template} cells."
+                )
+
+    def stage_sides(self, image_px: int) -> tuple[tuple[int, int], ...]:
+        """Sides (before pooling, after pooling) of every stage's feature map.
+
+        Raises:
+          InputError: If a map would have no cell left.
+        """
+        sides, side = [], image_px
+        for index, layer in enumerate(self.backbone.layers, start=1):
+            before = (side + 2 * layer.padding - layer.kernel) // layer.stride + 1
+            after = before
+            if layer.pool:
+                after = (before - layer.pool.window) // layer.pool.stride + 1
+            if before < 1 or after < 1:
+                raise InputError(
+                    f"conv{index} has no cell left of an image of {image_px} px; "
+                    "use a larger crop, a smaller kernel or less pooling."
+                )
+            sides.append((before, after))
+            side = after
+        return tuple(sides)
+
+    def feature_side(self, image_px: int) -> int:
+        """Side of the last feature map for an image of `image_px` pixels."""
+        return self.stage_sides(image_px)[-1][1]
+
+    def response_side(self, search_px: int) -> int:
+        """Side of the response map for a search image of `search_px` pixels."""
+        template = self.feature_side(self.input.template_px)
+        return self.feature_side(search_px) - template + 1

@@ -1,0 +1,87 @@
+"""Named architectures: the papers' trackers and a miniature family."""
+
+import dataclasses
+
+from dst_jax.arch.edit import scale_widths, with_widths
+from dst_jax.arch.spec import (
+    BackboneSpec,
+    ConvSpec,
+    CorrelationHeadSpec,
+    InputSpec,
+    PoolSpec,
+    TrackerSpec,
+)
+from dst_jax.errors import InputError
+
+
+def _alexnet(groups: int) -> BackboneSpec:
+    """AlexNet of SiamFC: five valid convolutions, total stride 8."""
+    pool = PoolSpec(window=3, stride=2)
+    return BackboneSpec(
+        layers=(
+            ConvSpec(96, 11, stride=2, pool=pool),
+            ConvSpec(256, 5, groups=groups, pool=pool),
+            ConvSpec(384, 3),
+            ConvSpec(384, 3, groups=groups),
+            ConvSpec(256, 3, groups=groups, batch_norm=False, activation="none"),
+        )
+    )
+
+
+def _mini() -> TrackerSpec:
+    """A SiamFC of the same make for crops of 79 px, small enough for two cores."""
+    pool = PoolSpec(window=3, stride=2)
+    backbone = BackboneSpec(
+        layers=(
+            ConvSpec(24, 7, stride=2, pool=pool),
+            ConvSpec(48, 3, groups=2, pool=pool),
+            ConvSpec(64, 3),
+            ConvSpec(64, 3, groups=2),
+            ConvSpec(48, 1, groups=2, batch_norm=False, activation="none"),
+        ),
+        # A demonstration trains for hundreds of steps, not tens of thousands.
+        norm_momentum=0.9,
+    )
+    crops = InputSpec(template_px=79, search_px=159, train_search_px=143)
+    return TrackerSpec(backbone, CorrelationHeadSpec(scale=1e-2), crops)
+
+
+SIAMFC_ALEXNET = TrackerSpec(_alexnet(groups=2))
+SIAMFC_ALEXNET_UNGROUPED = TrackerSpec(_alexnet(groups=1))
+SIAMFC_HALF = scale_widths(SIAMFC_ALEXNET, 0.5)
+# The searched network was never published; this one has its size (0.7 MB).
+DSTFC = with_widths(SIAMFC_ALEXNET, (28, 50, 114, 114, 76))
+
+MINI = _mini()
+MINI_HALF = scale_widths(MINI, 0.5)
+MINI_DULL = with_widths(MINI, (8, 12, 16, 16, 12))
+
+ZOO: dict[str, TrackerSpec] = {
+    "siamfc-alexnet": SIAMFC_ALEXNET,
+    "siamfc-alexnet-ungrouped": SIAMFC_ALEXNET_UNGROUPED,
+    "siamfc-half": SIAMFC_HALF,
+    "dstfc": DSTFC,
+    "siamfc-w40": scale_widths(SIAMFC_ALEXNET, 0.40),
+    "siamfc-w45": scale_widths(SIAMFC_ALEXNET, 0.45),
+    "siamfc-w50": scale_widths(SIAMFC_ALEXNET, 0.50),
+    "siamfc-w55": scale_widths(SIAMFC_ALEXNET, 0.55),
+    "mini": MINI,
+    "mini-half": MINI_HALF,
+    "mini-dull": MINI_DULL,
+    # The smallest network with every part of the family, for tests.
+    "tiny": dataclasses.replace(
+        with_widths(MINI, (4, 6, 8, 8, 6)),
+        input=InputSpec(template_px=79, search_px=111, train_search_px=111),
+    ),
+}
+
+
+def named(name: str) -> TrackerSpec:
+    """Returns the architecture called `name`.
+
+    Raises:
+      InputError: If there is none; it lists those that exist.
+    """
+    if name not in ZOO:
+        raise InputError(f"no architecture {name!r}; there are {', '.join(ZOO)}.")
+    return ZOO[name]

@@ -1,0 +1,1 @@
+"""Losses: elementwise, pure, usable alone. See docs/equations.md."""

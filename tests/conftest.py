@@ -1,0 +1,49 @@
+"""The harness: four CPU devices, strict ranks and dtypes, deterministic keys."""
+
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update(
+    "jax_compilation_cache_dir",
+    os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    or str(pathlib.Path(__file__).parents[1] / ".jax_cache"),
+)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture(autouse=True)
+def strict_dtypes(request):
+    """No silent mixing of int and float; `@pytest.mark.optax` opts out."""
+    mode = "standard" if request.node.get_closest_marker("optax") else "strict"
+    with jax.numpy_dtype_promotion(mode):
+        yield
+
+
+@pytest.fixture
+def keys():
+    """An endless, deterministic stream of keys."""
+
+    def stream(key):
+        while True:
+            key, sub = jax.random.split(key)
+            yield sub
+
+    return stream(jax.random.key(0))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> pathlib.Path:
+    """The folder of real annotated video, or a skip that says how to provide it."""
+    default = pathlib.Path(__file__).parents[2] / "shared" / "data"
+    root = pathlib.Path(os.environ.get("DST_JAX_DATA", default))
+    if not (root / "otb").is_dir():
+        pytest.skip(f"no real data at {root}; set DST_JAX_DATA to a folder with otb/")
+    return root
