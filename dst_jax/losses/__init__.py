@@ -1,1 +1,25 @@
-"""Losses: elementwise, pure, usable alone. See docs/equations.md."""
+"""Losses: elementwise, pure, usable alone. See docs/equations.md.
+
+Each takes what is learnt first and the target second, returns one value per example
+or per cell, and lets no gradient reach the target; means, masks and weights are the
+caller's.
+"""
+
+from dst_jax.losses.classification import balanced_mean as balanced_mean
+from dst_jax.losses.classification import balanced_weights as balanced_weights
+from dst_jax.losses.classification import logistic as logistic
+from dst_jax.losses.response import activation_map as activation_map
+from dst_jax.losses.response import search_response as search_response
+from dst_jax.losses.response import search_response_loss as search_response_loss
+from dst_jax.losses.response import siamese_target_response as siamese_target_response
+from dst_jax.losses.response import target_weight as target_weight
+from dst_jax.losses.response import template_response_loss as template_response_loss
+from dst_jax.losses.sharing import gate as gate
+from dst_jax.losses.sharing import knowledge_sharing as knowledge_sharing
+from dst_jax.losses.sharing import sharing_normaliser as sharing_normaliser
+from dst_jax.losses.sharing import sharing_schedule as sharing_schedule
+from dst_jax.losses.sharing import sharing_weight as sharing_weight
+from dst_jax.losses.sharing import sigma as sigma
+from dst_jax.losses.soft import bernoulli_divergence as bernoulli_divergence
+from dst_jax.losses.soft import bernoulli_kl as bernoulli_kl
+from dst_jax.losses.soft import spatial_kl as spatial_kl
