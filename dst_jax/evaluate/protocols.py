@@ -1,0 +1,257 @@
+"""Evaluation protocols: named values that state every convention of a score.
+
+Kits differ in conventions that move scores by points. A protocol spells its own out, a
+report carries them along, and nothing outside this file knows of them.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from dst_jax.errors import InputError
+from dst_jax.evaluate import metrics
+from dst_jax.typing import Float
+
+FirstFrame = Literal["truth", "given", "left_out"]
+InvalidTruth = Literal["left_out", "missed"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Protocol:
+    """The conventions of a one-pass evaluation.
+
+    Centres: the kits' x + (w - 1) / 2 and our continuous x + w / 2 differ by half a
+    pixel for prediction and truth alike, so their distance needs no choice.
+
+    Attributes:
+      name: What a report calls it.
+      overlap_thresholds: Thresholds of the success curve; its mean is the AUC.
+      strict: Whether success asks for more than a threshold, or at least it.
+      error_thresholds_px: Thresholds of the precision curve; at most is precise.
+      first_frame: The first prediction is replaced by the truth and counts ("truth"),
+        counts as it was given ("given"), or does not count ("left_out").
+      invalid_truth: Frames whose true box is NaN or has no area are not counted
+        ("left_out"), or count as overlap 0 and an unbounded error ("missed"). So the
+        denominator is the number of valid frames, or of all.
+    """
+
+    name: str
+    overlap_thresholds: tuple[float, ...] = metrics.OVERLAP_THRESHOLDS
+    strict: bool = True
+    error_thresholds_px: tuple[float, ...] = metrics.ERROR_THRESHOLDS_PX
+    first_frame: FirstFrame = "truth"
+    invalid_truth: InvalidTruth = "left_out"
+
+    def describe(self) -> dict[str, Any]:
+        """The conventions as JSON values, for a report."""
+        return {
+            **dataclasses.asdict(self),
+            "overlap_thresholds": list(self.overlap_thresholds),
+            "error_thresholds_px": list(self.error_thresholds_px),
+            "centre": "box centre; equal to the kits' x + (w - 1) / 2 of both boxes",
+            "success_auc": "mean of the success curve",
+            "precision_20": "share of frames with a centre error <= 20 px",
+            "op_50": f"share of frames with an overlap {self.comparison} 0.5",
+            "mean": "over sequences, each with the same weight",
+        }
+
+    @property
+    def comparison(self) -> str:
+        """The sign of the success plot's comparison."""
+        return ">" if self.strict else ">="
+
+
+OTB = Protocol("OTB one-pass evaluation")
+"""OTB as the got10k toolkit scores it, which sets the first prediction to the truth.
+
+Every frame of OTB has a valid truth. Should one not have, it is left out, as got10k
+does with the NaN frames of UAV123; pysot would count it as missed in the success plot
+and, oddly, as precise in the precision plot.
+"""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SequenceScore:
+    """How one tracker did on one sequence; shares in [0, 1].
+
+    Attributes:
+      protocol: The conventions behind the numbers.
+      frames: Frames that count: the denominator.
+      success: Share of frames above each overlap threshold.
+      precision: Share of frames within each distance.
+      success_auc: Mean of `success`.
+      precision_20: Share of frames with a centre error of at most 20 px.
+      op_50: Share of frames with an overlap above .5.
+    """
+
+    protocol: Protocol
+    frames: int
+    success: Float[np.ndarray, " n"]
+    precision: Float[np.ndarray, " m"]
+    success_auc: float
+    precision_20: float
+    op_50: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrackerScore:
+    """How one tracker did on a data set: means over sequences, each of weight 1.
+
+    Attributes:
+      protocol: The conventions behind the numbers.
+      sequences: The score of each sequence by its name.
+      success: Mean success curve.
+      precision: Mean precision curve.
+      success_auc: Mean success AUC.
+      precision_20: Mean precision at 20 px.
+      op_50: Mean share of frames with an overlap above .5.
+    """
+
+    protocol: Protocol
+    sequences: Mapping[str, SequenceScore]
+    success: Float[np.ndarray, " n"]
+    precision: Float[np.ndarray, " m"]
+    success_auc: float
+    precision_20: float
+    op_50: float
+
+
+def score_sequence(
+    predicted: Float[np.ndarray, "p 4"],
+    truth: Float[np.ndarray, "t 4"],
+    protocol: Protocol = OTB,
+    *,
+    name: str = "sequence",
+) -> SequenceScore:
+    """Scores the boxes of one sequence.
+
+    Args:
+      predicted: Boxes (cx, cy, w, h), one a frame, all finite. An empty box
+        (w or h not positive) overlaps nothing, and its centre counts.
+      truth: Boxes (cx, cy, w, h) in the same frame of reference, NaN where absent.
+      protocol: The conventions.
+      name: What an error calls the sequence.
+
+    Raises:
+      InputError: If the numbers of boxes differ, a prediction is not finite, or no
+        frame is left to score.
+
+    Example:
+      >>> truth = np.array([[5.0, 5.0, 4.0, 4.0], [6.0, 5.0, 4.0, 4.0]])
+      >>> round(score_sequence(truth, truth, OTB).success_auc, 3)
+      0.952
+    """
+    predicted, truth = np.asarray(predicted, float), np.asarray(truth, float)
+    _require_matching(predicted, truth, name)
+    counted = np.ones(len(truth), bool)
+    if protocol.first_frame == "truth":
+        predicted = np.concatenate([truth[:1], predicted[1:]])
+    elif protocol.first_frame == "left_out":
+        counted[:1] = False
+    valid = np.isfinite(truth).all(axis=1) & (truth[:, 2:] > 0.0).all(axis=1)
+    if protocol.invalid_truth == "left_out":
+        counted &= valid
+    if not counted.any():
+        raise InputError(
+            f"sequence {name!r}: none of its {len(truth)} frames can be scored "
+            f"under {protocol.name!r}; leave the sequence out."
+        )
+    overlaps = np.where(valid, metrics.frame_overlaps(predicted, truth), 0.0)
+    errors = np.where(valid, metrics.centre_errors(predicted, truth), np.inf)
+    return _summary(overlaps[counted], errors[counted], protocol)
+
+
+def score(
+    results: Mapping[str, Float[np.ndarray, "_ 4"]],
+    truths: Mapping[str, Float[np.ndarray, "_ 4"]],
+    protocol: Protocol = OTB,
+) -> TrackerScore:
+    """Scores a tracker on every sequence of a data set.
+
+    Args:
+      results: Predicted boxes (cx, cy, w, h) by sequence; further ones are ignored.
+      truths: True boxes by sequence, at least one sequence.
+      protocol: The conventions.
+
+    Raises:
+      InputError: If a sequence has no result, or `score_sequence` refuses one.
+    """
+    if not truths:
+        raise InputError("no sequence to score: the data set is empty.")
+    require_names(truths, results, where="the results")
+    sequences = {
+        name: score_sequence(results[name], truth, protocol, name=name)
+        for name, truth in truths.items()
+    }
+    each = tuple(sequences.values())
+    return TrackerScore(
+        protocol=protocol,
+        sequences=sequences,
+        success=np.mean([s.success for s in each], axis=0),
+        precision=np.mean([s.precision for s in each], axis=0),
+        success_auc=float(np.mean([s.success_auc for s in each])),
+        precision_20=float(np.mean([s.precision_20 for s in each])),
+        op_50=float(np.mean([s.op_50 for s in each])),
+    )
+
+
+def require_names(wanted: Iterable[str], found: Iterable[str], *, where: str) -> None:
+    """Raises InputError listing the `wanted` names that `found` lacks.
+
+    A name that is merely spelled otherwise (Human4-2, Human4_2) gets its nearest
+    neighbour as a suggestion.
+    """
+    wanted, found = tuple(wanted), tuple(found)
+    missing = [name for name in wanted if name not in found]
+    if not missing:
+        return
+    spare = {name.lower(): name for name in found if name not in wanted}
+    hints = []
+    for name in missing:
+        near = difflib.get_close_matches(name.lower(), spare, n=1, cutoff=0.75)
+        hints.append(f"{name} (did you mean {spare[near[0]]}?)" if near else name)
+    noun = "sequence" if len(missing) == 1 else f"{len(missing)} sequences"
+    raise InputError(
+        f"{where}: no result for {noun} {', '.join(hints)}; add or rename the file "
+        "<sequence>.txt."
+    )
+
+
+def _require_matching(
+    predicted: Float[np.ndarray, "p 4"], truth: Float[np.ndarray, "t 4"], name: str
+) -> None:
+    if len(predicted) != len(truth):
+        raise InputError(
+            f"sequence {name!r}: {len(predicted)} predicted boxes for {len(truth)} "
+            "frames; give one box per frame, the first included."
+        )
+    bad = np.flatnonzero(~np.isfinite(predicted).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"sequence {name!r}, frame {bad[0] + 1} of {len(predicted)}: the "
+            f"predicted box {predicted[bad[0]].tolist()} is not finite; give four "
+            "numbers per frame."
+        )
+
+
+def _summary(
+    overlaps: Float[np.ndarray, " t"],
+    errors: Float[np.ndarray, " t"],
+    protocol: Protocol,
+) -> SequenceScore:
+    strict = protocol.strict
+    success = metrics.success_curve(
+        overlaps, protocol.overlap_thresholds, strict=strict
+    )
+    return SequenceScore(
+        protocol=protocol,
+        frames=len(overlaps),
+        success=success,
+        precision=metrics.precision_curve(errors, protocol.error_thresholds_px),
+        success_auc=metrics.area_under(success),
+        precision_20=float(metrics.precision_curve(errors, (20.0,))[0]),
+        op_50=float(metrics.success_curve(overlaps, (0.5,), strict=strict)[0]),
+    )
