@@ -1,0 +1,299 @@
+"""Scores as JSON, as a table in the terminal, and as one self-contained HTML page.
+
+Every score is a fraction in [0, 1]. A page is a title and a list of `Heading`,
+`Paragraph`, `Table` and `Figure`; it refers to nothing outside itself, reads on light
+and dark screens, and escapes whatever text it is given.
+"""
+
+import dataclasses
+import html
+import json
+import os
+import pathlib
+import string
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import rich.markup
+import rich.table
+
+from dst_jax.evaluate.protocols import SequenceScore, TrackerScore
+
+NOTHING = "\N{EN DASH}"
+METRICS = ("success_auc", "precision_20", "op_50")
+
+Cell: TypeAlias = str | int | float | None
+
+
+def scores_json(
+    scores: Mapping[str, TrackerScore],
+    *,
+    dataset: str,
+    fps: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """The report of an evaluation as JSON values.
+
+    Args:
+      scores: By tracker, at least one, all under one protocol.
+      dataset: The data set as the user named it.
+      fps: End-to-end frames per second by tracker, where it was measured.
+
+    Returns:
+      `protocol` (its conventions), `dataset`, and `trackers`: by name `success_auc`,
+      `precision_20`, `op_50`, `fps` if measured, and `sequences`: by name the same
+      three and `frames`.
+    """
+    speeds = fps or {}
+    protocol = next(iter(scores.values())).protocol
+    trackers = {
+        name: {
+            **_three(score),
+            **({"fps": float(speeds[name])} if name in speeds else {}),
+            "sequences": {
+                sequence: {**_three(part), "frames": part.frames}
+                for sequence, part in score.sequences.items()
+            },
+        }
+        for name, score in scores.items()
+    }
+    return {"protocol": protocol.describe(), "dataset": dataset, "trackers": trackers}
+
+
+def _three(score: TrackerScore | SequenceScore) -> dict[str, float]:
+    return {metric: float(getattr(score, metric)) for metric in METRICS}
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a file whole or not at all: under a temporary name, then renamed."""
+    target = pathlib.Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
+    """Writes strict JSON (no NaN), whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def score_table(
+    scores: Mapping[str, TrackerScore],
+    *,
+    dataset: str = "",
+    fps: Mapping[str, float] | None = None,
+) -> rich.table.Table:
+    """Means of every tracker, and of one tracker also each sequence, for a terminal."""
+    table = rich.table.Table(title=dataset or None)
+    table.add_column("tracker")
+    headings = ["AUC", "P@20", "OP.5"] + (["frames/s"] if fps else [])
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for name, score in scores.items():
+        speed = [f"{fps[name]:.1f}" if name in fps else NOTHING] if fps else []
+        table.add_row(rich.markup.escape(name), *_decimals(score), *speed)
+    if len(scores) == 1:
+        table.add_section()
+        (score,) = scores.values()
+        for sequence, part in score.sequences.items():
+            table.add_row(f"  {rich.markup.escape(sequence)}", *_decimals(part))
+    return table
+
+
+def _decimals(score: TrackerScore | SequenceScore) -> list[str]:
+    return [f"{value:.3f}" for value in _three(score).values()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Heading:
+    """A heading within the page."""
+
+    text: str
+    level: Literal[2, 3] = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Paragraph:
+    """A paragraph of plain text; a blank line inside it starts another."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows under a heading row.
+
+    Attributes:
+      rows: One mapping of column to cell per row; a column that a row lacks, or None,
+        shows as a dash. The columns are those of all rows, in order of appearance.
+      units: Unit by column, set small under its name.
+      formats: Format specification by column for its numbers, such as ".1f"; else
+        whole numbers get thousands separators and others three decimals.
+      caption: Text below.
+    """
+
+    rows: Sequence[Mapping[str, Cell]]
+    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A picture.
+
+    Attributes:
+      image: `<svg …>` markup, or a `data:image/png;base64,…` address, as
+        `plots.figure_to_svg` and `plots.figure_to_png` give them.
+      caption: Text below.
+      alt: What the picture shows, for those who cannot see it; the caption if empty.
+    """
+
+    image: str
+    caption: str = ""
+    alt: str = ""
+
+
+Section: TypeAlias = Heading | Paragraph | Table | Figure
+
+
+def html_page(title: str, sections: Iterable[Section]) -> str:
+    """One self-contained HTML page.
+
+    Args:
+      title: Of the window and of the page.
+      sections: From top to bottom.
+
+    Example:
+      >>> page = html_page("A & B", [Table([{"AUC": 0.5}])])
+      >>> "A &amp; B" in page, "0.500" in page
+      (True, True)
+    """
+    body = "\n".join(_markup(section) for section in sections)
+    return _PAGE.substitute(title=html.escape(title), style=_STYLE, body=body)
+
+
+def _markup(section: Section) -> str:
+    match section:
+        case Heading(text, level):
+            return f"<h{level}>{html.escape(text)}</h{level}>"
+        case Paragraph(text):
+            parts = (part.strip() for part in text.split("\n\n"))
+            return "\n".join(f"<p>{html.escape(part)}</p>" for part in parts if part)
+        case Table():
+            return _table_markup(section)
+        case Figure():
+            return _figure_markup(section)
+
+
+def _figure_markup(figure: Figure) -> str:
+    alt = html.escape(figure.alt or figure.caption)
+    if figure.image.startswith("<svg"):
+        image = f'<div class="plot" role="img" aria-label="{alt}">{figure.image}</div>'
+    elif figure.image.startswith("data:image/"):
+        source = html.escape(figure.image)
+        image = f'<div class="plot"><img src="{source}" alt="{alt}"></div>'
+    else:
+        raise ValueError("Figure.image must be <svg …> or data:image/…")
+    return f"<figure>{image}{_caption(figure.caption, 'figcaption')}</figure>"
+
+
+def _table_markup(table: Table) -> str:
+    columns = list(dict.fromkeys(column for row in table.rows for column in row))
+    numeric = {
+        column: all(not isinstance(row.get(column), str) for row in table.rows)
+        for column in columns
+    }
+    head = "".join(
+        f"<th{_kind(numeric[column])}>{html.escape(column)}"
+        f"{_unit(table.units.get(column, ''))}</th>"
+        for column in columns
+    )
+    rows = "\n".join(
+        "<tr>"
+        + "".join(
+            f"<td{_kind(numeric[column])}>"
+            f"{html.escape(_shown(row.get(column), table.formats.get(column)))}</td>"
+            for column in columns
+        )
+        + "</tr>"
+        for row in table.rows
+    )
+    return (
+        f'<div class="table"><table>{_caption(table.caption, "caption")}'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+def _kind(numeric: bool) -> str:
+    return ' class="number"' if numeric else ""
+
+
+def _unit(unit: str) -> str:
+    return f"<small>{html.escape(unit)}</small>" if unit else ""
+
+
+def _caption(text: str, tag: str) -> str:
+    return f"<{tag}>{html.escape(text)}</{tag}>" if text else ""
+
+
+def _shown(cell: Cell, spec: str | None) -> str:
+    if cell is None:
+        return NOTHING
+    if isinstance(cell, str):
+        return cell
+    if spec is not None:
+        return format(cell, spec)
+    return f"{cell:,}" if isinstance(cell, int) else f"{cell:.3f}"
+
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --quiet: #59636e; --line: #d8dee4;
+  --paper: #ffffff; --stripe: #f5f7f9; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --quiet: #9aa4af;
+  --line: #363d46; --paper: #15191e; --stripe: #1d2228; } }
+body { margin: 0 auto; max-width: 62rem; padding: 2.5rem 1.25rem 4rem;
+  color: var(--ink); background: var(--paper); font: 16px/1.55 system-ui,
+  -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 1rem; }
+h2 { font-size: 1.3rem; margin: 2.6rem 0 .6rem; padding-top: 1.2rem;
+  border-top: 1px solid var(--line); }
+h3 { font-size: 1.05rem; margin: 1.8rem 0 .4rem; }
+p { max-width: 44rem; margin: .6rem 0; }
+.table { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-size: .92rem; }
+caption, figcaption { caption-side: bottom; text-align: left; color: var(--quiet);
+  font-size: .88rem; padding-top: .5rem; }
+th, td { padding: .35rem .9rem; text-align: left; white-space: nowrap; }
+th { border-bottom: 2px solid var(--line); font-weight: 600; vertical-align: bottom; }
+th small { display: block; color: var(--quiet); font-weight: 400; }
+td { border-bottom: 1px solid var(--line); }
+tbody tr:nth-child(even) { background: var(--stripe); }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+figure { margin: 1.2rem 0; }
+/* Plots keep their white paper on a dark screen, where black text would vanish. */
+.plot { background: #ffffff; border-radius: 6px; padding: .75rem; overflow-x: auto;
+  border: 1px solid var(--line); text-align: center; }
+.plot svg, .plot img { max-width: 100%; height: auto; }
+@media print { body { max-width: none; padding: 0; }
+  figure, tr { break-inside: avoid; } }
+"""
+
+_PAGE = string.Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<h1>$title</h1>
+$body
+</body>
+</html>
+""")
