@@ -1,1 +1,13 @@
-"""data."""
+"""From data sets on disk to host batches; NumPy and OpenCV, no accelerator."""
+
+from dst_jax.data.frames import frame_paths as frame_paths
+from dst_jax.data.frames import read_frame as read_frame
+from dst_jax.data.frames import video_frames as video_frames
+from dst_jax.data.lint import BoxFilter as BoxFilter
+from dst_jax.data.lint import Finding as Finding
+from dst_jax.data.lint import LintReport as LintReport
+from dst_jax.data.lint import training_sequences as training_sequences
+from dst_jax.data.readers import read_sequences as read_sequences
+from dst_jax.data.readers import read_with_report as read_with_report
+from dst_jax.data.sequence import Sequence as Sequence
+from dst_jax.data.sequence import split_by_video as split_by_video

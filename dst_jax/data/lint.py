@@ -1,0 +1,124 @@
+"""What is left out of training, and why: nothing is skipped in silence."""
+
+import dataclasses
+from collections.abc import Sequence as ListOf
+
+import numpy as np
+
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+from dst_jax.typing import Bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """Frames of one sequence that were left out for one reason."""
+
+    sequence: str
+    frames: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LintReport:
+    """What was kept and what was left out.
+
+    Attributes:
+      findings: One entry per sequence and reason.
+      kept_sequences: Sequences that stay.
+      kept_frames: Frames that stay.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    kept_sequences: int = 0
+    kept_frames: int = 0
+
+    def summary(self) -> str:
+        """One line per reason: frames and sequences it left out."""
+        lines = [f"kept {self.kept_frames} frames of {self.kept_sequences} sequences"]
+        for reason in dict.fromkeys(f.reason for f in self.findings):
+            found = [f for f in self.findings if f.reason == reason]
+            frames, names = sum(f.frames for f in found), {f.sequence for f in found}
+            lines.append(f"left out {frames} frames in {len(names)}: {reason}")
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BoxFilter:
+    """Which boxes training uses; the defaults suit videos of a few hundred pixels.
+
+    The public SiamFC training keeps area >= 20, sides 20-500 px, sqrt(area) 0.01-0.5
+    of the frame's, aspect .25-4 (huanglianghua/siamfc-pytorch, `datasets.py`), tuned to
+    frames of 1280 px or more; on small frames those limits remove whole videos.
+
+    Attributes:
+      min_area_px: Least w * h, in square pixels.
+      min_side_px: Least side.
+      max_side_px: Largest side.
+      max_relative: Largest sqrt(w h / (W H)); not applied where the size is unknown.
+      max_aspect: Largest ratio of the longer to the shorter side.
+    """
+
+    min_area_px: float = 20.0
+    min_side_px: float = 4.0
+    max_side_px: float = 1000.0
+    max_relative: float = 0.8
+    max_aspect: float = 8.0
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not value >= 0.0:
+                raise InputError(f"BoxFilter.{field.name}={value}: must be at least 0.")
+        if self.min_side_px > self.max_side_px:
+            raise InputError(
+                f"BoxFilter.min_side_px={self.min_side_px}: must not exceed "
+                f"max_side_px={self.max_side_px}."
+            )
+
+
+def training_sequences(
+    sequences: ListOf[Sequence], box_filter: BoxFilter
+) -> tuple[tuple[Sequence, ...], LintReport]:
+    """Marks unfit boxes as not visible and leaves out sequences without any other.
+
+    Args:
+      sequences: As read; their boxes and frames stay as they are.
+      box_filter: Limits of what training uses.
+
+    Returns:
+      The sequences that keep a visible frame, and what was left out.
+    """
+    kept: list[Sequence] = []
+    findings: list[Finding] = []
+    for sequence in sequences:
+        fit = sequence.visible.copy()
+        for reason, bad in _unfit(sequence, box_filter).items():
+            dropped = int(np.sum(bad & fit))
+            fit &= ~bad
+            if dropped:
+                findings.append(Finding(sequence.name, dropped, reason))
+        hidden = int(np.sum(~sequence.visible))
+        if hidden:
+            findings.append(Finding(sequence.name, hidden, "target absent or covered"))
+        if fit.any():
+            kept.append(dataclasses.replace(sequence, visible=fit))
+    frames = int(sum(np.sum(s.visible) for s in kept))
+    return tuple(kept), LintReport(tuple(findings), len(kept), frames)
+
+
+def _unfit(sequence: Sequence, limits: BoxFilter) -> dict[str, Bool[np.ndarray, " t"]]:
+    sides = sequence.boxes[:, 2:]
+    short, long = sides.min(axis=1), sides.max(axis=1)
+    area = sides.prod(axis=1)
+    reasons = {
+        f"area below {limits.min_area_px:g} px^2": area < limits.min_area_px,
+        f"side below {limits.min_side_px:g} px": short < limits.min_side_px,
+        f"side above {limits.max_side_px:g} px": long > limits.max_side_px,
+        f"aspect above {limits.max_aspect:g}": long > limits.max_aspect * short,
+    }
+    if sequence.size is not None:
+        relative = np.sqrt(area / float(np.prod(sequence.size)))
+        reason = f"larger than {limits.max_relative:g} of the frame"
+        reasons[reason] = relative > limits.max_relative
+    return reasons
