@@ -1,13 +1,31 @@
-"""Convolution and max pooling, each in several formulations behind one function."""
+"""Convolution and max pooling, each in several formulations behind one function.
 
-from typing import Literal
+XLA's CPU convolution runs a batch larger than 1 on one thread, a grouped convolution
+slower still, and the gradient of its max pooling one element at a time. The
+formulations below avoid that; `scripts/bench_conv.py` times them and the defaults
+follow its figures. On accelerators XLA's own operations are the default.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from dst_jax.typing import Array, Float
 
-Formulation = Literal["lax", "per_example", "im2col"]
+ConvFormulation = Literal["lax", "per_example", "stacked", "im2col"]
+PoolFormulation = Literal["lax", "shifted"]
+# Unrolling more examples than this costs more compilation than it saves.
+_MAX_UNROLLED = 64
+
+
+def default_conv_formulation(batch: int) -> ConvFormulation:
+    """The formulation that was fastest on this backend for `batch` images."""
+    if jax.default_backend() != "cpu":
+        return "lax"
+    return "per_example" if batch <= _MAX_UNROLLED else "stacked"
 
 
 def conv2d(
@@ -17,9 +35,14 @@ def conv2d(
     stride: int = 1,
     padding: int = 0,
     groups: int = 1,
-    formulation: Formulation | None = None,
+    formulation: ConvFormulation | None = None,
 ) -> Float[Array, "b u v d"]:
     """Correlates images with a kernel, as `lax.conv_general_dilated` does.
+
+    Formulations: "lax" is XLA's convolution of the whole batch; "per_example" one
+    convolution per example and group; "stacked" one convolution per group of all
+    examples stacked into one tall image (results that straddle two are dropped);
+    "im2col" one matrix product per kernel row of horizontally shifted copies.
 
     Args:
       x: Images or feature maps, channels last.
@@ -32,25 +55,151 @@ def conv2d(
     Returns:
       Feature maps of side (h + 2 padding - kh) // stride + 1.
     """
+    if padding:
+        edges = [(0, 0, 0), (padding, padding, 0), (padding, padding, 0), (0, 0, 0)]
+        x = jax.lax.pad(jnp.asarray(x), jnp.zeros((), x.dtype), edges)
+    chosen = formulation or default_conv_formulation(x.shape[0])
+    if chosen == "lax":
+        return _lax(x, kernel, stride, groups)
+    return _split_groups(_DENSE[chosen], x, kernel, stride, groups)
+
+
+def max_pool(
+    x: Float[Array, "b h w c"],
+    *,
+    window: int,
+    stride: int,
+    formulation: PoolFormulation | None = None,
+) -> Float[Array, "b u v c"]:
+    """The largest value of each window, without padding.
+
+    Formulations: "lax" is XLA's `reduce_window`; "shifted" takes the maximum of
+    strided slices. In both the first of equal values of a window, in reading order,
+    receives the whole gradient. "shifted" has reverse-mode derivatives only.
+
+    Args:
+      x: Feature maps, channels last.
+      window: Side of the windows, cells.
+      stride: Step between windows, cells.
+      formulation: How it is computed; None chooses for the backend.
+
+    Returns:
+      Feature maps of side (h - window) // stride + 1.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    if (formulation or ("shifted" if on_cpu else "lax")) == "shifted":
+        return _shifted_max(jnp.asarray(x), window, stride)
+    sizes, steps = (1, window, window, 1), (1, stride, stride, 1)
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, sizes, steps, "VALID")
+
+
+def _lax(x: Array, kernel: Array, stride: int, groups: int) -> jax.Array:
     return jax.lax.conv_general_dilated(
-        x,
-        kernel,
+        jnp.asarray(x),
+        jnp.asarray(kernel),
         (stride, stride),
-        ((padding, padding), (padding, padding)),
+        "VALID",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )
 
 
-def max_pool(
-    x: Float[Array, "b h w c"], *, window: int, stride: int
-) -> Float[Array, "b u v c"]:
-    """The largest value of each window, without padding."""
-    return jax.lax.reduce_window(
-        x,
-        -jnp.inf,
-        jax.lax.max,
-        (1, window, window, 1),
-        (1, stride, stride, 1),
-        "VALID",
-    )
+def _split_groups(
+    dense: Callable[..., jax.Array], x: Array, kernel: Array, stride: int, groups: int
+) -> jax.Array:
+    """Applies a dense convolution to each group of channels."""
+    if groups == 1:
+        return dense(x, kernel, stride)
+    inputs = jnp.split(x, groups, axis=-1)
+    kernels = jnp.split(kernel, groups, axis=-1)
+    parts = [dense(i, k, stride) for i, k in zip(inputs, kernels, strict=True)]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def _per_example(x: Array, kernel: Array, stride: int) -> jax.Array:
+    rows = [_lax(x[i : i + 1], kernel, stride, 1) for i in range(x.shape[0])]
+    return jnp.concatenate(rows, axis=0)
+
+
+def _stacked(x: Array, kernel: Array, stride: int) -> jax.Array:
+    batch, height, width, channels = x.shape
+    rows = -(-height // stride)
+    fill = rows * stride - height
+    x = jnp.pad(x, ((0, 0), (0, fill), (0, 0), (0, 0)))
+    tall = x.reshape(1, batch * rows * stride, width, channels)
+    y = _lax(tall, kernel, stride, 1)
+    y = jnp.pad(y, ((0, 0), (0, batch * rows - y.shape[1]), (0, 0), (0, 0)))
+    valid = (height - kernel.shape[0]) // stride + 1
+    return y.reshape(batch, rows, *y.shape[2:])[:, :valid]
+
+
+def _im2col(x: Array, kernel: Array, stride: int) -> jax.Array:
+    side, width, inputs, outputs = kernel.shape
+    rows = (x.shape[1] - side) // stride + 1
+    columns = (x.shape[2] - width) // stride + 1
+    shifted = [_every(x, 2, j, columns, stride) for j in range(width)]
+    wide = jnp.concatenate(shifted, axis=-1)
+    total = jnp.zeros((), x.dtype)
+    for i in range(side):
+        weights = kernel[i].reshape(width * inputs, outputs)
+        total = total + _every(wide, 1, i, rows, stride) @ weights
+    return total
+
+
+_DENSE: dict[str, Callable[..., jax.Array]] = {
+    "per_example": _per_example,
+    "stacked": _stacked,
+    "im2col": _im2col,
+}
+
+
+def _every(x: Array, axis: int, start: int, steps: int, stride: int) -> jax.Array:
+    """`steps` slices along `axis`, from `start` on, `stride` apart."""
+    limit = start + (steps - 1) * stride + 1
+    return jax.lax.slice_in_dim(x, start, limit, stride, axis)
+
+
+def _windows(x: jax.Array, window: int, stride: int) -> list[jax.Array]:
+    """The window's cells in reading order, each as a map of all windows."""
+    rows = (x.shape[1] - window) // stride + 1
+    columns = (x.shape[2] - window) // stride + 1
+    return [
+        _every(_every(x, 1, i, rows, stride), 2, j, columns, stride)
+        for i in range(window)
+        for j in range(window)
+    ]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _shifted_max(x: jax.Array, window: int, stride: int) -> jax.Array:
+    cells = _windows(x, window, stride)
+    largest = cells[0]
+    for cell in cells[1:]:
+        largest = jnp.maximum(largest, cell)
+    return largest
+
+
+def _shifted_max_forward(x: jax.Array, window: int, stride: int) -> tuple[Any, Any]:
+    largest = _shifted_max(x, window, stride)
+    return largest, (x, largest)
+
+
+def _shifted_max_backward(
+    window: int, stride: int, residuals: tuple[jax.Array, jax.Array], gradient: Array
+) -> tuple[jax.Array]:
+    x, largest = residuals
+    zero = jnp.zeros((), x.dtype)
+    total, taken = jnp.zeros_like(x), jnp.zeros(largest.shape, bool)
+    for index, cell in enumerate(_windows(x, window, stride)):
+        winner = (cell == largest) & ~taken
+        taken = taken | winner
+        edges = [(0, 0, 0)]
+        for axis, start in ((1, index // window), (2, index % window)):
+            span = (largest.shape[axis] - 1) * stride + 1
+            edges.append((start, x.shape[axis] - start - span, stride - 1))
+        routed = jnp.where(winner, gradient, zero)
+        total = total + jax.lax.pad(routed, zero, [*edges, (0, 0, 0)])
+    return (total,)
+
+
+_shifted_max.defvjp(_shifted_max_forward, _shifted_max_backward)
