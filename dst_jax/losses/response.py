@@ -20,7 +20,7 @@ Reduction: TypeAlias = Literal["mse", "l2"]
 
 def activation_map(features: Float[Array, "*b h w d"]) -> Float[Array, "*b h w"]:
     r"""F(U) = \sum_c |U_c|: how much a layer responds at each cell (eq. 12)."""
-    return jnp.sum(jnp.abs(features), axis=-1)
+    return jnp.sum(_absolute(features), axis=-1)
 
 
 def target_weight(
@@ -71,7 +71,7 @@ def search_response(
         if stop_weight:
             weight = jax.lax.stop_gradient(weight)
         # W has one channel, so that F(W Q) = |W| F(Q).
-        response = jnp.abs(weight) * response
+        response = _absolute(weight) * response
     return _normalised(response, norm)
 
 
@@ -186,7 +186,12 @@ def siamese_target_response(
     return search + template
 
 
-def _normalised(response: Array, norm: Norm) -> Array:
+def _absolute(values: Array) -> Array:
+    """|x| with gradient 0 at 0, where `jnp.abs` has 1 and would stir dead channels."""
+    return values * jax.lax.stop_gradient(jnp.sign(values))
+
+
+def _normalised(response: Array, norm: str) -> Array:
     """Divides each map by its norm; a map of zeros stays one, with zero gradient."""
     if norm == "none":
         return response
@@ -200,7 +205,7 @@ def _normalised(response: Array, norm: Norm) -> Array:
     return scaled / jnp.sqrt(jnp.where(total > 0.0, total, 1.0))
 
 
-def _distance(student: Array, teacher: Array, reduction: Reduction) -> Array:
+def _distance(student: Array, teacher: Array, reduction: str) -> Array:
     difference = student - teacher.astype(student.dtype)
     if reduction == "mse":
         return jnp.mean(jnp.square(difference), axis=(-2, -1))

@@ -114,7 +114,7 @@ def spatial_kl(
     return jnp.sum(terms, axis=(-2, -1))
 
 
-def _ordered(student: Array, teacher: Array, direction: Direction) -> tuple:
+def _ordered(student: Array, teacher: Array, direction: str) -> tuple:
     if direction == "student_first":
         return student, teacher
     if direction == "teacher_first":

@@ -1,0 +1,100 @@
+"""The table of losses that every common test runs over."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from dst_jax import losses
+from tests.losses import reference
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A loss, inputs for it and what is known about it.
+
+    Attributes:
+      loss: The function; its first `learnt` arguments are learnt, the rest targets.
+      reference: The same in plain loops.
+      shapes: Of the arguments, batch first.
+      learnt: How many leading arguments receive gradient.
+      at_target: Maps targets to learnt arguments at which the loss is 0.
+      labels: Whether the target is a map of 0 and 1.
+    """
+
+    loss: Callable
+    reference: Callable
+    shapes: tuple[tuple[int, ...], ...]
+    learnt: int = 1
+    at_target: Callable | None = lambda *targets: targets
+    labels: bool = False
+
+    def arguments(self, seed=0):
+        rng = np.random.default_rng(seed)
+        arrays = [rng.normal(size=shape) for shape in self.shapes]
+        if self.labels:
+            arrays[-1] = (arrays[-1] > 0.5).astype(np.float64)
+        return arrays
+
+
+MAPS = ((3, 4, 5), (3, 4, 5))
+SEARCH_S, TEMPLATE_S = (3, 5, 4, 2), (3, 2, 3, 2)
+SEARCH_T, TEMPLATE_T = (3, 5, 4, 3), (3, 2, 3, 3)
+FEATURES = (SEARCH_S, TEMPLATE_S, SEARCH_T, TEMPLATE_T)
+
+
+def _soft(loss, ref, **options):
+    swap = options.get("direction") == "teacher_first"
+    temperature = options.get("temperature", 1.0)
+
+    def plain(s, t):
+        return ref(*((t, s) if swap else (s, t)), temperature)
+
+    return Case(partial(loss, **options), plain, MAPS)
+
+
+def _str(**options):
+    plain = {k: v for k, v in options.items() if k != "stop_weight"}
+
+    def both(sx, sz, tx, tz):
+        rest = {k: v for k, v in plain.items() if k != "weighted"}
+        return reference.search_response_loss(
+            sx, sz, tx, tz, **plain
+        ) + reference.template_response_loss(sz, tz, **rest)
+
+    loss = partial(losses.siamese_target_response, **options)
+    return Case(loss, both, FEATURES, learnt=2)
+
+
+CASES: dict[str, Case] = {
+    "logistic": Case(
+        losses.logistic, reference.logistic, MAPS, at_target=None, labels=True
+    ),
+    "ts": _soft(losses.bernoulli_kl, reference.bernoulli_kl),
+    "ts warm": _soft(losses.bernoulli_kl, reference.bernoulli_kl, temperature=2.5),
+    "ts teacher first": _soft(
+        losses.bernoulli_kl, reference.bernoulli_kl, direction="teacher_first"
+    ),
+    "ts spatial": _soft(losses.spatial_kl, reference.spatial_kl, temperature=0.5),
+    "ts spatial teacher first": _soft(
+        losses.spatial_kl, reference.spatial_kl, direction="teacher_first"
+    ),
+    "sharing": _soft(losses.knowledge_sharing, reference.bernoulli_kl),
+    "str": _str(),
+    "str unweighted": _str(weighted=False),
+    "str literal": _str(norm="none", reduction="l2"),
+    "str raw squares": _str(norm="none"),
+    "str unit norm": _str(reduction="l2"),
+    "str search": Case(
+        losses.search_response_loss,
+        reference.search_response_loss,
+        FEATURES,
+        learnt=2,
+    ),
+    "str template": Case(
+        losses.template_response_loss,
+        reference.template_response_loss,
+        (TEMPLATE_S, TEMPLATE_T),
+    ),
+}

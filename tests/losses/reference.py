@@ -1,0 +1,84 @@
+"""Float64 references of the losses: plain loops over cells, written from the paper."""
+
+import math
+
+import numpy as np
+
+
+def logistic(response, labels):
+    """Eq. (2), cell by cell."""
+    out = np.zeros(response.shape)
+    for index in np.ndindex(response.shape):
+        y = 1.0 if labels[index] == 1.0 else -1.0
+        out[index] = math.log1p(math.exp(-y * response[index]))
+    return out
+
+
+def bernoulli_kl(first, second, temperature=1.0):
+    """The two terms of eq. (17), cell by cell."""
+    out = np.zeros(first.shape)
+    for index in np.ndindex(first.shape):
+        p1 = 1.0 / (1.0 + math.exp(-first[index] / temperature))
+        p2 = 1.0 / (1.0 + math.exp(-second[index] / temperature))
+        q1, q2 = 1.0 - p1, 1.0 - p2
+        out[index] = p1 * math.log(p1 / p2) + q1 * math.log(q1 / q2)
+    return out
+
+
+def spatial_kl(first, second, temperature=1.0):
+    """Eq. (9) with a softmax over the positions of each example."""
+    out = np.zeros(first.shape[0])
+    for n in range(first.shape[0]):
+        e1 = [math.exp(s / temperature) for s in first[n].ravel()]
+        e2 = [math.exp(s / temperature) for s in second[n].ravel()]
+        for a, b in zip(e1, e2, strict=True):
+            p1, p2 = a / sum(e1), b / sum(e2)
+            out[n] += p1 * math.log(p1 / p2)
+    return out
+
+
+def activation_map(features):
+    """Eq. (12)."""
+    out = np.zeros(features.shape[:3])
+    for *cell, c in np.ndindex(features.shape):
+        out[tuple(cell)] += abs(features[(*cell, c)])
+    return out
+
+
+def target_weight(search, template):
+    """Q_x * Q_z with zeros around Q_x, kept at its size."""
+    batch, height, width, depth = search.shape
+    rows, columns = template.shape[1:3]
+    out = np.zeros((batch, height, width))
+    for n, u, v, i, j in np.ndindex(batch, height, width, rows, columns):
+        y, x = u + i - (rows - 1) // 2, v + j - (columns - 1) // 2
+        if 0 <= y < height and 0 <= x < width:
+            for c in range(depth):
+                out[n, u, v] += search[n, y, x, c] * template[n, i, j, c]
+    return out
+
+
+def distance(student, teacher, norm, reduction):
+    """Of two maps [b, h, w], under the options of the response loss."""
+    out = np.zeros(student.shape[0])
+    for n in range(student.shape[0]):
+        s, t = student[n], teacher[n]
+        if norm == "l2":
+            s = s / math.sqrt(float((s * s).sum()))
+            t = t / math.sqrt(float((t * t).sum()))
+        squares = sum((a - b) ** 2 for a, b in zip(s.flat, t.flat, strict=True))
+        out[n] = squares / s.size if reduction == "mse" else math.sqrt(squares)
+    return out
+
+
+def search_response_loss(sx, sz, tx, tz, norm="l2", weighted=True, reduction="mse"):
+    """Eq. (14); W multiplies the features before F, as printed."""
+    if weighted:
+        sx = sx * target_weight(sx, sz)[..., None]
+        tx = tx * target_weight(tx, tz)[..., None]
+    return distance(activation_map(sx), activation_map(tx), norm, reduction)
+
+
+def template_response_loss(sz, tz, norm="l2", reduction="mse"):
+    """Eq. (15)."""
+    return distance(activation_map(sz), activation_map(tz), norm, reduction)
