@@ -1,0 +1,124 @@
+"""The Siamese tracker: one backbone for both images, a correlation, a read-out."""
+
+from typing import NamedTuple, TypeAlias
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from dst_jax.arch.spec import BackboneSpec, CorrelationHeadSpec, TrackerSpec
+from dst_jax.models.layers import ConvStage
+from dst_jax.ops.xcorr import xcorr
+from dst_jax.typing import Array, Float
+
+# Feature maps by stage name, "conv1" first. Maps are taken after the activation
+# and before the pooling; the last stage of SiamFC has neither.
+Features: TypeAlias = dict[str, Float[Array, "_ _ _ _"]]
+
+
+class Output(NamedTuple):
+    """What a forward pass gives.
+
+    Attributes:
+      response: Logits [b, u, v]; `total_stride` search pixels per cell.
+      template: Feature maps of the template image, by stage.
+      search: Feature maps of the search image, by stage.
+    """
+
+    response: Float[Array, "b u v"]
+    template: Features
+    search: Features
+
+
+class Backbone(nn.Module):
+    """The chain of stages of a `BackboneSpec`."""
+
+    spec: BackboneSpec
+    dtype: DTypeLike
+    param_dtype: DTypeLike
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w 3"], *, train: bool) -> Features:
+        """Returns the features of every stage."""
+        features: Features = {}
+        for index, layer in enumerate(self.spec.layers, start=1):
+            stage = ConvStage(
+                layer,
+                self.spec.norm_epsilon,
+                self.spec.norm_momentum,
+                self.dtype,
+                self.param_dtype,
+                self.axis_name,
+                name=f"conv{index}",
+            )
+            features[f"conv{index}"], x = stage(x, train=train)
+        return features
+
+
+class CorrelationHead(nn.Module):
+    """SiamFC's response: the scaled correlation of the last feature maps (eq. 1)."""
+
+    spec: CorrelationHeadSpec
+    param_dtype: DTypeLike
+
+    @nn.compact
+    def __call__(
+        self, template: Float[Array, "k i j d"], search: Float[Array, "b h w d"]
+    ) -> Float[Array, "b u v"]:
+        """Correlates; the template's batch is that of the search, or 1."""
+        response = xcorr(search, template) * self.spec.scale
+        if self.spec.bias:
+            bias = self.param("bias", nn.initializers.zeros, (), self.param_dtype)
+            response = response + bias.astype(response.dtype)
+        return response
+
+
+class Siamese(nn.Module):
+    """A weight-sharing pair: embed both images, correlate, read out.
+
+    Attributes:
+      spec: The architecture; the module's only configuration of substance.
+      dtype: Of the computation.
+      param_dtype: Of the parameters.
+      axis_name: Device axis over which training synchronises batch normalisation.
+    """
+
+    spec: TrackerSpec
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    def setup(self) -> None:
+        """Builds the parts."""
+        self.backbone = Backbone(
+            self.spec.backbone, self.dtype, self.param_dtype, self.axis_name
+        )
+        self.head = CorrelationHead(self.spec.head, self.param_dtype)
+
+    def embed(
+        self, images: Float[Array, "b h w 3"], *, train: bool = False
+    ) -> Features:
+        """Features of template or search images, RGB 0-255."""
+        convention = self.spec.input
+        mean = jnp.asarray(convention.mean, images.dtype)[None, None, None]
+        std = jnp.asarray(convention.std, images.dtype)[None, None, None]
+        return self.backbone((images * convention.scale - mean) / std, train=train)
+
+    def respond(self, template: Features, search: Features) -> Float[Array, "b u v"]:
+        """Response map of embedded images."""
+        last = f"conv{len(self.spec.backbone.layers)}"
+        return self.head(template[last], search[last])
+
+    def __call__(
+        self,
+        template: Float[Array, "k h w 3"],
+        search: Float[Array, "b u v 3"],
+        *,
+        train: bool = False,
+    ) -> Output:
+        """Embeds template, then search (two normalisation updates), and responds."""
+        template_features = self.embed(template, train=train)
+        search_features = self.embed(search, train=train)
+        response = self.respond(template_features, search_features)
+        return Output(response, template_features, search_features)

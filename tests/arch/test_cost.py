@@ -1,0 +1,81 @@
+"""Costs: the papers' numbers, and agreement with the built network."""
+
+import math
+
+import jax
+import pytest
+
+from dst_jax import arch
+from dst_jax.models import build, init_variables
+
+# Facts of the papers: parameters, MB with and without BatchNorm statistics.
+PUBLISHED = {
+    "siamfc-alexnet": (2_336_320, 9.345, 9.354),
+    "siamfc-alexnet-ungrouped": (3_749_440, 14.998, 15.007),
+    "siamfc-half": (593_696, 2.375, 2.379),
+    "dstfc": (177_428, 0.710, 0.712),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_and_megabytes_are_the_published_ones(name):
+    cost = arch.tracker_cost(arch.named(name))
+    parameters, megabytes, with_statistics = PUBLISHED[name]
+    assert cost.parameters == parameters
+    assert round(cost.megabytes, 3) == megabytes
+    assert round(cost.megabytes_with_statistics, 3) == with_statistics
+
+
+@pytest.mark.parametrize(
+    ("name", "megabytes"),
+    [
+        ("siamfc-w40", 1.51),
+        ("siamfc-w45", 1.90),
+        ("siamfc-w50", 2.38),
+        ("siamfc-w55", 2.83),
+    ],
+)
+def test_students_of_figure_6_have_their_sizes(name, megabytes):
+    cost = arch.tracker_cost(arch.named(name))
+    assert round(cost.megabytes_with_statistics, 2) == megabytes
+
+
+@pytest.mark.parametrize("name", arch.ZOO)
+def test_cost_counts_what_the_network_has(name):
+    spec = arch.named(name)
+    cost = arch.tracker_cost(spec)
+    shapes = jax.eval_shape(lambda key: init_variables(key, spec), jax.random.key(0))
+    count = {
+        kind: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+        for kind, tree in shapes.items()
+    }
+    assert count == {"params": cost.parameters, "batch_stats": cost.statistics}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "sides"),
+    [
+        (127, ((59, 29), (25, 12), (10, 10), (8, 8), (6, 6))),
+        (255, ((123, 61), (57, 28), (26, 26), (24, 24), (22, 22))),
+        (239, ((115, 57), (53, 26), (24, 24), (22, 22), (20, 20))),
+    ],
+)
+def test_alexnet_has_the_published_map_sizes(pixels, sides):
+    assert arch.named("siamfc-alexnet").stage_sides(pixels) == sides
+
+
+def test_alexnet_responds_on_17_and_15_cells_with_stride_8():
+    spec = arch.named("siamfc-alexnet")
+    assert (spec.response_side(255), spec.response_side(239)) == (17, 15)
+    assert spec.backbone.total_stride == 8
+
+
+def test_multiply_adds_follow_from_the_layer_table():
+    # conv2 on 255 px: 57^2 cells x 5^2 taps x (96 / 2) inputs x 256 outputs.
+    layer = arch.tracker_cost(arch.named("siamfc-alexnet")).layers[1]
+    assert layer.search_macs == 57**2 * 5**2 * 48 * 256
+
+
+def test_the_built_module_is_hashable_and_equal_for_equal_specs():
+    assert build(arch.named("tiny")) == build(arch.named("tiny"))
+    assert hash(build(arch.named("tiny"))) == hash(build(arch.named("tiny")))

@@ -1,0 +1,133 @@
+"""The SiamFC module: shapes, weight sharing, and what a correlation must do."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dst_jax import arch
+from dst_jax.models import (
+    build,
+    embed,
+    forward,
+    forward_train,
+    init_variables,
+    respond,
+)
+
+SPEC = arch.named("tiny")
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return init_variables(jax.random.key(1), SPEC)
+
+
+def images(key, batch, pixels):
+    return jax.random.uniform(key, (batch, pixels, pixels, 3), maxval=255.0)
+
+
+@pytest.mark.parametrize("name", ["tiny", "mini-half", "mini-dull"])
+def test_every_map_has_the_size_that_the_spec_predicts(name, keys):
+    spec = arch.named(name)
+    module = build(spec)
+    pixels = spec.input.template_px, spec.input.train_search_px
+    template, search = (images(next(keys), 2, p) for p in pixels)
+    output = jax.eval_shape(
+        lambda v, t, s: forward(module, v, t, s),
+        init_variables(next(keys), spec),
+        template,
+        search,
+    )
+    side = spec.response_side(pixels[1])
+    assert output.response.shape == (2, side, side)
+    for maps, px in ((output.template, pixels[0]), (output.search, pixels[1])):
+        for index, (before, _) in enumerate(spec.stage_sides(px), start=1):
+            width = spec.backbone.widths[index - 1]
+            assert maps[f"conv{index}"].shape == (2, before, before, width)
+
+
+def test_jit_changes_nothing(variables, keys):
+    module = build(SPEC)
+    template, search = images(next(keys), 1, 79), images(next(keys), 1, 111)
+    eager = forward(module, variables, template, search).response
+    jitted = jax.jit(lambda v, t, s: forward(module, v, t, s).response)
+    np.testing.assert_allclose(
+        jitted(variables, template, search), eager, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_template_and_search_share_one_backbone(variables, keys):
+    module = build(SPEC)
+    image = images(next(keys), 1, 79)
+    assert set(variables["params"]) == {"backbone"}
+    features = embed(module, variables, image)
+    output = forward(module, variables, image, image)
+    for name, value in features.items():
+        np.testing.assert_allclose(output.template[name], value, rtol=1e-5)
+        np.testing.assert_allclose(output.search[name], value, rtol=1e-5)
+
+
+def test_one_template_serves_a_batch_of_search_images(variables, keys):
+    module = build(SPEC)
+    template = embed(module, variables, images(next(keys), 1, 79))
+    search = embed(module, variables, images(next(keys), 3, 111))
+    together = respond(module, variables, template, search).response
+    for i in range(3):
+        one = {name: value[i : i + 1] for name, value in search.items()}
+        alone = respond(module, variables, template, one).response
+        np.testing.assert_allclose(together[i], alone[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_shift_by_the_stride_moves_the_response_by_one_cell(variables, keys):
+    module = build(SPEC)
+    stride = SPEC.backbone.total_stride
+    wide = images(next(keys), 1, 111 + stride)
+    template = images(next(keys), 1, 79)
+    here = forward(module, variables, template, wide[:, :111, :111]).response
+    there = forward(
+        module, variables, template, wide[:, stride : 111 + stride, :111]
+    ).response
+    np.testing.assert_allclose(there[:, :-1], here[:, 1:], rtol=1e-3, atol=1e-4)
+
+
+def test_input_is_scaled_and_normalised_by_the_spec(variables, keys):
+    import dataclasses
+
+    convention = dataclasses.replace(
+        SPEC.input, scale=1 / 255, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)
+    )
+    other = build(dataclasses.replace(SPEC, input=convention))
+    image = images(next(keys), 1, 79)
+    mean, std = jnp.array(convention.mean), jnp.array(convention.std)
+    by_hand = (image / 255 - mean[None, None, None]) / std[None, None, None]
+    expected = embed(build(SPEC), variables, by_hand)["conv5"]
+    got = embed(other, variables, image)["conv5"]
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_training_updates_statistics_by_template_then_search(variables, keys):
+    module = build(SPEC)
+    template, search = images(next(keys), 2, 79), images(next(keys), 2, 111)
+    _, stats = forward_train(module, variables, template, search)
+    # By hand: running <- m running + (1 - m) batch mean, twice, on conv1's output.
+    kernel = variables["params"]["backbone"]["conv1"]["conv"]["kernel"]
+    mean = jnp.zeros(4)
+    for image in (template, search):
+        maps = jax.lax.conv_general_dilated(
+            image, kernel, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        keep = SPEC.backbone.norm_momentum
+        mean = keep * mean + (1 - keep) * maps.mean((0, 1, 2))
+    got = stats["backbone"]["conv1"]["norm"]["mean"]
+    np.testing.assert_allclose(got, mean, rtol=1e-4)
+
+
+def test_inference_leaves_statistics_alone_and_uses_them(variables, keys):
+    module = build(SPEC)
+    image = images(next(keys), 1, 79)
+    shifted = jax.tree.map(lambda x: x + 1.0, variables["batch_stats"])
+    moved = {**variables, "batch_stats": shifted}
+    assert not np.allclose(
+        embed(module, variables, image)["conv1"], embed(module, moved, image)["conv1"]
+    )
