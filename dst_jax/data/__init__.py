@@ -7,6 +7,15 @@ from dst_jax.data.lint import BoxFilter as BoxFilter
 from dst_jax.data.lint import Finding as Finding
 from dst_jax.data.lint import LintReport as LintReport
 from dst_jax.data.lint import training_sequences as training_sequences
+from dst_jax.data.pairs import Pair as Pair
+from dst_jax.data.pairs import PairConfig as PairConfig
+from dst_jax.data.pairs import sample_pair as sample_pair
+from dst_jax.data.patches import cut_patch as cut_patch
+from dst_jax.data.pipeline import DataConfig as DataConfig
+from dst_jax.data.pipeline import PatchSpec as PatchSpec
+from dst_jax.data.pipeline import fixed_batches as fixed_batches
+from dst_jax.data.pipeline import read_sources as read_sources
+from dst_jax.data.pipeline import train_batches as train_batches
 from dst_jax.data.readers import read_sequences as read_sequences
 from dst_jax.data.readers import read_with_report as read_with_report
 from dst_jax.data.sequence import Sequence as Sequence
