@@ -1,8 +1,8 @@
 """Scores as JSON, as a table in the terminal, and as one self-contained HTML page.
 
 Every score is a fraction in [0, 1]. A page is a title and a list of `Heading`,
-`Paragraph`, `Table` and `Figure`; it refers to nothing outside itself, reads on light
-and dark screens, and escapes whatever text it is given.
+`Paragraph`, `Table`, `Figure` and `Row`; it refers to nothing outside itself, reads on
+light and dark screens, and escapes whatever text it is given.
 """
 
 import dataclasses
@@ -158,7 +158,14 @@ class Figure:
     alt: str = ""
 
 
-Section: TypeAlias = Heading | Paragraph | Table | Figure
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Pictures side by side where the screen is wide enough."""
+
+    figures: Sequence[Figure]
+
+
+Section: TypeAlias = Heading | Paragraph | Table | Figure | Row
 
 
 def html_page(title: str, sections: Iterable[Section]) -> str:
@@ -188,6 +195,9 @@ def _markup(section: Section) -> str:
             return _table_markup(section)
         case Figure():
             return _figure_markup(section)
+        case Row(figures):
+            inner = "\n".join(_figure_markup(figure) for figure in figures)
+            return f'<div class="row">{inner}</div>'
 
 
 def _figure_markup(figure: Figure) -> str:
@@ -275,6 +285,9 @@ td { border-bottom: 1px solid var(--line); }
 tbody tr:nth-child(even) { background: var(--stripe); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1.2rem 0; }
+.row { display: grid; gap: 1rem; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); }
+.row figure { margin: .6rem 0; }
 /* Plots keep their white paper on a dark screen, where black text would vanish. */
 .plot { background: #ffffff; border-radius: 6px; padding: .75rem; overflow-x: auto;
   border: 1px solid var(--line); text-align: center; }

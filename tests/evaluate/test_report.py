@@ -94,7 +94,7 @@ def test_a_page_stands_alone_and_is_well_formed():
             report.Paragraph("First.\n\nSecond."),
             report.Table([{"a": 1}], caption="c"),
             report.Figure("<svg viewBox='0 0 1 1'></svg>", caption="plot"),
-            report.Figure("data:image/png;base64,AAAA", alt="strip"),
+            report.Row([report.Figure("data:image/png;base64,AAAA", alt="strip")]),
         ],
     )
     text = parsed(page)

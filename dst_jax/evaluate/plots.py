@@ -1,0 +1,280 @@
+"""Figures of a report: curves, losses, response maps and film strips.
+
+Every function returns a matplotlib `Figure` and touches no global state: no `pyplot`,
+no display. A name keeps its colour from figure to figure when the figures are given
+the same `colours`; make them once with `name_colours`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import matplotlib.colors
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from dst_jax.evaluate.protocols import SequenceScore, TrackerScore
+from dst_jax.evaluate.style import (
+    QUIET,
+    Colours,
+    bare,
+    dress,
+    legend_below,
+    new_figure,
+    single_panel,
+)
+from dst_jax.evaluate.style import figure_to_png as figure_to_png
+from dst_jax.evaluate.style import figure_to_png_base64 as figure_to_png_base64
+from dst_jax.evaluate.style import figure_to_svg as figure_to_svg
+from dst_jax.evaluate.style import name_colours as name_colours
+from dst_jax.typing import Float, Image
+
+Score: TypeAlias = TrackerScore | SequenceScore
+TRUTH_COLOUR = "#FFFFFF"
+
+
+def success_plot(
+    scores: Mapping[str, Score], *, colours: Colours | None = None
+) -> Figure:
+    """Success rate over the overlap threshold; the legend holds the AUC, best first.
+
+    Args:
+      scores: By tracker, of one protocol.
+      colours: By tracker; `name_colours` if None.
+    """
+    figure, axes = single_panel("Success", "Overlap threshold (IoU)", "Share of frames")
+    curves = {
+        name: (score.protocol.overlap_thresholds, score.success, score.success_auc)
+        for name, score in scores.items()
+    }
+    _curves(figure, axes, curves, colours or name_colours(scores), "AUC")
+    axes.set_xlim(0.0, 1.0)
+    return figure
+
+
+def precision_plot(
+    scores: Mapping[str, Score], *, colours: Colours | None = None
+) -> Figure:
+    """Precision over the distance; the legend holds the value at 20 px, best first.
+
+    Args:
+      scores: By tracker, of one protocol.
+      colours: By tracker; `name_colours` if None.
+    """
+    figure, axes = single_panel(
+        "Precision", "Centre error threshold (px)", "Share of frames"
+    )
+    curves = {
+        name: (score.protocol.error_thresholds_px, score.precision, score.precision_20)
+        for name, score in scores.items()
+    }
+    axes.axvline(20.0, color=QUIET, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+    _curves(figure, axes, curves, colours or name_colours(scores), "at 20 px")
+    axes.set_xlim(0.0, max(float(x[-1]) for x, _, _ in curves.values()))
+    return figure
+
+
+def _curves(
+    figure: Figure,
+    axes: Axes,
+    curves: Mapping[str, tuple[tuple[float, ...], Any, float]],
+    colours: Colours,
+    unit: str,
+) -> None:
+    axes.set_ylim(0.0, 1.02)
+    ranked = sorted(curves.items(), key=lambda item: -item[1][2])
+    for rank, (name, (x, y, value)) in enumerate(ranked):
+        # The best lies on top, so that equal curves show the better's colour.
+        style = {"color": colours[name], "zorder": 3 + len(ranked) - rank}
+        axes.plot(x, y, linewidth=2.0, label=f"{name}  {value:.3f}", **style)
+    figure.legend(
+        loc="outside lower center",
+        ncols=1 if len(curves) < 4 else 2,
+        title=f"tracker, {unit}",
+        title_fontsize=9,
+        frameon=False,
+        fontsize=9.5,
+    )
+
+
+def loss_curves(
+    metrics: Mapping[str, Mapping[str, tuple[Any, Any]]],
+    *,
+    colours: Colours | None = None,
+    columns: int = 3,
+) -> Figure:
+    """Small multiples of training curves: one panel per term, one line per student.
+
+    Each line is a running mean over a fiftieth of the steps, above the raw values.
+
+    Args:
+      metrics: By term, by student, (steps, values): two sequences of one length.
+      colours: By student; `name_colours` if None.
+      columns: Panels in a row.
+    """
+    students = list(dict.fromkeys(name for term in metrics.values() for name in term))
+    colours = colours or name_colours(students)
+    columns = min(columns, len(metrics))
+    rows = -(-len(metrics) // columns)
+    figure = new_figure(3.3 * columns, 2.35 * rows + 0.35)
+    for index, (term, lines) in enumerate(metrics.items()):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        dress(axes, term, "step" if index + columns >= len(metrics) else "", "")
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        for name, (steps, values) in lines.items():
+            x, y = np.asarray(steps, float), np.asarray(values, float)
+            axes.plot(x, y, color=colours[name], alpha=0.22, linewidth=0.8)
+            axes.plot(x, _running_mean(y), color=colours[name], linewidth=1.8)
+        axes.margins(x=0.01)
+    legend_below(figure, {name: colours[name] for name in students})
+    return figure
+
+
+def _running_mean(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    half = max(1, len(values) // 100)
+    centre = np.arange(len(values))
+    low = np.maximum(centre - half, 0)
+    high = np.minimum(centre + half + 1, len(values))
+    # One NaN must not wipe out every mean after it.
+    finite = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+    counts = np.concatenate([[0.0], np.cumsum(finite)])
+    count = counts[high] - counts[low]
+    return np.where(count > 0, (sums[high] - sums[low]) / np.maximum(count, 1), np.nan)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ResponsePanel:
+    """One search image and how several networks respond to it.
+
+    Attributes:
+      search: The search image, RGB.
+      rows: Maps by row, then by network, teacher first. The paper's figure has the
+        rows "without W", F(Q), and "with W", F(W Q), of one layer
+        (`losses.search_response`); the final response can be another.
+      box: The target (cx, cy, w, h) in pixels of the search image, if known.
+      title: Name of the example.
+    """
+
+    search: Image
+    rows: Mapping[str, Mapping[str, Float[np.ndarray, "_ _"]]]
+    box: Float[np.ndarray, " 4"] | None = None
+    title: str = "search image"
+
+
+def response_maps(
+    panels: Sequence[ResponsePanel], *, shared_scale: bool = True
+) -> Figure:
+    """Search images beside the maps of teacher and students.
+
+    Args:
+      panels: Examples of the same networks, at least one.
+      shared_scale: One colour scale for all maps of a row, which shows whether a
+        student has the teacher's values; else each map fills the scale, which shows
+        its pattern alone.
+
+    References:
+      Liu et al., "Teacher-Students Knowledge Distillation for Siamese Trackers",
+      arXiv 1907.10586, Fig. 3.
+    """
+    names = list(dict.fromkeys(n for row in panels[0].rows.values() for n in row))
+    count = sum(len(panel.rows) for panel in panels)
+    figure = new_figure(1.7 * (1 + len(names)) + 0.7, 1.75 * count + 0.25)
+    grid = figure.add_gridspec(count, 1 + len(names))
+    top = 0
+    for panel in panels:
+        image = bare(figure.add_subplot(grid[top : top + len(panel.rows), 0]))
+        image.imshow(panel.search)
+        image.set_anchor("N")
+        image.set_title(panel.title, fontsize=10)
+        if panel.box is not None:
+            _draw_box(image, panel.box, TRUTH_COLOUR)
+        for label, maps in panel.rows.items():
+            cells = {
+                name: bare(figure.add_subplot(grid[top, column]))
+                for column, name in enumerate(names, 1)
+            }
+            _response_row(figure, cells, maps, shared_scale, heading=top == 0)
+            next(iter(cells.values())).set_ylabel(label, fontsize=9.5)
+            top += 1
+    return figure
+
+
+def _response_row(
+    figure: Figure,
+    cells: Mapping[str, Axes],
+    maps: Mapping[str, Float[np.ndarray, "_ _"]],
+    shared_scale: bool,
+    *,
+    heading: bool,
+) -> None:
+    scale: dict[str, Any] = {}
+    if shared_scale:
+        scale["vmin"] = min(float(np.min(m)) for m in maps.values())
+        scale["vmax"] = max(float(np.max(m)) for m in maps.values())
+    shown = None
+    for name, axes in cells.items():
+        if heading:
+            axes.set_title(name, fontsize=10)
+        if name in maps:
+            shown = axes.imshow(maps[name], cmap="viridis", **scale)
+    if shared_scale and shown is not None:
+        bar = figure.colorbar(shown, ax=list(cells.values()), pad=0.015, aspect=14)
+        bar.ax.tick_params(labelsize=8, length=2)
+        bar.ax.spines[:].set_visible(False)
+
+
+def film_strip(
+    frames: Sequence[Image],
+    boxes: Mapping[str, Float[np.ndarray, "_ 4"]],
+    *,
+    truth: Float[np.ndarray, "_ 4"] | None = None,
+    labels: Sequence[str] = (),
+    colours: Colours | None = None,
+) -> Figure:
+    """A few frames in a row with the boxes of every tracker.
+
+    Args:
+      frames: N images of one size, RGB.
+      boxes: By tracker, N boxes (cx, cy, w, h) in frame pixels; NaN is not drawn.
+      truth: N true boxes, drawn white and dashed.
+      labels: N texts above the frames, such as "frame 31".
+      colours: By tracker; `name_colours` if None.
+    """
+    colours = colours or name_colours(boxes)
+    height, width = frames[0].shape[:2]
+    side = max(1.7, min(3.2, 12.0 / len(frames)))
+    figure = new_figure(
+        side * len(frames), side * height / width + (0.75 if labels else 0.5)
+    )
+    for i, frame in enumerate(frames):
+        axes = bare(figure.add_subplot(1, len(frames), i + 1))
+        axes.imshow(frame)
+        if labels:
+            axes.set_title(labels[i], fontsize=9, color=QUIET, pad=3)
+        for name, rows in boxes.items():
+            _draw_box(axes, rows[i], colours[name])
+        if truth is not None:
+            _draw_box(axes, truth[i], TRUTH_COLOUR, dashed=True)
+        axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    entries = {name: colours[name] for name in boxes}
+    legend_below(figure, entries, truth=truth is not None)
+    return figure
+
+
+def _draw_box(
+    axes: Axes, box: Float[np.ndarray, " 4"], colour: str, *, dashed: bool = False
+) -> None:
+    cx, cy, w, h = (float(v) for v in box)
+    if not np.isfinite([cx, cy, w, h]).all():
+        return
+    # imshow puts the centre of pixel 0 at 0, where continuous coordinates have 0.5.
+    corner = (cx - w / 2 - 0.5, cy - h / 2 - 0.5)
+    dark = matplotlib.colors.to_rgb(colour) == (0.0, 0.0, 0.0)
+    halo = {"linewidth": 2.8, "edgecolor": "#ffffff" if dark else "#000000"}
+    line = {"linewidth": 1.5, "edgecolor": colour, "linestyle": "--" if dashed else "-"}
+    axes.add_patch(Rectangle(corner, w, h, fill=False, alpha=0.55, **halo))
+    axes.add_patch(Rectangle(corner, w, h, fill=False, **line))

@@ -1,0 +1,138 @@
+"""How every figure looks, and how it leaves the program.
+
+No global state, no `pyplot`, no display: figures are `Figure` objects.
+"""
+
+import base64
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+Colours: TypeAlias = Mapping[str, str]
+
+# Okabe and Ito's palette, told apart under every common colour blindness, without its
+# yellow, which vanishes on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# A student keeps its hue, blue or orange; what was not distilled is paler.
+FIXED = {
+    frozenset(words.split()): colour
+    for words, colour in {
+        "teacher": "#000000",
+        "still": "#8a939d",
+        "dull": "#D55E00",
+        "dull tsskd": "#D55E00",
+        "dull tskd": "#CC79A7",
+        "dull nokd": "#E69F00",
+        "intelligent": "#0072B2",
+        "intelligent tsskd": "#0072B2",
+        "intelligent tskd": "#009E73",
+        "intelligent nokd": "#56B4E9",
+    }.items()
+}
+_GRID = {"color": "#e3e6ea", "linewidth": 0.8}
+QUIET = "#59636e"
+
+
+def name_colours(names: Iterable[str]) -> dict[str, str]:
+    """One colour per name: the usual roles' own, else the palette's in turn.
+
+    Example:
+      >>> name_colours(["teacher", "mine", "yours"])
+      {'teacher': '#000000', 'mine': '#0072B2', 'yours': '#D55E00'}
+    """
+    words = {name: frozenset(re.findall(r"[a-z0-9]+", name.lower())) for name in names}
+    fixed = {name: FIXED[key] for name, key in words.items() if key in FIXED}
+    free = [c for c in PALETTE if c not in fixed.values()] or list(PALETTE)
+    others = [name for name in words if name not in fixed]
+    rest = {name: free[i % len(free)] for i, name in enumerate(others)}
+    return {name: {**fixed, **rest}[name] for name in words}
+
+
+def figure_to_svg(figure: Figure) -> str:
+    """The figure as `<svg …>` markup for a page; text is drawn, so needs no font.
+
+    Equal figures give equal markup; different ones on a page share no identifier.
+    """
+    out = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with matplotlib.rc_context({"svg.hashsalt": "dst-jax"}):
+        figure.savefig(out, format="svg", metadata=nothing)
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :].strip()
+    prefix = "f" + hashlib.sha256(svg.encode()).hexdigest()[:8]
+    return re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+
+
+def figure_to_png(figure: Figure, *, dpi: int = 130) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    out = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(out, format="png", dpi=dpi)
+    return out.getvalue()
+
+
+def figure_to_png_base64(figure: Figure, *, dpi: int = 130) -> str:
+    """The figure as a `data:` address, for pictures too heavy as SVG."""
+    code = base64.b64encode(figure_to_png(figure, dpi=dpi)).decode("ascii")
+    return f"data:image/png;base64,{code}"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty white figure of so many inches, laid out without overlaps."""
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def single_panel(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    """A figure with one dressed panel."""
+    figure = new_figure(4.6, 4.2)
+    axes = figure.add_subplot()
+    dress(axes, title, x, y)
+    return figure, axes
+
+
+def dress(axes: Axes, title: str, x: str, y: str) -> None:
+    """Gives a panel its title, its axes' names and a quiet grid."""
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.set_xlabel(x, fontsize=9.5, color=QUIET)
+    axes.set_ylabel(y, fontsize=9.5, color=QUIET)
+    axes.grid(True, **_GRID)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9, colors=QUIET, length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color("#b6bec7")
+
+
+def bare(axes: Axes) -> Axes:
+    """Takes ticks and frame off a panel that shows an image."""
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes
+
+
+def legend_below(figure: Figure, entries: Colours, *, truth: bool = False) -> None:
+    """One legend for the whole figure, below it, where it covers nothing."""
+    handles = [
+        Line2D([], [], color=colour, linewidth=2.4, label=name)
+        for name, colour in entries.items()
+    ]
+    if truth:
+        # White needs a dark neighbour to be seen on white paper.
+        style = {"color": "#8a939d", "linestyle": "--", "linewidth": 1.6}
+        handles.append(Line2D([], [], label="ground truth", **style))
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), 6),
+        frameon=False,
+        fontsize=9.5,
+    )
