@@ -19,10 +19,12 @@ from matplotlib.ticker import MaxNLocator
 from dst_jax.evaluate.protocols import SequenceScore, TrackerScore
 from dst_jax.evaluate.style import (
     QUIET,
+    TRUTH_COLOUR,
     Colours,
     bare,
     dress,
     legend_below,
+    line_styles,
     new_figure,
     single_panel,
 )
@@ -33,7 +35,6 @@ from dst_jax.evaluate.style import name_colours as name_colours
 from dst_jax.typing import Float, Image
 
 Score: TypeAlias = TrackerScore | SequenceScore
-TRUTH_COLOUR = "#FFFFFF"
 
 
 def success_plot(
@@ -45,7 +46,7 @@ def success_plot(
       scores: By tracker, of one protocol.
       colours: By tracker; `name_colours` if None.
     """
-    figure, axes = single_panel("Success", "Overlap threshold (IoU)", "Share of frames")
+    figure, axes = single_panel("Success", "Overlap threshold (IoU)")
     curves = {
         name: (score.protocol.overlap_thresholds, score.success, score.success_auc)
         for name, score in scores.items()
@@ -64,9 +65,7 @@ def precision_plot(
       scores: By tracker, of one protocol.
       colours: By tracker; `name_colours` if None.
     """
-    figure, axes = single_panel(
-        "Precision", "Centre error threshold (px)", "Share of frames"
-    )
+    figure, axes = single_panel("Precision", "Centre error threshold (px)")
     curves = {
         name: (score.protocol.error_thresholds_px, score.precision, score.precision_20)
         for name, score in scores.items()
@@ -85,14 +84,19 @@ def _curves(
     unit: str,
 ) -> None:
     axes.set_ylim(0.0, 1.02)
+    axes.set_ylabel("Share of frames")
+    dashes = line_styles({name: colours[name] for name in curves})
     ranked = sorted(curves.items(), key=lambda item: -item[1][2])
     for rank, (name, (x, y, value)) in enumerate(ranked):
         # The best lies on top, so that equal curves show the better's colour.
         style = {"color": colours[name], "zorder": 3 + len(ranked) - rank}
-        axes.plot(x, y, linewidth=2.0, label=f"{name}  {value:.3f}", **style)
+        label = f"{name}  {value:.3f}"
+        axes.plot(x, y, dashes[name], linewidth=2.0, label=label, **style)
+    columns = 1 if len(curves) < 4 or max(map(len, curves)) > 20 else 2
+    figure.set_figheight(3.4 + 0.21 * -(-len(curves) // columns))
     figure.legend(
         loc="outside lower center",
-        ncols=1 if len(curves) < 4 else 2,
+        ncols=columns,
         title=f"tracker, {unit}",
         title_fontsize=9,
         frameon=False,
@@ -122,7 +126,7 @@ def loss_curves(
     figure = new_figure(3.3 * columns, 2.35 * rows + 0.35)
     for index, (term, lines) in enumerate(metrics.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
-        dress(axes, term, "step" if index + columns >= len(metrics) else "", "")
+        dress(axes, term, "step" if index + columns >= len(metrics) else "")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         for name, (steps, values) in lines.items():
             x, y = np.asarray(steps, float), np.asarray(values, float)
@@ -240,7 +244,7 @@ def film_strip(
     Args:
       frames: N images of one size, RGB.
       boxes: By tracker, N boxes (cx, cy, w, h) in frame pixels; NaN is not drawn.
-      truth: N true boxes, drawn white and dashed.
+      truth: N true boxes, drawn yellow and dashed.
       labels: N texts above the frames, such as "frame 31".
       colours: By tracker; `name_colours` if None.
     """
@@ -248,7 +252,7 @@ def film_strip(
     height, width = frames[0].shape[:2]
     side = max(1.7, min(3.2, 12.0 / len(frames)))
     figure = new_figure(
-        side * len(frames), side * height / width + (0.75 if labels else 0.5)
+        side * len(frames), side * height / width + (0.6 if labels else 0.4)
     )
     for i, frame in enumerate(frames):
         axes = bare(figure.add_subplot(1, len(frames), i + 1))

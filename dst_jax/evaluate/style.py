@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 Colours: TypeAlias = Mapping[str, str]
 
@@ -39,6 +40,7 @@ FIXED = {
 }
 _GRID = {"color": "#e3e6ea", "linewidth": 0.8}
 QUIET = "#59636e"
+TRUTH_COLOUR = "#F0E442"
 
 
 def name_colours(names: Iterable[str]) -> dict[str, str]:
@@ -54,6 +56,21 @@ def name_colours(names: Iterable[str]) -> dict[str, str]:
     others = [name for name in words if name not in fixed]
     rest = {name: free[i % len(free)] for i, name in enumerate(others)}
     return {name: {**fixed, **rest}[name] for name in words}
+
+
+def line_styles(colours: Colours) -> dict[str, str]:
+    """Solid lines, and dashed and dotted ones for names whose colour is taken.
+
+    Example:
+      >>> line_styles({"a": "#000000", "b": "#ffffff", "c": "#000000"})
+      {'a': '-', 'b': '-', 'c': '--'}
+    """
+    names = list(colours)
+    earlier = {
+        name: sum(colours[other] == colours[name] for other in names[:i])
+        for i, name in enumerate(names)
+    }
+    return {name: ("-", "--", ":", "-.")[n % 4] for name, n in earlier.items()}
 
 
 def figure_to_svg(figure: Figure) -> str:
@@ -90,19 +107,19 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def single_panel(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+def single_panel(title: str, x: str) -> tuple[Figure, Axes]:
     """A figure with one dressed panel."""
     figure = new_figure(4.6, 4.2)
     axes = figure.add_subplot()
-    dress(axes, title, x, y)
+    dress(axes, title, x)
     return figure, axes
 
 
-def dress(axes: Axes, title: str, x: str, y: str) -> None:
-    """Gives a panel its title, its axes' names and a quiet grid."""
+def dress(axes: Axes, title: str, x: str) -> None:
+    """Gives a panel its title, the name of its x axis and a quiet grid."""
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(x, fontsize=9.5, color=QUIET)
-    axes.set_ylabel(y, fontsize=9.5, color=QUIET)
+    axes.yaxis.label.set(fontsize=9.5, color=QUIET)
     axes.grid(True, **_GRID)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=9, colors=QUIET, length=0)
@@ -126,9 +143,10 @@ def legend_below(figure: Figure, entries: Colours, *, truth: bool = False) -> No
         for name, colour in entries.items()
     ]
     if truth:
-        # White needs a dark neighbour to be seen on white paper.
-        style = {"color": "#8a939d", "linestyle": "--", "linewidth": 1.6}
+        style = {"color": TRUTH_COLOUR, "linestyle": "--", "linewidth": 2.0}
         handles.append(Line2D([], [], label="ground truth", **style))
+        # Yellow needs a dark neighbour to be seen on white paper.
+        handles[-1].set_path_effects([withStroke(linewidth=3.4, foreground="#000000")])
     figure.legend(
         handles=handles,
         loc="outside lower center",
