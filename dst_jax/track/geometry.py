@@ -1,0 +1,72 @@
+"""Sizes of crops and the way from a response map back to the frame."""
+
+import numpy as np
+
+from dst_jax.typing import Array, Float, Scalar
+
+# The cubic kernel's free parameter in OpenCV (INTER_CUBIC).
+_CUBIC_A = -0.75
+
+
+def context_side(
+    size_wh: Float[Array, "*b 2"], *, context: float
+) -> Float[Array, "*b"]:
+    """Side of the square around a target that the template crop covers.
+
+    s_z = sqrt((w + p (w + h)) (h + p (w + h))), frame pixels, with p = `context`.
+
+    >>> context_side(np.array([20.0, 20.0]), context=0.5)
+    40.0
+    """
+    width, height = size_wh[..., 0], size_wh[..., 1]
+    margin = context * (width + height)
+    return ((width + margin) * (height + margin)) ** 0.5
+
+
+def upsampling_matrix(cells: int, factor: int) -> Float[np.ndarray, "fine cells"]:
+    """The cubic interpolation from `cells` samples to `factor` times as many.
+
+    Row i holds the four weights of sample i at (i + 0.5) / factor - 0.5 cells; beyond
+    the border the outermost cell repeats. A map R becomes M R M^T, as OpenCV's
+    `resize` with INTER_CUBIC (A = -0.75) does.
+
+    >>> upsampling_matrix(2, 1)
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    fine = cells * factor
+    at = (np.arange(fine) + 0.5) / factor - 0.5
+    low = np.floor(at).astype(int)
+    matrix = np.zeros((fine, cells))
+    for offset in (-1, 0, 1, 2):
+        neighbour = low + offset
+        weight = _cubic(np.abs(at - neighbour))
+        np.add.at(matrix, (np.arange(fine), np.clip(neighbour, 0, cells - 1)), weight)
+    return matrix.astype(np.float32)
+
+
+def _cubic(distance: np.ndarray) -> np.ndarray:
+    """Keys' cubic convolution kernel at non-negative distances."""
+    a, d = _CUBIC_A, distance
+    near = ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
+    far = ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a
+    return np.where(d <= 1.0, near, np.where(d < 2.0, far, 0.0))
+
+
+def displacement(
+    peak_xy: Float[Array, " 2"],
+    *,
+    fine_side: int,
+    px_per_sample: float,
+    frame_px_per_search_px: Scalar,
+) -> Float[Array, " 2"]:
+    """How far a peak of the up-sampled response lies from the centre, frame pixels.
+
+    Args:
+      peak_xy: Column and row of the peak, samples.
+      fine_side: Side of the up-sampled map; its centre is (fine_side - 1) / 2.
+      px_per_sample: Search pixels per sample: total stride / up-sampling.
+      frame_px_per_search_px: Side of the search window over the side of its crop.
+    """
+    offset_samples = peak_xy - (fine_side - 1) / 2.0
+    return offset_samples * (px_per_sample * frame_px_per_search_px)

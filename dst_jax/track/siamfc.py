@@ -1,0 +1,277 @@
+"""SiamFC's online tracking: a fixed template, crops at a few scales, a window.
+
+The procedure of the public siamfc-pytorch, step by step (Bertinetto et al., "Fully-
+Convolutional Siamese Networks for Object Tracking", 2016, section 3), including its
+window of whole pixels and its border of the *first* frame's mean colour. Two bounds
+are added, which only runaway boxes ever touch: see `step_many`.
+"""
+
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Num
+
+from dst_jax.models.build import Variables, embed, respond
+from dst_jax.models.siamese import Features, Siamese
+from dst_jax.ops.crop import crop_resize_snapped
+from dst_jax.ops.windows import hann
+from dst_jax.track.config import SiamFCTracking
+from dst_jax.track.geometry import context_side, displacement, upsampling_matrix
+from dst_jax.typing import Array, Float, Int, Scalar
+
+TRACKED, UNCERTAIN, LOST = 0, 1, 2
+# A box may grow to, and wander off by, this many times the frame's longer side.
+_MAX_FRAMES = 10.0
+
+FrameSize: TypeAlias = Num[Array, " 2"]
+
+
+class TrackState(NamedTuple):
+    """What a video carries from frame to frame; every field may have a video axis.
+
+    Attributes:
+      box: cxcywh, frame pixels.
+      template: Last stage's features of the first frame's target.
+      fill_rgb: Mean colour of the first frame, seen beyond the frame's border.
+    """
+
+    box: Float[Array, "*b 4"]
+    template: Features
+    fill_rgb: Float[Array, "*b 3"]
+
+
+class TrackOutput(NamedTuple):
+    """What a step says.
+
+    Attributes:
+      box: cxcywh, frame pixels.
+      score: Sigmoid of the highest response, 0 to 1.
+      state: TRACKED, UNCERTAIN or LOST; None if no threshold is set.
+    """
+
+    box: Float[Array, "*b 4"]
+    score: Float[Array, "*b"]
+    state: Int[Array, "*b"] | None
+
+
+def init(
+    module: Siamese,
+    variables: Variables,
+    frame: Num[Array, "h w 3"],
+    box: Float[Array, " 4"],
+    *,
+    frame_hw: FrameSize | None = None,
+) -> TrackState:
+    """Takes the target of one video's first frame as the template.
+
+    Args:
+      module: The tracker.
+      variables: Its weights.
+      frame: RGB 0-255; it may be a canvas larger than the frame.
+      box: The target, cxcywh in frame pixels.
+      frame_hw: Height and width of the frame in the canvas; None means all of it.
+    """
+    spec = module.spec.input
+    fill_rgb = mean_rgb(frame, frame_hw=frame_hw)
+    crop = crop_resize_snapped(
+        frame,
+        box[:2],
+        context_side(box[2:], context=spec.context),
+        out_px=spec.template_px,
+        fill=fill_rgb,
+        frame_hw=frame_hw,
+    )
+    features = embed(module, variables, crop[None])
+    last = last_stage(module)
+    return TrackState(jnp.asarray(box), {last: features[last][0]}, fill_rgb)
+
+
+def step(
+    module: Siamese,
+    variables: Variables,
+    state: TrackState,
+    frame: Num[Array, "h w 3"],
+    *,
+    config: SiamFCTracking,
+    frame_hw: FrameSize | None = None,
+) -> tuple[TrackState, TrackOutput]:
+    """Follows the target into the next frame of one video; see `step_many`."""
+    hw = jnp.asarray(frame.shape[:2] if frame_hw is None else frame_hw)
+    batched = jax.tree.map(lambda leaf: leaf[None], (state, frame, hw))
+    state, frame, hw = batched
+    result = step_many(module, variables, state, frame, hw, config=config)
+    return jax.tree.map(lambda leaf: leaf[0], result)
+
+
+def step_many(
+    module: Siamese,
+    variables: Variables,
+    state: TrackState,
+    frames: Num[Array, "b h w 3"],
+    frame_hw: Num[Array, "b 2"],
+    *,
+    config: SiamFCTracking,
+) -> tuple[TrackState, TrackOutput]:
+    """Follows the target of each of several videos into its next frame.
+
+    The crops of all videos and scales pass the network as one batch. Added to the
+    public procedure: the box keeps its sides between 1 px and 10 times the frame, and
+    its centre within 10 frames of the frame; a response that is not finite leaves the
+    box where it is and scores 0.
+
+    Args:
+      module: The tracker.
+      variables: Its weights.
+      state: One state per video.
+      frames: RGB 0-255, one frame per video, on canvases of one size.
+      frame_hw: Height and width of each frame in its canvas.
+      config: Online hyper-parameters.
+    """
+    crops = jax.vmap(lambda s, f, hw: search_crops(module, s, f, hw, config=config))(
+        state, frames, frame_hw
+    )
+    videos, scales = crops.shape[:2]
+    last = last_stage(module)
+    features = embed(module, variables, crops.reshape(-1, *crops.shape[2:]))
+    template = state.template[last]
+    if videos > 1:
+        template = jnp.repeat(template, scales, axis=0)
+    response = respond(
+        module, variables, {last: template}, {last: features[last]}
+    ).response
+    responses = response.reshape(videos, scales, *response.shape[1:])
+    move = jax.vmap(lambda box, r, hw: update_box(module, box, r, hw, config=config))
+    boxes, scores = move(state.box, responses, frame_hw)
+    states = _states(scores, config) if config.has_states else None
+    return state._replace(box=boxes), TrackOutput(boxes, scores, states)
+
+
+def last_stage(module: Siamese) -> str:
+    """Name of the stage whose features are correlated."""
+    return f"conv{len(module.spec.backbone.layers)}"
+
+
+def mean_rgb(
+    frame: Num[Array, "h w 3"], *, frame_hw: FrameSize | None = None
+) -> Float[Array, " 3"]:
+    """Mean colour of the frame proper, without the rest of its canvas."""
+    height, width, _ = frame.shape
+    hw = jnp.asarray((height, width) if frame_hw is None else frame_hw, jnp.float32)
+    rows = jnp.arange(height, dtype=jnp.float32)[:, None, None] < hw[0]
+    columns = jnp.arange(width, dtype=jnp.float32)[None, :, None] < hw[1]
+    inside = jnp.where(rows & columns, frame.astype(jnp.float32), 0.0)
+    # Row by row first: sums of a whole frame would lose the last digits of float32.
+    return (inside.sum(axis=1) / hw[1]).sum(axis=0) / hw[0]
+
+
+def scale_factors(config: SiamFCTracking) -> tuple[float, ...]:
+    """Relative sides of the crops, smallest first; the middle one is 1."""
+    half = config.scale_count // 2
+    return tuple(config.scale_step**power for power in range(-half, half + 1))
+
+
+def search_crops(
+    module: Siamese,
+    state: TrackState,
+    frame: Num[Array, "h w 3"],
+    frame_hw: FrameSize,
+    *,
+    config: SiamFCTracking,
+) -> Float[Array, "s p p 3"]:
+    """Windows around the last box, one per scale."""
+    sides = _search_side(module, state.box) * jnp.array(scale_factors(config))
+
+    def cut(side: Scalar) -> Float[Array, "p p 3"]:
+        return crop_resize_snapped(
+            frame,
+            state.box[:2],
+            side,
+            out_px=module.spec.input.search_px,
+            fill=state.fill_rgb,
+            frame_hw=frame_hw,
+        )
+
+    return jax.vmap(cut)(sides)
+
+
+def update_box(
+    module: Siamese,
+    box: Float[Array, " 4"],
+    responses: Float[Array, "s u v"],
+    frame_hw: FrameSize,
+    *,
+    config: SiamFCTracking,
+) -> tuple[Float[Array, " 4"], Scalar]:
+    """Reads the new box and its score off the responses of the scales."""
+    upsample = jnp.asarray(
+        upsampling_matrix(responses.shape[-1], config.response_upsampling)
+    )
+    exact = jax.lax.Precision.HIGHEST
+    fine = jnp.einsum("pu,suv,qv->spq", upsample, responses, upsample, precision=exact)
+    middle = config.scale_count // 2
+    others = jnp.arange(config.scale_count) != middle
+    penalties = jnp.where(others, config.scale_penalty, 1.0)
+    peaks = penalties * fine.max(axis=(1, 2))
+    best = jnp.argmax(peaks)
+    factor = jnp.array(scale_factors(config))[best]
+    peak_xy = _windowed_peak(fine[best] * penalties[best], config.window_influence)
+    search_px = module.spec.input.search_px
+    shift = displacement(
+        peak_xy,
+        fine_side=upsample.shape[0],
+        px_per_sample=module.spec.backbone.total_stride / config.response_upsampling,
+        frame_px_per_search_px=_search_side(module, box) * factor / search_px,
+    )
+    growth = (1.0 - config.scale_rate) + config.scale_rate * factor
+    score = jax.nn.sigmoid(responses[best].max())
+    return _bounded(box, shift, growth, score, frame_hw)
+
+
+def _search_side(module: Siamese, box: Float[Array, " 4"]) -> Scalar:
+    """Side of the search window at the target's own scale, frame pixels."""
+    spec = module.spec.input
+    side = context_side(box[2:], context=spec.context)
+    return side * (spec.search_px / spec.template_px)
+
+
+def _windowed_peak(response: Float[Array, "p p"], influence: float) -> Array:
+    """Column and row of the largest value under the Hann window."""
+    side = response.shape[0]
+    response = response - response.min()
+    response = response / (response.sum() + 1e-16)
+    window = jnp.asarray(hann(side, norm="sum"))
+    mixed = (1.0 - influence) * response + influence * window
+    peak = jnp.argmax(mixed.reshape(-1))
+    return jnp.stack([peak % side, peak // side]).astype(jnp.float32)
+
+
+def _bounded(
+    box: Float[Array, " 4"],
+    shift: Float[Array, " 2"],
+    growth: Scalar,
+    score: Scalar,
+    frame_hw: FrameSize,
+) -> tuple[Float[Array, " 4"], Scalar]:
+    """The moved and grown box within bounds; the old one if the score is not finite."""
+    hw = jnp.asarray(frame_hw, jnp.float32)
+    reach = _MAX_FRAMES * hw.max()
+    size, centre = box[2:], box[:2] + shift
+    # One factor for both sides keeps the shape; a box given beyond a bound stays.
+    smallest = jnp.minimum(1.0, 1.0 / size.min())
+    largest = jnp.maximum(1.0, reach / size.max())
+    size = size * jnp.clip(growth, smallest, largest)
+    centre = jnp.clip(centre, -reach, hw[::-1] + reach)
+    moved = jnp.concatenate([centre, size])
+    sound = jnp.isfinite(score) & jnp.isfinite(moved).all()
+    return jnp.where(sound, moved, box), jnp.where(sound, score, 0.0)
+
+
+def _states(scores: Float[Array, "*b"], config: SiamFCTracking) -> Int[Array, "*b"]:
+    """TRACKED, UNCERTAIN or LOST by the thresholds that are set."""
+    states = jnp.full(scores.shape, TRACKED, jnp.int32)
+    if config.uncertain_below is not None:
+        states = jnp.where(scores < config.uncertain_below, UNCERTAIN, states)
+    if config.lost_below is not None:
+        states = jnp.where(scores < config.lost_below, LOST, states)
+    return states
