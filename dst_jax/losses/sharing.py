@@ -75,7 +75,7 @@ def sharing_schedule(
     """
     if not 0.0 < base <= 1.0:
         raise InputError(f"base={base}: must be above 0 and at most 1.")
-    elapsed = jnp.maximum(jnp.asarray(epoch, jnp.result_type(float)) - warmup_epochs, 0)
+    elapsed = jnp.maximum(jnp.asarray(epoch) - warmup_epochs, 0.0)
     return jnp.power(base, elapsed)
 
 

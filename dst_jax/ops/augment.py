@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from dst_jax.arch.spec import InputSpec
 from dst_jax.errors import InputError
 from dst_jax.ops.crop import crop_resize
-from dst_jax.typing import Array, Bool, Float
+from dst_jax.typing import Array, Float
 
 # ITU-R BT.601 luma, as in OpenCV's RGB to grey.
 _LUMA = (0.299, 0.587, 0.114)
@@ -74,12 +74,16 @@ class AugmentConfig:
 
 
 class Examples(NamedTuple):
-    """A batch as the networks and the objective see it; RGB 0..255."""
+    """A batch as the networks and the objective see it; RGB 0..255.
+
+    `mask` and `is_negative` are 0 or 1, in the crops' dtype but at least float32, since
+    sums of them are counts.
+    """
 
     template: Float[Array, "b t t 3"]
     search: Float[Array, "b s s 3"]
     mask: Float[Array, " b"]
-    is_negative: Bool[Array, " b"]
+    is_negative: Float[Array, " b"]
 
 
 def patch_sides(input: InputSpec, augment: AugmentConfig) -> tuple[int, int]:
@@ -149,7 +153,7 @@ def augment(
         brightness = config.brightness
         return _lit(keys[4], z, brightness), _lit(keys[5], x, brightness)
 
-    patches = _patches(batch, "template"), _patches(batch, "search")
+    patches = _patch(batch, "template"), _patch(batch, "search")
     template, search = jax.vmap(one)(batch["index"], *patches)
     return _examples(batch, template, search, dtype)
 
@@ -180,7 +184,7 @@ def centre_crops(
         )
 
     sides = input.template_px, search_px or input.train_search_px
-    patches = _patches(batch, "template"), _patches(batch, "search")
+    patches = _patch(batch, "template"), _patch(batch, "search")
     crops = [
         jax.vmap(lambda patch, side=side: cut(patch, side))(patch)
         for patch, side in zip(patches, sides, strict=True)
@@ -198,7 +202,7 @@ class _Patch(NamedTuple):
         return jnp.array([0.5 * width, 0.5 * height], jnp.float32)
 
 
-def _patches(batch: Mapping[str, Array], name: str) -> _Patch:
+def _patch(batch: Mapping[str, Array], name: str) -> _Patch:
     return _Patch(batch[f"{name}_patch"], batch[f"{name}_fill_rgb"])
 
 
@@ -208,8 +212,9 @@ def _examples(
     search: Array,
     dtype: jax.typing.DTypeLike,
 ) -> Examples:
-    crops = template.astype(dtype), search.astype(dtype)
-    return Examples(*crops, batch["mask"], batch["is_negative"])
+    exact = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+    flags = (batch[name].astype(exact) for name in ("mask", "is_negative"))
+    return Examples(template.astype(dtype), search.astype(dtype), *flags)
 
 
 def _random_crop(
@@ -234,7 +239,8 @@ def _mirrored(crop: Array, mirrored: Array) -> Array:
 
 
 def _recoloured(crop: Array, faded: Array) -> Array:
-    luma = jnp.sum(crop * jnp.array(_LUMA, crop.dtype), axis=-1, keepdims=True)
+    weights = jnp.array(_LUMA, crop.dtype).reshape(1, 1, 3)
+    luma = jnp.sum(crop * weights, axis=-1, keepdims=True)
     return jnp.where(faded, luma, crop)
 
 
