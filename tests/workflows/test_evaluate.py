@@ -1,12 +1,29 @@
 """Evaluation from files on disk: made-up ones, and real ones where they are."""
 
+import dataclasses
+import io
 import json
 
+import cv2
+import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
+from dst_jax.arch import named
+from dst_jax.bundle import Bundle, load_bundle, save_bundle
+from dst_jax.data.frames import read_frame
+from dst_jax.data.readers import read_sequences
+from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.workflows.evaluate import evaluate_results
+from dst_jax.evaluate.results import read_boxes
+from dst_jax.models import init_variables
+from dst_jax.track import SiamFCTracking, Tracker, TrackResult, make_tracker
+from dst_jax.workflows.evaluate import (
+    evaluate_results,
+    evaluate_trackers,
+    run_tracker,
+)
 
 TRUTH = "11,21,20,10\n13,21,20,10\n15,21,20,10\n17,21,20,10\n"
 STILL = "11,21,20,10\n" * 4
@@ -92,6 +109,11 @@ def test_bad_results_are_refused_and_nothing_is_written(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_an_origin_other_than_0_and_1_is_refused(tmp_path, dataset):
+    with pytest.raises(InputError, match="results origin 2: must be 0 or 1"):
+        evaluate_results(dataset, tmp_path, origin=2)
+
+
 def test_single_images_are_no_video_to_evaluate_on(tmp_path):
     with pytest.raises(InputError, match="single images"):
         evaluate_results("coco:x", tmp_path)
@@ -110,3 +132,129 @@ def test_public_siamfc_results_score_as_published(real_data):
     for name, part in got.sequences.items():
         pair = (part.success_auc, part.precision_20)
         np.testing.assert_allclose(pair, PUBLISHED[name], atol=5.1e-4, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """Three short OTB sequences with frames, of two sizes; a bundle; its boxes."""
+    root = tmp_path_factory.mktemp("moving")
+    rng = np.random.default_rng(0)
+    for name, (height, width), count in (
+        ("Ant", (90, 120), 5),
+        ("Bee", (90, 120), 3),
+        ("Cow", (140, 100), 2),
+    ):
+        (root / "otb" / name / "img").mkdir(parents=True)
+        background = rng.integers(0, 80, (height, width, 3), np.uint8)
+        lines = []
+        for t in range(count):
+            frame = background.copy()
+            frame[30:50, 40 + 2 * t : 60 + 2 * t] = 250
+            cv2.imwrite(str(root / "otb" / name / "img" / f"{t + 1:04d}.png"), frame)
+            lines.append(f"{41 + 2 * t},31,20,20")
+        (root / "otb" / name / "groundtruth_rect.txt").write_text("\n".join(lines))
+    spec = named("tiny")
+    variables = jax.tree.map(np.asarray, init_variables(jax.random.key(0), spec))
+    save_bundle(Bundle(spec, variables, SiamFCTracking(), {}), root / "mine")
+    return root
+
+
+def test_a_tracker_is_run_scored_and_its_boxes_written(moving, tmp_path):
+    dataset = f"otb:{moving / 'otb'}"
+    evaluation = evaluate_trackers(
+        dataset,
+        [moving / "mine"],
+        json_path=tmp_path / "r.json",
+        results_out=tmp_path / "boxes",
+    )
+    mine = evaluation.scores["mine"]
+    assert list(mine.sequences) == ["Ant", "Bee", "Cow"]
+    assert [part.frames for part in mine.sequences.values()] == [5, 3, 2]
+    written = json.loads((tmp_path / "r.json").read_text())["trackers"]["mine"]
+    assert written["success_auc"] == mine.success_auc
+    assert written["fps"] == evaluation.fps["mine"] > 0.0
+    # Independently: one video at a time, and the files scored as anybody's are.
+    bundle = load_bundle(moving / "mine")
+    tracker = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
+    for sequence in read_sequences(dataset):
+        frames = [read_frame(path) for path in sequence.frames]
+        want = tracker.track(frames, sequence.boxes[0]).boxes
+        file = tmp_path / "boxes" / "mine" / f"{sequence.name}.txt"
+        got = read_boxes(file, origin=1, frames=len(sequence))
+        np.testing.assert_allclose(got, want, atol=2e-4)
+    again = evaluate_results(dataset, tmp_path / "boxes" / "mine").scores["mine"]
+    assert again.success_auc == pytest.approx(mine.success_auc, abs=1e-9)
+
+
+def test_the_table_and_the_progress_go_to_the_console(moving):
+    console = Console(file=io.StringIO(), width=120)
+    evaluate_trackers(f"otb:{moving / 'otb'}", [moving / "mine"], console=console)
+    shown = console.file.getvalue()
+    assert "frames/s" in shown and "mine" in shown and "Cow" in shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Still(Tracker):
+    """Never moves; remembers how it was called and compiles nothing."""
+
+    calls: list = dataclasses.field(default_factory=list)
+
+    def track_many(self, videos, boxes, *, batch=None):
+        lengths = [len(list(video)) for video in videos]
+        self.calls.append((lengths, batch))
+        return [
+            TrackResult(np.tile(box, (length, 1)), np.ones(length, "f4"), None)
+            for length, box in zip(lengths, boxes, strict=True)
+        ]
+
+
+def test_videos_of_one_canvas_go_together_after_a_warm_up(tmp_path):
+    sizes = {"a": (90, 120), "b": (170, 120), "c": (150, 100), "d": (90, 120)}
+    sequences = []
+    for t, (name, size) in enumerate(sizes.items(), 2):
+        file = tmp_path / f"{name}.png"
+        cv2.imwrite(str(file), np.zeros((*size, 3), np.uint8))
+        box = np.tile(np.float32([20.0 + t, 20, 10, 10]), (t, 1))
+        seen = np.ones(t, bool)
+        sequences.append(
+            Sequence(name, name, (str(file),) * t, boxes=box, visible=seen, size=size)
+        )
+    still, read = Still(named("tiny"), {}, SiamFCTracking()), []
+    advance = lambda: read.append(1)  # noqa: E731
+    boxes, fps = run_tracker(still, sequences, batch=2, advance=advance)
+    # Longest first; the warm-up sees two frames of as many videos as a batch holds.
+    assert still.calls == [([2, 2], 2), ([5, 4, 2], 2), ([2], 2), ([3], 2)]
+    assert list(boxes) == ["a", "b", "c", "d"]
+    for sequence in sequences:
+        np.testing.assert_array_equal(boxes[sequence.name], sequence.boxes)
+    assert len(read) == 2 + 3 + 4 + 5 and fps > 0.0
+
+
+def test_what_can_be_known_beforehand_is_refused_before_any_tracking(moving, tmp_path):
+    dataset, bundle = f"otb:{moving / 'otb'}", moving / "mine"
+    (tmp_path / "boxes" / "mine").mkdir(parents=True)
+    (tmp_path / "boxes" / "mine" / "old.txt").write_text("")
+    with pytest.raises(InputError, match="2 trackers are called 'mine'"):
+        evaluate_trackers(dataset, [bundle, f"{bundle}/"])
+    with pytest.raises(InputError, match="already holds something"):
+        evaluate_trackers(dataset, [bundle], results_out=tmp_path / "boxes")
+    with pytest.raises(InputError, match="is a folder"):
+        evaluate_trackers(dataset, [bundle], json_path=tmp_path)
+    with pytest.raises(InputError, match="no tracker"):
+        evaluate_trackers(dataset, [])
+    with pytest.raises(InputError, match="no such bundle"):
+        evaluate_trackers(dataset, [tmp_path / "none"])
+
+
+def test_an_absent_first_box_and_a_resized_frame_name_the_sequence(moving):
+    bundle = load_bundle(moving / "mine")
+    tracker = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
+    ant, _, cow = read_sequences(f"otb:{moving / 'otb'}")
+    absent = ant.boxes.copy()
+    absent[0] = np.nan
+    hidden = np.arange(5) > 0
+    with pytest.raises(InputError, match="'Ant' has no box in its first frame"):
+        run_tracker(tracker, [dataclasses.replace(ant, boxes=absent, visible=hidden)])
+    mixed = dataclasses.replace(ant, frames=ant.frames[:4] + cow.frames[:1])
+    with pytest.raises(InputError, match=r"'Ant': a frame has \(140, 100\) px"):
+        run_tracker(tracker, [mixed])
