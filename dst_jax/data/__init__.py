@@ -18,5 +18,8 @@ from dst_jax.data.pipeline import read_sources as read_sources
 from dst_jax.data.pipeline import train_batches as train_batches
 from dst_jax.data.readers import read_sequences as read_sequences
 from dst_jax.data.readers import read_with_report as read_with_report
+from dst_jax.data.rendering import SyntheticConfig as SyntheticConfig
+from dst_jax.data.rendering import render_video as render_video
 from dst_jax.data.sequence import Sequence as Sequence
 from dst_jax.data.sequence import split_by_video as split_by_video
+from dst_jax.data.synthetic import write_synthetic as write_synthetic

@@ -1,0 +1,86 @@
+"""Synthetic data sets with exact boxes, on disk in the GOT-10k layout."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from dst_jax.boxes import cxcywh_to_xywh
+from dst_jax.data.rendering import SyntheticConfig as SyntheticConfig
+from dst_jax.data.rendering import Video as Video
+from dst_jax.data.rendering import render_video as render_video
+from dst_jax.errors import InputError
+
+_JPEG_QUALITY = 92
+
+
+def write_synthetic(
+    folder: str | os.PathLike[str],
+    config: SyntheticConfig,
+    *,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> pathlib.Path:
+    """Writes videos in the GOT-10k layout, whole or not at all.
+
+    Args:
+      folder: Must not exist, unless it holds the very same data set already.
+      config: What to render.
+      seed: Video i is a function of (seed, i) and the config.
+      progress: Called with (videos done, videos in all).
+
+    Returns:
+      The folder, for `read_got10k`.
+
+    Raises:
+      InputError: If the folder holds anything else.
+    """
+    root = pathlib.Path(folder)
+    card = {"format": 1, "seed": seed, "config": dataclasses.asdict(config)}
+    text = json.dumps(card, indent=2, sort_keys=True) + "\n"
+    if root.exists():
+        made = root / "synthetic.json"
+        if made.is_file() and made.read_text() == text:
+            return root
+        raise InputError(
+            f"{root} exists and is not this data set; remove it or name another folder."
+        )
+    partial = root.with_name(f".{root.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        names = [f"{i:06d}" for i in range(config.videos)]
+        for i, name in enumerate(names):
+            video = render_video(np.random.default_rng((seed, i)), config)
+            _write_video(partial / name, video, url=f"synthetic/{seed}-{name}")
+            if progress is not None:
+                progress(i + 1, config.videos)
+        (partial / "list.txt").write_text("\n".join(names) + "\n")
+        (partial / "synthetic.json").write_text(text)
+        partial.rename(root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return root
+
+
+def _write_video(folder: pathlib.Path, video: Video, *, url: str) -> None:
+    folder.mkdir()
+    for t, frame in enumerate(video.frames):
+        bgr = np.ascontiguousarray(frame[..., ::-1])
+        path = str(folder / f"{t + 1:08d}.jpg")
+        if not cv2.imwrite(path, bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
+            raise OSError(f"{path} could not be written")
+    xywh = np.asarray(cxcywh_to_xywh(video.boxes))
+    rows = np.where(video.visible[:, None], xywh, 0.0)
+    lines = [",".join(f"{value:.4f}" for value in row) for row in rows]
+    (folder / "groundtruth.txt").write_text("\n".join(lines) + "\n")
+    labels = ["0" if seen else "1" for seen in video.visible]
+    (folder / "absence.label").write_text("\n".join(labels) + "\n")
+    height, width = video.frames.shape[1:3]
+    meta = f"[METAINFO]\nurl: {url}\nresolution: ({width}, {height})\n"
+    (folder / "meta_info.ini").write_text(meta)
