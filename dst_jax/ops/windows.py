@@ -7,9 +7,7 @@ import numpy as np
 from dst_jax.typing import Array, Float
 
 
-def hann(
-    n: int, *, norm: Literal["peak", "sum"] = "peak"
-) -> Float[Array, "{n} {n}"]:
+def hann(n: int, *, norm: Literal["peak", "sum"] = "peak") -> Float[Array, "{n} {n}"]:
     """The outer product of two symmetric Hann windows of `n` samples.
 
     Args:

@@ -16,11 +16,12 @@ def context_side(
     s_z = sqrt((w + p (w + h)) (h + p (w + h))), frame pixels, with p = `context`.
 
     >>> context_side(np.array([20.0, 20.0]), context=0.5)
-    40.0
+    array(40.)
     """
     width, height = size_wh[..., 0], size_wh[..., 1]
     margin = context * (width + height)
-    return ((width + margin) * (height + margin)) ** 0.5
+    area = (width + margin) * (height + margin)
+    return size_wh.__array_namespace__().asarray(area**0.5)
 
 
 def upsampling_matrix(cells: int, factor: int) -> Float[np.ndarray, "fine cells"]:

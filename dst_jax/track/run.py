@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ CHUNK_FRAMES = 64
 _CHUNK_BYTES = 192 * 2**20
 
 # Frames as they come from a reader: RGB uint8 [h, w, 3], all of one size.
-Frames = Iterable[UInt8[np.ndarray, "h w 3"]]
+Frames: TypeAlias = Iterable[np.ndarray]
 
 
 class TrackResult(NamedTuple):

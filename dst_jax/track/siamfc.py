@@ -224,8 +224,11 @@ def update_box(
         frame_px_per_search_px=_search_side(module, box) * factor / search_px,
     )
     growth = (1.0 - config.scale_rate) + config.scale_rate * factor
-    score = jax.nn.sigmoid(responses[best].max())
-    return _bounded(box, shift, growth, score, frame_hw)
+    peak = responses[best].max()
+    moved = _bounded(box, shift, growth, frame_hw)
+    sound = jnp.isfinite(peak) & jnp.isfinite(moved).all()
+    score = jnp.where(sound, jax.nn.sigmoid(peak), 0.0)
+    return jnp.where(sound, moved, box), score
 
 
 def _search_side(module: Siamese, box: Float[Array, " 4"]) -> Scalar:
@@ -250,10 +253,9 @@ def _bounded(
     box: Float[Array, " 4"],
     shift: Float[Array, " 2"],
     growth: Scalar,
-    score: Scalar,
     frame_hw: FrameSize,
-) -> tuple[Float[Array, " 4"], Scalar]:
-    """The moved and grown box within bounds; the old one if the score is not finite."""
+) -> Float[Array, " 4"]:
+    """The moved and grown box, within bounds."""
     hw = jnp.asarray(frame_hw, jnp.float32)
     reach = _MAX_FRAMES * hw.max()
     size, centre = box[2:], box[:2] + shift
@@ -262,9 +264,7 @@ def _bounded(
     largest = jnp.maximum(1.0, reach / size.max())
     size = size * jnp.clip(growth, smallest, largest)
     centre = jnp.clip(centre, -reach, hw[::-1] + reach)
-    moved = jnp.concatenate([centre, size])
-    sound = jnp.isfinite(score) & jnp.isfinite(moved).all()
-    return jnp.where(sound, moved, box), jnp.where(sound, score, 0.0)
+    return jnp.concatenate([centre, size])
 
 
 def _states(scores: Float[Array, "*b"], config: SiamFCTracking) -> Int[Array, "*b"]:

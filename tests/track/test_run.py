@@ -1,0 +1,121 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dst_jax.errors import InputError
+from dst_jax.models import build
+from dst_jax.track import run, siamfc
+from tests.track import scenes
+
+
+def test_scan_equals_a_loop_of_steps():
+    frames, boxes = scenes.video(67, start=(40.0, 50.0), velocity=(1.0, 0.0))
+    tracker = scenes.tracker()
+    result = tracker.track(frames, boxes[0])
+    module = build(tracker.spec)
+    variables, config = tracker.variables, tracker.config
+
+    @jax.jit
+    def step(state, frame):
+        return siamfc.step(module, variables, state, frame, config=config)
+
+    init = jax.jit(lambda frame, box: siamfc.init(module, variables, frame, box))
+    state = init(jnp.asarray(frames[0]), jnp.asarray(boxes[0]))
+    looped = [boxes[0]]
+    for frame in frames[1:]:
+        state, output = step(state, jnp.asarray(frame))
+        looped.append(np.asarray(output.box))
+    np.testing.assert_allclose(result.boxes, looped, rtol=1e-5, atol=1e-3)
+
+
+def test_batch_rows_equal_single_videos():
+    first = scenes.video(9, velocity=(2.0, 1.0))
+    second = scenes.video(5, start=(50.0, 40.0), seed=1, height=100, width=158)
+    third = scenes.video(1, seed=2)
+    videos, boxes = zip(first, second, third, strict=True)
+    tracker = scenes.tracker(lost_below=0.1)
+    given = np.stack([b[0] for b in boxes])
+    batched = tracker.track_many(videos, given, batch=2)
+    for row, frames, box in zip(batched, videos, given, strict=True):
+        single = tracker.track(frames, box)
+        assert len(row.boxes) == len(frames) == len(row.states)
+        np.testing.assert_allclose(row.boxes, single.boxes, rtol=1e-4, atol=1e-2)
+        np.testing.assert_allclose(row.scores, single.scores, atol=1e-4)
+
+
+def test_every_length_runs_on_one_compilation():
+    # A config of its own, so that no other test has compiled it before.
+    tracker = scenes.tracker(scale_count=1)
+    frames, boxes = scenes.video(2)
+    for length in (1, 63, 64, 65, 500):
+        result = tracker.track((frames[t % 2] for t in range(length)), boxes[0])
+        assert result.boxes.shape == (length, 4)
+        assert np.isfinite(result.boxes).all() and np.isfinite(result.scores).all()
+    smaller, boxes = scenes.video(3, height=101, width=140)
+    tracker.track(smaller, boxes[0])
+    functions = run.compiled(tracker.spec, tracker.config)
+    assert functions.init._cache_size() == 1
+    assert functions.chunk._cache_size() == 1
+
+
+def test_static_target_stays_put():
+    frames, boxes = scenes.video(20)
+    result = scenes.tracker().track(frames, boxes[0])
+    np.testing.assert_array_equal(result.boxes[0], boxes[0])
+    # Half a sample of the up-sampled map, and the scale's own rounding, remain.
+    np.testing.assert_allclose(result.boxes[:, :2], boxes[:, :2], atol=1.0)
+    np.testing.assert_allclose(result.boxes[:, 2:], boxes[:, 2:], rtol=0.05)
+
+
+@pytest.mark.parametrize("velocity", [(2.0, 0.0), (-2.0, 0.0), (0.0, 2.0), (0.0, -2.0)])
+def test_moved_target_is_followed(velocity):
+    frames, boxes = scenes.video(12, velocity=velocity)
+    result = scenes.tracker().track(frames, boxes[0])
+    np.testing.assert_allclose(result.boxes[:, :2], boxes[:, :2], atol=3.0)
+    moved = result.boxes[-1, :2] - result.boxes[0, :2]
+    np.testing.assert_allclose(moved, 11 * np.array(velocity), atol=3.0)
+
+
+def test_canvas_padding_has_no_influence(monkeypatch):
+    frames, boxes = scenes.video(4, start=(14.0, 60.0), velocity=(-1.0, 0.0))
+    small = scenes.tracker().track(frames, boxes[0])
+    monkeypatch.setattr(run, "CANVAS_SIDES", (320,))
+    large = scenes.tracker().track(frames, boxes[0])
+    np.testing.assert_allclose(large.boxes, small.boxes, rtol=1e-5, atol=1e-3)
+
+
+def test_video_of_one_frame_gives_the_given_box():
+    frames, boxes = scenes.video(1)
+    result = scenes.tracker().track(frames, boxes[0])
+    np.testing.assert_array_equal(result.boxes, boxes)
+    assert result.scores.tolist() == [1.0] and result.states is None
+
+
+def test_large_canvases_have_shorter_chunks():
+    assert run.chunk_length((160, 320)) == 64
+    assert run.chunk_length((480, 640)) == 64
+    length = run.chunk_length((2560, 3840))
+    assert 1 <= length < 64
+    assert length * 3 * 2560 * 3840 <= 192 * 2**20
+
+
+BOX = np.array([75.0, 60.0, 20.0, 20.0], np.float32)
+FRAME = scenes.paint((75, 60))
+
+
+@pytest.mark.parametrize(
+    ("frames", "box", "message"),
+    [
+        ([], BOX, "no frame"),
+        ([FRAME], BOX * np.float32([1, 1, 0, 1]), "empty"),
+        ([FRAME], BOX * np.float32([1, np.nan, 1, 1]), "not finite"),
+        ([FRAME], BOX + np.float32([400, 0, 0, 0]), "outside"),
+        ([FRAME.astype(np.float32)], BOX, "float32"),
+        ([FRAME[..., 0]], BOX, "shape"),
+        ([FRAME, FRAME[:-1]], BOX, "one size"),
+    ],
+)
+def test_bad_input_is_named(frames, box, message):
+    with pytest.raises(InputError, match=message):
+        scenes.tracker().track(frames, box)

@@ -1,0 +1,119 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dst_jax.models import build
+from dst_jax.track import siamfc
+from dst_jax.track.config import SiamFCTracking
+from tests.track import scenes
+
+MODULE = build(scenes.SPEC)
+CONFIG = SiamFCTracking()
+HW = jnp.array([120, 150])
+
+
+@jax.jit
+def update(box, responses):
+    return siamfc.update_box(MODULE, box, responses, HW, config=CONFIG)
+
+
+def reference_update(box, responses, config, *, stride, search_side, search_px):
+    """The published read-out in float64, with OpenCV's cubic resize."""
+    cv2 = pytest.importorskip("cv2")
+    side = responses.shape[-1] * config.response_upsampling
+    fine = np.stack(
+        [
+            cv2.resize(
+                r.astype(np.float64), (side, side), interpolation=cv2.INTER_CUBIC
+            )
+            for r in responses
+        ]
+    )
+    middle = config.scale_count // 2
+    fine[:middle] *= config.scale_penalty
+    fine[middle + 1 :] *= config.scale_penalty
+    best = np.argmax(fine.max(axis=(1, 2)))
+    chosen = fine[best] - fine[best].min()
+    chosen /= chosen.sum() + 1e-16
+    window = np.outer(np.hanning(side), np.hanning(side))
+    window /= window.sum()
+    mixed = (1 - config.window_influence) * chosen + config.window_influence * window
+    row, column = np.unravel_index(mixed.argmax(), mixed.shape)
+    factor = config.scale_step ** (best - middle)
+    px = stride / config.response_upsampling * search_side * factor / search_px
+    shift = (np.array([column, row]) - (side - 1) / 2) * px
+    growth = (1 - config.scale_rate) + config.scale_rate * factor
+    return np.concatenate([box[:2] + shift, box[2:] * growth])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_update_equals_the_published_read_out(seed):
+    rng = np.random.default_rng(seed)
+    responses = rng.normal(size=(3, 11, 11)).astype(np.float32)
+    box = np.array([70.0, 55.0, 24.0, 18.0], np.float32)
+    context = np.sqrt((24 + 21.0) * (18 + 21.0))
+    expected = reference_update(
+        box, responses, CONFIG, stride=4, search_side=context * 79 / 39, search_px=79
+    )
+    moved, score = update(box, responses)
+    np.testing.assert_allclose(moved, expected, rtol=1e-5)
+    assert 0.0 < float(score) < 1.0
+
+
+def test_mean_colour_ignores_the_rest_of_the_canvas():
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    canvas = np.full((64, 64, 3), 255, np.uint8)
+    canvas[:30, :40] = frame
+    expected = frame.reshape(-1, 3).astype(np.float64).mean(axis=0)
+    actual = siamfc.mean_rgb(jnp.asarray(canvas), frame_hw=jnp.array([30, 40]))
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    np.testing.assert_allclose(siamfc.mean_rgb(jnp.asarray(frame)), expected, rtol=1e-6)
+
+
+def test_crops_beyond_the_frame_have_the_first_frames_mean():
+    frame = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    mean = jnp.array([12.4, 99.6, 200.0])
+    box = jnp.array([-300.0, 30.0, 20.0, 20.0])
+    state = siamfc.TrackState(box, {}, mean)
+    cut = jax.jit(lambda *inputs: siamfc.search_crops(MODULE, *inputs, config=CONFIG))
+    crops = cut(state, jnp.asarray(frame), jnp.array([60, 80]))
+    assert crops.shape == (3, 79, 79, 3)
+    expected = np.broadcast_to([12.0, 100.0, 200.0], crops.shape)
+    np.testing.assert_array_equal(crops, expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_response_that_is_not_finite_leaves_the_box(value):
+    responses = np.full((3, 11, 11), value, np.float32)
+    box = np.array([70.0, 55.0, 24.0, 18.0], np.float32)
+    moved, score = update(box, responses)
+    assert float(score) == 0.0
+    np.testing.assert_array_equal(moved, box)
+
+
+@pytest.mark.parametrize(
+    ("size", "best"), [((1.0, 4.0), 0), ((1500.0, 900.0), 2), ((0.4, 0.4), 0)]
+)
+def test_box_sides_stay_within_bounds(size, best):
+    responses = np.zeros((3, 11, 11), np.float32)
+    responses[best, 5, 5] = 10.0
+    box = np.array([75.0, 60.0, *size], np.float32)
+    moved, _ = update(box, responses)
+    # Growth would take the box beyond 1 px or 10 frames: the sides stay.
+    np.testing.assert_allclose(moved[2:], size, rtol=1e-6)
+
+
+def test_centre_stays_near_the_frame():
+    responses = np.zeros((3, 11, 11), np.float32)
+    responses[1, 5, 10] = 10.0
+    box = np.array([1645.0, 60.0, 900.0, 900.0], np.float32)
+    moved, _ = update(box, responses)
+    assert float(moved[0]) == 150.0 + 10 * 150.0
+
+
+def test_states_follow_the_thresholds():
+    config = SiamFCTracking(lost_below=0.2, uncertain_below=0.6)
+    states = siamfc._states(jnp.array([0.1, 0.3, 0.9]), config)
+    assert states.tolist() == [siamfc.LOST, siamfc.UNCERTAIN, siamfc.TRACKED]
