@@ -88,7 +88,7 @@ def score_table(
     fps: Mapping[str, float] | None = None,
 ) -> rich.table.Table:
     """Means of every tracker, and of one tracker also each sequence, for a terminal."""
-    table = rich.table.Table(title=dataset or None)
+    table = rich.table.Table(title=rich.markup.escape(dataset) or None)
     table.add_column("tracker")
     headings = ["AUC", "P@20", "OP.5"] + (["frames/s"] if fps else [])
     for heading in headings:
