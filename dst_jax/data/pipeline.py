@@ -182,6 +182,7 @@ class _Source:
     cache: FrameCache
 
     def example(self, index: int) -> HostBatch:
+        """The entries of example `index`, without the batch axis."""
         pair = sample_pair(
             self.sequences,
             seed=self.seed,
@@ -197,6 +198,7 @@ class _Source:
         }
 
     def batch(self, indices: ListOf[int]) -> HostBatch:
+        """Those of several, stacked."""
         return _stack([self.example(index) for index in indices])
 
 

@@ -204,3 +204,13 @@ def test_what_cannot_be_streamed_is_refused(sequences):
         train_batches(sequences, CONFIG, SPEC, seed=0, process_count=3)
     with pytest.raises(InputError, match="no visible frame on disk"):
         train_batches([make_sequence("a", 3)], CONFIG, SPEC, seed=0)
+
+
+def test_importing_the_package_loads_no_training_library():
+    program = (
+        "import sys, dst_jax.data\n"
+        "heavy = {'grain', 'optax', 'orbax', 'tensorflow', 'flax'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert done.returncode == 0, done.stderr

@@ -106,17 +106,22 @@ def test_a_tracker_that_never_moves_fails(videos):
     assert max(scores) < 0.5
 
 
-def test_targets_start_visible_move_smoothly_and_stay_inside(videos):
+def test_targets_stay_for_the_most_part_inside_even_in_corners():
+    # Fast paths reach every border; a small frame renders quickly.
+    config = dataclasses.replace(PLAIN, length=60, height=64, width=80, period=4.0)
+    shares = []
+    for seed in range(15):
+        boxes = render(config, seed=seed).boxes
+        clipped = clip_xyxy(cxcywh_to_xyxy(boxes), height=64.0, width=80.0)
+        inside = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1)
+        shares.append((inside / np.prod(boxes[:, 2:], axis=1)).min())
+    assert 0.6 <= min(shares) < 1.0
+
+
+def test_targets_start_visible_and_move_smoothly(videos):
     for video in videos:
-        height, width = video.frames.shape[1:3]
         assert video.visible[0]
         assert video.visible.mean() > 0.6
-        boxes = video.boxes[video.visible]
-        clipped = clip_xyxy(
-            cxcywh_to_xyxy(boxes), height=float(height), width=float(width)
-        )
-        inside = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1)
-        assert (inside / np.prod(boxes[:, 2:], axis=1)).min() >= 0.6
         step = np.linalg.norm(np.diff(video.boxes[:, :2], axis=0), axis=1)
         side = np.sqrt(video.boxes[1:, 2] * video.boxes[1:, 3])
         assert np.nanmax(step / side) < 0.8
