@@ -1,0 +1,201 @@
+"""`dst-jax track`: follow one target through a video; write or draw its boxes."""
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from dst_jax.boxes import cxcywh_to_xywh, xywh_to_cxcywh
+from dst_jax.bundle import load_bundle
+from dst_jax.data.frames import frame_paths, video_frames
+from dst_jax.errors import InputError
+from dst_jax.track import TrackResult, make_tracker
+
+SUFFIXES = (".mp4", ".txt")
+# RGB of the boxes of tracked, uncertain and lost targets, by siamfc's numbers.
+_COLOURS = ((60, 220, 60), (250, 190, 40), (235, 60, 60))
+# Image folders say nothing of time; OTB and GOT-10k play at this rate or near it.
+_FOLDER_FPS = 30.0
+
+
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """Reads "x,y,w,h" in pixels, 0-based from the top left corner.
+
+    Raises:
+      InputError: If these are not four numbers, or the box is empty.
+
+    >>> parse_box("10,20,30.5,40")
+    (10.0, 20.0, 30.5, 40.0)
+    """
+    try:
+        x, y, w, h = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"--box {text!r}: give four numbers x,y,w,h in pixels, like 10,20,30,40."
+        ) from None
+    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
+        raise InputError(
+            f"--box {text!r}: all four must be finite, width and height positive."
+        )
+    return x, y, w, h
+
+
+def track_video(
+    tracker: pathlib.Path,
+    video: pathlib.Path,
+    box_xywh: tuple[float, float, float, float],
+    out: pathlib.Path,
+    *,
+    console: Console | None = None,
+) -> TrackResult:
+    """Tracks the target at `box_xywh` of the first frame and writes the boxes.
+
+    A `.txt` file holds one line x,y,w,h per frame, 0-based, the given box first; an
+    `.mp4` shows the frames with box and score. Frames pass one chunk at a time, for
+    an `.mp4` twice: nothing but boxes is kept. `out` appears whole or not at all.
+
+    Args:
+      tracker: Folder of a bundle.
+      video: A folder of images or a video file.
+      box_xywh: Target in the first frame: corner and size, pixels, 0-based.
+      out: Where to write; its suffix, `.mp4` or `.txt`, says what.
+      console: Where the progress bar goes; None: standard error.
+
+    Raises:
+      InputError: If the bundle, the video, a frame or the box is bad, or the suffix
+        unknown.
+    """
+    out = pathlib.Path(out)
+    if out.suffix.lower() not in SUFFIXES:
+        raise InputError(f"--out {out}: end it in {' or '.join(SUFFIXES)}.")
+    bundle = load_bundle(tracker)
+    ready = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
+    box = xywh_to_cxcywh(np.asarray(box_xywh, np.float32))
+    console = console or Console(stderr=True)
+    with _progress(console) as progress:
+        frames = _counted(video, progress, "tracking")
+        result = ready.track(frames, box)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".track-", dir=out.parent) as folder:
+            part = pathlib.Path(folder) / f"part{out.suffix.lower()}"
+            if out.suffix.lower() == ".txt":
+                write_boxes(part, result, box_xywh)
+            else:
+                drawn = _counted(video, progress, "drawing")
+                write_video(part, drawn, result, fps=_frame_rate(video))
+            os.replace(part, out)
+    console.print(f"{out}: {len(result.boxes)} frames.")
+    return result
+
+
+def write_boxes(
+    path: pathlib.Path,
+    result: TrackResult,
+    box_xywh: tuple[float, float, float, float],
+) -> None:
+    """Writes x,y,w,h per frame, 0-based, to 4 decimals; the given box as given."""
+    rows = cxcywh_to_xywh(result.boxes.astype(np.float64))
+    rows[0] = box_xywh
+    lines = [",".join(f"{value:.4f}" for value in row) for row in rows]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_video(
+    path: pathlib.Path,
+    frames: Iterator[np.ndarray],
+    result: TrackResult,
+    *,
+    fps: float,
+) -> None:
+    """Writes the frames with box and score drawn, as MPEG-4, without a display."""
+    writer = None
+    try:
+        for number, frame in enumerate(frames):
+            if number == len(result.boxes):
+                break
+            image = draw_box(frame, result, number)
+            if writer is None:
+                code = cv2.VideoWriter.fourcc(*"mp4v")
+                size = (frame.shape[1], frame.shape[0])
+                writer = cv2.VideoWriter(str(path), code, fps, size)
+                if not writer.isOpened():
+                    raise InputError(
+                        f"cannot encode {size[0]}x{size[1]} px as MPEG-4; "
+                        "write a .txt instead."
+                    )
+            writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    finally:
+        if writer is not None:
+            writer.release()
+
+
+def draw_box(frame: np.ndarray, result: TrackResult, number: int) -> np.ndarray:
+    """A copy of frame `number` with its box, coloured by state, and its score."""
+    image = frame.copy()
+    state = 0 if result.states is None else int(result.states[number])
+    corner = cxcywh_to_xywh(result.boxes[number])
+    ends = np.concatenate([corner[:2], corner[:2] + corner[2:] - 1.0])
+    # A runaway box stays drawable: OpenCV wants coordinates in 16 bits.
+    x0, y0, x1, y1 = (int(v) for v in np.clip(np.round(ends), -32000, 32000))
+    thick = max(1, round(min(frame.shape[:2]) / 200))
+    cv2.rectangle(image, (x0, y0), (x1, y1), _COLOURS[state], thick)
+    size = max(0.35, min(frame.shape[:2]) / 700)
+    text = f"{number}  {result.scores[number]:.2f}"
+    baseline = (4, int(6 + 24 * size))
+    for colour, width in (((0, 0, 0), thick + 2), (_COLOURS[state], thick)):
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(image, text, baseline, font, size, colour, width, cv2.LINE_AA)
+    return image
+
+
+class _Speed(ProgressColumn):
+    """Frames per second, once it is known."""
+
+    def render(self, task: Task) -> Text:
+        """The column's text."""
+        return Text("" if task.speed is None else f"{task.speed:.1f} frames/s")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _counted(
+    video: pathlib.Path, progress: Progress, description: str
+) -> Iterator[np.ndarray]:
+    """The frames of `video`, each counted as it is taken."""
+    total = len(frame_paths(video)) if pathlib.Path(video).is_dir() else None
+    task = progress.add_task(description, total=total)
+    for frame in video_frames(video):
+        yield frame
+        progress.advance(task)
+
+
+def _frame_rate(video: pathlib.Path) -> float:
+    if pathlib.Path(video).is_dir():
+        return _FOLDER_FPS
+    capture = cv2.VideoCapture(str(video))
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    return rate if np.isfinite(rate) and rate > 0 else _FOLDER_FPS
