@@ -8,9 +8,11 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from dst_jax.arch.spec import TrackerSpec
+from dst_jax.models.layers import kernel_deviation
 from dst_jax.models.siamese import Features, Output, Siamese
 from dst_jax.typing import Array, Float
 
@@ -34,23 +36,50 @@ def init_variables(
 ) -> dict[str, Any]:
     """Returns freshly initialised parameters and running statistics.
 
+    The numbers are drawn on the host: XLA needs seconds to compile a generator for
+    every kernel, and NumPy's are the same on every platform.
+
     Args:
       key: Randomness of the kernels.
       spec: The architecture.
       param_dtype: Of the parameters.
 
     Returns:
-      {"params": ..., "batch_stats": ...}.
+      {"params": ..., "batch_stats": ...}, arrays on the host.
     """
-    template = jnp.zeros((1, spec.input.template_px, spec.input.template_px, 3))
-    search = jnp.zeros((1, spec.input.train_search_px, spec.input.train_search_px, 3))
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+    def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        match path[-1].key:
+            case "kernel":
+                values = kernel_deviation(leaf.shape) * rng.standard_normal(leaf.shape)
+            case "scale" | "var":
+                values = np.ones(leaf.shape)
+            case _:
+                values = np.zeros(leaf.shape)
+        return values.astype(leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(
+        draw, variable_shapes(spec, param_dtype=param_dtype)
+    )
+
+
+def variable_shapes(
+    spec: TrackerSpec, *, param_dtype: DTypeLike = jnp.float32
+) -> dict[str, Any]:
+    """Shapes and types of all variables; nothing is computed."""
+    sides = spec.input.template_px, spec.input.train_search_px
+    images = [jax.ShapeDtypeStruct((1, side, side, 3), param_dtype) for side in sides]
     module = build(spec, dtype=param_dtype, param_dtype=param_dtype)
-    init = jax.jit(lambda key: module.init(key, template, search))
-    variables = init(key)
-    return {
-        "params": variables["params"],
-        "batch_stats": variables.get("batch_stats", {}),
-    }
+    shapes = jax.eval_shape(module.init, jax.random.key(0), *images)
+    # linen makes statistics float32 whatever the parameters are, which then clash
+    # with float64 activations.
+    wide = np.promote_types(param_dtype, np.float32)
+    stats = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, wide),
+        shapes.get("batch_stats", {}),
+    )
+    return {"params": shapes["params"], "batch_stats": stats}
 
 
 def embed(

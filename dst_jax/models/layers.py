@@ -1,7 +1,7 @@
 """Parameterised layers that the backbones share."""
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -11,11 +11,18 @@ from dst_jax.arch.spec import ConvSpec
 from dst_jax.ops.conv import conv2d, max_pool
 from dst_jax.typing import Array, Float
 
-# Kaiming's normal initialisation by fan-out, as in StrangerZhang's SiamFC, the
-# recipe that DST's SiamFC teacher follows.
-KERNEL_INIT: Callable[..., Any] = nn.initializers.variance_scaling(
-    2.0, "fan_out", "normal"
-)
+
+def kernel_deviation(shape: Sequence[int]) -> float:
+    """Standard deviation of a fresh kernel [kh, kw, i, d]: Kaiming's, by fan-out.
+
+    As in StrangerZhang's SiamFC, the recipe that DST's SiamFC teacher follows.
+    """
+    height, width, _, features = shape
+    return math.sqrt(2.0 / (height * width * features))
+
+
+def _fresh_kernel(key: Array, shape: Sequence[int], dtype: DTypeLike) -> Array:
+    return kernel_deviation(shape) * jax.random.normal(key, shape, dtype)
 
 
 class Conv(nn.Module):
@@ -31,7 +38,7 @@ class Conv(nn.Module):
         spec = self.spec
         inputs = x.shape[-1] // spec.groups
         shape = (spec.kernel, spec.kernel, inputs, spec.features)
-        kernel = self.param("kernel", KERNEL_INIT, shape, self.param_dtype)
+        kernel = self.param("kernel", _fresh_kernel, shape, self.param_dtype)
         bias = self.param(
             "bias", nn.initializers.zeros, (spec.features,), self.param_dtype
         )

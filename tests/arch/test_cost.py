@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from dst_jax import arch
-from dst_jax.models import build, init_variables
+from dst_jax.models import build, variable_shapes
 
 # Facts of the papers: parameters, MB with and without BatchNorm statistics.
 PUBLISHED = {
@@ -44,7 +44,7 @@ def test_students_of_figure_6_have_their_sizes(name, megabytes):
 def test_cost_counts_what_the_network_has(name):
     spec = arch.named(name)
     cost = arch.tracker_cost(spec)
-    shapes = jax.eval_shape(lambda key: init_variables(key, spec), jax.random.key(0))
+    shapes = variable_shapes(spec)
     count = {
         kind: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
         for kind, tree in shapes.items()

@@ -13,6 +13,7 @@ from dst_jax.models import (
     forward_train,
     init_variables,
     respond,
+    variable_shapes,
 )
 
 SPEC = arch.named("tiny")
@@ -35,7 +36,7 @@ def test_every_map_has_the_size_that_the_spec_predicts(name, keys):
     template, search = (images(next(keys), 2, p) for p in pixels)
     output = jax.eval_shape(
         lambda v, t, s: forward(module, v, t, s),
-        init_variables(next(keys), spec),
+        variable_shapes(spec),
         template,
         search,
     )
@@ -131,3 +132,19 @@ def test_inference_leaves_statistics_alone_and_uses_them(variables, keys):
     assert not np.allclose(
         embed(module, variables, image)["conv1"], embed(module, moved, image)["conv1"]
     )
+
+
+def test_fresh_weights_follow_from_the_key_and_have_kaimings_spread():
+    spec = arch.named("siamfc-alexnet")
+    one, two = (init_variables(jax.random.key(k), spec) for k in (0, 1))
+    again = init_variables(jax.random.key(0), spec)
+    kernels = [
+        v["params"]["backbone"]["conv3"]["conv"]["kernel"] for v in (one, two, again)
+    ]
+    np.testing.assert_array_equal(kernels[0], kernels[2])
+    assert not np.array_equal(kernels[0], kernels[1])
+    # fan-out of conv3: 3 * 3 * 384.
+    np.testing.assert_allclose(kernels[0].std(), (2 / (9 * 384)) ** 0.5, rtol=0.01)
+    norm = one["batch_stats"]["backbone"]["conv1"]["norm"]
+    assert norm["var"].min() == 1.0
+    assert norm["mean"].max() == 0.0

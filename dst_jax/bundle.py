@@ -1,0 +1,191 @@
+"""A finished tracker on disk: a folder that appears whole or not at all.
+
+`spec.json` the architecture, `weights.safetensors` the variables as float32,
+`tracking.json` the online hyper-parameters, `card.json` how it was made. Nothing in
+it is executed on loading.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from dst_jax.arch import TrackerSpec, spec_from_json, spec_to_json, tracker_cost
+from dst_jax.errors import InputError
+from dst_jax.models import Variables, variable_shapes
+from dst_jax.track.config import SiamFCTracking, tracking_from_json, tracking_to_json
+
+FORMAT_VERSION = 1
+_FILES = ("spec.json", "weights.safetensors", "tracking.json", "card.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A tracker: architecture, weights, online settings, and its origin.
+
+    Attributes:
+      spec: The architecture.
+      variables: {"params": ..., "batch_stats": ...}, float32 NumPy arrays.
+      tracking: Every online hyper-parameter.
+      card: How it was made: JSON values only.
+    """
+
+    spec: TrackerSpec
+    variables: Variables
+    tracking: SiamFCTracking
+    card: Mapping[str, Any]
+
+    @property
+    def weights_sha256(self) -> str:
+        """Identity of the weights: the hash of the file that holds them."""
+        return hashlib.sha256(_weights_bytes(self.variables)).hexdigest()
+
+
+def save_bundle(bundle: Bundle, path: pathlib.Path | str) -> pathlib.Path:
+    """Writes `bundle` to the folder `path`, which appears in one rename.
+
+    Raises:
+      InputError: If `path` exists and is not a bundle (a bundle is replaced).
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not (path / "spec.json").is_file():
+        raise InputError(f"{path}: exists and is no bundle; choose another folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = _weights_bytes(bundle.variables)
+    digest = hashlib.sha256(weights).hexdigest()
+    spec = {"format_version": FORMAT_VERSION, "tracker": spec_to_json(bundle.spec)}
+    texts = {
+        "spec.json": spec,
+        "tracking.json": tracking_to_json(bundle.tracking),
+        "card.json": {**bundle.card, "weights_sha256": digest},
+    }
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        (temporary / "weights.safetensors").write_bytes(weights)
+        for name, values in texts.items():
+            text = json.dumps(values, indent=2, sort_keys=True, allow_nan=False)
+            (temporary / name).write_text(text + "\n")
+        temporary.chmod(0o755)
+        if path.exists():
+            # A folder cannot be renamed onto a full one: the old steps aside.
+            old = temporary.with_name(temporary.name + "-old")
+            os.rename(path, old)
+            os.rename(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def load_bundle(path: pathlib.Path | str) -> Bundle:
+    """Reads a bundle and checks it: format, architecture, names, shapes, hash.
+
+    Raises:
+      InputError: If anything is missing, damaged or of another format version.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise InputError(f"{path}: no such bundle; give the folder of a saved tracker.")
+    for name in _FILES:
+        if not (path / name).is_file():
+            raise InputError(f"{path / name}: missing, so the bundle is incomplete.")
+    header = _read_json(path / "spec.json")
+    if header.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path / 'spec.json'}: format_version {header.get('format_version')!r}, "
+            f"this release reads {FORMAT_VERSION}; use a matching release of dst_jax."
+        )
+    card = _read_json(path / "card.json")
+    try:
+        spec = spec_from_json(header.get("tracker", {}))
+        tracking = tracking_from_json(_read_json(path / "tracking.json"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    variables = _read_weights(path / "weights.safetensors", spec, card)
+    return Bundle(spec=spec, variables=variables, tracking=tracking, card=card)
+
+
+def describe(spec: TrackerSpec) -> dict[str, Any]:
+    """The sizes of a tracker that cards and tables quote."""
+    cost = tracker_cost(spec)
+    return {
+        "parameters": cost.parameters,
+        "megabytes": cost.megabytes,
+        "search_macs": cost.search_macs,
+    }
+
+
+def _weights_bytes(variables: Variables) -> bytes:
+    flat = {
+        name: np.ascontiguousarray(np.asarray(value, np.float32))
+        for name, value in _flatten(variables).items()
+    }
+    return safetensors.numpy.save(dict(sorted(flat.items())))
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}/")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {"params": {}, "batch_stats": {}}
+    for name, value in flat.items():
+        *parents, leaf = name.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return tree
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON ({error}); the file is damaged.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a JSON object.")
+    return values
+
+
+def _read_weights(
+    path: pathlib.Path, spec: TrackerSpec, card: Mapping[str, Any]
+) -> dict[str, Any]:
+    content = path.read_bytes()
+    recorded = card.get("weights_sha256")
+    if recorded and recorded != hashlib.sha256(content).hexdigest():
+        raise InputError(f"{path}: damaged, its hash is not the one in card.json.")
+    try:
+        flat = safetensors.numpy.load(content)
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path}: not a safetensors file ({error}).") from None
+    expected = _flatten(variable_shapes(spec))
+    shapes = {name: leaf.shape for name, leaf in expected.items()}
+    for name in sorted(set(shapes) | set(flat)):
+        if name not in flat:
+            raise InputError(f"{path}: {name} is missing for the architecture.")
+        if name not in shapes:
+            raise InputError(f"{path}: {name} has no place in the architecture.")
+        if flat[name].shape != shapes[name]:
+            raise InputError(
+                f"{path}: {name} has shape {flat[name].shape}, "
+                f"the architecture wants {shapes[name]}."
+            )
+    return _unflatten(flat)

@@ -1,0 +1,125 @@
+"""Which terms a run trains with: the objective's settings and the papers' rows."""
+
+import dataclasses
+from typing import Literal
+
+from dst_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillConfig:
+    """The objective of TSsKD, eq. 16-23 and 33; defaults are the paper's values.
+
+    A weight of 0 removes its term. With no teacher term and no sharing, the
+    objective is plain training on the ground truth.
+
+    Attributes:
+      ground_truth: Weight of the plain loss on the labels (rows GT, NOKD).
+      teacher_soft: Weight of TS, eq. 9.
+      adaptive_hard: lambda of eq. 16, on AH; for SiamFC AH is the plain loss.
+      target_response: omega of eq. 16, on STR.
+      sharing: Whether students learn from one another, eq. 20-23.
+      temperature: temp, divides the logits in TS and sharing.
+      soft_kl: Direction of the divergence in TS; the paper writes student first.
+      soft_form: Divergence per cell (target or not) or over all cells of a map.
+      response_layers: tau, the stages that STR compares, counted from 1.
+      response_norm: Each activation map is divided by its own norm, or not (literal).
+      response_weighted: Whether the search map is weighted by W, eq. 14.
+      response_reduction: Mean of squares over cells, or the literal 2-norm.
+      sharing_discount: beta, for what a smaller student teaches a larger one.
+      sharing_margin: h of eq. 22.
+      sharing_decay: f(e) = decay ** e, e counted after the warm-up.
+      sharing_norm: 1 / (n - 1) over the other students, or 1 / n as eq. 33 prints.
+      sharing_gate: Whose loss the gate compares with the teacher's.
+      sharing_reduction: Mean over cells, or the sum that eq. 17 writes.
+      stop_peer: Whether a student is a fixed target for those who learn from it.
+      warmup_epochs: Epochs on the ground truth alone (weight 1) before the rest.
+      label_radius_px: Cells within this distance of the centre are positive.
+    """
+
+    ground_truth: float = 0.0
+    teacher_soft: float = 1.0
+    adaptive_hard: float = 0.1
+    target_response: float = 100.0
+    sharing: bool = True
+    temperature: float = 1.0
+    soft_kl: Literal["student_first", "teacher_first"] = "student_first"
+    soft_form: Literal["cell", "map"] = "cell"
+    response_layers: tuple[int, ...] = (3, 4, 5)
+    response_norm: Literal["l2", "none"] = "l2"
+    response_weighted: bool = True
+    response_reduction: Literal["mse", "l2"] = "mse"
+    sharing_discount: float = 0.5
+    sharing_margin: float = 0.005
+    sharing_decay: float = 0.9
+    sharing_norm: Literal["peers", "paper"] = "peers"
+    sharing_gate: Literal["learner", "peer"] = "learner"
+    sharing_reduction: Literal["mean", "sum"] = "mean"
+    stop_peer: bool = True
+    warmup_epochs: float = 0.0
+    label_radius_px: float = 16.0
+
+    def __post_init__(self):
+        weights = ("ground_truth", "teacher_soft", "adaptive_hard", "target_response")
+        for field in (*weights, "warmup_epochs", "sharing_margin"):
+            if getattr(self, field) < 0.0:
+                raise InputError(
+                    f"DistillConfig.{field}={getattr(self, field)}: "
+                    "must be at least 0 (0 removes it)."
+                )
+        for field in ("temperature", "sharing_decay", "label_radius_px"):
+            if getattr(self, field) <= 0.0:
+                raise InputError(
+                    f"DistillConfig.{field}={getattr(self, field)}: must be positive."
+                )
+        if not any(getattr(self, field) for field in weights):
+            raise InputError(
+                f"DistillConfig: {', '.join(weights)} are all 0; give one a weight."
+            )
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether any term, or the gate of sharing, looks at the teacher."""
+        return bool(self.teacher_soft or self.target_response or self.sharing)
+
+
+# The rows of Table 4, then of Table 5: which terms each trains with.
+ROWS: dict[str, frozenset[str]] = {
+    "GT": frozenset({"GT"}),
+    "TS": frozenset({"TS"}),
+    "GT+TS": frozenset({"GT", "TS"}),
+    "AH+TS": frozenset({"AH", "TS"}),
+    "TS+STR": frozenset({"TS", "STR"}),
+    "GT+TS+STR": frozenset({"GT", "TS", "STR"}),
+    "AH+TS+STR": frozenset({"AH", "TS", "STR"}),
+    "NOKD": frozenset({"GT"}),
+    "TSKD": frozenset({"AH", "TS", "STR"}),
+    "TSsKD": frozenset({"AH", "TS", "STR", "KS"}),
+}
+
+
+def with_row(config: DistillConfig, row: str) -> DistillConfig:
+    """Returns `config` with the terms of a row of Table 4 or 5 and no others.
+
+    Weights are those of `config`. The ground truth alone has weight 1; beside TS it
+    stands in AH's place and has lambda. For SiamFC, GT and AH are the same loss.
+
+    Args:
+      config: With all of TS, AH and STR weighted, as by default.
+      row: One of `ROWS`.
+
+    Raises:
+      InputError: If there is no such row.
+    """
+    if row not in ROWS:
+        raise InputError(f"row {row!r}: there is {', '.join(ROWS)}.")
+    terms = ROWS[row]
+    hard = config.adaptive_hard
+    return dataclasses.replace(
+        config,
+        ground_truth=(1.0 if terms == {"GT"} else hard) if "GT" in terms else 0.0,
+        teacher_soft=config.teacher_soft if "TS" in terms else 0.0,
+        adaptive_hard=hard if "AH" in terms else 0.0,
+        target_response=config.target_response if "STR" in terms else 0.0,
+        sharing="KS" in terms,
+    )

@@ -1,0 +1,94 @@
+"""Experiment: the frozen root of a run's configuration."""
+
+import dataclasses
+import hashlib
+import json
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from dst_jax.arch import TrackerSpec, spec_to_json
+from dst_jax.data.pipeline import DataConfig
+from dst_jax.distill import DistillConfig
+from dst_jax.errors import InputError
+from dst_jax.ops.augment import AugmentConfig
+from dst_jax.track.config import SiamFCTracking
+from dst_jax.train import LoopConfig, OptimConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """All that decides what a run computes, teacher's weights apart.
+
+    Attributes:
+      students: The networks that learn, by name.
+      data: Where pairs come from.
+      augment: How crops are varied.
+      distill: The objective.
+      optim: The optimizer and the length of the run.
+      loop: Reports, validation and checkpoints.
+      tracking: Online settings that the finished bundles get.
+      seed: Of weights, data order and augmentation.
+    """
+
+    students: Mapping[str, TrackerSpec]
+    data: DataConfig
+    augment: AugmentConfig = AugmentConfig()
+    distill: DistillConfig = DistillConfig()
+    optim: OptimConfig = OptimConfig()
+    loop: LoopConfig = LoopConfig()
+    tracking: SiamFCTracking = SiamFCTracking()
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.seed < 0:
+            raise InputError(f"Experiment.seed={self.seed}: must be at least 0.")
+        for name in self.students:
+            if not name.replace("-", "").replace("_", "").isalnum():
+                raise InputError(
+                    f"student name {name!r}: letters, digits, '-' and '_' only."
+                )
+
+
+def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
+    """Returns the resolved configuration as JSON values."""
+    values: dict[str, Any] = {
+        "students": {n: spec_to_json(s) for n, s in experiment.students.items()}
+    }
+    for name in sections():
+        values[name] = dataclasses.asdict(getattr(experiment, name))
+    values["seed"] = experiment.seed
+    return json.loads(json.dumps(values))
+
+
+def config_hash(values: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of JSON values, the same on every host."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sections() -> tuple[str, ...]:
+    """Names of the parts of an experiment that are settings of their own."""
+    kinds = typing.get_type_hints(Experiment)
+    return tuple(name for name, kind in kinds.items() if dataclasses.is_dataclass(kind))
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns {"section.field": value} of nested JSON values."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Returns "field: ours, was theirs" for every field in which two configs differ."""
+    a, b = flatten(ours), flatten(theirs)
+    return [
+        f"{name}: {a.get(name)!r}, was {b.get(name)!r}"
+        for name in sorted(set(a) | set(b))
+        if a.get(name) != b.get(name)
+    ]

@@ -1,0 +1,174 @@
+"""Experiments by name or file, and overrides from the command line."""
+
+import dataclasses
+import difflib
+import importlib
+import importlib.util
+import pathlib
+import pkgutil
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tyro
+
+from dst_jax import configs
+from dst_jax.arch import TrackerSpec, named, spec_from_json
+from dst_jax.arch.zoo import ZOO
+from dst_jax.errors import InputError
+from dst_jax.experiment import Experiment, sections
+from dst_jax.workflows.workdir import read_json
+
+
+def packaged() -> dict[str, str]:
+    """Names of the packaged experiments and the first line that describes each."""
+    found = {}
+    for module in pkgutil.iter_modules(configs.__path__):
+        doc = importlib.import_module(f"{configs.__name__}.{module.name}").__doc__
+        found[module.name] = (doc or "").strip().splitlines()[0]
+    return found
+
+
+def load_experiment(config: str) -> Experiment:
+    """Returns the experiment of a packaged name or of a `.py` file.
+
+    The file is executed: it defines `experiment() -> Experiment`.
+
+    Raises:
+      InputError: If there is no such name or file, or it defines no experiment.
+    """
+    path = pathlib.Path(config)
+    if path.suffix == ".py":
+        module = _execute(path)
+    elif config in packaged():
+        module = importlib.import_module(f"{configs.__name__}.{config}")
+    else:
+        raise InputError(
+            f"CONFIG {config!r}: neither a .py file nor one of {', '.join(packaged())}."
+        )
+    make = getattr(module, "experiment", None)
+    if make is None:
+        raise InputError(f"{config}: defines no function experiment().")
+    experiment = make()
+    if not isinstance(experiment, Experiment):
+        raise InputError(f"{config}: experiment() must return an Experiment.")
+    return experiment
+
+
+def override(experiment: Experiment, arguments: Sequence[str]) -> Experiment:
+    """Applies `--section.field VALUE [VALUE ...]` pairs.
+
+    Raises:
+      InputError: If a field is unknown (the nearest is named) or a value unfit.
+    """
+    for name, values in _pairs(arguments):
+        section, _, field = name.partition(".")
+        known = fields_of(experiment)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean --{near[0]}?" if near else "see dst-jax config show."
+            raise InputError(f"--{name}: unknown field; {hint}")
+        part = getattr(experiment, section)
+        kind = typing.get_type_hints(type(part))[field]
+        new = dataclasses.replace(part, **{field: _parse(name, kind, values)})
+        experiment = dataclasses.replace(experiment, **{section: new})
+    return experiment
+
+
+def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
+    """Replaces or adds students given as NAME=ZOO or NAME=SPEC.json.
+
+    Raises:
+      InputError: If a choice is no such pair, or names nothing.
+    """
+    students = dict(experiment.students)
+    for choice in choices:
+        name, separator, what = choice.partition("=")
+        if not separator or not name or not what:
+            raise InputError(
+                f"--student {choice}: expected NAME=ZOO or NAME=SPEC.json."
+            )
+        students[name] = _spec(what)
+    return dataclasses.replace(experiment, students=students)
+
+
+def fields_of(experiment: Experiment) -> list[str]:
+    """Every "section.field" that can be overridden."""
+    return [
+        f"{section}.{field.name}"
+        for section in sections()
+        for field in dataclasses.fields(getattr(experiment, section))
+    ]
+
+
+def _spec(what: str) -> TrackerSpec:
+    path = pathlib.Path(what)
+    if what in ZOO or path.suffix != ".json":
+        return named(what)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give an architecture as JSON.")
+    values = read_json(path)
+    try:
+        # A bundle's spec.json wraps the architecture; a bare one is taken too.
+        return spec_from_json(values.get("tracker", values))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _execute(path: pathlib.Path) -> types.ModuleType:
+    if not path.is_file():
+        raise InputError(f"CONFIG {path}: no such file.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"CONFIG {path}: not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise InputError(f"CONFIG {path}: line {error.lineno}: {error.msg}.") from None
+    return module
+
+
+def _pairs(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
+    pairs: list[tuple[str, list[str]]] = []
+    for argument in arguments:
+        if argument.startswith("--"):
+            name, separator, value = argument[2:].partition("=")
+            pairs.append((name.replace("-", "_"), [value] if separator else []))
+        elif pairs:
+            pairs[-1][1].append(argument)
+        else:
+            raise InputError(f"{argument!r}: unexpected; options begin with --.")
+    return pairs
+
+
+def _parse(name: str, kind: Any, values: Sequence[str]) -> Any:
+    if kind is bool and not values:
+        return True
+    try:
+        field: Any = dataclasses.make_dataclass("Field", [("value", kind)])
+        arguments = ["--value", *values]
+        if kind is bool:
+            flags = {"true": "--value", "false": "--no-value"}
+            arguments = [flags.get(values[0].lower(), "--unfit")]
+        parsed = tyro.cli(field, args=arguments, console_outputs=False)
+    except SystemExit:
+        shown = kind.__name__ if isinstance(kind, type) else str(kind)
+        raise InputError(
+            f"--{name} {' '.join(values)}: expected {shown.replace('typing.', '')}."
+        ) from None
+    return parsed.value
+
+
+def parse_init(choices: Sequence[str], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads `--init NAME=BUNDLE` or, for a single student, `--init BUNDLE`."""
+    found = {}
+    for choice in choices:
+        name, separator, path = choice.partition("=")
+        if not separator:
+            if len(names) != 1:
+                raise InputError(f"--init {choice}: several students; use NAME=BUNDLE.")
+            name, path = next(iter(names)), choice
+        found[name] = pathlib.Path(path)
+    return found

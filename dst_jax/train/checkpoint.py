@@ -1,0 +1,115 @@
+"""Training checkpoints: Orbax, one atomic commit each, checked at resume."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from dst_jax.errors import InputError
+from dst_jax.train.state import TrainState
+
+
+class Best(NamedTuple):
+    """The weights with the lowest validation loss so far, by student."""
+
+    loss: dict[str, Any]
+    variables: dict[str, Any]
+
+
+class Snapshot(NamedTuple):
+    """What one checkpoint holds."""
+
+    state: TrainState
+    best: Best
+
+
+def first_best(state: TrainState) -> Best:
+    """No validation yet: infinite loss, the first weights."""
+    # Copies on the host: the state's own buffers are donated to the next step.
+    names = state.params
+    return Best(
+        loss={name: np.asarray(np.inf, np.float32) for name in names},
+        variables={n: jax.device_get(student_variables(state, n)) for n in names},
+    )
+
+
+def student_variables(state: TrainState, name: str) -> dict[str, Any]:
+    """Variables of one student, as the models take them."""
+    return {"params": state.params[name], "batch_stats": state.batch_stats[name]}
+
+
+class Checkpoints:
+    """The checkpoints of a workdir, the newest two of them."""
+
+    def __init__(self, folder: pathlib.Path, *, config_hash: str):
+        self._folder = folder.absolute()
+        self._hash = config_hash
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, enable_async_checkpointing=False
+        )
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Writes a checkpoint; it appears whole or not at all."""
+        step = int(snapshot.state.step)
+        if step in self._manager.all_steps():
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                snapshot=ocp.args.StandardSave(_as_dict(snapshot)),
+                made=ocp.args.JsonSave({"config_hash": self._hash}),
+            ),
+        )
+        self._manager.wait_until_finished()
+
+    def restore(self, like: Snapshot) -> Snapshot | None:
+        """Reads the newest checkpoint into the structure of `like`.
+
+        Returns:
+          None if there is no checkpoint yet.
+
+        Raises:
+          InputError: If it is damaged or of another configuration.
+        """
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        where = self._folder / str(step)
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _as_dict(like))
+        args = ocp.args.Composite(
+            snapshot=ocp.args.StandardRestore(target), made=ocp.args.JsonRestore()
+        )
+        try:
+            restored = self._manager.restore(step, args=args)
+        except Exception as error:
+            # Orbax raises many types; which file is damaged is what a user needs.
+            reason = str(error).strip().splitlines()[0][:120]
+            raise InputError(
+                f"{where}: this checkpoint cannot be read ({reason}); remove the "
+                "folder to go on from the one before it."
+            ) from error
+        if restored["made"]["config_hash"] != self._hash:
+            raise InputError(
+                f"{where}: made by another configuration; use a new --workdir."
+            )
+        return _from_dict(restored["snapshot"], like)
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        self._manager.close()
+
+
+def _as_dict(snapshot: Snapshot) -> dict[str, Any]:
+    """A plain tree: Orbax then stores names, not our classes."""
+    leaves = jax.tree_util.tree_leaves_with_path(snapshot)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _from_dict(values: Mapping[str, Any], like: Snapshot) -> Snapshot:
+    paths, treedef = jax.tree_util.tree_flatten_with_path(like)
+    leaves = [values[jax.tree_util.keystr(path)] for path, _ in paths]
+    return jax.tree_util.tree_unflatten(treedef, leaves)

@@ -1,0 +1,216 @@
+"""The loop: batches in, steps taken, reports, validation and checkpoints out."""
+
+import contextlib
+import dataclasses
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dst_jax.errors import InputError
+from dst_jax.models import Variables
+from dst_jax.train.checkpoint import Best, Checkpoints, Snapshot, student_variables
+from dst_jax.train.state import TrainState
+from dst_jax.train.step import StepMetrics, TrainStep
+from dst_jax.train.validate import Validate
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """How often a run reports, validates and saves.
+
+    Attributes:
+      log_every: Steps between lines of `metrics.jsonl`.
+      validate_every: Steps between validations; 0 for once an epoch.
+      checkpoint_every: Steps between checkpoints; 0 for once an epoch.
+    """
+
+    log_every: int = 20
+    validate_every: int = 0
+    checkpoint_every: int = 0
+
+    def __post_init__(self):
+        if self.log_every < 1:
+            raise InputError(f"LoopConfig.log_every={self.log_every}: at least 1.")
+        for field in ("validate_every", "checkpoint_every"):
+            if getattr(self, field) < 0:
+                raise InputError(
+                    f"LoopConfig.{field}={getattr(self, field)}: "
+                    "must be positive, or 0 for once an epoch."
+                )
+
+
+class Run(NamedTuple):
+    """The parts of a run.
+
+    Attributes:
+      step: The compiled step.
+      teacher_vars: The frozen teacher's variables, or {}.
+      batches: The endless stream, positioned at the state's step.
+      validate: On held-out videos, or None.
+      checkpoints: Where snapshots go.
+      report: Called with (step, scalars) for the log.
+      tick: Called after every step with (step, last report), for a progress bar.
+      total_steps: Where the run ends.
+      steps_per_epoch: Length of an epoch.
+      batch: Pairs a step sees, over all processes.
+    """
+
+    step: TrainStep
+    teacher_vars: Variables
+    batches: Iterator[Mapping[str, np.ndarray]]
+    validate: Validate | None
+    checkpoints: Checkpoints
+    report: Callable[[int, Mapping[str, float]], None]
+    tick: Callable[[int, Mapping[str, float]], None]
+    total_steps: int
+    steps_per_epoch: int
+    batch: int
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop; its last step is saved."""
+
+
+def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
+    """Trains to `run.total_steps` from wherever `snapshot` stands.
+
+    A SIGINT or SIGTERM ends the run after the step in flight, with a checkpoint.
+
+    Raises:
+      InputError: If the loss stops being finite; the state is saved beforehand.
+      Interrupted: If a signal asked to stop.
+    """
+    state, best = snapshot
+    step = int(state.step)
+    window = Window(run.batch)
+    report: dict[str, float] = {}
+    with _stop_flag() as stopped:
+        while step < run.total_steps:
+            asked = time.perf_counter()
+            batch = next(run.batches)
+            waited = time.perf_counter() - asked
+            state, metrics = run.step(state, run.teacher_vars, batch)
+            if jax.default_backend() == "cpu":
+                # Several steps in flight deadlock CPU collectives when devices
+                # outnumber cores.
+                jax.block_until_ready(state)
+            step += 1
+            window.add(metrics, waited)
+            last = step == run.total_steps or stopped.is_set()
+            if last or step % config.log_every == 0:
+                report = window.close()
+                run.report(step, report)
+                _check_finite(step, report, Snapshot(state, best), run)
+            paused = time.perf_counter()
+            best = _keep(Snapshot(state, best), step, run, config, last=last)
+            window.pause(time.perf_counter() - paused)
+            run.tick(step, report)
+            if stopped.is_set() and step < run.total_steps:
+                raise Interrupted(f"stopped at step {step} of {run.total_steps}")
+    return Snapshot(state, best)
+
+
+def _keep(
+    snapshot: Snapshot, step: int, run: Run, config: LoopConfig, *, last: bool
+) -> Best:
+    """Validates and saves where it is time for it."""
+    state, best = snapshot
+    if run.validate and _due(step, config.validate_every, run, last=last):
+        best, scores = _validate(state, best, run.validate)
+        run.report(step, scores)
+    if _due(step, config.checkpoint_every, run, last=last):
+        run.checkpoints.save(Snapshot(state, best))
+    return best
+
+
+def _due(step: int, every: int, run: Run, *, last: bool) -> bool:
+    return last or step % (every or run.steps_per_epoch) == 0
+
+
+class Window:
+    """Averages over the steps since the last report; values stay on the device."""
+
+    def __init__(self, batch: int):
+        self._batch = batch
+        self._metrics: list[StepMetrics] = []
+        self._waited = 0.0
+        self._began = time.perf_counter()
+
+    def add(self, metrics: StepMetrics, waited: float) -> None:
+        """Takes in one step, and how long it waited for its batch in seconds."""
+        self._metrics.append(metrics)
+        self._waited += waited
+
+    def pause(self, seconds: float) -> None:
+        """Leaves time that went into validation or saving out of the rates."""
+        self._began += seconds
+
+    def close(self) -> dict[str, float]:
+        """Returns the averages and starts anew."""
+        rows = jax.device_get(self._metrics)
+        elapsed = max(time.perf_counter() - self._began, 1e-9)
+        named = [_named(row) for row in rows]
+        values = {key: float(np.mean([row[key] for row in named])) for key in named[0]}
+        values["pairs_per_s"] = len(rows) * self._batch / elapsed
+        values["data_wait_share"] = self._waited / elapsed
+        self._metrics, self._waited = [], 0.0
+        self._began = time.perf_counter()
+        return values
+
+
+def _named(metrics: StepMetrics) -> dict[str, Any]:
+    """Flat names: "loss", "loss/STUDENT/TERM", "gt/NAME", ..."""
+    return (
+        {"loss": metrics.loss}
+        | {f"loss/{name}": value for name, value in metrics.terms.items()}
+        | metrics.globals
+        | {f"gradient_norm/{n}": value for n, value in metrics.gradient_norm.items()}
+    )
+
+
+def _validate(
+    state: TrainState, best: Best, validate: Validate
+) -> tuple[Best, dict[str, float]]:
+    variables = {name: student_variables(state, name) for name in state.params}
+    scores = validate(variables)
+    loss, kept = dict(best.loss), dict(best.variables)
+    for name, current in variables.items():
+        value = scores[f"val/{name}/gt"]
+        if value < float(loss[name]):
+            loss[name] = np.asarray(value, np.float32)
+            kept[name] = jax.device_get(current)
+    return Best(loss, kept), scores
+
+
+def _check_finite(
+    step: int, report: Mapping[str, float], snapshot: Snapshot, run: Run
+) -> None:
+    broken = [name for name, value in report.items() if not math.isfinite(value)]
+    if broken:
+        run.checkpoints.save(snapshot)
+        raise InputError(
+            f"{broken[0]} is {report[broken[0]]} at step {step}; the state is saved. "
+            "Lower --optim.learning_rate or set --optim.clip_norm, in a new workdir."
+        )
+
+
+@contextlib.contextmanager
+def _stop_flag() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, in place of ending the process."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {s: signal.signal(s, lambda *_: event.set()) for s in signals}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,83 @@
+"""The optimizer of a run, as a value and as an optax chain."""
+
+import dataclasses
+import math
+from typing import Literal
+
+import optax
+
+from dst_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+    """How long and how fast a run learns; each student has a chain of its own.
+
+    Attributes:
+      epochs: Passes of `pairs_per_epoch` pairs.
+      pairs_per_epoch: Pairs seen per epoch, over all devices.
+      learning_rate: At the first step.
+      final_learning_rate: At the last step, reached exponentially; equal to
+        `learning_rate` for a constant rate.
+      method: Stochastic gradient descent with momentum, or Adam.
+      momentum: Of SGD.
+      weight_decay: L2 penalty added to the gradient, as in SGD of the papers.
+      clip_norm: Gradients of a student are scaled down to this norm; None for never.
+    """
+
+    epochs: float = 30.0
+    pairs_per_epoch: int = 53_200
+    learning_rate: float = 1e-2
+    final_learning_rate: float = 1e-2
+    method: Literal["sgd", "adam"] = "sgd"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+
+    def __post_init__(self):
+        positive = ("epochs", "pairs_per_epoch", "learning_rate", "final_learning_rate")
+        for field in positive:
+            if getattr(self, field) <= 0:
+                raise InputError(
+                    f"OptimConfig.{field}={getattr(self, field)}: must be positive."
+                )
+        if not 0.0 <= self.momentum < 1.0:
+            raise InputError(
+                f"OptimConfig.momentum={self.momentum}: must be in [0, 1)."
+            )
+        if self.weight_decay < 0.0:
+            raise InputError(
+                f"OptimConfig.weight_decay={self.weight_decay}: must be at least 0."
+            )
+        if self.clip_norm is not None and self.clip_norm <= 0.0:
+            raise InputError(
+                f"OptimConfig.clip_norm={self.clip_norm}: must be positive, or none."
+            )
+
+    def steps_per_epoch(self, batch: int) -> int:
+        """Steps of `batch` pairs that make an epoch, at least one."""
+        return max(self.pairs_per_epoch // batch, 1)
+
+    def total_steps(self, batch: int) -> int:
+        """Steps of the whole run."""
+        return max(math.ceil(self.epochs * self.steps_per_epoch(batch)), 1)
+
+
+def make_optimizer(
+    config: OptimConfig, *, total_steps: int
+) -> optax.GradientTransformation:
+    """Returns the chain: clip, decay, then the method at its scheduled rate."""
+    ratio = config.final_learning_rate / config.learning_rate
+    schedule = optax.exponential_decay(
+        config.learning_rate, transition_steps=max(total_steps - 1, 1), decay_rate=ratio
+    )
+    parts = []
+    if config.clip_norm is not None:
+        parts.append(optax.clip_by_global_norm(config.clip_norm))
+    if config.weight_decay:
+        parts.append(optax.add_decayed_weights(config.weight_decay))
+    if config.method == "adam":
+        parts.append(optax.adam(schedule))
+    else:
+        parts.append(optax.sgd(schedule, momentum=config.momentum or None))
+    return optax.chain(*parts)

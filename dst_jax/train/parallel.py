@@ -1,0 +1,86 @@
+"""How a step is spread over devices: the only file that knows.
+
+Only the batch is split; the state has no device axis, so that checkpoints and
+evaluation look the same on one device and on a thousand.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from dst_jax.errors import InputError
+from dst_jax.train.step import TrainStep
+
+AXIS_NAME = "data"
+
+
+def data_parallel(
+    step: TrainStep, *, devices: Sequence[jax.Device] | None = None
+) -> TrainStep:
+    """Maps `step`, made with `axis_name=AXIS_NAME`, over devices with `jax.pmap`.
+
+    The state is donated. The batch's leading axis is split evenly over the devices
+    of this process.
+    """
+    local = list(devices) if devices is not None else jax.local_devices()
+    mapped = jax.pmap(
+        step,
+        axis_name=AXIS_NAME,
+        in_axes=(None, None, 0),
+        out_axes=(None, None),
+        devices=None if devices is None else local,
+        donate_argnums=(0,),
+    )
+
+    def run(state: Any, teacher_vars: Any, batch: Mapping[str, Any]) -> Any:
+        return mapped(state, teacher_vars, split(batch, len(local)))
+
+    return run
+
+
+def sharded(
+    step: TrainStep, *, devices: Sequence[jax.Device] | None = None
+) -> TrainStep:
+    """The same by `jit` over a mesh, for a `step` made with `axis_name=None`.
+
+    XLA finds the collectives itself from the sharding of the batch.
+    """
+    local = list(devices) if devices is not None else jax.local_devices()
+    mesh = jax.make_mesh(
+        (len(local),), (AXIS_NAME,), axis_types=(AxisType.Auto,), devices=local
+    )
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    by_example = NamedSharding(mesh, PartitionSpec(AXIS_NAME))
+    return jax.jit(
+        step,
+        in_shardings=(everywhere, everywhere, by_example),
+        out_shardings=(everywhere, everywhere),
+        donate_argnums=(0,),
+    )
+
+
+def split(batch: Mapping[str, Any], devices: int) -> dict[str, Any]:
+    """Reshapes every array [b, ...] to [devices, b / devices, ...]."""
+    return {
+        name: np.reshape(array, (devices, array.shape[0] // devices, *array.shape[1:]))
+        for name, array in batch.items()
+    }
+
+
+def check_batch(batch: int) -> None:
+    """Checks that the global batch divides over all devices of the run.
+
+    Raises:
+      InputError: Naming the nearest batches that do.
+    """
+    devices = jax.device_count()
+    if batch % devices:
+        lower, upper = batch - batch % devices, batch + devices - batch % devices
+        choice = f"{lower} or {upper}" if lower else f"{upper}"
+        raise InputError(
+            f"DataConfig.batch={batch} does not divide over {devices} devices; "
+            f"use {choice}."
+        )

@@ -1,0 +1,69 @@
+"""All that a run changes: arrays, one entry per student."""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import DTypeLike
+
+from dst_jax.arch import TrackerSpec
+from dst_jax.models import Variables, init_variables, variable_shapes
+from dst_jax.typing import Array, Int, Params
+
+
+class TrainState(NamedTuple):
+    """What a checkpoint holds of the networks in training.
+
+    Attributes:
+      step: Optimizer steps taken.
+      params: Parameters by student.
+      batch_stats: Running statistics of batch normalisation by student.
+      opt_state: Optimizer state by student.
+    """
+
+    step: Int[Array, ""]
+    params: dict[str, Params]
+    batch_stats: dict[str, Params]
+    opt_state: dict[str, optax.OptState]
+
+
+def init_state(
+    key: Array,
+    students: Mapping[str, TrackerSpec],
+    tx: optax.GradientTransformation,
+    *,
+    start: Mapping[str, Variables] | None = None,
+    param_dtype: DTypeLike = jnp.float32,
+) -> TrainState:
+    """Returns the state before the first step.
+
+    A student's first weights depend on `key` and its own name alone, so they are
+    the same whoever trains beside it.
+
+    Args:
+      key: Randomness of the first weights.
+      students: Architectures by name.
+      tx: The optimizer; every student gets a state of its own.
+      start: Variables to begin from, for the students that have them.
+      param_dtype: Of the parameters.
+    """
+    variables: dict[str, Any] = {}
+    for name, spec in students.items():
+        given = (start or {}).get(name)
+        if given is None:
+            own = jax.random.fold_in(key, zlib.crc32(name.encode()) & 0x7FFFFFFF)
+            given = init_variables(own, spec, param_dtype=param_dtype)
+        shapes = variable_shapes(spec, param_dtype=param_dtype)
+        variables[name] = jax.tree.map(
+            lambda like, value: jnp.asarray(value, like.dtype), shapes, given
+        )
+    params = {name: v["params"] for name, v in variables.items()}
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats={name: v["batch_stats"] for name, v in variables.items()},
+        opt_state={name: tx.init(p) for name, p in params.items()},
+    )

@@ -1,0 +1,110 @@
+"""One training step, written once for any number of devices.
+
+Augmentation, the teacher's forward pass, every student's forward and backward pass
+and every optimizer: one function of (state, teacher variables, host batch).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import DTypeLike
+
+from dst_jax.arch import InputSpec
+from dst_jax.distill import Metrics, Objective, psum
+from dst_jax.models import Variables
+from dst_jax.ops.augment import AugmentConfig, augment
+from dst_jax.train.state import TrainState
+from dst_jax.typing import Array, Scalar
+
+
+class StepMetrics(NamedTuple):
+    """Of the global batch.
+
+    Attributes:
+      loss: The objective.
+      terms: Its parts, "student/term"; they add up to `loss`.
+      globals: "gt/NAME", "sigma/NAME", "gate/NAME".
+      gradient_norm: By student, before clipping.
+    """
+
+    loss: Scalar
+    terms: dict[str, Scalar]
+    globals: dict[str, Scalar]
+    gradient_norm: dict[str, Scalar]
+
+
+TrainStep: TypeAlias = Callable[
+    [TrainState, Variables, Mapping[str, Array]], tuple[TrainState, StepMetrics]
+]
+
+
+class Crops(NamedTuple):
+    """How host patches become network input, and with which randomness."""
+
+    input: InputSpec
+    augment: AugmentConfig
+    seed: int
+    dtype: DTypeLike = jnp.float32
+
+
+def make_train_step(
+    objective: Objective,
+    tx: optax.GradientTransformation,
+    crops: Crops,
+    *,
+    steps_per_epoch: int,
+    axis_name: str | None = None,
+) -> TrainStep:
+    """Returns the step.
+
+    Args:
+      objective: Made with the same `axis_name`.
+      tx: One optimizer for every student's own state.
+      crops: The device-side crops; randomness follows from (seed, example index).
+      steps_per_epoch: Turns the step into the objective's epoch.
+      axis_name: The device axis, or None.
+
+    Returns:
+      `step(state, teacher_vars, batch) -> (state, metrics)`.
+    """
+
+    def step(
+        state: TrainState, teacher_vars: Variables, batch: Mapping[str, Array]
+    ) -> tuple[TrainState, StepMetrics]:
+        crop_key, model_key = jax.random.split(jax.random.key(crops.seed))
+        examples = augment(
+            crop_key,
+            batch,
+            input=crops.input,
+            config=crops.augment,
+            dtype=crops.dtype,
+        )
+        epoch = state.step.astype(crops.dtype) / jnp.asarray(
+            steps_per_epoch, crops.dtype
+        )
+        key = jax.random.fold_in(model_key, state.step)
+
+        def loss(params: Any) -> tuple[Scalar, tuple[Any, Metrics]]:
+            return objective(
+                params, state.batch_stats, teacher_vars, examples, epoch=epoch, key=key
+            )
+
+        (value, (stats, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(
+            state.params
+        )
+        gradients = psum(gradients, axis_name)
+        value, terms = psum((value, metrics.terms), axis_name)
+        params, opt_state = {}, {}
+        for name, gradient in gradients.items():
+            updates, opt_state[name] = tx.update(
+                gradient, state.opt_state[name], state.params[name]
+            )
+            params[name] = optax.apply_updates(state.params[name], updates)
+        new_state = TrainState(state.step + 1, params, stats, opt_state)
+        norms = {name: optax.global_norm(g) for name, g in gradients.items()}
+        return new_state, StepMetrics(value, terms, metrics.globals, norms)
+
+    return step

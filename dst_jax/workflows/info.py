@@ -1,0 +1,56 @@
+"""`dst-jax info`: layers, sizes and costs of an architecture or a bundle."""
+
+import pathlib
+
+from rich.console import Console
+from rich.table import Table
+
+from dst_jax.arch import TrackerSpec, named, spec_id, tracker_cost
+from dst_jax.bundle import load_bundle
+
+
+def resolve_spec(name_or_bundle: str) -> TrackerSpec:
+    """The architecture of a bundle's folder, or the zoo's of that name.
+
+    Raises:
+      InputError: If it is neither.
+    """
+    if pathlib.Path(name_or_bundle).is_dir():
+        return load_bundle(name_or_bundle).spec
+    return named(name_or_bundle)
+
+
+def print_info(name_or_bundle: str, console: Console) -> None:
+    """Prints a table of the layers and a summary."""
+    spec = resolve_spec(name_or_bundle)
+    cost = tracker_cost(spec)
+    inputs = spec.input
+    table = Table(title=name_or_bundle, title_justify="left")
+    table.add_column("layer")
+    headings = ("kernel", "stride", "groups", "features")
+    sizes = (f"map {inputs.template_px}", f"map {inputs.search_px}", "parameters")
+    for heading in (*headings, *sizes, "million MACs"):
+        table.add_column(heading, justify="right")
+    for layer, row in zip(spec.backbone.layers, cost.layers, strict=True):
+        table.add_row(
+            row.name,
+            f"{layer.kernel}x{layer.kernel}",
+            str(layer.stride),
+            str(layer.groups),
+            str(layer.features),
+            f"{row.template_side}",
+            f"{row.search_side}",
+            f"{row.parameters:,}",
+            f"{row.search_macs / 1e6:,.1f}",
+        )
+    console.print(table)
+    train = spec.response_side(inputs.train_search_px)
+    console.print(
+        f"parameters {cost.parameters:,} = {cost.megabytes:.3f} MB "
+        f"({cost.megabytes_with_statistics:.3f} MB with BatchNorm statistics)\n"
+        f"multiply-adds: template {cost.template_macs / 1e6:,.1f} M, "
+        f"search crop {cost.search_macs / 1e6:,.1f} M (correlation included)\n"
+        f"response {cost.response_side} x {cost.response_side} in tracking, "
+        f"{train} x {train} in training, stride {spec.backbone.total_stride} px\n"
+        f"spec {spec_id(spec)[:12]}"
+    )

@@ -1,0 +1,371 @@
+"""`dst-jax train` and `dst-jax distill`: from a configuration to bundles."""
+
+import contextlib
+import dataclasses
+import hashlib
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from dst_jax.arch import TrackerSpec, spec_id
+from dst_jax.bundle import Bundle, describe, load_bundle, save_bundle
+from dst_jax.data.pipeline import (
+    PatchSpec,
+    fixed_batches,
+    read_sources,
+    train_batches,
+)
+from dst_jax.data.sequence import Sequence, split_by_video
+from dst_jax.distill import check_fit, make_objective
+from dst_jax.errors import InputError
+from dst_jax.experiment import Experiment, config_hash, experiment_to_json
+from dst_jax.ops.augment import patch_sides
+from dst_jax.train import (
+    AXIS_NAME,
+    Checkpoints,
+    Crops,
+    MetricWriter,
+    Run,
+    Snapshot,
+    check_batch,
+    data_parallel,
+    first_best,
+    fit,
+    init_state,
+    make_optimizer,
+    make_train_step,
+    make_validate,
+    read_metrics,
+    student_variables,
+)
+from dst_jax.workflows.versions import versions
+from dst_jax.workflows.workdir import open_workdir
+
+VALIDATION_PAIRS = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a run leaves behind.
+
+    Attributes:
+      bundles: The students' last weights, by name; "NAME-best" beside them are
+        those with the lowest validation loss.
+      metrics: `metrics.jsonl`.
+      seconds: Of this call's training, compilation included.
+    """
+
+    bundles: dict[str, pathlib.Path]
+    metrics: pathlib.Path
+    seconds: float
+
+
+def run_training(
+    experiment: Experiment,
+    workdir: pathlib.Path,
+    *,
+    teacher: pathlib.Path | None = None,
+    init: Mapping[str, pathlib.Path] | None = None,
+    verb: str = "dst-jax distill",
+    console: Console,
+) -> Trained:
+    """Trains the students of `experiment`, or goes on where `workdir` stopped.
+
+    Args:
+      experiment: The configuration.
+      workdir: Receives config, metrics, checkpoints and bundles.
+      teacher: Bundle of the frozen teacher; needed if the objective looks at it.
+      init: Bundles to start from, by student.
+      verb: The command, for the card of the bundles.
+      console: For the bar and for what is said.
+
+    Raises:
+      InputError: If configuration, data, teacher and workdir do not fit together.
+    """
+    check_batch(experiment.data.batch)
+    teacher_bundle = load_bundle(teacher) if teacher is not None else None
+    teacher_spec = teacher_bundle.spec if teacher_bundle else None
+    check_fit(teacher_spec, experiment.students, experiment.distill)
+    start = {name: load_bundle(path) for name, path in (init or {}).items()}
+    _check_start(experiment.students, start)
+    train_set, validation_set = load_data(experiment, console)
+    config = {
+        "experiment": experiment_to_json(experiment),
+        "teacher": teacher_bundle.weights_sha256 if teacher_bundle else None,
+        "init": {name: bundle.weights_sha256 for name, bundle in start.items()},
+        "data": data_hash(train_set),
+    }
+    with open_workdir(workdir, config):
+        began = time.perf_counter()
+        snapshot = _fit(
+            experiment,
+            workdir,
+            teacher_bundle,
+            start,
+            train_set,
+            validation_set,
+            config_hash(config),
+            console,
+        )
+        seconds = time.perf_counter() - began
+        card = {
+            "made_by": verb,
+            "config": config,
+            "versions": versions(),
+            "seed": experiment.seed,
+            "pairs_seen": int(snapshot.state.step) * experiment.data.batch,
+            "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        }
+        bundles = _export(experiment, snapshot, workdir, card)
+    return Trained(bundles, workdir / "metrics.jsonl", seconds)
+
+
+def load_data(
+    experiment: Experiment, console: Console
+) -> tuple[tuple[Sequence, ...], tuple[Sequence, ...]]:
+    """Reads every source, says what was left out, and splits by video.
+
+    Returns:
+      Training and held-out sequences.
+    """
+    sequences, report = read_sources(experiment.data)
+    console.print(report.summary(), highlight=False)
+    share = experiment.data.validation_share
+    return split_by_video(sequences, share=share, seed=experiment.seed)
+
+
+def data_hash(train_set: tuple[Sequence, ...]) -> str:
+    """Identity of the training targets: names, lengths and boxes."""
+    digest = hashlib.sha256()
+    for sequence in train_set:
+        digest.update(
+            f"{sequence.source}/{sequence.name}/{len(sequence.frames)}".encode()
+        )
+        digest.update(np.ascontiguousarray(sequence.boxes, np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def gate_share(metrics: pathlib.Path, name: str) -> float | None:
+    """Share of all steps in which a student's gate was open; None without gates."""
+    key, total, before, steps = f"gate/{name}", 0.0, 0, 0
+    for row in read_metrics(metrics):
+        if key in row:
+            length = int(row["step"]) - before
+            total, steps, before = (
+                total + row[key] * length,
+                steps + length,
+                int(row["step"]),
+            )
+    return total / steps if steps else None
+
+
+def print_trained(trained: Trained, console: Console) -> None:
+    """Says where the bundles are, and how often the gates were open."""
+    for name, path in trained.bundles.items():
+        share = gate_share(trained.metrics, name)
+        gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
+        console.print(f"{name}: {path}{gates}")
+    console.print(f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
+
+
+def _check_start(
+    students: Mapping[str, TrackerSpec], start: Mapping[str, Bundle]
+) -> None:
+    for name, bundle in start.items():
+        if name not in students:
+            raise InputError(
+                f"--init {name}=...: there is no such student; "
+                f"there are {', '.join(students)}."
+            )
+        if spec_id(bundle.spec) != spec_id(students[name]):
+            raise InputError(
+                f"--init {name}=...: the bundle's architecture is not the student's; "
+                "give a bundle of the same architecture."
+            )
+
+
+def _fit(
+    experiment: Experiment,
+    workdir: pathlib.Path,
+    teacher: Bundle | None,
+    start: Mapping[str, Bundle],
+    train_set: tuple[Sequence, ...],
+    validation_set: tuple[Sequence, ...],
+    digest: str,
+    console: Console,
+) -> Snapshot:
+    optim, batch = experiment.optim, experiment.data.batch
+    total_steps = optim.total_steps(batch)
+    tx = make_optimizer(optim, total_steps=total_steps)
+    state = init_state(
+        jax.random.key(experiment.seed),
+        experiment.students,
+        tx,
+        start={name: bundle.variables for name, bundle in start.items()},
+    )
+    checkpoints = Checkpoints(workdir / "checkpoints", config_hash=digest)
+    with contextlib.closing(checkpoints):
+        snapshot = Snapshot(state, first_best(state))
+        restored = checkpoints.restore(snapshot)
+        snapshot = restored or snapshot
+        step = int(snapshot.state.step)
+        if restored:
+            console.print(f"{workdir}: goes on at step {step} of {total_steps}.")
+        if step >= total_steps:
+            return snapshot
+        patch = patch_spec(experiment)
+        writer = MetricWriter(workdir, step=step)
+        with contextlib.closing(writer), _bar(console, total_steps, step) as tick:
+            run = Run(
+                step=_compiled_step(experiment, teacher),
+                teacher_vars=teacher.variables if teacher else {},
+                batches=train_batches(
+                    train_set,
+                    experiment.data,
+                    patch,
+                    seed=experiment.seed,
+                    start_step=step,
+                    process_index=jax.process_index(),
+                    process_count=jax.process_count(),
+                ),
+                validate=_validation(experiment, teacher, validation_set, patch),
+                checkpoints=checkpoints,
+                report=writer.write,
+                tick=tick,
+                total_steps=total_steps,
+                steps_per_epoch=optim.steps_per_epoch(batch),
+                batch=batch,
+            )
+            return fit(snapshot, run, experiment.loop)
+
+
+def patch_spec(experiment: Experiment) -> PatchSpec:
+    """The host patches that serve the widest crop of the configuration."""
+    crops = next(iter(experiment.students.values())).input
+    template_px, search_px = patch_sides(crops, experiment.augment)
+    return PatchSpec(
+        template_patch_px=template_px,
+        search_patch_px=search_px,
+        template_px=crops.template_px,
+        context=crops.context,
+    )
+
+
+def _compiled_step(experiment: Experiment, teacher: Bundle | None) -> Any:
+    batch = experiment.data.batch
+    objective = make_objective(
+        teacher.spec if teacher else None,
+        experiment.students,
+        experiment.distill,
+        axis_name=AXIS_NAME,
+    )
+    crops = Crops(
+        next(iter(experiment.students.values())).input,
+        experiment.augment,
+        experiment.seed,
+    )
+    step = make_train_step(
+        objective,
+        make_optimizer(
+            experiment.optim, total_steps=experiment.optim.total_steps(batch)
+        ),
+        crops,
+        steps_per_epoch=experiment.optim.steps_per_epoch(batch),
+        axis_name=AXIS_NAME,
+    )
+    return data_parallel(step)
+
+
+def _validation(
+    experiment: Experiment,
+    teacher: Bundle | None,
+    validation_set: tuple[Sequence, ...],
+    patch: PatchSpec,
+) -> Callable[..., dict[str, float]] | None:
+    """Validation of the students; the teacher's own figures stand beside them."""
+    if not validation_set:
+        return None
+    batches = fixed_batches(
+        validation_set,
+        experiment.data,
+        patch,
+        seed=experiment.seed,
+        examples=VALIDATION_PAIRS,
+    )
+    radius = experiment.distill.label_radius_px
+    validate = make_validate(experiment.students, batches, label_radius_px=radius)
+    fixed: dict[str, float] = {}
+    if teacher is not None:
+        judge = make_validate(
+            {"teacher": teacher.spec}, batches, label_radius_px=radius
+        )
+        fixed = judge({"teacher": teacher.variables})
+    return lambda variables: validate(variables) | fixed
+
+
+@contextlib.contextmanager
+def _bar(
+    console: Console, total_steps: int, step: int
+) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """A progress bar: loss, pairs per second, share of waiting, time left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, refresh_per_second=2) as progress:
+        task = progress.add_task(
+            "train", total=total_steps, completed=step, numbers="compiling"
+        )
+
+        def tick(done: int, report: Mapping[str, float]) -> None:
+            numbers = ""
+            if report:
+                numbers = (
+                    f"loss {report['loss']:.4f}  {report['pairs_per_s']:.1f} pairs/s  "
+                    f"data wait {report['data_wait_share']:.0%}"
+                )
+            progress.update(task, completed=done, numbers=numbers)
+
+        yield tick
+
+
+def _export(
+    experiment: Experiment,
+    snapshot: Snapshot,
+    workdir: pathlib.Path,
+    card: Mapping[str, Any],
+) -> dict[str, pathlib.Path]:
+    """Writes last and best weights of every student as bundles."""
+    bundles = {}
+    for name, spec in experiment.students.items():
+        last = jax.device_get(student_variables(snapshot.state, name))
+        best = snapshot.best.variables[name]
+        loss = float(snapshot.best.loss[name])
+        own = {
+            **card,
+            "student": name,
+            "sizes": describe(spec),
+            "metrics": {"best_validation_loss": loss if np.isfinite(loss) else None},
+        }
+        folder = workdir / "bundles"
+        kinds = {"last": (last, folder / name), "best": (best, folder / f"{name}-best")}
+        for kind, (variables, path) in kinds.items():
+            made = {**own, "weights": kind}
+            save_bundle(Bundle(spec, variables, experiment.tracking, made), path)
+        bundles[name] = folder / name
+    return bundles

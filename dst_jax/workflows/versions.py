@@ -1,0 +1,12 @@
+"""What software made a result."""
+
+import importlib.metadata
+import platform
+
+_PACKAGES = ("dst-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Returns versions of the packages that numbers depend on."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **found}

@@ -1,0 +1,84 @@
+"""A run's folder: held by one process, tied to one configuration."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dst_jax.errors import InputError
+from dst_jax.experiment import differences
+
+
+@contextlib.contextmanager
+def open_workdir(
+    folder: pathlib.Path, config: Mapping[str, Any]
+) -> Iterator[pathlib.Path]:
+    """Creates or re-opens `folder` for a run with `config`, and holds it.
+
+    Raises:
+      InputError: If a living process holds it, or it has another configuration.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--workdir {folder}: is a file; give a folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with _hold(folder):
+        path = folder / "config.json"
+        if path.exists():
+            _check_same(path, config)
+        else:
+            write_json(path, config)
+        yield folder
+
+
+def write_json(path: pathlib.Path, values: Any) -> None:
+    """Writes `values` under a temporary name, then renames."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _hold(folder: pathlib.Path) -> Iterator[None]:
+    """A lock that the system drops when the process ends, however it ends."""
+    with (folder / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            pid = lock.read().strip() or "unknown"
+            raise InputError(
+                f"--workdir {folder}: process {pid} is using it; wait for it to end "
+                "or choose another folder."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+      InputError: If it is not one.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON ({error}); mend or remove it.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a JSON object.")
+    return values
+
+
+def _check_same(path: pathlib.Path, config: Mapping[str, Any]) -> None:
+    found = differences(json.loads(json.dumps(config)), read_json(path))
+    if found:
+        shown = "; ".join(found[:3]) + ("; ..." if len(found) > 3 else "")
+        raise InputError(
+            f"--workdir {path.parent}: holds a run with another configuration "
+            f"({shown}); choose another folder."
+        )

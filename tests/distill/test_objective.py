@@ -1,0 +1,366 @@
+"""The joint objective against plain NumPy, and its structure."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dst_jax import arch
+from dst_jax.distill import ROWS, DistillConfig, make_objective, with_row
+from dst_jax.errors import InputError
+from dst_jax.models import build, forward_train, init_variables
+from dst_jax.models import forward as infer
+from dst_jax.ops.augment import Examples
+from tests.distill import reference
+
+# linen's normalisation mixes float32 into float64.
+pytestmark = pytest.mark.optax
+
+TEACHER = arch.named("tiny")
+STUDENTS = {
+    "dull": arch.with_widths(TEACHER, (2, 4, 4, 4, 4)),
+    "intelligent": arch.with_widths(TEACHER, (4, 6, 6, 6, 4)),
+}
+CONFIG = DistillConfig(label_radius_px=8.0)
+LAYERS = ("conv3", "conv4", "conv5")
+
+
+@pytest.fixture(scope="module")
+def setting():
+    """Variables of all networks and a batch, in float64."""
+    with jax.enable_x64(True):
+        cast = {"param_dtype": jnp.float64}
+        teacher = init_variables(jax.random.key(0), TEACHER, **cast)
+        students = {
+            name: init_variables(jax.random.key(1 + i), spec, **cast)
+            for i, (name, spec) in enumerate(STUDENTS.items())
+        }
+        rng = np.random.default_rng(3)
+        examples = Examples(
+            template=jnp.asarray(rng.uniform(0, 255, (4, 79, 79, 3))),
+            search=jnp.asarray(rng.uniform(0, 255, (4, 111, 111, 3))),
+            mask=jnp.ones(4, jnp.float64),
+            is_negative=jnp.zeros(4, jnp.float64),
+        )
+        yield teacher, students, examples
+
+
+def evaluate(setting, config, *, epoch=0.0, students=None, **changes):
+    """(loss, new statistics, metrics) of one call, in float64."""
+    teacher, variables, examples = setting
+    students = students or STUDENTS
+    with jax.enable_x64(True):
+        objective = make_objective(TEACHER, students, config, dtype=jnp.float64)
+        loss, (stats, metrics) = jax.jit(objective)(
+            {n: variables[n]["params"] for n in students},
+            {n: variables[n]["batch_stats"] for n in students},
+            teacher,
+            examples._replace(**changes),
+            epoch=jnp.asarray(epoch, jnp.float64),
+            key=jax.random.key(0),
+        )
+    return float(loss), stats, metrics
+
+
+@pytest.fixture(scope="module")
+def outputs(setting):
+    """Every network's output on the batch, as NumPy."""
+    teacher, students, examples = setting
+    kinds = {"dtype": jnp.float64, "param_dtype": jnp.float64}
+    with jax.enable_x64(True):
+        images = examples.template, examples.search
+
+        @jax.jit
+        def everyone(teacher, students, images):
+            found = {"teacher": infer(build(TEACHER, **kinds), teacher, *images)}
+            for name, spec in STUDENTS.items():
+                module = build(spec, **kinds)
+                found[name], _ = forward_train(module, students[name], *images)
+            return found
+
+        return jax.tree.map(np.asarray, everyone(teacher, students, images))
+
+
+@pytest.fixture(scope="module")
+def labels():
+    grid = np.zeros((4, 5, 5))
+    grid[:, 2, 1:4] = grid[:, 1:4, 2] = 1.0  # within one cell of the centre
+    return grid
+
+
+def test_every_term_equals_its_equation(setting, outputs, labels):
+    # The gate is wide open here, so that sharing enters too.
+    config = dataclasses.replace(CONFIG, sharing_margin=1e3)
+    loss, _, metrics = evaluate(setting, config, epoch=2.5)
+    teacher = outputs["teacher"]
+    expected = {}
+    for name in STUDENTS:
+        own = outputs[name]
+        peer = outputs[{"dull": "intelligent", "intelligent": "dull"}[name]]
+        beta = {"dull": 1.0, "intelligent": 0.5}[name]
+        expected |= {
+            f"{name}/ah": 0.1 * reference.balanced_logistic(own.response, labels),
+            f"{name}/ts": reference.balanced_kl(own.response, teacher.response, labels),
+            f"{name}/str": 100
+            * reference.target_response(
+                (own.template, own.search), (teacher.template, teacher.search), LAYERS
+            ),
+            f"{name}/ks": beta
+            * 0.9**2.5
+            * reference.bernoulli_kl(own.response, peer.response).mean(),
+        }
+    assert set(metrics.terms) == set(expected)
+    for term, value in expected.items():
+        np.testing.assert_allclose(metrics.terms[term], value, rtol=1e-9, err_msg=term)
+    np.testing.assert_allclose(loss, sum(expected.values()), rtol=1e-9)
+
+
+def test_the_objective_is_the_sum_of_its_logged_terms(setting):
+    loss, _, metrics = evaluate(setting, CONFIG)
+    np.testing.assert_allclose(loss, sum(metrics.terms.values()), rtol=1e-12)
+
+
+def test_logged_losses_and_gates_follow_equation_22(setting, outputs, labels):
+    losses = {
+        name: reference.balanced_logistic(output.response, labels)
+        for name, output in outputs.items()
+    }
+    # A margin between the two students' gaps opens one gate and not the other.
+    gaps = {name: losses[name] - losses["teacher"] for name in STUDENTS}
+    low, high = sorted(gaps, key=lambda name: gaps[name])
+    margin = float(np.mean(list(gaps.values())))
+    config = dataclasses.replace(CONFIG, sharing_margin=max(margin, 0.0))
+    _, _, metrics = evaluate(setting, config, epoch=3.0)
+    for name, value in losses.items():
+        np.testing.assert_allclose(metrics.globals[f"gt/{name}"], value, rtol=1e-9)
+    for name in (low, high):
+        sigma = reference.sigma(
+            losses[name], losses["teacher"], 3.0, margin=config.sharing_margin
+        )
+        np.testing.assert_allclose(metrics.globals[f"sigma/{name}"], sigma)
+        assert float(metrics.globals[f"gate/{name}"]) == (sigma > 0)
+
+
+def test_the_gate_can_judge_the_peer_instead(setting):
+    wide = dataclasses.replace(CONFIG, sharing_gate="peer")
+    _, _, metrics = evaluate(setting, wide)
+    _, _, literal = evaluate(setting, CONFIG)
+    gates = {n: float(metrics.globals[f"gate/{n}"]) for n in STUDENTS}
+    if gates["dull"] == gates["intelligent"]:
+        config = {"sharing_margin": split_margin(literal)}
+        wide = dataclasses.replace(wide, **config)
+        _, _, metrics = evaluate(setting, wide)
+        gates = {n: float(metrics.globals[f"gate/{n}"]) for n in STUDENTS}
+    assert gates["dull"] != gates["intelligent"]
+    assert (float(metrics.terms["dull/ks"]) > 0) == bool(gates["intelligent"])
+    assert (float(metrics.terms["intelligent/ks"]) > 0) == bool(gates["dull"])
+
+
+def split_margin(metrics):
+    """A margin that lies between the gaps of the two students."""
+    gaps = [
+        float(metrics.globals[f"gt/{n}"] - metrics.globals["gt/teacher"])
+        for n in STUDENTS
+    ]
+    assert max(gaps) > 0
+    return max(sum(gaps) / 2, 0.0)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_has_the_terms_of_its_table(setting, row):
+    _, _, metrics = evaluate(setting, with_row(CONFIG, row))
+    names = {"GT": "gt", "TS": "ts", "AH": "ah", "STR": "str", "KS": "ks"}
+    expected = {f"{s}/{names[term]}" for s in STUDENTS for term in ROWS[row]}
+    assert set(metrics.terms) == expected
+
+
+def test_ground_truth_and_adaptive_hard_are_equal_for_siamfc(setting):
+    gt, _, _ = evaluate(setting, with_row(CONFIG, "GT+TS+STR"))
+    ah, _, _ = evaluate(setting, with_row(CONFIG, "AH+TS+STR"))
+    assert gt == ah
+
+
+def test_ground_truth_alone_has_weight_one(setting, outputs, labels):
+    loss, _, _ = evaluate(setting, with_row(CONFIG, "NOKD"))
+    expected = sum(
+        reference.balanced_logistic(outputs[n].response, labels) for n in STUDENTS
+    )
+    np.testing.assert_allclose(loss, expected, rtol=1e-9)
+
+
+def test_plain_training_needs_no_teacher(setting):
+    _, variables, examples = setting
+    with jax.enable_x64(True):
+        plain = with_row(CONFIG, "NOKD")
+        objective = make_objective(None, STUDENTS, plain, dtype=jnp.float64)
+        loss, _ = jax.jit(objective)(
+            {n: v["params"] for n, v in variables.items()},
+            {n: v["batch_stats"] for n, v in variables.items()},
+            {},
+            examples,
+            epoch=jnp.zeros((), jnp.float64),
+            key=jax.random.key(0),
+        )
+    assert float(loss) == evaluate(setting, plain)[0]
+
+
+def test_masked_pairs_leave_the_rest_as_it_is(setting):
+    # Statistics of the batch see all pairs, so the networks' outputs stay the same.
+    _, _, full = evaluate(setting, CONFIG)
+    with jax.enable_x64(True):
+        mask = jnp.array([1.0, 1.0, 1.0, 0.0], jnp.float64)
+    _, _, masked = evaluate(setting, CONFIG, mask=mask)
+    assert set(full.terms) == set(masked.terms)
+    for term, value in masked.terms.items():
+        assert np.isfinite(value), term
+    with jax.enable_x64(True):
+        nothing = jnp.zeros(4, jnp.float64)
+    loss, _, _ = evaluate(setting, CONFIG, mask=nothing)
+    assert loss == 0.0
+
+
+def test_mask_selects_examples(setting, outputs, labels):
+    with jax.enable_x64(True):
+        mask = jnp.array([1.0, 0.0, 1.0, 0.0], jnp.float64)
+    _, _, metrics = evaluate(setting, CONFIG, mask=mask)
+    keep = np.array([0, 2])
+    own, teacher = outputs["dull"], outputs["teacher"]
+    ts = reference.balanced_kl(own.response[keep], teacher.response[keep], labels[keep])
+    np.testing.assert_allclose(metrics.terms["dull/ts"], ts, rtol=1e-9)
+
+
+def test_a_negative_pair_has_no_positive_cell(setting, outputs, labels):
+    with jax.enable_x64(True):
+        negative = jnp.array([0.0, 1.0, 0.0, 0.0], jnp.float64)
+    _, _, metrics = evaluate(setting, with_row(CONFIG, "GT"), is_negative=negative)
+    cells = labels.copy()
+    cells[1] = 0.0
+    expected = reference.balanced_logistic(outputs["dull"].response, cells)
+    np.testing.assert_allclose(metrics.terms["dull/gt"], expected, rtol=1e-9)
+
+
+def test_order_of_the_students_does_not_matter(setting):
+    swapped = dict(reversed(STUDENTS.items()))
+    config = dataclasses.replace(CONFIG, sharing_margin=1e3)
+    one, _, _ = evaluate(setting, config)
+    two, _, _ = evaluate(setting, config, students=swapped)
+    np.testing.assert_allclose(one, two, rtol=1e-12)
+
+
+def test_without_sharing_each_student_is_on_its_own(setting):
+    config = with_row(CONFIG, "TSKD")
+    together, _, _ = evaluate(setting, config)
+    alone = [evaluate(setting, config, students={n: s})[0] for n, s in STUDENTS.items()]
+    np.testing.assert_allclose(together, sum(alone), rtol=1e-12)
+
+
+def test_the_papers_normaliser_halves_sharing_of_two(setting):
+    wide = dataclasses.replace(CONFIG, sharing_margin=1e3)
+    _, _, ours = evaluate(setting, wide)
+    paper = dataclasses.replace(wide, sharing_norm="paper")
+    _, _, theirs = evaluate(setting, paper)
+    for name in STUDENTS:
+        np.testing.assert_allclose(
+            theirs.terms[f"{name}/ks"], 0.5 * ours.terms[f"{name}/ks"], rtol=1e-12
+        )
+
+
+def test_three_students_share_as_equation_33_says(setting, outputs):
+    teacher, variables, examples = setting
+    students = {**STUDENTS, "third": STUDENTS["dull"]}
+    trio = teacher, {**variables, "third": variables["dull"]}, examples
+    config = dataclasses.replace(CONFIG, sharing_margin=1e3)
+    _, _, metrics = evaluate(trio, config, students=students)
+    # Equal networks share nothing: the peers of "intelligent" both count, times 1/2.
+    kl = reference.bernoulli_kl(
+        outputs["intelligent"].response, outputs["dull"].response
+    ).mean()
+    expected = 0.5 * (0.5 * kl + 0.5 * kl)
+    np.testing.assert_allclose(metrics.terms["intelligent/ks"], expected, rtol=1e-9)
+
+
+def test_warm_up_trains_on_the_ground_truth_alone(setting):
+    config = dataclasses.replace(CONFIG, warmup_epochs=2.0, sharing_margin=1e3)
+    warm, _, metrics = evaluate(setting, config, epoch=1.5)
+    plain, _, _ = evaluate(setting, with_row(CONFIG, "NOKD"))
+    np.testing.assert_allclose(warm, plain, rtol=1e-12)
+    _, _, after = evaluate(setting, config, epoch=4.0)
+    np.testing.assert_allclose(after.globals["sigma/dull"], 0.9**2.0)
+    assert float(after.terms["dull/gt"]) == 0.0
+    assert float(metrics.terms["dull/ks"]) == 0.0
+
+
+def test_no_gradient_reaches_the_teacher(setting):
+    teacher, variables, examples = setting
+    with jax.enable_x64(True):
+        objective = make_objective(TEACHER, STUDENTS, CONFIG, dtype=jnp.float64)
+
+        def loss(teacher_vars):
+            return objective(
+                {n: v["params"] for n, v in variables.items()},
+                {n: v["batch_stats"] for n, v in variables.items()},
+                teacher_vars,
+                examples,
+                epoch=jnp.zeros((), jnp.float64),
+                key=jax.random.key(0),
+            )[0]
+
+        gradient = jax.grad(loss)(teacher)
+    for leaf in jax.tree.leaves(gradient):
+        np.testing.assert_array_equal(leaf, 0.0)
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_a_peer_is_a_fixed_target_unless_told_otherwise(setting, stop):
+    _, variables, _ = setting
+    teacher, _, examples = setting
+    config = dataclasses.replace(
+        CONFIG, sharing_margin=1e3, stop_peer=stop, target_response=0.0
+    )
+    with jax.enable_x64(True):
+        objective = make_objective(TEACHER, STUDENTS, config, dtype=jnp.float64)
+
+        def shared(params):
+            return objective(
+                params,
+                {n: v["batch_stats"] for n, v in variables.items()},
+                teacher,
+                examples,
+                epoch=jnp.zeros((), jnp.float64),
+                key=jax.random.key(0),
+            )[1][1].terms["dull/ks"]
+
+        gradient = jax.grad(shared)({n: v["params"] for n, v in variables.items()})
+    moved = any(np.any(leaf) for leaf in jax.tree.leaves(gradient["intelligent"]))
+    assert moved == (not stop)
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(gradient["dull"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"teacher_soft": -1.0}, "teacher_soft=-1.0"),
+        ({"temperature": 0.0}, "temperature=0.0"),
+        (
+            {"teacher_soft": 0.0, "adaptive_hard": 0.0, "target_response": 0.0},
+            "all 0",
+        ),
+    ],
+)
+def test_an_unfit_setting_is_named(change, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(CONFIG, **change)
+
+
+def test_networks_that_do_not_fit_together_are_named():
+    with pytest.raises(InputError, match="dull has train_search_px=111"):
+        make_objective(arch.named("mini"), {"dull": TEACHER}, CONFIG)
+    with pytest.raises(InputError, match="no teacher"):
+        make_objective(None, STUDENTS, CONFIG)
+    with pytest.raises(InputError, match="response_layers has 6"):
+        layers = dataclasses.replace(CONFIG, response_layers=(6,))
+        make_objective(TEACHER, STUDENTS, layers)
+    with pytest.raises(InputError, match="no student"):
+        make_objective(TEACHER, {}, CONFIG)
