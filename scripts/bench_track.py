@@ -1,0 +1,292 @@
+"""Tracking speed, here and in a plain PyTorch + OpenCV restatement, side by side.
+
+    python scripts/bench_track.py --weights siamfc_alexnet.pth --sequence OTB/Deer
+
+Both sides decode the same JPEG files, run on the same cores and answer with one box
+per frame. Runs alternate and medians are printed; compilation is timed apart. The
+restatement is an honest one: `inference_mode`, as many threads as there are cores,
+the scales in one batch, crops and resizes by OpenCV, no gradient, no copy to spare.
+"""
+
+import argparse
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from dst_jax.arch import TrackerSpec, named
+from dst_jax.boxes import iou, xywh_to_cxcywh
+from dst_jax.data.frames import frame_paths, read_frame
+from dst_jax.models.build import Variables, build, embed, init_variables, respond
+from dst_jax.models.convert import read_state_dict, siamfc_from_pytorch
+from dst_jax.track import SiamFCTracking, make_tracker, siamfc
+from dst_jax.track.run import canvas_size
+
+CONFIG = SiamFCTracking()
+STAGES = ("decode", "crop", "network", "read-out")
+
+
+class Clock:
+    """Seconds spent per stage."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str | None) -> None:
+        """Books the time since the last lap on `stage`; None drops it."""
+        now = time.perf_counter()
+        if stage is not None:
+            self.seconds[stage] += now - self._last
+        self._last = now
+
+
+class TorchTracker:
+    """SiamFC's public procedure in PyTorch and OpenCV, in plain words."""
+
+    def __init__(self, spec: TrackerSpec, variables: Variables):
+        self.spec = spec
+        self.layers = [
+            self._tensors(variables, f"conv{k}")
+            for k in range(1, len(spec.backbone.layers) + 1)
+        ]
+        side = spec.response_side(spec.input.search_px) * CONFIG.response_upsampling
+        window = np.outer(np.hanning(side), np.hanning(side))
+        self.window = (window / window.sum()).astype(np.float32)
+        self.factors = np.array(siamfc.scale_factors(CONFIG))
+
+    @staticmethod
+    def _tensors(variables: Variables, stage: str) -> dict[str, torch.Tensor]:
+        parts = variables["params"]["backbone"][stage]
+        kernel = np.array(parts["conv"]["kernel"]).transpose(3, 2, 0, 1)
+        tensors = {
+            "weight": torch.from_numpy(np.ascontiguousarray(kernel)),
+            "bias": torch.from_numpy(np.array(parts["conv"]["bias"])),
+        }
+        if "norm" in parts:
+            running = variables["batch_stats"]["backbone"][stage]["norm"]
+            for name, array in (*parts["norm"].items(), *running.items()):
+                tensors[f"norm_{name}"] = torch.from_numpy(np.array(array))
+        return tensors
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """Last features of RGB images [b, 3, h, w]."""
+        x = images
+        for layer, tensors in zip(self.spec.backbone.layers, self.layers, strict=True):
+            weight, bias = tensors["weight"], tensors["bias"]
+            x = F.conv2d(x, weight, bias, stride=layer.stride, groups=layer.groups)
+            if layer.batch_norm:
+                x = F.batch_norm(
+                    x,
+                    tensors["norm_mean"],
+                    tensors["norm_var"],
+                    tensors["norm_scale"],
+                    tensors["norm_bias"],
+                    eps=self.spec.backbone.norm_epsilon,
+                )
+            if layer.activation == "relu":
+                x = F.relu_(x)
+            if layer.pool:
+                x = F.max_pool2d(x, layer.pool.window, layer.pool.stride)
+        return x
+
+    def cut(self, frame: np.ndarray, centre: np.ndarray, side: float, out: int) -> Any:
+        """One square crop, uint8; `centre` in pixel-centre indices (x, y)."""
+        side = max(int(np.round(side)), 1)
+        x, y = np.round(centre - (side - 1) / 2).astype(int)
+        height, width = frame.shape[:2]
+        pads = (-y, y + side - height, -x, x + side - width)
+        top, bottom, left, right = (max(0, int(pad)) for pad in pads)
+        patch = frame[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
+        if top or bottom or left or right:
+            patch = cv2.copyMakeBorder(
+                patch, top, bottom, left, right, cv2.BORDER_CONSTANT, value=self.mean
+            )
+        return cv2.resize(patch, (out, out), interpolation=cv2.INTER_LINEAR)
+
+    @staticmethod
+    def to_batch(crops: list[np.ndarray]) -> torch.Tensor:
+        """uint8 crops as one float batch [b, 3, h, w]."""
+        return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float()
+
+    @torch.inference_mode()
+    def start(self, frame: np.ndarray, box: np.ndarray) -> None:
+        """Embeds the target; `box` is cxcywh in continuous pixels."""
+        self.mean = tuple(float(v) for v in frame.mean(axis=(0, 1)))
+        self.centre, self.size = box[:2] - 0.5, box[2:].astype(np.float64)
+        spec = self.spec.input
+        crop = self.cut(frame, self.centre, self.context_side(), spec.template_px)
+        self.template = self.embed(self.to_batch([crop]))
+
+    def context_side(self) -> float:
+        """Frame pixels that the template crop covers."""
+        return float(
+            np.sqrt(np.prod(self.size + self.spec.input.context * self.size.sum()))
+        )
+
+    @torch.inference_mode()
+    def step(self, frame: np.ndarray, clock: Clock) -> np.ndarray:
+        """The box in the next frame, cxcywh in continuous pixels."""
+        spec = self.spec.input
+        side = self.context_side() * spec.search_px / spec.template_px
+        crops = [
+            self.cut(frame, self.centre, side * factor, spec.search_px)
+            for factor in self.factors
+        ]
+        batch = self.to_batch(crops)
+        clock.lap("crop")
+        features = self.embed(batch)
+        clock.lap("network")
+        response = F.conv2d(features, self.template) * self.spec.head.scale
+        self._move(response.numpy()[:, 0], side)
+        clock.lap("read-out")
+        return np.concatenate([self.centre + 0.5, self.size])
+
+    def _move(self, responses: np.ndarray, side: float) -> None:
+        fine = responses.shape[-1] * CONFIG.response_upsampling
+        cubic = cv2.INTER_CUBIC
+        maps = np.stack(
+            [cv2.resize(r, (fine, fine), interpolation=cubic) for r in responses]
+        )
+        maps[np.arange(len(maps)) != len(maps) // 2] *= CONFIG.scale_penalty
+        best = int(np.argmax(maps.max(axis=(1, 2))))
+        chosen = maps[best] - maps[best].min()
+        chosen /= chosen.sum() + 1e-16
+        share = CONFIG.window_influence
+        mixed = (1 - share) * chosen + share * self.window
+        row, column = np.unravel_index(mixed.argmax(), mixed.shape)
+        px = self.spec.backbone.total_stride / CONFIG.response_upsampling
+        px *= side * self.factors[best] / self.spec.input.search_px
+        self.centre = self.centre + (np.array([column, row]) - (fine - 1) / 2) * px
+        self.size = self.size * (1 + CONFIG.scale_rate * (self.factors[best] - 1))
+
+
+def run_torch(tracker: TorchTracker, paths: list[str], box: np.ndarray) -> Any:
+    """Boxes, seconds and the clock of one video."""
+    began, clock = time.perf_counter(), Clock()
+    tracker.start(read_frame(paths[0]), box)
+    boxes = [box]
+    clock.lap(None)
+    for path in paths[1:]:
+        frame = read_frame(path)
+        clock.lap("decode")
+        boxes.append(tracker.step(frame, clock))
+    return np.stack(boxes), time.perf_counter() - began, clock
+
+
+def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]:
+    """Our step cut into stages that are awaited one by one, to see where time goes."""
+    module, last = build(spec), f"conv{len(spec.backbone.layers)}"
+    start = jax.jit(lambda f, b, hw: siamfc.init(module, variables, f, b, frame_hw=hw))
+    cut = jax.jit(lambda s, f, hw: siamfc.search_crops(module, s, f, hw, config=CONFIG))
+    network = jax.jit(lambda crops: embed(module, variables, crops)[last])
+
+    @jax.jit
+    def read_out(state: siamfc.TrackState, features: Any, hw: Any) -> Any:
+        template = {last: state.template[last][None]}
+        maps = respond(module, variables, template, {last: features}).response
+        box, _ = siamfc.update_box(module, state.box, maps, hw, config=CONFIG)
+        return state._replace(box=box)
+
+    def run(paths: list[str], box: np.ndarray) -> Clock:
+        frames = canvases(paths)
+        frame, hw = next(frames)
+        state = jax.block_until_ready(start(frame, jnp.asarray(box), hw))
+        clock = Clock()
+        for frame, hw in frames:
+            clock.lap("decode")
+            crops = jax.block_until_ready(cut(state, frame, hw))
+            clock.lap("crop")
+            features = jax.block_until_ready(network(crops))
+            clock.lap("network")
+            state = jax.block_until_ready(read_out(state, features, hw))
+            clock.lap("read-out")
+        return clock
+
+    return run
+
+
+def canvases(paths: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Frames on their canvas, and their size."""
+    for path in paths:
+        frame = read_frame(path)
+        canvas = np.zeros((*canvas_size(*frame.shape[:2]), 3), np.uint8)
+        canvas[: frame.shape[0], : frame.shape[1]] = frame
+        yield canvas, np.array(frame.shape[:2], np.int32)
+
+
+def compare(name: str, spec: TrackerSpec, variables: Variables, args: Any) -> None:
+    """Prints one tracker's figures on both sides."""
+    paths = list(frame_paths(args.sequence / "img"))[: args.frames]
+    text = (args.sequence / "groundtruth_rect.txt").read_text().splitlines()[0]
+    first = np.array(text.replace(",", " ").split(), np.float32) - [1, 1, 0, 0]
+    box = np.asarray(xywh_to_cxcywh(first), np.float32)
+    ours, theirs = make_tracker(spec, variables), TorchTracker(spec, variables)
+    staged = make_staged(spec, ours.variables)
+    began = time.perf_counter()
+    result = ours.track((read_frame(path) for path in paths[:2]), box)
+    compile_s = time.perf_counter() - began
+    staged(paths[:2], box)
+    reference, _, _ = run_torch(theirs, paths[:3], box)
+    totals: dict[str, list[float]] = {"here": [], "torch": []}
+    clocks: dict[str, list[Clock]] = {"here": [], "torch": []}
+    for _ in range(args.repeats):
+        began = time.perf_counter()
+        result = ours.track((read_frame(path) for path in paths), box)
+        totals["here"].append(time.perf_counter() - began)
+        reference, seconds, clock = run_torch(theirs, paths, box)
+        totals["torch"].append(seconds)
+        clocks["torch"].append(clock)
+        clocks["here"].append(staged(paths, box))
+    overlap = float(np.mean(iou(result.boxes.astype(np.float64), reference)))
+    print(f"\n{name}: {len(paths)} frames, mean IoU of the two {overlap:.4f}, ", end="")
+    print(f"compilation {compile_s:.1f} s (not counted)")
+    print_table(totals, clocks, len(paths))
+
+
+def print_table(
+    totals: dict[str, list[float]], clocks: dict[str, list[Clock]], frames: int
+) -> None:
+    """Frames/s end to end, milliseconds per stage, and both sides' ratio."""
+    speed = {side: frames / np.median(times) for side, times in totals.items()}
+    pairs = np.array(totals["torch"]) / np.array(totals["here"])
+    print(f"  {'':24}{'here':>10}{'PyTorch':>10}{'ratio':>8}")
+    print(f"  {'end to end, frames/s':24}", end="")
+    print(f"{speed['here']:10.1f}{speed['torch']:10.1f}{np.median(pairs):8.2f}")
+    for stage in STAGES:
+        here, other = (
+            1e3 * np.median([c.seconds[stage] for c in clocks[side]]) / (frames - 1)
+            for side in ("here", "torch")
+        )
+        print(f"  {stage + ', ms':24}{here:10.2f}{other:10.2f}{other / here:8.2f}")
+
+
+def main() -> None:
+    """Runs the teacher and the dull student."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--weights", type=pathlib.Path, required=True)
+    parser.add_argument("--sequence", type=pathlib.Path, required=True)
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    print(f"{args.sequence}, {args.threads} threads, {args.repeats} alternating runs")
+    teacher = named("siamfc-alexnet")
+    weights, _ = siamfc_from_pytorch(read_state_dict(args.weights), teacher)
+    compare("teacher", teacher, weights, args)
+    dull = named("dstfc")
+    random_weights = jax.device_get(init_variables(jax.random.key(0), dull))
+    compare("dull student (random weights)", dull, random_weights, args)
+
+
+if __name__ == "__main__":
+    main()
