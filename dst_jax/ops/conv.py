@@ -117,7 +117,9 @@ def _split_groups(
 
 
 def _per_example(x: Array, kernel: Array, stride: int) -> jax.Array:
-    rows = [_lax(x[i : i + 1], kernel, stride, 1) for i in range(x.shape[0])]
+    # The gradient of a split is one concatenation; that of indexing, many pads.
+    examples = jnp.split(x, x.shape[0], axis=0)
+    rows = [_lax(example, kernel, stride, 1) for example in examples]
     return jnp.concatenate(rows, axis=0)
 
 
@@ -172,34 +174,76 @@ def _windows(x: jax.Array, window: int, stride: int) -> list[jax.Array]:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _shifted_max(x: jax.Array, window: int, stride: int) -> jax.Array:
-    cells = _windows(x, window, stride)
-    largest = cells[0]
-    for cell in cells[1:]:
-        largest = jnp.maximum(largest, cell)
-    return largest
+    return _shifted_max_forward(x, window, stride)[0]
 
 
 def _shifted_max_forward(x: jax.Array, window: int, stride: int) -> tuple[Any, Any]:
-    largest = _shifted_max(x, window, stride)
-    return largest, (x, largest)
+    first, *others = _windows(x, window, stride)
+    largest, winner = first, jnp.zeros(first.shape, jnp.int32)
+    for index, cell in enumerate(others, start=1):
+        winner = jnp.where(cell > largest, index, winner)
+        largest = jnp.maximum(largest, cell)
+    # The barrier keeps XLA from finding the winner anew for each use of it.
+    winner = jax.lax.optimization_barrier(winner.astype(jnp.int8))
+    return largest, (winner, x)
 
 
 def _shifted_max_backward(
     window: int, stride: int, residuals: tuple[jax.Array, jax.Array], gradient: Array
 ) -> tuple[jax.Array]:
-    x, largest = residuals
-    zero = jnp.zeros((), x.dtype)
-    total, taken = jnp.zeros_like(x), jnp.zeros(largest.shape, bool)
-    for index, cell in enumerate(_windows(x, window, stride)):
-        winner = (cell == largest) & ~taken
-        taken = taken | winner
-        edges = [(0, 0, 0)]
-        for axis, start in ((1, index // window), (2, index % window)):
-            span = (largest.shape[axis] - 1) * stride + 1
-            edges.append((start, x.shape[axis] - start - span, stride - 1))
-        routed = jnp.where(winner, gradient, zero)
-        total = total + jax.lax.pad(routed, zero, [*edges, (0, 0, 0)])
-    return (total,)
+    """Every cell collects from the windows that it won.
+
+    Cells are treated by their place modulo the stride: those of one residue class
+    lie in the windows at a few fixed offsets, so that all reads are plain slices.
+    """
+    winner, x = residuals
+    planes = [
+        _residue_plane(winner, jnp.asarray(gradient), x.shape, window, stride, row, col)
+        for row in range(stride)
+        for col in range(stride)
+    ]
+    batch, rows, columns, channels = planes[0].shape
+    grid = jnp.stack(planes).reshape(stride, stride, batch, rows, columns, channels)
+    dense = grid.transpose(2, 3, 0, 4, 1, 5)
+    dense = dense.reshape(batch, rows * stride, columns * stride, channels)
+    return (dense[:, : x.shape[1], : x.shape[2]],)
+
+
+def _residue_plane(
+    winner: jax.Array,
+    gradient: jax.Array,
+    shape: tuple[int, ...],
+    window: int,
+    stride: int,
+    row: int,
+    column: int,
+) -> jax.Array:
+    """Gradient of the cells (row + stride u, column + stride v), for all u and v."""
+    reach = (window - 1) // stride
+    sides = [-(-side // stride) for side in shape[1:3]]
+    counts = gradient.shape[1:3]
+    edges = [(reach, side - n, 0) for side, n in zip(sides, counts, strict=True)]
+    edges = [(0, 0, 0), *edges, (0, 0, 0)]
+    zero = jnp.zeros((), gradient.dtype)
+    # Pads inside a loop are slow on the CPU; the barrier has them written out first.
+    won, flow = jax.lax.optimization_barrier(
+        (
+            jax.lax.pad(winner, jnp.int8(-1), edges),
+            jax.lax.pad(gradient, zero, edges),
+        )
+    )
+    total = jnp.zeros((shape[0], *sides, shape[3]), gradient.dtype)
+    for i in range(row, window, stride):
+        for j in range(column, window, stride):
+            top, left = reach - i // stride, reach - j // stride
+            here = (
+                ...,
+                slice(top, top + sides[0]),
+                slice(left, left + sides[1]),
+                slice(None),
+            )
+            total = total + jnp.where(won[here] == i * window + j, flow[here], zero)
+    return jax.lax.optimization_barrier(total)
 
 
 _shifted_max.defvjp(_shifted_max_forward, _shifted_max_backward)
