@@ -71,8 +71,8 @@ def centre_errors(
 
 def success_curve(
     overlaps: Float[np.ndarray, " t"],
-    thresholds: tuple[float, ...] = OVERLAP_THRESHOLDS,
     *,
+    thresholds: tuple[float, ...] = OVERLAP_THRESHOLDS,
     strict: bool = True,
 ) -> Float[np.ndarray, " n"]:
     """Share of frames whose overlap exceeds each threshold.
@@ -87,9 +87,10 @@ def success_curve(
       One share in [0, 1] per threshold.
 
     Example:
-      >>> success_curve(np.array([0.5, 0.7]), (0.0, 0.5, 1.0)).tolist()
+      >>> overlaps, thresholds = np.array([0.5, 0.7]), (0.0, 0.5, 1.0)
+      >>> success_curve(overlaps, thresholds=thresholds).tolist()
       [1.0, 0.5, 0.0]
-      >>> success_curve(np.array([0.5, 0.7]), (0.0, 0.5, 1.0), strict=False).tolist()
+      >>> success_curve(overlaps, thresholds=thresholds, strict=False).tolist()
       [1.0, 1.0, 0.0]
 
     References:
@@ -102,6 +103,7 @@ def success_curve(
 
 def precision_curve(
     errors: Float[np.ndarray, " t"],
+    *,
     thresholds: tuple[float, ...] = ERROR_THRESHOLDS_PX,
 ) -> Float[np.ndarray, " n"]:
     """Share of frames whose centre is within each distance.
@@ -114,7 +116,7 @@ def precision_curve(
       One share in [0, 1] per threshold.
 
     Example:
-      >>> precision_curve(np.array([3.0, 20.5]), (0.0, 3.0, 20.0)).tolist()
+      >>> precision_curve(np.array([3.0, 20.5]), thresholds=(0.0, 3.0, 20.0)).tolist()
       [0.0, 0.5, 0.5]
 
     References:

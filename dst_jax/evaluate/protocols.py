@@ -6,6 +6,7 @@ report carries them along, and nothing outside this file knows of them.
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -122,7 +123,7 @@ class TrackerScore:
 def score_sequence(
     predicted: Float[np.ndarray, "p 4"],
     truth: Float[np.ndarray, "t 4"],
-    protocol: Protocol = OTB,
+    protocol: Protocol,
     *,
     name: str = "sequence",
 ) -> SequenceScore:
@@ -167,7 +168,7 @@ def score_sequence(
 def score(
     results: Mapping[str, Float[np.ndarray, "_ 4"]],
     truths: Mapping[str, Float[np.ndarray, "_ 4"]],
-    protocol: Protocol = OTB,
+    protocol: Protocol,
 ) -> TrackerScore:
     """Scores a tracker on every sequence of a data set.
 
@@ -242,16 +243,17 @@ def _summary(
     errors: Float[np.ndarray, " t"],
     protocol: Protocol,
 ) -> SequenceScore:
-    strict = protocol.strict
-    success = metrics.success_curve(
-        overlaps, protocol.overlap_thresholds, strict=strict
+    success_at = functools.partial(
+        metrics.success_curve, overlaps, strict=protocol.strict
     )
+    precision_at = functools.partial(metrics.precision_curve, errors)
+    success = success_at(thresholds=protocol.overlap_thresholds)
     return SequenceScore(
         protocol=protocol,
         frames=len(overlaps),
         success=success,
-        precision=metrics.precision_curve(errors, protocol.error_thresholds_px),
+        precision=precision_at(thresholds=protocol.error_thresholds_px),
         success_auc=metrics.area_under(success),
-        precision_20=float(metrics.precision_curve(errors, (20.0,))[0]),
-        op_50=float(metrics.success_curve(overlaps, (0.5,), strict=strict)[0]),
+        precision_20=float(precision_at(thresholds=(20.0,))[0]),
+        op_50=float(success_at(thresholds=(0.5,))[0]),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from dst_jax.evaluate import plots, score
+from dst_jax.evaluate import OTB, plots, score
 
 TRUTH = np.array([[20.0 + 2 * t, 30.0, 8.0, 10.0] for t in range(6)])
 IMAGE = np.zeros((40, 60, 3), np.uint8)
@@ -18,7 +18,7 @@ IMAGE = np.zeros((40, 60, 3), np.uint8)
 def scores():
     truths = {"a": TRUTH}
     still = {"a": np.repeat(TRUTH[:1], 6, axis=0)}
-    return {"still": score(still, truths), "perfect": score(truths, truths)}
+    return {"still": score(still, truths, OTB), "perfect": score(truths, truths, OTB)}
 
 
 def legend_texts(figure):

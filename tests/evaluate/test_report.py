@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from dst_jax.evaluate import report, score
+from dst_jax.evaluate import OTB, report, score
 
 TRUTH = np.array([[20.0 + 2 * t, 30.0, 8.0, 10.0] for t in range(6)])
 VOID = {"meta", "img", "br"}
@@ -19,7 +19,7 @@ VOID = {"meta", "img", "br"}
 def scores():
     truths = {"a": TRUTH, "b": TRUTH[:4]}
     still = {name: np.repeat(t[:1], len(t), axis=0) for name, t in truths.items()}
-    return {"perfect": score(truths, truths), "[still]": score(still, truths)}
+    return {"perfect": score(truths, truths, OTB), "[still]": score(still, truths, OTB)}
 
 
 class Balance(html.parser.HTMLParser):
