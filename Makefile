@@ -1,0 +1,59 @@
+# Two commands: `make demo` and `make test`. Each makes .venv and fills it first.
+
+PYTHON ?=
+TORCH ?= torch==2.13.0
+WORKERS ?= 2
+# Extra arguments for pytest, e.g. make test PYTEST="-k sharing -x"
+PYTEST ?=
+
+BIN := .venv/bin
+# The workers fill the cores; NumPy's own threads would only be in their way.
+THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.PHONY: help demo test test-slow lint clean
+.DEFAULT_GOAL := help
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/.runtime ## distil two students on synthetic video; see runs/demo/report.html
+	$(BIN)/dst-jax demo --workdir runs/demo
+
+lint: .venv/.dev ## ruff, import contracts, pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+test: lint ## lint, then every test but the slow ones
+	$(THREADS) $(BIN)/pytest -q -n $(WORKERS) -m "not slow" $(PYTEST)
+
+test-slow: lint ## lint, then every test
+	$(THREADS) $(BIN)/pytest -q -n $(WORKERS) $(PYTEST)
+
+clean: ## remove .venv, caches and builds; runs/ stays
+	rm -rf .venv .pytest_cache .hypothesis .ruff_cache .import_linter_cache .jax_cache
+	rm -rf build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first Python >= 3.11 that really runs, unless PYTHON names one.
+.venv/bin/python:
+	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "$$python -m venv .venv"; exec $$python -m venv .venv; \
+	  fi; \
+	done; \
+	echo "No Python 3.11 or newer found; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; \
+	exit 2
+
+.venv/.runtime: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+# torch only reads .pth files and serves as a reference; without it those tests are
+# left out. A free version range would bring gigabytes of CUDA.
+.venv/.dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@test -z "$(TORCH)" || $(BIN)/python -m pip install --quiet $(TORCH) \
+	  || echo "$(TORCH) is not to be had for this Python; its tests are left out."
+	@touch $@ .venv/.runtime
