@@ -2,8 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dst_jax import losses
@@ -29,6 +31,22 @@ class Case:
     learnt: int = 1
     at_target: Callable | None = lambda *targets: targets
     labels: bool = False
+
+    @cached_property
+    def compiled(self):
+        """The loss, compiled once for all tests of a dtype."""
+        return jax.jit(self.loss)
+
+    @cached_property
+    def gradients(self):
+        """Values and the gradients of their sum in every argument, compiled once."""
+
+        def total(arguments):
+            values = self.loss(*arguments)
+            return jnp.sum(values), values
+
+        compiled = jax.jit(jax.grad(total, has_aux=True))
+        return lambda *arguments: compiled(arguments)[::-1]
 
     def arguments(self, seed=0):
         rng = np.random.default_rng(seed)
