@@ -64,29 +64,36 @@ def make_batch(config, *, batch=8, box_wh=(16.0, 12.0), texture=False):
     }
 
 
-def augmented(config, batch, **options):
+def augmented(config, batch, *, seed=3, **options):
+    # Most of these tests compile; those of one configuration and size share a program.
     run = jax.jit(augment, static_argnames=("input", "config", "dtype"))
-    return run(jax.random.key(3), batch, input=INPUT, config=config, **options)
+    crops = run(jax.random.key(seed), batch, input=INPUT, config=config, **options)
+    return jax.tree.map(np.asarray, crops)
+
+
+def centred(batch, **options):
+    run = jax.jit(centre_crops, static_argnames=("input", "search_px"))
+    return jax.tree.map(np.asarray, run(batch, input=INPUT, **options))
 
 
 def test_without_augmentation_the_crops_are_slices_of_the_patches():
-    batch = make_batch(WILD, texture=True)
-    plain = augmented(STILL, batch)
-    centred = centre_crops(batch, input=INPUT)
+    batch = make_batch(WILD, batch=32, texture=True)
+    plain, middle = augmented(STILL, batch), centred(batch)
     for name, px in (("template", 39), ("search", 71)):
         patch = batch[f"{name}_patch"]
         margin = (patch.shape[1] - px) // 2
         inner = slice(margin, margin + px)
         expected = patch[:, inner, inner].astype(np.float32)
         assert patch.shape[1] == px + 2 * margin
-        for crops in (plain, centred):
+        for crops in (plain, middle):
             # Sample positions are rounded to 1e-5 px, neighbours differ by up to 255.
             np.testing.assert_allclose(getattr(crops, name), expected, atol=0.01)
 
 
 def test_validation_can_use_the_tracking_size():
     batch = make_batch(WILD)
-    assert centre_crops(batch, input=INPUT, search_px=79).search.shape == (8, 79, 79, 3)
+    crops = jax.eval_shape(lambda: centre_crops(batch, input=INPUT, search_px=79))
+    assert crops.search.shape == (8, 79, 79, 3)
 
 
 def test_shift_moves_the_search_crop_and_not_the_template():
@@ -125,19 +132,23 @@ def test_scale_is_common_to_both_sides():
     assert 0.59 < factors.min() < 0.68 and 1.32 < factors.max() < 1.41
 
 
-def test_object_stays_near_the_centre_under_everything_at_once():
-    config = dataclasses.replace(WILD, grey=0.0, brightness=0.0)
-    crops = augmented(config, make_batch(config, batch=32))
+def test_everything_at_once_keeps_the_object_near_the_centre_and_needs_no_fill():
+    config = dataclasses.replace(WILD, grey=0.0, brightness=0.0, stretch=0.2)
+    batch = make_batch(config, batch=64)
+    for name in ("template_fill_rgb", "search_fill_rgb"):
+        batch[name] = np.full((64, 3), 1e6, np.float32)
+    crops = augmented(config, batch)
     for maps, centre, shift in ((crops.template, 19.5, 2.0), (crops.search, 35.5, 5.0)):
+        assert np.max(maps) <= OBJECT + 0.5
         boxes = np.array([painted_box(c) for c in maps])
         assert np.all(np.abs(boxes[:, :2] - centre) <= shift + 0.05)
         factors = boxes[:, 2:] / [16.0, 12.0]
-        assert np.all((factors > 0.9 * 0.9 - 0.02) & (factors < 1.1 * 1.1 + 0.02))
+        assert np.all((factors > 0.8 * 0.9 - 0.02) & (factors < 1.2 * 1.1 + 0.02))
 
 
 def test_flip_mirrors_both_images_of_a_pair_or_neither():
     config = dataclasses.replace(STILL, flip=0.5)
-    batch = make_batch(config, batch=32, texture=True)
+    batch = make_batch(WILD, batch=32, texture=True)
     crops, plain = augmented(config, batch), augmented(STILL, batch)
 
     def flipped(name):
@@ -185,12 +196,12 @@ def test_an_example_looks_the_same_wherever_it_stands_in_whatever_batch():
 
 def test_examples_and_keys_differ():
     batch = make_batch(WILD)
-    crops = augmented(WILD, batch)
+    crops, other = augmented(WILD, batch), augmented(WILD, batch, seed=4)
     assert np.any(crops.search[0] != crops.search[1])
-    other = augment(jax.random.key(4), batch, input=INPUT, config=WILD)
     assert np.any(crops.search[0] != other.search[0])
 
 
+@pytest.mark.slow  # eager, each of a hundred operations is compiled alone
 def test_compiled_equals_eager():
     batch = make_batch(WILD, batch=2, texture=True)
     eager = augment(jax.random.key(3), batch, input=INPUT, config=WILD)
@@ -207,16 +218,6 @@ def test_dtypes_flags_and_range(dtype):
     np.testing.assert_array_equal(crops.is_negative, np.arange(8) % 2)
     for maps in crops[:2]:
         assert np.min(maps) >= 0.0 and np.max(maps) <= 255.0
-
-
-def test_patches_of_the_stated_size_never_need_filling():
-    config = dataclasses.replace(WILD, grey=0.0, brightness=0.0, stretch=0.2)
-    batch = make_batch(config, batch=64)
-    for name in ("template_fill_rgb", "search_fill_rgb"):
-        batch[name] = np.full((64, 3), 1e6, np.float32)
-    crops = augmented(config, batch)
-    for maps in crops[:2]:
-        assert np.max(maps) <= OBJECT + 0.5
 
 
 @pytest.mark.parametrize(("fill", "colour"), [("mean", 90.0), ("zero", 0.0)])
