@@ -1,1 +1,1 @@
-"""configs."""
+"""Packaged experiments; each module defines `experiment() -> Experiment`."""

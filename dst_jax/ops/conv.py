@@ -18,7 +18,7 @@ from dst_jax.typing import Array, Float
 ConvFormulation = Literal["lax", "per_example", "stacked", "im2col"]
 PoolFormulation = Literal["lax", "shifted"]
 # Unrolling more examples than this costs more compilation than it saves.
-_MAX_UNROLLED = 64
+_MAX_UNROLLED = 4
 
 
 def default_conv_formulation(batch: int) -> ConvFormulation:

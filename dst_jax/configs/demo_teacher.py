@@ -1,0 +1,31 @@
+"""The demonstration's teacher: a miniature SiamFC on synthetic video.
+
+Run:     dst-jax demo --workdir runs/demo  (its second stage)
+Expect:  about two minutes on two CPU cores.
+"""
+
+from dst_jax.arch import named
+from dst_jax.data.pipeline import DataConfig
+from dst_jax.distill import DistillConfig, with_row
+from dst_jax.experiment import Experiment
+from dst_jax.ops.augment import AugmentConfig
+from dst_jax.train import LoopConfig, OptimConfig
+
+
+def experiment() -> Experiment:
+    """Plain training of the network "teacher"."""
+    return Experiment(
+        students={"teacher": named("mini")},
+        data=DataConfig(sources=("got10k:runs/demo/data/train",), batch=16, max_gap=30),
+        augment=AugmentConfig(flip=0.5),
+        distill=with_row(DistillConfig(label_radius_px=8.0), "NOKD"),
+        optim=OptimConfig(
+            epochs=4,
+            pairs_per_epoch=2_000,
+            learning_rate=3e-2,
+            final_learning_rate=1e-3,
+            momentum=0.9,
+            clip_norm=5.0,
+        ),
+        loop=LoopConfig(log_every=10),
+    )

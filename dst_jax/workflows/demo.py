@@ -1,0 +1,190 @@
+"""`dst-jax demo`: the whole way on synthetic video, in a few minutes."""
+
+import contextlib
+import dataclasses
+import pathlib
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from dst_jax.arch import tracker_cost
+from dst_jax.bundle import load_bundle
+from dst_jax.data.readers import read_sequences
+from dst_jax.data.sequence import Sequence
+from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
+from dst_jax.distill import with_row
+from dst_jax.evaluate import OTB, TrackerScore, score
+from dst_jax.evaluate.report import write_json
+from dst_jax.experiment import Experiment
+from dst_jax.track import make_tracker
+from dst_jax.workflows.demo_report import Row, demo_json, write_report
+from dst_jax.workflows.evaluate import run_tracker
+from dst_jax.workflows.train import Trained, gate_share, run_training
+from dst_jax.workflows.versions import versions
+
+TRAIN_VIDEOS = SyntheticConfig(videos=60, length=40)
+TEST_VIDEOS = SyntheticConfig(videos=16, length=60)
+ROWS = ("NOKD", "TSsKD")
+STILL = "still"
+
+
+def run_demo(
+    teacher: Experiment,
+    students: Experiment,
+    *,
+    workdir: pathlib.Path,
+    seed: int,
+    console: Console,
+) -> list[Row]:
+    """Makes video, trains a teacher and students, evaluates, reports.
+
+    The two rows have the same seed, first weights, order of data, steps and rate;
+    they differ in the terms of the objective alone. Every stage that an earlier call
+    has finished is kept.
+
+    Args:
+      teacher: Plain training of one network called "teacher".
+      students: Distillation of the students; `data.sources` are replaced.
+      workdir: Receives data, runs, report.html and report.json.
+      seed: Of data, weights and order.
+      console: For bars and the table.
+
+    Returns:
+      The rows of the table, as in report.json.
+    """
+    began = time.perf_counter()
+    train_source, test = _make_videos(workdir / "data", seed, console)
+    console.rule("teacher")
+    trained = run_training(
+        _with_source(teacher, train_source, seed),
+        workdir / "teacher",
+        verb="dst-jax demo",
+        console=console,
+    )
+    bundles = {"teacher": trained.bundles["teacher"]}
+    runs: dict[str, Trained] = {}
+    for row in ROWS:
+        console.rule(f"students, {row}")
+        distill = with_row(students.distill, row)
+        experiment = dataclasses.replace(students, distill=distill)
+        runs[row] = run_training(
+            _with_source(experiment, train_source, seed),
+            workdir / row.lower(),
+            teacher=bundles["teacher"],
+            verb="dst-jax demo",
+            console=console,
+        )
+        for name, path in runs[row].bundles.items():
+            bundles[f"{name} {row}"] = path
+    console.rule("evaluation")
+    rows, scores, boxes = _evaluate(bundles, runs, test, console)
+    write_json(
+        workdir / "report.json",
+        demo_json(rows, scores, seed=seed, versions=versions()),
+    )
+    write_report(workdir / "report.html", rows, scores, boxes, bundles, runs, test)
+    _print_table(rows, console)
+    console.print(
+        f"{workdir / 'report.html'}   {time.perf_counter() - began:.0f} s in all"
+    )
+    return rows
+
+
+def _make_videos(
+    folder: pathlib.Path, seed: int, console: Console
+) -> tuple[str, tuple[Sequence, ...]]:
+    """Training source and test sequences; test videos are never trained on."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=console) as progress:
+        for name, config, offset in (
+            ("train", TRAIN_VIDEOS, 0),
+            ("test", TEST_VIDEOS, 1),
+        ):
+            task = progress.add_task(f"synthetic video: {name}", total=None)
+
+            def advance(done: int, total: int, task: object = task) -> None:
+                progress.update(task, completed=done, total=total)  # pyright: ignore[reportArgumentType]
+
+            path = folder / name
+            write_synthetic(path, config, seed=2 * seed + offset, progress=advance)
+    test = read_sequences(f"got10k:{folder / 'test'}")
+    return f"got10k:{folder / 'train'}", test
+
+
+def _with_source(experiment: Experiment, source: str, seed: int) -> Experiment:
+    data = dataclasses.replace(experiment.data, sources=(source,))
+    return dataclasses.replace(experiment, data=data, seed=seed)
+
+
+def _evaluate(
+    bundles: Mapping[str, pathlib.Path],
+    runs: Mapping[str, Trained],
+    test: tuple[Sequence, ...],
+    console: Console,
+) -> tuple[list[Row], dict[str, TrackerScore], dict[str, dict[str, np.ndarray]]]:
+    """Runs every tracker on the test videos, and one that never moves."""
+    truths = {s.name: s.boxes for s in test}
+    still = {s.name: np.repeat(s.boxes[:1], len(s.boxes), axis=0) for s in test}
+    boxes, scores = {STILL: still}, {STILL: score(still, truths, OTB)}
+    rows = []
+    reference = tracker_cost(load_bundle(bundles["teacher"]).spec).parameters
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=console) as progress:
+        total = sum(len(s.frames) for s in test)
+        for name, path in bundles.items():
+            task = progress.add_task(name, total=total)
+            bundle = load_bundle(path)
+            tracker = make_tracker(
+                bundle.spec, bundle.variables, tracking=bundle.tracking
+            )
+            boxes[name], fps = run_tracker(
+                tracker, test, advance=lambda task=task: progress.advance(task)
+            )
+            scores[name] = score(boxes[name], truths, OTB)
+            student, _, row = name.partition(" ")
+            share = gate_share(runs[row].metrics, student) if row else None
+            cost = tracker_cost(bundle.spec)
+            rows.append(
+                Row(
+                    tracker=name,
+                    parameters=cost.parameters,
+                    megabytes=cost.megabytes,
+                    compression=reference / cost.parameters,
+                    search_macs=cost.search_macs,
+                    success_auc=scores[name].success_auc,
+                    precision_20=scores[name].precision_20,
+                    fps=fps,
+                    gate_open=share,
+                )
+            )
+    moved = scores[STILL]
+    rows.append(
+        Row(STILL, 0, 0.0, None, 0, moved.success_auc, moved.precision_20, None, None)
+    )
+    return rows, scores, boxes
+
+
+def _print_table(rows: list[Row], console: Console) -> None:
+    table = Table()
+    table.add_column("tracker")
+    headings = ("parameters", "MB", "compression", "M MACs", "AUC", "P@20")
+    for heading in (*headings, "frames/s", "gate open"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        cells = [
+            f"{row.parameters:,}",
+            f"{row.megabytes:.3f}",
+            "" if row.compression is None else f"{row.compression:.1f}x",
+            f"{row.search_macs / 1e6:.1f}",
+            f"{row.success_auc:.3f}",
+            f"{row.precision_20:.3f}",
+            "" if row.fps is None else f"{row.fps:.0f}",
+            "" if row.gate_open is None else f"{row.gate_open:.0%}",
+        ]
+        table.add_row(row.tracker, *cells)
+    with contextlib.suppress(BrokenPipeError):
+        console.print(table)

@@ -1,0 +1,261 @@
+"""The demonstration's report: one table, four kinds of picture, one file."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from dst_jax import losses
+from dst_jax.bundle import load_bundle
+from dst_jax.data.frames import read_frame
+from dst_jax.data.patches import cut_patch
+from dst_jax.data.sequence import Sequence
+from dst_jax.evaluate import TrackerScore, plots, report
+from dst_jax.models import build, forward
+from dst_jax.train import read_metrics
+from dst_jax.workflows.train import Trained
+
+TERMS = {
+    "gt": "ground truth",
+    "ah": "AH (hard), eq. 11",
+    "ts": "TS (soft), eq. 9",
+    "str": "STR (response), eq. 13",
+    "ks": "KS (sharing), eq. 19",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One tracker of the table.
+
+    Attributes:
+      tracker: "teacher", "STUDENT ROW", or "still", which never moves.
+      parameters: Learnable scalars.
+      megabytes: As float32.
+      compression: The teacher's parameters per one of this tracker's.
+      search_macs: Multiply-adds of one search crop.
+      success_auc: Area under the success curve.
+      precision_20: Share of frames with the centre within 20 px.
+      fps: End-to-end frames per second.
+      gate_open: Share of training steps with the sharing gate open.
+    """
+
+    tracker: str
+    parameters: int
+    megabytes: float
+    compression: float | None
+    search_macs: int
+    success_auc: float
+    precision_20: float
+    fps: float | None
+    gate_open: float | None
+
+
+def demo_json(
+    rows: list[Row],
+    scores: Mapping[str, TrackerScore],
+    *,
+    seed: int,
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
+    """report.json: the table, and per tracker and video the scores."""
+    return {
+        "seed": seed,
+        "versions": dict(versions),
+        "rows": [dataclasses.asdict(row) for row in rows],
+        **report.scores_json(scores, dataset="synthetic test videos"),
+    }
+
+
+def write_report(
+    path: pathlib.Path,
+    rows: list[Row],
+    scores: Mapping[str, TrackerScore],
+    boxes: Mapping[str, Mapping[str, np.ndarray]],
+    bundles: Mapping[str, pathlib.Path],
+    runs: Mapping[str, Trained],
+    test: tuple[Sequence, ...],
+) -> None:
+    """Writes the page, whole or not at all."""
+    sections: list[report.Section] = [
+        report.Paragraph(
+            "A miniature SiamFC was trained on synthetic video, then compressed into "
+            "two students, once on the ground truth alone (NOKD) and once with "
+            "teacher-students knowledge distillation (TSsKD): same first weights, same "
+            "pairs, same steps. All were then run on videos that none had seen."
+        ),
+        _table(rows),
+        report.Heading("Accuracy"),
+        report.Row(
+            [
+                _figure(
+                    plots.success_plot(scores),
+                    "Success: share of frames whose "
+                    "overlap with the truth exceeds the threshold.",
+                ),
+                _figure(
+                    plots.precision_plot(scores),
+                    "Precision: share of frames whose centre is within the distance.",
+                ),
+            ]
+        ),
+        report.Heading("On the film"),
+        *_strips(boxes, scores, test),
+        report.Heading("What the networks look at"),
+        _responses(bundles, test),
+        report.Heading("Training"),
+        *(_losses(row, trained) for row, trained in runs.items()),
+    ]
+    page = report.html_page("Distilled Siamese trackers: demonstration", sections)
+    report.write_text(path, page)
+
+
+def _table(rows: list[Row]) -> report.Table:
+    cells = [
+        {
+            "tracker": row.tracker,
+            "parameters": row.parameters,
+            "size": row.megabytes,
+            "compression": row.compression,
+            "multiply-adds": row.search_macs / 1e6,
+            "AUC": row.success_auc,
+            "P@20": row.precision_20,
+            "speed": row.fps,
+            "gate open": None if row.gate_open is None else 100 * row.gate_open,
+        }
+        for row in rows
+    ]
+    return report.Table(
+        cells,
+        units={
+            "size": "MB",
+            "compression": "x",
+            "multiply-adds": "million per crop",
+            "speed": "frames/s",
+            "gate open": "% of steps",
+        },
+        formats={
+            "compression": ".1f",
+            "multiply-adds": ".1f",
+            "speed": ".0f",
+            "gate open": ".0f",
+        },
+        caption="“still” never moves its first box. A gate is open while a student's "
+        "loss is within h = 0.005 of the teacher's (eq. 22).",
+    )
+
+
+def _figure(figure: Any, caption: str) -> report.Figure:
+    return report.Figure(plots.figure_to_svg(figure), caption)
+
+
+def _strips(
+    boxes: Mapping[str, Mapping[str, np.ndarray]],
+    scores: Mapping[str, TrackerScore],
+    test: tuple[Sequence, ...],
+    *,
+    videos: int = 3,
+    shown: int = 6,
+) -> list[report.Figure]:
+    """Film strips of an easy, a middling and a hard video for the dull student."""
+    student = "dull TSsKD"
+    ranked = sorted(test, key=lambda s: scores[student].sequences[s.name].success_auc)
+    picks = [ranked[round(q * (len(ranked) - 1))] for q in (0.9, 0.5, 0.1)][:videos]
+    strips = []
+    for sequence in picks:
+        times = np.linspace(0, len(sequence.frames) - 1, shown).round().astype(int)
+        frames = [read_frame(sequence.frames[t]) for t in times]
+        shown_boxes = {
+            name: found[sequence.name][times]
+            for name, found in boxes.items()
+            if name in ("teacher", student, "dull NOKD")
+        }
+        figure = plots.film_strip(
+            frames,
+            shown_boxes,
+            truth=sequence.boxes[times],
+            labels=[f"frame {t}" for t in times],
+        )
+        auc = scores[student].sequences[sequence.name].success_auc
+        strips.append(
+            report.Figure(
+                plots.figure_to_png_base64(figure),
+                f"{sequence.name}: {student} has an AUC of {auc:.2f}.",
+            )
+        )
+    return strips
+
+
+def _responses(
+    bundles: Mapping[str, pathlib.Path], test: tuple[Sequence, ...]
+) -> report.Figure:
+    """Response maps of teacher and students with and without W, as in Fig. 3."""
+    names = {
+        "teacher": "teacher",
+        "dull": "dull TSsKD",
+        "intelligent": "intelligent TSsKD",
+    }
+    networks = {name: load_bundle(bundles[key]) for name, key in names.items()}
+    panels = [_panel(networks, sequence) for sequence in test[:2]]
+    figure = plots.response_maps(panels, shared_scale=False)
+    return report.Figure(
+        plots.figure_to_png_base64(figure),
+        "Activation maps of the last layer on the search image, without and with the "
+        "background-suppressing weight W (eq. 14), and the tracker's response.",
+    )
+
+
+def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePanel:
+    crops = next(iter(networks.values())).spec.input
+    last = min(10, len(sequence.frames) - 1)
+    images = []
+    for time, pixels in ((0, crops.template_px), (last, crops.search_px)):
+        frame = read_frame(sequence.frames[time])
+        # An absent target has no box to cut around.
+        box = sequence.boxes[time if np.isfinite(sequence.boxes[time]).all() else 0]
+        patch, box_in_patch, _ = cut_patch(
+            frame,
+            box,
+            patch_px=pixels,
+            template_px=crops.template_px,
+            context=crops.context,
+        )
+        images.append((patch, box_in_patch))
+    (template, _), (search, box_in_search) = images
+    rows: dict[str, dict[str, np.ndarray]] = {
+        "without W": {},
+        "with W": {},
+        "response": {},
+    }
+    for name, bundle in networks.items():
+        module = build(bundle.spec)
+        output = jax.jit(lambda v, z, x, m=module: forward(m, v, z, x))(
+            bundle.variables,
+            template[None].astype(np.float32),
+            search[None].astype(np.float32),
+        )
+        stage = f"conv{len(bundle.spec.backbone.layers)}"
+        pair = output.search[stage], output.template[stage]
+        for row, weighted in (("without W", False), ("with W", True)):
+            found = losses.search_response(*pair, weighted=weighted)
+            rows[row][name] = np.asarray(found[0])
+        rows["response"][name] = np.asarray(output.response[0])
+    return plots.ResponsePanel(search, rows, box_in_search, sequence.name)
+
+
+def _losses(row: str, trained: Trained) -> report.Figure:
+    """One panel per term, as it enters the objective."""
+    curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    for line in read_metrics(trained.metrics):
+        for key, value in line.items():
+            if key.startswith("loss/"):
+                _, student, term = key.split("/")
+                panel = curves.setdefault(TERMS[term], {})
+                steps, values = panel.setdefault(student, ([], []))
+                steps.append(line["step"])
+                values.append(value)
+    figure = plots.loss_curves(curves)
+    return _figure(figure, f"{row}: the terms of the objective, weights included.")
