@@ -73,12 +73,12 @@ def sections() -> tuple[str, ...]:
     return tuple(name for name, kind in kinds.items() if dataclasses.is_dataclass(kind))
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
     """Returns {"section.field": value} of nested JSON values."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
+            flat |= flatten(value, prefix=f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat

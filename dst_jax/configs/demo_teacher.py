@@ -20,7 +20,7 @@ def experiment() -> Experiment:
         augment=AugmentConfig(flip=0.5),
         distill=with_row(DistillConfig(label_radius_px=8.0), "NOKD"),
         optim=OptimConfig(
-            epochs=4,
+            epochs=4.0,
             pairs_per_epoch=2_000,
             learning_rate=3e-2,
             final_learning_rate=1e-3,

@@ -33,8 +33,8 @@ class Metrics(NamedTuple):
         labels), "sigma/NAME" and "gate/NAME" (eq. 22).
     """
 
-    terms: dict[str, Scalar]
-    globals: dict[str, Scalar]
+    terms: Mapping[str, Scalar]
+    globals: Mapping[str, Scalar]
 
 
 Objective: TypeAlias = Callable[..., tuple[Scalar, tuple[Params, Metrics]]]
@@ -68,19 +68,14 @@ def make_objective(
       InputError: If the networks do not fit together.
     """
     check_fit(teacher, students, config)
-    reference = next(iter(students.values()))
-    grid = response_labels(
-        reference.response_side(reference.input.train_search_px),
-        stride=float(reference.backbone.total_stride),
-        radius_px=config.label_radius_px,
-    )
-    kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype}
+    grid = _label_grid(next(iter(students.values())), config)
     modules = {
-        n: build(spec, axis_name=axis_name, **kinds) for n, spec in students.items()
+        name: build(spec, axis_name=axis_name, dtype=dtype, param_dtype=dtype)
+        for name, spec in students.items()
     }
     teacher_module = None
     if teacher is not None and config.needs_teacher:
-        teacher_module = build(teacher, **kinds)
+        teacher_module = build(teacher, dtype=dtype, param_dtype=dtype)
     sizes = {n: tracker_cost(spec).parameters for n, spec in students.items()}
 
     def objective(
@@ -101,19 +96,10 @@ def make_objective(
         task = _task_losses(outputs, target, cells, axis_name)
         sigma, gates = _sigmas(task, epoch, config)
         parts = _collect(outputs, target, cells, sigma, sizes, epoch, config)
-        counts = t.psum(
-            {name: [term.count for term in group] for name, group in parts.items()},
-            axis_name,
-        )
-        values = {
-            name: sum(
-                term.weight * t.divide(term.total, count)
-                for term, count in zip(group, counts[name], strict=True)
-            )
-            for name, group in parts.items()
-        }
+        values = {n: t.reduce_terms(group, axis_name) for n, group in parts.items()}
         agreed = {f"gt/{n}": v for n, v in task.items()} | sigma | gates
-        return sum(values.values()), (new_stats, Metrics(values, agreed))
+        loss = jnp.sum(jnp.stack(list(values.values())))
+        return loss, (new_stats, Metrics(values, agreed))
 
     return objective
 
@@ -163,6 +149,14 @@ def check_fit(
         )
 
 
+def _label_grid(spec: TrackerSpec, config: DistillConfig) -> Array:
+    return response_labels(
+        spec.response_side(spec.input.train_search_px),
+        stride=float(spec.backbone.total_stride),
+        radius_px=config.label_radius_px,
+    )
+
+
 def _teach(
     module: Siamese | None, variables: Variables, examples: Examples
 ) -> Output | None:
@@ -196,14 +190,14 @@ def _task_losses(
     found = {}
     for name, output in everyone.items():
         group = jax.lax.stop_gradient(t.task_terms(output, cells, 1.0))
-        totals = t.psum([(term.total, term.count) for term in group], axis_name)
+        totals = t.psum([(term.total, term.number) for term in group], axis_name)
         found[name] = sum(0.5 * t.divide(total, count) for total, count in totals)
     return found
 
 
 def _sigmas(
     task: Mapping[str, Scalar], epoch: Scalar, config: DistillConfig
-) -> tuple[dict[str, Scalar], dict[str, Scalar]]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sigma and the bare gate of every student, eq. 22."""
     if not config.sharing or "teacher" not in task:
         return {}, {}

@@ -17,11 +17,11 @@ from dst_jax.typing import Array, Float, Scalar
 
 
 class Term(NamedTuple):
-    """weight * total / count, once `count` is known for the global batch."""
+    """weight * total / number, once `number` is known for the global batch."""
 
     weight: Scalar | float
     total: Scalar
-    count: Scalar
+    number: Scalar
 
 
 class Cells(NamedTuple):
@@ -53,6 +53,18 @@ def psum(tree: Any, axis_name: str | None) -> Any:
 def divide(total: Scalar, count: Scalar) -> Scalar:
     """`total / count`; 0 where nothing was counted."""
     return total / jnp.maximum(count, 1.0)
+
+
+def reduce_terms(group: Sequence[Term], axis_name: str | None) -> Scalar:
+    """The local share of a group of terms; shares of all devices add up to its loss.
+
+    Counts are summed over devices before anything is differentiated.
+    """
+    numbers = psum(jnp.stack([term.number for term in group]), axis_name)
+    shares = [
+        term.weight * divide(term.total, numbers[i]) for i, term in enumerate(group)
+    ]
+    return jnp.sum(jnp.stack(shares))
 
 
 def balanced(values: Float[Array, "b u v"], cells: Cells, weight: Any) -> list[Term]:

@@ -18,14 +18,23 @@ from dst_jax.typing import Array, Float
 ConvFormulation = Literal["lax", "per_example", "stacked", "im2col"]
 PoolFormulation = Literal["lax", "shifted"]
 # Unrolling more examples than this costs more compilation than it saves.
-_MAX_UNROLLED = 4
+_MAX_UNROLLED = 8
+# Below this many input channels, products of shifted copies are too thin.
+_MIN_CHANNELS = 16
 
 
-def default_conv_formulation(batch: int) -> ConvFormulation:
-    """The formulation that was fastest on this backend for `batch` images."""
+def default_conv_formulation(batch: int, inputs: int) -> ConvFormulation:
+    """The formulation that was fastest on this backend.
+
+    Args:
+      batch: Images.
+      inputs: Input channels of one group.
+    """
     if jax.default_backend() != "cpu":
         return "lax"
-    return "per_example" if batch <= _MAX_UNROLLED else "stacked"
+    if batch <= _MAX_UNROLLED:
+        return "per_example"
+    return "im2col" if inputs >= _MIN_CHANNELS else "stacked"
 
 
 def conv2d(
@@ -58,7 +67,7 @@ def conv2d(
     if padding:
         edges = [(0, 0, 0), (padding, padding, 0), (padding, padding, 0), (0, 0, 0)]
         x = jax.lax.pad(jnp.asarray(x), jnp.zeros((), x.dtype), edges)
-    chosen = formulation or default_conv_formulation(x.shape[0])
+    chosen = formulation or default_conv_formulation(x.shape[0], kernel.shape[2])
     if chosen == "lax":
         return _lax(x, kernel, stride, groups)
     return _split_groups(_DENSE[chosen], x, kernel, stride, groups)

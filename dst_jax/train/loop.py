@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -45,6 +45,9 @@ class LoopConfig:
                 )
 
 
+Report: TypeAlias = Callable[[int, Mapping[str, float]], None]
+
+
 class Run(NamedTuple):
     """The parts of a run.
 
@@ -53,24 +56,24 @@ class Run(NamedTuple):
       teacher_vars: The frozen teacher's variables, or {}.
       batches: The endless stream, positioned at the state's step.
       validate: On held-out videos, or None.
-      checkpoints: Where snapshots go.
-      report: Called with (step, scalars) for the log.
-      tick: Called after every step with (step, last report), for a progress bar.
       total_steps: Where the run ends.
       steps_per_epoch: Length of an epoch.
       batch: Pairs a step sees, over all processes.
+      checkpoints: Where snapshots go; nowhere if None.
+      report: Called with (step, scalars) for the log.
+      tick: Called after every step with (step, last report), for a progress bar.
     """
 
     step: TrainStep
     teacher_vars: Variables
     batches: Iterator[Mapping[str, np.ndarray]]
     validate: Validate | None
-    checkpoints: Checkpoints
-    report: Callable[[int, Mapping[str, float]], None]
-    tick: Callable[[int, Mapping[str, float]], None]
     total_steps: int
     steps_per_epoch: int
     batch: int
+    checkpoints: Checkpoints | None = None
+    report: Report = lambda step, values: None
+    tick: Report = lambda step, values: None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -102,7 +105,9 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
                 jax.block_until_ready(state)
             step += 1
             window.add(metrics, waited)
-            last = step == run.total_steps or stopped.is_set()
+            # Asked once per step: a signal that comes later waits for the next save.
+            stopping = stopped.is_set()
+            last = stopping or step == run.total_steps
             if last or step % config.log_every == 0:
                 report = window.close()
                 run.report(step, report)
@@ -111,7 +116,7 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             best = _keep(Snapshot(state, best), step, run, config, last=last)
             window.pause(time.perf_counter() - paused)
             run.tick(step, report)
-            if stopped.is_set() and step < run.total_steps:
+            if stopping and step < run.total_steps:
                 raise Interrupted(f"stopped at step {step} of {run.total_steps}")
     return Snapshot(state, best)
 
@@ -124,7 +129,7 @@ def _keep(
     if run.validate and _due(step, config.validate_every, run, last=last):
         best, scores = _validate(state, best, run.validate)
         run.report(step, scores)
-    if _due(step, config.checkpoint_every, run, last=last):
+    if run.checkpoints and _due(step, config.checkpoint_every, run, last=last):
         run.checkpoints.save(Snapshot(state, best))
     return best
 
@@ -169,7 +174,7 @@ def _named(metrics: StepMetrics) -> dict[str, Any]:
     return (
         {"loss": metrics.loss}
         | {f"loss/{name}": value for name, value in metrics.terms.items()}
-        | metrics.globals
+        | dict(metrics.globals)
         | {f"gradient_norm/{n}": value for n, value in metrics.gradient_norm.items()}
     )
 
@@ -193,7 +198,8 @@ def _check_finite(
 ) -> None:
     broken = [name for name, value in report.items() if not math.isfinite(value)]
     if broken:
-        run.checkpoints.save(snapshot)
+        if run.checkpoints:
+            run.checkpoints.save(snapshot)
         raise InputError(
             f"{broken[0]} is {report[broken[0]]} at step {step}; the state is saved. "
             "Lower --optim.learning_rate or set --optim.clip_norm, in a new workdir."

@@ -5,20 +5,21 @@ evaluation look the same on one device and on a thousand.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from dst_jax.errors import InputError
 from dst_jax.train.step import TrainStep
 
+Device: TypeAlias = Any  # jax.Device is no type to a type checker
 AXIS_NAME = "data"
 
 
 def data_parallel(
-    step: TrainStep, *, devices: Sequence[jax.Device] | None = None
+    step: TrainStep, *, devices: Sequence[Device] | None = None
 ) -> TrainStep:
     """Maps `step`, made with `axis_name=AXIS_NAME`, over devices with `jax.pmap`.
 
@@ -35,23 +36,25 @@ def data_parallel(
         donate_argnums=(0,),
     )
 
+    # State of unknown placement in, state of known placement out: without this the
+    # second step would compile anew.
+    placed = NamedSharding(_mesh(local), PartitionSpec())
+
     def run(state: Any, teacher_vars: Any, batch: Mapping[str, Any]) -> Any:
+        if jax.process_count() == 1:
+            state, teacher_vars = jax.device_put((state, teacher_vars), placed)
         return mapped(state, teacher_vars, split(batch, len(local)))
 
     return run
 
 
-def sharded(
-    step: TrainStep, *, devices: Sequence[jax.Device] | None = None
-) -> TrainStep:
+def sharded(step: TrainStep, *, devices: Sequence[Device] | None = None) -> TrainStep:
     """The same by `jit` over a mesh, for a `step` made with `axis_name=None`.
 
     XLA finds the collectives itself from the sharding of the batch.
     """
     local = list(devices) if devices is not None else jax.local_devices()
-    mesh = jax.make_mesh(
-        (len(local),), (AXIS_NAME,), axis_types=(AxisType.Auto,), devices=local
-    )
+    mesh = _mesh(local)
     everywhere = NamedSharding(mesh, PartitionSpec())
     by_example = NamedSharding(mesh, PartitionSpec(AXIS_NAME))
     return jax.jit(
@@ -59,6 +62,13 @@ def sharded(
         in_shardings=(everywhere, everywhere, by_example),
         out_shardings=(everywhere, everywhere),
         donate_argnums=(0,),
+    )
+
+
+def _mesh(devices: Sequence[Device]) -> Mesh:
+    kinds = (AxisType.Auto,)
+    return jax.make_mesh(
+        (len(devices),), (AXIS_NAME,), axis_types=kinds, devices=devices
     )
 
 

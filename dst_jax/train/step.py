@@ -31,9 +31,9 @@ class StepMetrics(NamedTuple):
     """
 
     loss: Scalar
-    terms: dict[str, Scalar]
-    globals: dict[str, Scalar]
-    gradient_norm: dict[str, Scalar]
+    terms: Mapping[str, Scalar]
+    globals: Mapping[str, Scalar]
+    gradient_norm: Mapping[str, Array]
 
 
 TrainStep: TypeAlias = Callable[
@@ -104,7 +104,7 @@ def make_train_step(
             )
             params[name] = optax.apply_updates(state.params[name], updates)
         new_state = TrainState(state.step + 1, params, stats, opt_state)
-        norms = {name: optax.global_norm(g) for name, g in gradients.items()}
+        norms = {name: optax.tree.norm(g) for name, g in gradients.items()}
         return new_state, StepMetrics(value, terms, metrics.globals, norms)
 
     return step

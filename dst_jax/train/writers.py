@@ -43,7 +43,7 @@ class MetricWriter:
             self._board.close()
 
 
-def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
+def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     """Reads `metrics.jsonl`; a last line cut short by a crash is left out."""
     rows = []
     for line in path.read_text().splitlines(keepends=True):

@@ -2,36 +2,22 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from dst_jax.arch import TrackerSpec, spec_id
 from dst_jax.bundle import Bundle, describe, load_bundle, save_bundle
-from dst_jax.data.pipeline import (
-    PatchSpec,
-    fixed_batches,
-    read_sources,
-    train_batches,
-)
-from dst_jax.data.sequence import Sequence, split_by_video
+from dst_jax.data.pipeline import PatchSpec, fixed_batches, train_batches
+from dst_jax.data.sequence import Sequence
 from dst_jax.distill import check_fit, make_objective
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json
-from dst_jax.ops.augment import patch_sides
 from dst_jax.train import (
     AXIS_NAME,
     Checkpoints,
@@ -50,6 +36,8 @@ from dst_jax.train import (
     read_metrics,
     student_variables,
 )
+from dst_jax.workflows.progress import training_bar
+from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
 from dst_jax.workflows.versions import versions
 from dst_jax.workflows.workdir import open_workdir
 
@@ -132,31 +120,6 @@ def run_training(
     return Trained(bundles, workdir / "metrics.jsonl", seconds)
 
 
-def load_data(
-    experiment: Experiment, console: Console
-) -> tuple[tuple[Sequence, ...], tuple[Sequence, ...]]:
-    """Reads every source, says what was left out, and splits by video.
-
-    Returns:
-      Training and held-out sequences.
-    """
-    sequences, report = read_sources(experiment.data)
-    console.print(report.summary(), highlight=False)
-    share = experiment.data.validation_share
-    return split_by_video(sequences, share=share, seed=experiment.seed)
-
-
-def data_hash(train_set: tuple[Sequence, ...]) -> str:
-    """Identity of the training targets: names, lengths and boxes."""
-    digest = hashlib.sha256()
-    for sequence in train_set:
-        digest.update(
-            f"{sequence.source}/{sequence.name}/{len(sequence.frames)}".encode()
-        )
-        digest.update(np.ascontiguousarray(sequence.boxes, np.float32).tobytes())
-    return digest.hexdigest()
-
-
 def gate_share(metrics: pathlib.Path, name: str) -> float | None:
     """Share of all steps in which a student's gate was open; None without gates."""
     key, total, before, steps = f"gate/{name}", 0.0, 0, 0
@@ -206,13 +169,11 @@ def _fit(
     digest: str,
     console: Console,
 ) -> Snapshot:
-    optim, batch = experiment.optim, experiment.data.batch
-    total_steps = optim.total_steps(batch)
-    tx = make_optimizer(optim, total_steps=total_steps)
+    total_steps = experiment.optim.total_steps(experiment.data.batch)
     state = init_state(
         jax.random.key(experiment.seed),
         experiment.students,
-        tx,
+        make_optimizer(experiment.optim, total_steps=total_steps),
         start={name: bundle.variables for name, bundle in start.items()},
     )
     checkpoints = Checkpoints(workdir / "checkpoints", config_hash=digest)
@@ -225,41 +186,39 @@ def _fit(
             console.print(f"{workdir}: goes on at step {step} of {total_steps}.")
         if step >= total_steps:
             return snapshot
-        patch = patch_spec(experiment)
+        run = _make_run(experiment, teacher, train_set, validation_set, step)
         writer = MetricWriter(workdir, step=step)
-        with contextlib.closing(writer), _bar(console, total_steps, step) as tick:
-            run = Run(
-                step=_compiled_step(experiment, teacher),
-                teacher_vars=teacher.variables if teacher else {},
-                batches=train_batches(
-                    train_set,
-                    experiment.data,
-                    patch,
-                    seed=experiment.seed,
-                    start_step=step,
-                    process_index=jax.process_index(),
-                    process_count=jax.process_count(),
-                ),
-                validate=_validation(experiment, teacher, validation_set, patch),
-                checkpoints=checkpoints,
-                report=writer.write,
-                tick=tick,
-                total_steps=total_steps,
-                steps_per_epoch=optim.steps_per_epoch(batch),
-                batch=batch,
-            )
+        bar = training_bar(console, total_steps, step)
+        with contextlib.closing(writer), bar as tick:
+            run = run._replace(checkpoints=checkpoints, report=writer.write, tick=tick)
             return fit(snapshot, run, experiment.loop)
 
 
-def patch_spec(experiment: Experiment) -> PatchSpec:
-    """The host patches that serve the widest crop of the configuration."""
-    crops = next(iter(experiment.students.values())).input
-    template_px, search_px = patch_sides(crops, experiment.augment)
-    return PatchSpec(
-        template_patch_px=template_px,
-        search_patch_px=search_px,
-        template_px=crops.template_px,
-        context=crops.context,
+def _make_run(
+    experiment: Experiment,
+    teacher: Bundle | None,
+    train_set: tuple[Sequence, ...],
+    validation_set: tuple[Sequence, ...],
+    step: int,
+) -> Run:
+    """The parts of a run that follow from its configuration and its position."""
+    batch, patch = experiment.data.batch, patch_spec(experiment)
+    return Run(
+        step=_compiled_step(experiment, teacher),
+        teacher_vars=teacher.variables if teacher else {},
+        batches=train_batches(
+            train_set,
+            experiment.data,
+            patch,
+            seed=experiment.seed,
+            start_step=step,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        ),
+        validate=_validation(experiment, teacher, validation_set, patch),
+        total_steps=experiment.optim.total_steps(batch),
+        steps_per_epoch=experiment.optim.steps_per_epoch(batch),
+        batch=batch,
     )
 
 
@@ -313,35 +272,6 @@ def _validation(
         )
         fixed = judge({"teacher": teacher.variables})
     return lambda variables: validate(variables) | fixed
-
-
-@contextlib.contextmanager
-def _bar(
-    console: Console, total_steps: int, step: int
-) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    """A progress bar: loss, pairs per second, share of waiting, time left."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, refresh_per_second=2) as progress:
-        task = progress.add_task(
-            "train", total=total_steps, completed=step, numbers="compiling"
-        )
-
-        def tick(done: int, report: Mapping[str, float]) -> None:
-            numbers = ""
-            if report:
-                numbers = (
-                    f"loss {report['loss']:.4f}  {report['pairs_per_s']:.1f} pairs/s  "
-                    f"data wait {report['data_wait_share']:.0%}"
-                )
-            progress.update(task, completed=done, numbers=numbers)
-
-        yield tick
 
 
 def _export(

@@ -1,6 +1,7 @@
 """The joint objective against plain NumPy, and its structure."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,18 +14,15 @@ from dst_jax.errors import InputError
 from dst_jax.models import build, forward_train, init_variables
 from dst_jax.models import forward as infer
 from dst_jax.ops.augment import Examples
+from tests import networks
 from tests.distill import reference
 
 # linen's normalisation mixes float32 into float64.
 pytestmark = pytest.mark.optax
 
-TEACHER = arch.named("tiny")
-STUDENTS = {
-    "dull": arch.with_widths(TEACHER, (2, 4, 4, 4, 4)),
-    "intelligent": arch.with_widths(TEACHER, (4, 6, 6, 6, 4)),
-}
-CONFIG = DistillConfig(label_radius_px=8.0)
-LAYERS = ("conv3", "conv4", "conv5")
+TEACHER, STUDENTS = networks.TEACHER, networks.STUDENTS
+CONFIG = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
+LAYERS = ("conv2", "conv3")
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +30,25 @@ def setting():
     """Variables of all networks and a batch, in float64."""
     with jax.enable_x64(True):
         cast = {"param_dtype": jnp.float64}
-        teacher = init_variables(jax.random.key(0), TEACHER, **cast)
+        teacher = networks.teacher_variables(jnp.float64)
         students = {
             name: init_variables(jax.random.key(1 + i), spec, **cast)
             for i, (name, spec) in enumerate(STUDENTS.items())
         }
         rng = np.random.default_rng(3)
         examples = Examples(
-            template=jnp.asarray(rng.uniform(0, 255, (4, 79, 79, 3))),
-            search=jnp.asarray(rng.uniform(0, 255, (4, 111, 111, 3))),
+            template=jnp.asarray(rng.uniform(0, 255, (4, 31, 31, 3))),
+            search=jnp.asarray(rng.uniform(0, 255, (4, 47, 47, 3))),
             mask=jnp.ones(4, jnp.float64),
             is_negative=jnp.zeros(4, jnp.float64),
         )
         yield teacher, students, examples
+
+
+@functools.cache
+def compiled(config, students):
+    """The jitted objective; equal settings compile once."""
+    return jax.jit(make_objective(TEACHER, dict(students), config, dtype=jnp.float64))
 
 
 def evaluate(setting, config, *, epoch=0.0, students=None, **changes):
@@ -52,8 +56,7 @@ def evaluate(setting, config, *, epoch=0.0, students=None, **changes):
     teacher, variables, examples = setting
     students = students or STUDENTS
     with jax.enable_x64(True):
-        objective = make_objective(TEACHER, students, config, dtype=jnp.float64)
-        loss, (stats, metrics) = jax.jit(objective)(
+        loss, (stats, metrics) = compiled(config, tuple(students.items()))(
             {n: variables[n]["params"] for n in students},
             {n: variables[n]["batch_stats"] for n in students},
             teacher,
@@ -355,11 +358,12 @@ def test_an_unfit_setting_is_named(change, message):
 
 
 def test_networks_that_do_not_fit_together_are_named():
-    with pytest.raises(InputError, match="dull has train_search_px=111"):
-        make_objective(arch.named("mini"), {"dull": TEACHER}, CONFIG)
+    mini = arch.named("mini"), {"dull": arch.named("tiny")}
+    with pytest.raises(InputError, match="teacher has train_search_px=143, dull"):
+        make_objective(*mini, DistillConfig())
     with pytest.raises(InputError, match="no teacher"):
         make_objective(None, STUDENTS, CONFIG)
-    with pytest.raises(InputError, match="response_layers has 6"):
+    with pytest.raises(InputError, match="response_layers has 6; the backbone has 3"):
         layers = dataclasses.replace(CONFIG, response_layers=(6,))
         make_objective(TEACHER, STUDENTS, layers)
     with pytest.raises(InputError, match="no student"):

@@ -122,4 +122,4 @@ def test_pool_gradients_equal_those_of_lax_even_at_ties():
 
 
 def test_large_batches_are_not_unrolled():
-    assert conv.default_conv_formulation(4096) != "per_example"
+    assert conv.default_conv_formulation(4096, 64) != "per_example"

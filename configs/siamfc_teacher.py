@@ -1,0 +1,25 @@
+"""The SiamFC teacher of DST on ImageNet VID or GOT-10k: 30 epochs at 1e-2.
+
+Run:     dst-jax train configs/siamfc_teacher.py --workdir runs/teacher \
+             --data.sources got10k:DIR
+Expect:  OTB-100 AUC of about .58 (StrangerZhang's recipe, which DST's teacher follows);
+         not run to the end here.
+"""
+
+from dst_jax.arch import named
+from dst_jax.data.pipeline import DataConfig
+from dst_jax.distill import DistillConfig, with_row
+from dst_jax.experiment import Experiment
+from dst_jax.ops.augment import AugmentConfig
+from dst_jax.train import OptimConfig
+
+
+def experiment() -> Experiment:
+    """Plain training of the full SiamFC."""
+    return Experiment(
+        students={"teacher": named("siamfc-alexnet")},
+        data=DataConfig(sources=("got10k:data/got10k/train",), batch=8),
+        augment=AugmentConfig(grey=0.25),
+        distill=with_row(DistillConfig(), "NOKD"),
+        optim=OptimConfig(epochs=30.0, pairs_per_epoch=53_200),
+    )

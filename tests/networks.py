@@ -1,0 +1,42 @@
+"""Networks small enough to compile in a second, with every part of the family."""
+
+import jax
+import jax.numpy as jnp
+
+from dst_jax import arch
+from dst_jax.arch import (
+    BackboneSpec,
+    ConvSpec,
+    CorrelationHeadSpec,
+    InputSpec,
+    PoolSpec,
+    TrackerSpec,
+)
+from dst_jax.models import init_variables
+
+# Three stages, groups, pooling, a stage without normalisation; 5 x 5 responses of
+# stride 4 in training.
+TEACHER = TrackerSpec(
+    BackboneSpec(
+        layers=(
+            ConvSpec(6, 3, stride=2, pool=PoolSpec()),
+            ConvSpec(8, 3, groups=2),
+            ConvSpec(6, 1, batch_norm=False, activation="none"),
+        ),
+        norm_momentum=0.9,
+    ),
+    CorrelationHeadSpec(scale=1e-2),
+    InputSpec(template_px=31, search_px=63, train_search_px=47),
+)
+STUDENTS = {
+    "dull": arch.with_widths(TEACHER, (2, 4, 4)),
+    "intelligent": arch.with_widths(TEACHER, (4, 6, 4)),
+}
+
+
+def teacher_variables(dtype=jnp.float32):
+    """A teacher whose loss is about log 2: its last kernel is small."""
+    variables = init_variables(jax.random.key(9), TEACHER, param_dtype=dtype)
+    conv = variables["params"]["backbone"]["conv3"]["conv"]
+    conv["kernel"] = conv["kernel"] * conv["kernel"].dtype.type(0.002)
+    return variables

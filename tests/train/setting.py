@@ -1,0 +1,98 @@
+"""A run small enough for tests: tiny networks, made-up patches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dst_jax.distill import DistillConfig, make_objective
+from dst_jax.ops.augment import AugmentConfig, patch_sides
+from dst_jax.train import (
+    AXIS_NAME,
+    Crops,
+    OptimConfig,
+    data_parallel,
+    init_state,
+    make_optimizer,
+    make_train_step,
+    sharded,
+)
+from tests import networks
+
+TEACHER, STUDENTS = networks.TEACHER, networks.STUDENTS
+# A margin that opens gates of early training, so that sharing takes part.
+CONFIG = DistillConfig(label_radius_px=4.0, response_layers=(2, 3), sharing_margin=0.1)
+OPTIM = OptimConfig(
+    epochs=1.0, pairs_per_epoch=400, learning_rate=1e-2, momentum=0.9, clip_norm=1.0
+)
+AUGMENT = AugmentConfig(flip=0.5, brightness=0.2)
+TEMPLATE_PX, SEARCH_PX = patch_sides(TEACHER.input, AUGMENT)
+
+
+def make_batch(step, size=4):
+    """The host batch of one step; a function of the step alone."""
+    rng = np.random.default_rng(step)
+
+    def patches(side):
+        return rng.integers(0, 256, (size, side, side, 3), dtype=np.uint8)
+
+    box = np.tile(np.float32([0, 0, 30, 40]), (size, 1))
+    return {
+        "template_patch": patches(TEMPLATE_PX),
+        "search_patch": patches(SEARCH_PX),
+        "template_box": box,
+        "search_box": box,
+        "template_fill_rgb": np.full((size, 3), 128, np.float32),
+        "search_fill_rgb": np.full((size, 3), 128, np.float32),
+        "is_negative": np.arange(size) == 1,
+        "mask": np.ones(size, np.float32),
+        "index": np.arange(step * size, (step + 1) * size, dtype=np.int32),
+    }
+
+
+def fresh_state(students=None, *, dtype=jnp.float32, optim=OPTIM):
+    tx = make_optimizer(optim, total_steps=100)
+    return init_state(jax.random.key(0), students or STUDENTS, tx, param_dtype=dtype)
+
+
+def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
+    """The mapped step over `devices` devices."""
+    dtype = kinds.get("dtype", jnp.float32)
+    axis = None if mesh else AXIS_NAME
+    objective = make_objective(
+        TEACHER, students or STUDENTS, config, axis_name=axis, dtype=dtype
+    )
+    step = make_train_step(
+        objective,
+        make_optimizer(kinds.get("optim", OPTIM), total_steps=100),
+        Crops(TEACHER.input, AUGMENT, seed=5, dtype=dtype),
+        steps_per_epoch=10,
+        axis_name=axis,
+    )
+    mapping = sharded if mesh else data_parallel
+    return mapping(step, devices=jax.local_devices()[:devices])
+
+
+def take_steps(step, state, count, *, teacher=None, start=0):
+    """`count` steps; returns the state and the metrics of each."""
+    teacher = networks.teacher_variables() if teacher is None else teacher
+    found = []
+    for number in range(start, start + count):
+        state, metrics = step(state, teacher, make_batch(number))
+        jax.block_until_ready(state)
+        found.append(jax.device_get(metrics))
+    return state, found
+
+
+def relative_difference(one, two):
+    """Largest difference of any leaf, relative to that leaf's largest value.
+
+    A bias before a normalisation has no gradient but rounding; leaves below 1e-3 are
+    compared absolutely, in units of 1e-3.
+    """
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True)
+    return max(
+        float(np.max(np.abs(np.asarray(a) - np.asarray(b))))
+        / max(float(np.max(np.abs(np.asarray(a)))), 1e-3)
+        for a, b in pairs
+        if np.asarray(a).size
+    )
