@@ -1,9 +1,11 @@
 """Experiments by name or file, and overrides from the command line."""
 
+import contextlib
 import dataclasses
 import difflib
 import importlib
 import importlib.util
+import io
 import pathlib
 import pkgutil
 import types
@@ -148,11 +150,14 @@ def _parse(name: str, kind: Any, values: Sequence[str]) -> Any:
         return True
     try:
         field: Any = dataclasses.make_dataclass("Field", [("value", kind)])
-        arguments = ["--value", *values]
+        texts = ["None" if value == "none" else value for value in values]
+        arguments = ["--value", *texts]
         if kind is bool:
             flags = {"true": "--value", "false": "--no-value"}
             arguments = [flags.get(values[0].lower(), "--unfit")]
-        parsed = tyro.cli(field, args=arguments, console_outputs=False)
+        # tyro explains in many lines; ours is one.
+        with contextlib.redirect_stderr(io.StringIO()):
+            parsed = tyro.cli(field, args=arguments, console_outputs=False)
     except SystemExit:
         shown = kind.__name__ if isinstance(kind, type) else str(kind)
         raise InputError(

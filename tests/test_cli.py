@@ -1,0 +1,122 @@
+"""The command line: one line and exit code 2 for bad input, help that teaches."""
+
+import numpy as np
+import pytest
+
+from dst_jax.cli import main
+
+TEACHER, OUT = ("--teacher", "T"), ("--out", "o.txt")
+VERBS = ("demo", "train", "distill", "convert", "track", "evaluate", "info", "config")
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output, standard error."""
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_help_lists_every_verb(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for verb in VERBS:
+        assert verb in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(capsys, verb):
+    code, out, _ = run(capsys, verb, "--help")
+    assert code == 0
+    assert len(out.splitlines()) > 5
+
+
+def test_info_prints_layers_and_published_size(capsys):
+    code, out, _ = run(capsys, "info", "siamfc-alexnet")
+    assert code == 0
+    assert "2,336,320" in out
+    assert "9.354 MB" in out
+    assert "17 x 17" in out
+
+
+def test_config_list_and_show(capsys):
+    _, out, _ = run(capsys, "config", "list")
+    assert "demo_students" in out
+    code, out, _ = run(capsys, "config", "show", "demo_students")
+    assert code == 0
+    assert "--distill.target_response 100.0" in out
+    assert "student dull" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("info", "nothing"), "no architecture 'nothing'"),
+        (("config", "show", "nothing"), "CONFIG 'nothing'"),
+        (("info", "tiny", "--loud"), "--loud: unknown"),
+        (("evaluate", "--dataset", "otb:D"), "either --tracker"),
+        (
+            ("train", "demo_teacher", "--workdir", "W", "--data.bath", "4"),
+            "did you mean --data.batch",
+        ),
+        (
+            ("train", "demo_teacher", "--workdir", "W", "--data.batch", "many"),
+            "--data.batch many: expected int",
+        ),
+        (
+            ("train", "demo_teacher", "--workdir", "W", "--data.sources", "got10k:no"),
+            "no",
+        ),
+        (
+            ("distill", "demo_students", *TEACHER, "--workdir", "W"),
+            "T: no such bundle",
+        ),
+        (
+            ("distill", "demo_students", *TEACHER, "--workdir", "W", "--row", "XY"),
+            "row 'XY'",
+        ),
+        (
+            ("convert", "--source", "siamfc-pytorch", "gone.pth", "OUT"),
+            "gone.pth: no such file",
+        ),
+        (("convert", "--source", "pysot", "gone.pth", "OUT"), "--source pysot"),
+        (
+            ("track", "--tracker", "T", "--video", "V", "--box", "1,2", *OUT),
+            "--box",
+        ),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(
+    capsys, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1, err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scoring_result_files_needs_no_frames(capsys, tmp_path):
+    truth = np.array([[11, 21, 30, 40], [13, 21, 30, 40], [15, 22, 30, 40]])
+    for name in ("one", "two"):
+        folder = tmp_path / "otb" / name
+        folder.mkdir(parents=True)
+        np.savetxt(folder / "groundtruth_rect.txt", truth, fmt="%d", delimiter=",")
+        results = tmp_path / "mine"
+        results.mkdir(exist_ok=True)
+        np.savetxt(results / f"{name}.txt", truth, fmt="%d", delimiter="\t")
+    code, _, err = run(
+        capsys,
+        *("evaluate", "--dataset", f"otb:{tmp_path / 'otb'}"),
+        *("--results", str(tmp_path / "mine"), "--json", str(tmp_path / "s.json")),
+    )
+    assert code == 0, err
+    import json
+
+    scores = json.loads((tmp_path / "s.json").read_text())["trackers"]["mine"]
+    assert scores["success_auc"] == pytest.approx(20 / 21)  # IoU > 1 never holds
+    assert scores["precision_20"] == 1.0
+    assert set(scores["sequences"]) == {"one", "two"}

@@ -1,0 +1,142 @@
+"""Experiments by name, file and override; workdirs."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from dst_jax import settings
+from dst_jax.distill import DistillConfig
+from dst_jax.errors import InputError
+from dst_jax.experiment import config_hash, differences, experiment_to_json, flatten
+from dst_jax.workflows.workdir import open_workdir
+
+ROOT = pathlib.Path(__file__).parents[1]
+FILES = sorted((ROOT / "configs").glob("*.py"))
+
+
+@pytest.fixture
+def experiment():
+    return settings.load_experiment("demo_students")
+
+
+@pytest.mark.parametrize("name", [*settings.packaged(), *map(str, FILES)])
+def test_every_configuration_loads_and_is_json(name):
+    experiment = settings.load_experiment(name)
+    values = experiment_to_json(experiment)
+    assert json.loads(json.dumps(values)) == values
+    assert set(values["students"]) == set(experiment.students)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_configuration_says_how_to_run_it_and_what_to_expect(path):
+    head = path.read_text().split('"""')[1]
+    assert "Run:" in head
+    assert "Expect:" in head
+
+
+def test_overrides_change_the_field_and_its_type(experiment):
+    arguments = ["--distill.temperature", "2", "--data.batch=4", "--optim.method"]
+    arguments += ["adam", "--optim.clip_norm", "none", "--data.sources", "otb:A"]
+    arguments += ["coco:B", "--distill.sharing", "false"]
+    changed = settings.override(experiment, arguments)
+    assert changed.distill.temperature == 2.0
+    assert changed.data.batch == 4
+    assert changed.optim.method == "adam"
+    assert changed.optim.clip_norm is None
+    assert changed.data.sources == ("otb:A", "coco:B")
+    assert changed.distill.sharing is False
+    assert changed.students == experiment.students
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--distil.temperature", "2"], "did you mean --distill.temperature"),
+        (["--distill.warmth", "2"], "--distill.warmth: unknown field"),
+        (["--data.batch", "many"], "--data.batch many: expected int"),
+        (["--optim.method", "lion"], "--optim.method lion: expected"),
+        (["--data.batch", "0"], "DataConfig.batch=0"),
+        (["loose"], "'loose': unexpected"),
+    ],
+)
+def test_unfit_overrides_are_named(experiment, arguments, message):
+    with pytest.raises(InputError, match=message):
+        settings.override(experiment, arguments)
+
+
+def test_students_come_from_the_zoo_or_a_file(experiment, tmp_path):
+    from dst_jax.arch import named, spec_to_json
+
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(spec_to_json(named("tiny"))))
+    changed = settings.with_students(experiment, [f"dull={path}", "third=mini-half"])
+    assert changed.students["dull"] == named("tiny")
+    assert changed.students["third"] == named("mini-half")
+    path.write_text('{"backbone": {}}')
+    for choice, message in (
+        ("dull", "NAME=ZOO"),
+        ("dull=nothing", "no architecture 'nothing'"),
+        (f"dull={path}", "found.json: spec"),
+        ("dull=gone.json", r"gone\.json: no such file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            settings.with_students(experiment, [choice])
+
+
+def test_a_configuration_that_is_not_there_or_broken_is_named(tmp_path):
+    with pytest.raises(InputError, match="'demo_studnets': neither"):
+        settings.load_experiment("demo_studnets")
+    with pytest.raises(InputError, match="no such file"):
+        settings.load_experiment(str(tmp_path / "a.py"))
+    (tmp_path / "a.py").write_text("def experiment(:\n")
+    with pytest.raises(InputError, match="line 1"):
+        settings.load_experiment(str(tmp_path / "a.py"))
+    (tmp_path / "b.py").write_text("x = 1\n")
+    with pytest.raises(InputError, match=r"no function experiment\(\)"):
+        settings.load_experiment(str(tmp_path / "b.py"))
+
+
+def test_differences_name_the_field():
+    one = {"a": {"b": 1}, "c": 2}
+    assert differences(one, {"a": {"b": 3}, "c": 2}) == ["a.b: 1, was 3"]
+    assert flatten(one) == {"a.b": 1, "c": 2}
+    assert config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
+
+
+def test_a_workdir_belongs_to_one_configuration(tmp_path):
+    config = {"distill": dataclasses.asdict(DistillConfig())}
+    with open_workdir(tmp_path / "run", config):
+        pass
+    with open_workdir(tmp_path / "run", config):
+        pass
+    other = {"distill": dataclasses.asdict(DistillConfig(temperature=2.0))}
+    message = r"another configuration \(distill.temperature: 2.0, was 1.0\)"
+    with (
+        pytest.raises(InputError, match=message),
+        open_workdir(tmp_path / "run", other),
+    ):
+        pass
+
+
+def test_a_workdir_in_use_names_the_process(tmp_path):
+    holder = (
+        "import pathlib, sys\n"
+        "from dst_jax.workflows.workdir import open_workdir\n"
+        "with open_workdir(pathlib.Path(sys.argv[1]), {}):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", holder, str(tmp_path / "run")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=f"process {process.pid} is using it"):
+            open_workdir(tmp_path / "run", {}).__enter__()
+        process.communicate("")
+    with open_workdir(tmp_path / "run", {}):
+        assert (tmp_path / "run" / ".lock").read_text() == str(os.getpid())
