@@ -150,11 +150,9 @@ def _parse(name: str, kind: Any, values: Sequence[str]) -> Any:
         return True
     try:
         field: Any = dataclasses.make_dataclass("Field", [("value", kind)])
-        texts = ["None" if value == "none" else value for value in values]
+        spelt = {"none": "None", "true": "True", "false": "False"}
+        texts = [spelt.get(value, value) for value in values]
         arguments = ["--value", *texts]
-        if kind is bool:
-            flags = {"true": "--value", "false": "--no-value"}
-            arguments = [flags.get(values[0].lower(), "--unfit")]
         # tyro explains in many lines; ours is one.
         with contextlib.redirect_stderr(io.StringIO()):
             parsed = tyro.cli(field, args=arguments, console_outputs=False)
