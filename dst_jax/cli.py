@@ -1,7 +1,6 @@
 """`dst-jax <verb>`: parse, call a workflow, print. No logic of its own."""
 
 import dataclasses
-import json
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -41,7 +40,8 @@ class Train:
     config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
     workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
     student: Annotated[
-        Append[tuple[str, ...]], arg(help="NAME=ZOO or NAME=SPEC.json, repeatable")
+        Append[tuple[str, ...]],
+        arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
     ] = ()
     init: Annotated[
         Append[tuple[str, ...]], arg(help="start from [NAME=]BUNDLE, repeatable")
@@ -65,7 +65,8 @@ class Distill:
         str | None, arg(help="NOKD, TSKD, TSsKD, GT, TS, GT+TS, AH+TS, TS+STR, ...")
     ] = None
     student: Annotated[
-        Append[tuple[str, ...]], arg(help="NAME=ZOO or NAME=SPEC.json, repeatable")
+        Append[tuple[str, ...]],
+        arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
     ] = ()
     init: Annotated[
         Append[tuple[str, ...]], arg(help="start from NAME=BUNDLE, repeatable")
@@ -177,8 +178,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"dst-jax: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        # A full disk, a missing right: the user's to mend, if it names a file.
+        if error.filename is None:
+            raise
+        print(f"dst-jax: {error.filename}: {error.strerror}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as stop:
-        print(f"dst-jax: {stop or 'interrupted'}; run again to go on", file=sys.stderr)
+        goes_on = isinstance(verb, Demo | Train | Distill)
+        hint = "; run again to go on" if goes_on else ""
+        print(f"dst-jax: {str(stop) or 'interrupted'}{hint}", file=sys.stderr)
         return 130
     return 0
 
@@ -279,7 +288,8 @@ def _config(verb: Show | ListConfigs, console: Console) -> None:
     experiment = settings.load_experiment(verb.config)
     for name, value in flatten(experiment_to_json(experiment)).items():
         if not name.startswith("students."):
-            console.print(f"--{name} {json.dumps(value)}", highlight=False)
+            text = settings.as_argument(value)
+            console.print(f"--{name} {text}", highlight=False, soft_wrap=True)
     for name, spec in experiment.students.items():
         widths = list(spec.backbone.widths)
         console.print(f"student {name}: widths {widths}", highlight=False)

@@ -8,9 +8,10 @@ import importlib.util
 import io
 import pathlib
 import pkgutil
+import traceback
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tyro
@@ -52,7 +53,7 @@ def load_experiment(config: str) -> Experiment:
     make = getattr(module, "experiment", None)
     if make is None:
         raise InputError(f"{config}: defines no function experiment().")
-    experiment = make()
+    experiment = _explained(make, config)
     if not isinstance(experiment, Experiment):
         raise InputError(f"{config}: experiment() must return an Experiment.")
     return experiment
@@ -79,12 +80,16 @@ def override(experiment: Experiment, arguments: Sequence[str]) -> Experiment:
 
 
 def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
-    """Replaces or adds students given as NAME=ZOO or NAME=SPEC.json.
+    """Returns `experiment` with these students and no others, if any is given.
+
+    Each is given as NAME=ZOO or NAME=SPEC.json.
 
     Raises:
       InputError: If a choice is no such pair, or names nothing.
     """
-    students = dict(experiment.students)
+    if not choices:
+        return experiment
+    students = {}
     for choice in choices:
         name, separator, what = choice.partition("=")
         if not separator or not name or not what:
@@ -102,6 +107,16 @@ def fields_of(experiment: Experiment) -> list[str]:
         for section in sections()
         for field in dataclasses.fields(getattr(experiment, section))
     ]
+
+
+def as_argument(value: Any) -> str:
+    """A field's value as the command line takes it."""
+    if isinstance(value, list | tuple):
+        return " ".join(as_argument(item) for item in value)
+    spelt = {None: "none", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return spelt[value]
+    return str(value)
 
 
 def _spec(what: str) -> TrackerSpec:
@@ -125,11 +140,31 @@ def _execute(path: pathlib.Path) -> types.ModuleType:
     if spec is None or spec.loader is None:
         raise InputError(f"CONFIG {path}: not a Python file.")
     module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise InputError(f"CONFIG {path}: line {error.lineno}: {error.msg}.") from None
+    loader = spec.loader
+    _explained(lambda: loader.exec_module(module), str(path))
     return module
+
+
+def _explained(call: Callable[[], Any], config: str) -> Any:
+    """Calls code of a configuration; its errors name the configuration."""
+    try:
+        return call()
+    except InputError as error:
+        raise InputError(f"CONFIG {config}: {error}") from None
+    except SyntaxError as error:
+        raise InputError(
+            f"CONFIG {config}: line {error.lineno}: {error.msg}."
+        ) from None
+    except Exception as error:
+        # Whatever a user's file raises is the user's to mend.
+        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.lineno]
+        where = [
+            f.lineno
+            for f in lines
+            if pathlib.Path(f.filename).name.startswith(pathlib.Path(config).stem)
+        ]
+        line = f"line {where[-1]}: " if where else ""
+        raise InputError(f"CONFIG {config}: {line}{error}.") from None
 
 
 def _pairs(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:

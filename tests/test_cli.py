@@ -48,6 +48,14 @@ def test_config_list_and_show(capsys):
     assert code == 0
     assert "--distill.target_response 100.0" in out
     assert "student dull" in out
+    # What is shown can be given.
+    from dst_jax import settings
+
+    experiment = settings.load_experiment("demo_students")
+    shown = [line.split() for line in out.splitlines() if line.startswith("--")]
+    arguments = [word for line in shown if len(line) > 1 for word in line]
+    arguments = arguments[: arguments.index("--seed")]
+    assert settings.override(experiment, arguments) == experiment
 
 
 @pytest.mark.parametrize(

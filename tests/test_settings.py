@@ -77,6 +77,7 @@ def test_students_come_from_the_zoo_or_a_file(experiment, tmp_path):
     changed = settings.with_students(experiment, [f"dull={path}", "third=mini-half"])
     assert changed.students["dull"] == named("tiny")
     assert changed.students["third"] == named("mini-half")
+    assert set(changed.students) == {"dull", "third"}
     path.write_text('{"backbone": {}}')
     for choice, message in (
         ("dull", "NAME=ZOO"),
@@ -96,6 +97,13 @@ def test_a_configuration_that_is_not_there_or_broken_is_named(tmp_path):
     (tmp_path / "a.py").write_text("def experiment(:\n")
     with pytest.raises(InputError, match="line 1"):
         settings.load_experiment(str(tmp_path / "a.py"))
+    (tmp_path / "c.py").write_text(
+        "from dst_jax.train import OptimConfig\n"
+        "def experiment():\n"
+        "    return OptimConfig(learn_rate=1)\n"
+    )
+    with pytest.raises(InputError, match=r"c\.py: line 3: .*learn_rate"):
+        settings.load_experiment(str(tmp_path / "c.py"))
     (tmp_path / "b.py").write_text("x = 1\n")
     with pytest.raises(InputError, match=r"no function experiment\(\)"):
         settings.load_experiment(str(tmp_path / "b.py"))
@@ -110,8 +118,10 @@ def test_differences_name_the_field():
 
 def test_a_workdir_belongs_to_one_configuration(tmp_path):
     config = {"distill": dataclasses.asdict(DistillConfig())}
+    with open_workdir(tmp_path / "run", {"distill": {"temperature": 9.0}}):
+        pass  # ended before its first checkpoint: another may have the folder
     with open_workdir(tmp_path / "run", config):
-        pass
+        (tmp_path / "run" / "checkpoints" / "1").mkdir(parents=True)
     with open_workdir(tmp_path / "run", config):
         pass
     other = {"distill": dataclasses.asdict(DistillConfig(temperature=2.0))}
@@ -121,6 +131,13 @@ def test_a_workdir_belongs_to_one_configuration(tmp_path):
         open_workdir(tmp_path / "run", other),
     ):
         pass
+
+
+def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(InputError, match="--workdir"), open_workdir(folder, {}):
+            pass
 
 
 def test_a_workdir_in_use_names_the_process(tmp_path):

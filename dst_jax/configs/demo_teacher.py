@@ -21,7 +21,7 @@ def experiment() -> Experiment:
         distill=with_row(DistillConfig(label_radius_px=8.0), "NOKD"),
         optim=OptimConfig(
             epochs=4.0,
-            pairs_per_epoch=2_000,
+            pairs_per_epoch=1_600,
             learning_rate=3e-2,
             final_learning_rate=1e-3,
             momentum=0.9,

@@ -126,7 +126,7 @@ def check_fit(
         named["teacher"] = teacher
     first, reference = next(iter(named.items()))
     for name, spec in named.items():
-        for field in ("template_px", "train_search_px"):
+        for field in ("template_px", "train_search_px", "context"):
             ours, theirs = getattr(spec.input, field), getattr(reference.input, field)
             if ours != theirs:
                 raise InputError(
@@ -135,8 +135,11 @@ def check_fit(
                 )
         for pixels in (spec.input.template_px, spec.input.train_search_px):
             ours, theirs = spec.stage_sides(pixels), reference.stage_sides(pixels)
-            if ours[-1] != theirs[-1] or (
-                config.target_response and "teacher" in named and ours != theirs
+            strides = spec.backbone.total_stride, reference.backbone.total_stride
+            if (
+                ours[-1] != theirs[-1]
+                or strides[0] != strides[1]
+                or (config.target_response and "teacher" in named and ours != theirs)
             ):
                 raise InputError(
                     f"{name} has feature maps of sides {ours}, {first} of {theirs}; "
@@ -199,7 +202,7 @@ def _sigmas(
     task: Mapping[str, Scalar], epoch: Scalar, config: DistillConfig
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sigma and the bare gate of every student, eq. 22."""
-    if not config.sharing or "teacher" not in task:
+    if not config.sharing or "teacher" not in task or len(task) < 3:
         return {}, {}
     weight = losses.sharing_schedule(
         epoch, base=config.sharing_decay, warmup_epochs=config.warmup_epochs

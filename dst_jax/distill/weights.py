@@ -1,6 +1,7 @@
 """Which terms a run trains with: the objective's settings and the papers' rows."""
 
 import dataclasses
+import math
 from typing import Literal
 
 from dst_jax.errors import InputError
@@ -62,20 +63,27 @@ class DistillConfig:
     def __post_init__(self):
         weights = ("ground_truth", "teacher_soft", "adaptive_hard", "target_response")
         for field in (*weights, "warmup_epochs", "sharing_margin"):
-            if getattr(self, field) < 0.0:
-                raise InputError(
-                    f"DistillConfig.{field}={getattr(self, field)}: "
-                    "must be at least 0 (0 removes it)."
-                )
-        for field in ("temperature", "sharing_decay", "label_radius_px"):
-            if getattr(self, field) <= 0.0:
-                raise InputError(
-                    f"DistillConfig.{field}={getattr(self, field)}: must be positive."
-                )
+            fits = 0.0 <= getattr(self, field) < math.inf
+            self._require(fits, field, "must be finite and at least 0 (0 removes it)")
+        for field in ("temperature", "label_radius_px"):
+            fits = 0.0 < getattr(self, field) < math.inf
+            self._require(fits, field, "must be finite and positive")
+        fits = 0.0 < self.sharing_decay <= 1.0
+        self._require(fits, "sharing_decay", "must be in (0, 1]")
+        fits = 0.0 <= self.sharing_discount <= 1.0
+        self._require(fits, "sharing_discount", "must be in [0, 1]")
+        layers = self.response_layers
+        fits = bool(layers) and len(set(layers)) == len(layers)
+        self._require(fits, "response_layers", "name each layer once, at least one")
         if not any(getattr(self, field) for field in weights):
             raise InputError(
                 f"DistillConfig: {', '.join(weights)} are all 0; give one a weight."
             )
+
+    def _require(self, condition: bool, field: str, expectation: str) -> None:
+        if not condition:
+            value = getattr(self, field)
+            raise InputError(f"DistillConfig.{field}={value}: {expectation}.")
 
     @property
     def needs_teacher(self) -> bool:
@@ -115,6 +123,13 @@ def with_row(config: DistillConfig, row: str) -> DistillConfig:
         raise InputError(f"row {row!r}: there is {', '.join(ROWS)}.")
     terms = ROWS[row]
     hard = config.adaptive_hard
+    needed = {"TS": "teacher_soft", "AH": "adaptive_hard", "STR": "target_response"}
+    for term, field in needed.items():
+        if term in terms and not getattr(config, field):
+            raise InputError(
+                f"row {row} needs {term}, but DistillConfig.{field} is 0; use a "
+                "configuration that weights it."
+            )
     return dataclasses.replace(
         config,
         ground_truth=(1.0 if terms == {"GT"} else hard) if "GT" in terms else 0.0,

@@ -6,6 +6,7 @@ The state dict comes in as NumPy arrays, so that this module needs no PyTorch;
 
 import pathlib
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,10 +38,13 @@ def read_state_dict(path: pathlib.Path | str) -> dict[str, np.ndarray]:
         import torch
     except ImportError:
         raise InputError(
-            f"{path}: reading it needs PyTorch; pip install 'dst-jax[torch]'."
+            f"{path}: reading it needs PyTorch; pip install torch==2.13.0."
         ) from None
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # PyTorch warns about what it then refuses.
+            warnings.simplefilter("ignore")
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # PyTorch raises pickle, zip, runtime and key errors for a damaged file.
         reason = str(error).strip().splitlines()[0][:100] if str(error) else "no reason"

@@ -66,6 +66,10 @@ class Checkpoints:
         )
         self._manager.wait_until_finished()
 
+    def latest_step(self) -> int | None:
+        """Step of the newest checkpoint, or None."""
+        return self._manager.latest_step()
+
     def restore(self, like: Snapshot) -> Snapshot | None:
         """Reads the newest checkpoint into the structure of `like`.
 

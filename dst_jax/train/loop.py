@@ -86,7 +86,7 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     A SIGINT or SIGTERM ends the run after the step in flight, with a checkpoint.
 
     Raises:
-      InputError: If the loss stops being finite; the state is saved beforehand.
+      InputError: If the loss stops being finite.
       Interrupted: If a signal asked to stop.
     """
     state, best = snapshot
@@ -110,10 +110,10 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             last = stopping or step == run.total_steps
             if last or step % config.log_every == 0:
                 report = window.close()
+                _check_finite(step, report, run)
                 run.report(step, report)
-                _check_finite(step, report, Snapshot(state, best), run)
             paused = time.perf_counter()
-            best = _keep(Snapshot(state, best), step, run, config, last=last)
+            best = _keep(Snapshot(state, best), step, run, config, save=stopping)
             window.pause(time.perf_counter() - paused)
             run.tick(step, report)
             if stopping and step < run.total_steps:
@@ -122,20 +122,23 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
 
 
 def _keep(
-    snapshot: Snapshot, step: int, run: Run, config: LoopConfig, *, last: bool
+    snapshot: Snapshot, step: int, run: Run, config: LoopConfig, *, save: bool
 ) -> Best:
-    """Validates and saves where it is time for it."""
+    """Validates and saves where it is time for it; `save` asks for a save anyway.
+
+    An interruption does not validate: an uninterrupted run would not have either.
+    """
     state, best = snapshot
-    if run.validate and _due(step, config.validate_every, run, last=last):
+    if run.validate and _due(step, config.validate_every, run):
         best, scores = _validate(state, best, run.validate)
         run.report(step, scores)
-    if run.checkpoints and _due(step, config.checkpoint_every, run, last=last):
+    if run.checkpoints and (save or _due(step, config.checkpoint_every, run)):
         run.checkpoints.save(Snapshot(state, best))
     return best
 
 
-def _due(step: int, every: int, run: Run, *, last: bool) -> bool:
-    return last or step % (every or run.steps_per_epoch) == 0
+def _due(step: int, every: int, run: Run) -> bool:
+    return step == run.total_steps or step % (every or run.steps_per_epoch) == 0
 
 
 class Window:
@@ -193,28 +196,34 @@ def _validate(
     return Best(loss, kept), scores
 
 
-def _check_finite(
-    step: int, report: Mapping[str, float], snapshot: Snapshot, run: Run
-) -> None:
+def _check_finite(step: int, report: Mapping[str, float], run: Run) -> None:
+    """Stops a run that has diverged; its last good checkpoint stays the newest."""
     broken = [name for name, value in report.items() if not math.isfinite(value)]
     if broken:
-        if run.checkpoints:
-            run.checkpoints.save(snapshot)
+        good = run.checkpoints.latest_step() if run.checkpoints else None
+        kept = "nothing was saved yet" if good is None else f"step {good} is saved"
         raise InputError(
-            f"{broken[0]} is {report[broken[0]]} at step {step}; the state is saved. "
-            "Lower --optim.learning_rate or set --optim.clip_norm, in a new workdir."
+            f"{broken[0]} is {report[broken[0]]} at step {step}; {kept}. Lower "
+            "--optim.learning_rate or set --optim.clip_norm, in a new workdir."
         )
 
 
 @contextlib.contextmanager
 def _stop_flag() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, in place of ending the process."""
+    """An event that SIGINT and SIGTERM set; a second signal ends the run at once."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
+
+    def ask(number: int, frame: Any) -> None:
+        del number, frame
+        if event.is_set():
+            raise KeyboardInterrupt("stopped at once; the last checkpoint stands")
+        event.set()
+
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = {s: signal.signal(s, lambda *_: event.set()) for s in signals}
+    before = {s: signal.signal(s, ask) for s in signals}
     try:
         yield event
     finally:

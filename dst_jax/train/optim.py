@@ -37,7 +37,7 @@ class OptimConfig:
     def __post_init__(self):
         positive = ("epochs", "pairs_per_epoch", "learning_rate", "final_learning_rate")
         for field in positive:
-            if getattr(self, field) <= 0:
+            if not 0 < getattr(self, field) < math.inf:
                 raise InputError(
                     f"OptimConfig.{field}={getattr(self, field)}: must be positive."
                 )
@@ -45,11 +45,11 @@ class OptimConfig:
             raise InputError(
                 f"OptimConfig.momentum={self.momentum}: must be in [0, 1)."
             )
-        if self.weight_decay < 0.0:
+        if not 0.0 <= self.weight_decay < math.inf:
             raise InputError(
                 f"OptimConfig.weight_decay={self.weight_decay}: must be at least 0."
             )
-        if self.clip_norm is not None and self.clip_norm <= 0.0:
+        if self.clip_norm is not None and not 0.0 < self.clip_norm < math.inf:
             raise InputError(
                 f"OptimConfig.clip_norm={self.clip_norm}: must be positive, or none."
             )

@@ -38,12 +38,15 @@ def data_parallel(
 
     # State of unknown placement in, state of known placement out: without this the
     # second step would compile anew.
+    # The teacher is placed once, on its first use.
     placed = NamedSharding(_mesh(local), PartitionSpec())
+    known: list[tuple[Any, Any]] = []
 
     def run(state: Any, teacher_vars: Any, batch: Mapping[str, Any]) -> Any:
-        if jax.process_count() == 1:
-            state, teacher_vars = jax.device_put((state, teacher_vars), placed)
-        return mapped(state, teacher_vars, split(batch, len(local)))
+        if not known or known[0][0] is not teacher_vars:
+            known[:] = [(teacher_vars, _place(teacher_vars, placed))]
+        state, teacher = _place(state, placed), known[0][1]
+        return mapped(state, teacher, split(batch, len(local)))
 
     return run
 
@@ -63,6 +66,11 @@ def sharded(step: TrainStep, *, devices: Sequence[Device] | None = None) -> Trai
         out_shardings=(everywhere, everywhere),
         donate_argnums=(0,),
     )
+
+
+def _place(tree: Any, sharding: NamedSharding) -> Any:
+    """Copies to every device, or leaves what is there already; pods place alone."""
+    return jax.device_put(tree, sharding) if jax.process_count() == 1 else tree
 
 
 def _mesh(devices: Sequence[Device]) -> Mesh:

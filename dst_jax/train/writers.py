@@ -25,7 +25,7 @@ class MetricWriter:
             import tensorboardX
 
             self._board = tensorboardX.SummaryWriter(
-                str(folder / "tensorboard"), purge_step=step, write_to_disk=True
+                str(folder / "tensorboard"), purge_step=step + 1, write_to_disk=True
             )
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

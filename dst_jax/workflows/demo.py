@@ -26,8 +26,8 @@ from dst_jax.workflows.evaluate import run_tracker
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.versions import versions
 
-TRAIN_VIDEOS = SyntheticConfig(videos=60, length=40)
-TEST_VIDEOS = SyntheticConfig(videos=16, length=60)
+TRAIN_VIDEOS = SyntheticConfig(videos=120, length=24)
+TEST_VIDEOS = SyntheticConfig(videos=16, length=50)
 ROWS = ("NOKD", "TSsKD")
 STILL = "still"
 

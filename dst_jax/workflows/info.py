@@ -27,10 +27,10 @@ def print_info(name_or_bundle: str, console: Console) -> None:
     inputs = spec.input
     table = Table(title=name_or_bundle, title_justify="left")
     table.add_column("layer")
-    headings = ("kernel", "stride", "groups", "features")
-    sizes = (f"map {inputs.template_px}", f"map {inputs.search_px}", "parameters")
-    for heading in (*headings, *sizes, "million MACs"):
-        table.add_column(heading, justify="right")
+    headings = ("kernel", "step", "groups", "width")
+    sizes = (f"{inputs.template_px} px", f"{inputs.search_px} px", "params")
+    for heading in (*headings, *sizes, "M MACs"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for layer, row in zip(spec.backbone.layers, cost.layers, strict=True):
         table.add_row(
             row.name,

@@ -82,6 +82,8 @@ def track_video(
     out = pathlib.Path(out)
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"--out {out}: end it in {' or '.join(SUFFIXES)}.")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; name a file.")
     bundle = load_bundle(tracker)
     ready = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
     box = xywh_to_cxcywh(np.asarray(box_xywh, np.float32))
@@ -178,6 +180,7 @@ def _progress(console: Console) -> Progress:
         _Speed(),
         TimeRemainingColumn(),
         console=console,
+        transient=True,
     )
 
 

@@ -205,7 +205,7 @@ def _make_run(
     batch, patch = experiment.data.batch, patch_spec(experiment)
     return Run(
         step=_compiled_step(experiment, teacher),
-        teacher_vars=teacher.variables if teacher else {},
+        teacher_vars=jax.device_put(dict(teacher.variables)) if teacher else {},
         batches=train_batches(
             train_set,
             experiment.data,

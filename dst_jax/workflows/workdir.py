@@ -23,14 +23,24 @@ def open_workdir(
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--workdir {folder}: is a file; give a folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--workdir {folder}: {error.strerror}.") from None
     with _hold(folder):
         path = folder / "config.json"
-        if path.exists():
+        if path.exists() and _has_checkpoint(folder):
             _check_same(path, config)
         else:
+            # Of a run that ended before its first checkpoint nothing is worth keeping.
+            (folder / "metrics.jsonl").unlink(missing_ok=True)
             write_json(path, config)
         yield folder
+
+
+def _has_checkpoint(folder: pathlib.Path) -> bool:
+    saved = folder / "checkpoints"
+    return saved.is_dir() and any(child.name.isdigit() for child in saved.iterdir())
 
 
 def write_json(path: pathlib.Path, values: Any) -> None:
@@ -43,7 +53,11 @@ def write_json(path: pathlib.Path, values: Any) -> None:
 @contextlib.contextmanager
 def _hold(folder: pathlib.Path) -> Iterator[None]:
     """A lock that the system drops when the process ends, however it ends."""
-    with (folder / ".lock").open("a+") as lock:
+    try:
+        lock = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise InputError(f"--workdir {folder}: {error.strerror}.") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,0 +1,159 @@
+"""From a configuration to bundles: train, distil, interrupt, go on."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from dst_jax.bundle import load_bundle
+from dst_jax.data.pipeline import DataConfig
+from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
+from dst_jax.distill import DistillConfig, with_row
+from dst_jax.errors import InputError
+from dst_jax.experiment import Experiment
+from dst_jax.models import build as build_module
+from dst_jax.models import forward
+from dst_jax.ops.augment import AugmentConfig
+from dst_jax.train import LoopConfig, OptimConfig, check_batch, make_validate
+from dst_jax.workflows.train import gate_share, run_training
+from tests import networks
+
+pytestmark = pytest.mark.optax
+
+CONSOLE = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """Plain training of the tiny teacher on six short synthetic videos."""
+    folder = tmp_path_factory.mktemp("data") / "train"
+    write_synthetic(
+        folder, SyntheticConfig(videos=6, length=6, height=90, width=120), seed=0
+    )
+    objective = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
+    return Experiment(
+        students={"teacher": networks.TEACHER},
+        data=DataConfig(
+            sources=(f"got10k:{folder}",), batch=4, validation_share=0.34, threads=0
+        ),
+        augment=AugmentConfig(),
+        distill=with_row(objective, "NOKD"),
+        optim=OptimConfig(epochs=2.0, pairs_per_epoch=8, learning_rate=1e-2),
+        loop=LoopConfig(log_every=1, checkpoint_every=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def teacher(plain, tmp_path_factory):
+    """The bundle of a trained teacher and its run."""
+    workdir = tmp_path_factory.mktemp("teacher")
+    with jax.numpy_dtype_promotion("standard"):
+        return run_training(plain, workdir, console=CONSOLE)
+
+
+@pytest.fixture
+def distilled(plain):
+    """The configuration that distils one student."""
+    objective = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
+    return dataclasses.replace(
+        plain,
+        students={"dull": networks.STUDENTS["dull"]},
+        distill=with_row(objective, "TSKD"),
+    )
+
+
+def test_a_run_leaves_bundles_metrics_and_its_configuration(plain, teacher):
+    workdir = teacher.metrics.parent
+    bundle = load_bundle(teacher.bundles["teacher"])
+    assert bundle.spec == networks.TEACHER
+    assert bundle.card["pairs_seen"] == 16
+    assert bundle.card["weights"] == "last"
+    best = load_bundle(workdir / "bundles" / "teacher-best")
+    assert best.card["metrics"]["best_validation_loss"] > 0
+    rows = [json.loads(line) for line in teacher.metrics.read_text().splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
+    assert [row["step"] for row in rows if "val/teacher/gt" in row] == [2, 4]
+    assert list((workdir / "tensorboard").iterdir())
+
+
+def test_running_again_goes_on_to_the_same_weights(plain, distilled, teacher, tmp_path):
+    path = teacher.bundles["teacher"]
+    whole = run_training(distilled, tmp_path / "whole", teacher=path, console=CONSOLE)
+    # A crash after step 2: its checkpoint is the newest, later ones never came.
+    first = run_training(distilled, tmp_path / "cut", teacher=path, console=CONSOLE)
+    import shutil
+
+    for later in ("3", "4"):
+        shutil.rmtree(tmp_path / "cut" / "checkpoints" / later, ignore_errors=True)
+    kept = sorted(p.name for p in (tmp_path / "cut" / "checkpoints").iterdir())
+    again = run_training(distilled, tmp_path / "cut", teacher=path, console=CONSOLE)
+    del first, kept
+    for kind in ("dull", "dull-best"):
+        one, two = (
+            load_bundle(run.metrics.parent / "bundles" / kind).weights_sha256
+            for run in (whole, again)
+        )
+        assert one == two, kind
+
+
+def test_another_configuration_may_not_use_the_workdir(distilled, teacher, tmp_path):
+    path = teacher.bundles["teacher"]
+    run_training(distilled, tmp_path / "run", teacher=path, console=CONSOLE)
+    other = dataclasses.replace(distilled, seed=1)
+    with pytest.raises(InputError, match="another configuration"):
+        run_training(other, tmp_path / "run", teacher=path, console=CONSOLE)
+
+
+def test_distillation_without_a_teacher_is_refused_before_any_work(distilled, tmp_path):
+    with pytest.raises(InputError, match="--teacher"):
+        run_training(distilled, tmp_path / "run", console=CONSOLE)
+    assert not (tmp_path / "run").exists()
+
+
+def test_validation_equals_plain_numpy_and_leaves_out_masked_pairs(teacher):
+    spec = networks.TEACHER
+    bundle = load_bundle(teacher.bundles["teacher"])
+    rng = np.random.default_rng(0)
+    batch = {
+        "template_patch": rng.integers(0, 256, (3, 31, 31, 3), dtype=np.uint8),
+        "search_patch": rng.integers(0, 256, (3, 47, 47, 3), dtype=np.uint8),
+        "template_fill_rgb": np.zeros((3, 3), np.float32),
+        "search_fill_rgb": np.zeros((3, 3), np.float32),
+        "mask": np.array([1, 1, 0], np.float32),
+        "is_negative": np.zeros(3, bool),
+        "index": np.arange(3, dtype=np.int32),
+    }
+    validate = make_validate({"t": spec}, [batch], label_radius_px=4.0)
+    found = validate({"t": bundle.variables})
+    crops = (batch[f"{n}_patch"].astype(np.float32) for n in ("template", "search"))
+    output = forward(build_module(spec), bundle.variables, *crops)
+    response = np.asarray(output.response, np.float64)[:2]
+    labels = np.zeros((2, 5, 5), bool)
+    labels[:, 2, 1:4] = labels[:, 1:4, 2] = True
+    loss = np.logaddexp(0.0, np.where(labels, -response, response))
+    expected = 0.5 * loss[labels].mean() + 0.5 * loss[~labels].mean()
+    np.testing.assert_allclose(found["val/t/gt"], expected, rtol=1e-4)
+    peaks = [np.unravel_index(r.argmax(), r.shape) for r in response]
+    distance = np.mean([4.0 * np.hypot(y - 2, x - 2) for y, x in peaks])
+    np.testing.assert_allclose(found["val/t/peak_px"], distance, rtol=1e-4)
+
+
+def test_the_share_of_open_gates_weighs_windows_by_their_steps(tmp_path):
+    rows = [
+        {"step": 10, "gate/dull": 1.0},
+        {"step": 10, "val/dull/gt": 0.5},
+        {"step": 12, "gate/dull": 0.25},
+    ]
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert gate_share(path, "dull") == pytest.approx((10 + 2 * 0.25) / 12)
+    assert gate_share(path, "other") is None
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_those_that_do():
+    with pytest.raises(InputError, match=r"batch=6 .*4 devices; use 4 or 8"):
+        check_batch(6)
+    check_batch(8)
