@@ -110,6 +110,10 @@ class Evaluate:
     results_origin: Annotated[
         int | None, arg(help="1 or 0: what the result files count pixels from")
     ] = None
+    results_out: Annotated[
+        Path | None,
+        arg(help="folder for the trackers' boxes, <tracker>/<sequence>.txt"),
+    ] = None
     json: Annotated[Path | None, arg(help="file for the scores")] = None
 
 
@@ -263,6 +267,10 @@ def _evaluate(verb: Evaluate, console: Console) -> None:
 
     if bool(verb.tracker) == (verb.results is not None):
         raise InputError("give either --tracker BUNDLE (repeatable) or --results DIR.")
+    if verb.tracker and verb.results_origin is not None:
+        raise InputError("--results-origin is for --results; trackers count from 0.")
+    if verb.results is not None and verb.results_out is not None:
+        raise InputError("--results-out is for --tracker; --results has files already.")
     if verb.results is not None:
         evaluate_results(
             verb.dataset,
@@ -273,7 +281,11 @@ def _evaluate(verb: Evaluate, console: Console) -> None:
         )
     else:
         evaluate_trackers(
-            verb.dataset, verb.tracker, json_path=verb.json, console=console
+            verb.dataset,
+            verb.tracker,
+            json_path=verb.json,
+            results_out=verb.results_out,
+            console=console,
         )
 
 

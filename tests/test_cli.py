@@ -6,6 +6,7 @@ import pytest
 from dst_jax.cli import main
 
 TEACHER, OUT = ("--teacher", "T"), ("--out", "o.txt")
+ORIGIN = ("--results-origin", "1")
 VERBS = ("demo", "train", "distill", "convert", "track", "evaluate", "info", "config")
 
 
@@ -65,6 +66,10 @@ def test_config_list_and_show(capsys):
         (("config", "show", "nothing"), "CONFIG 'nothing'"),
         (("info", "tiny", "--loud"), "--loud: unknown"),
         (("evaluate", "--dataset", "otb:D"), "either --tracker"),
+        (
+            ("evaluate", "--dataset", "otb:D", "--tracker", "T", *ORIGIN),
+            "--results-origin is for --results",
+        ),
         (
             ("train", "demo_teacher", "--workdir", "W", "--data.bath", "4"),
             "did you mean --data.batch",
