@@ -28,7 +28,7 @@ AUGMENT = AugmentConfig(flip=0.5, brightness=0.2)
 TEMPLATE_PX, SEARCH_PX = patch_sides(TEACHER.input, AUGMENT)
 
 
-def make_batch(step, size=4):
+def make_batch(step, size=4, sides=(TEMPLATE_PX, SEARCH_PX)):
     """The host batch of one step; a function of the step alone."""
     rng = np.random.default_rng(step)
 
@@ -37,8 +37,8 @@ def make_batch(step, size=4):
 
     box = np.tile(np.float32([0, 0, 30, 40]), (size, 1))
     return {
-        "template_patch": patches(TEMPLATE_PX),
-        "search_patch": patches(SEARCH_PX),
+        "template_patch": patches(sides[0]),
+        "search_patch": patches(sides[1]),
         "template_box": box,
         "search_box": box,
         "template_fill_rgb": np.full((size, 3), 128, np.float32),
@@ -58,13 +58,14 @@ def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
     """The mapped step over `devices` devices."""
     dtype = kinds.get("dtype", jnp.float32)
     axis = None if mesh else AXIS_NAME
+    teacher = kinds.get("teacher", TEACHER)
     objective = make_objective(
-        TEACHER, students or STUDENTS, config, axis_name=axis, dtype=dtype
+        teacher, students or STUDENTS, config, axis_name=axis, dtype=dtype
     )
     step = make_train_step(
         objective,
         make_optimizer(kinds.get("optim", OPTIM), total_steps=100),
-        Crops(TEACHER.input, AUGMENT, seed=5, dtype=dtype),
+        Crops(teacher.input, AUGMENT, seed=5, dtype=dtype),
         steps_per_epoch=10,
         axis_name=axis,
     )

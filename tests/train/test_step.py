@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dst_jax.distill import with_row
+from dst_jax import arch
+from dst_jax.distill import DistillConfig, with_row
+from dst_jax.models import init_variables
+from dst_jax.ops.augment import patch_sides
 from dst_jax.train import OptimConfig
 from tests import networks
 from tests.train import setting
@@ -121,3 +124,29 @@ def test_plain_training_overfits_a_few_pairs():
         state, metrics = step(state, networks.teacher_variables(), batch)
         losses.append(float(metrics.loss))
     assert losses[-1] < 0.1 * losses[0], losses[::10]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(jnp.float32, 2e-5), (jnp.float64, 1e-10)]
+)
+def test_devices_agree_on_the_miniature_family(dtype, tolerance):
+    teacher = arch.named("mini")
+    students = {"dull": arch.named("mini-dull"), "intelligent": arch.named("mini-half")}
+    config = DistillConfig(sharing_margin=1e3)
+    sides = patch_sides(teacher.input, setting.AUGMENT)
+    found = []
+    with jax.enable_x64(dtype == jnp.float64):
+        variables = init_variables(jax.random.key(9), teacher, param_dtype=dtype)
+        for devices in (1, 4):
+            step = setting.make_step(
+                students, config=config, devices=devices, teacher=teacher, dtype=dtype
+            )
+            state = setting.fresh_state(students, dtype=dtype)
+            for number in range(3):
+                batch = setting.make_batch(number, sides=sides)
+                state, metrics = step(state, variables, batch)
+                jax.block_until_ready(state)
+            assert metrics.terms["dull/ks"] > 0
+            found.append(state)
+    assert setting.relative_difference(*(learnt(s) for s in found)) < tolerance
