@@ -81,8 +81,8 @@ class Tracker:
         Args:
           videos: Iterables of frames; each is consumed once, chunk by chunk.
           boxes: The target in each first frame, cxcywh.
-          batch: Videos in one device batch; None: 1 on a CPU, where larger batches
-            were no faster, else 16. A batch runs as long as its longest video.
+          batch: Videos in one device batch; None: 1 on a CPU, where rows of a batch
+            share the same cores, else 16. A batch runs as long as its longest video.
         """
         size = batch or (1 if jax.default_backend() == "cpu" else 16)
         size = min(size, max(len(videos), 1))
