@@ -170,10 +170,11 @@ def _evaluate(
 
 def _print_table(rows: list[Row], console: Console) -> None:
     table = Table()
-    table.add_column("tracker")
-    headings = ("parameters", "MB", "compression", "M MACs", "AUC", "P@20")
-    for heading in (*headings, "frames/s", "gate open"):
-        table.add_column(heading, justify="right")
+    # Fits 80 columns.
+    table.add_column("tracker", no_wrap=True)
+    headings = ("params", "MB", "ratio", "MMACs", "AUC", "P@20", "fps", "gate")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         cells = [
             f"{row.parameters:,}",
