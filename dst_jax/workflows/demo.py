@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -169,8 +170,8 @@ def _evaluate(
 
 
 def _print_table(rows: list[Row], console: Console) -> None:
-    table = Table()
     # Fits 80 columns.
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("tracker", no_wrap=True)
     headings = ("params", "MB", "ratio", "MMACs", "AUC", "P@20", "fps", "gate")
     for heading in headings:
