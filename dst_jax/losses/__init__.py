@@ -8,6 +8,10 @@ caller's.
 from dst_jax.losses.classification import balanced_mean as balanced_mean
 from dst_jax.losses.classification import balanced_weights as balanced_weights
 from dst_jax.losses.classification import logistic as logistic
+from dst_jax.losses.reinforce import advantages as advantages
+from dst_jax.losses.reinforce import ema_baseline as ema_baseline
+from dst_jax.losses.reinforce import mean_baseline as mean_baseline
+from dst_jax.losses.reinforce import reinforce as reinforce
 from dst_jax.losses.response import activation_map as activation_map
 from dst_jax.losses.response import search_response as search_response
 from dst_jax.losses.response import search_response_loss as search_response_loss
