@@ -78,8 +78,9 @@ def crop_resize_snapped(
     (half to even), the border has a rounded colour, samples beyond the outermost
     pixel centres of the *window* repeat its border pixels, and the result is rounded
     to integers. "gather" repeats OpenCV's integer arithmetic with 11-bit weights, which
-    truncates on the way (about 2 values in 1000 differ, by 1); "matmul" merely rounds
-    (1 value in 8 differs, by 1).
+    truncates on the way, to the last bit: one value off by 1 is enough to move a peak
+    of the up-sampled response by a sample now and then, and the box with it. "matmul"
+    merely rounds (1 value in 8 differs, by 1).
 
     Args:
       image: The frame, uint8 or float; it may be a canvas larger than the frame.
@@ -95,13 +96,29 @@ def crop_resize_snapped(
     """
     side = jnp.maximum(jnp.round(side), 1.0)
     corner = jnp.round(centre_xy - 0.5 - (side - 1.0) / 2.0)
-    offsets = (jnp.arange(out_px, dtype=jnp.float32) + 0.5) * (side / out_px) - 0.5
-    offsets = jnp.clip(offsets, 0.0, side - 1.0)
-    x, y = corner[0] + offsets, corner[1] + offsets
+    at = _sample_positions(side, out_px)
     colour = jnp.round(fill)
     if (formulation or default_crop_formulation()) == "gather":
-        return _gather_fixed_point(image, y, x, colour, frame_hw)
+        return _gather_fixed_point(image, corner, side, at, colour, frame_hw)
+    at = jnp.clip(at, 0.0, side - 1.0)
+    x, y = corner[0] + at, corner[1] + at
     return jnp.round(_sample(image, y, x, colour, frame_hw, formulation))
+
+
+def _sample_positions(side: Scalar, out_px: int) -> Float[Array, " n"]:
+    """(i + 0.5) side / out_px - 0.5 for i = 0, 1, ..., rounded but once.
+
+    OpenCV computes this in double precision and then rounds it. Here the numerator
+    over 2 out_px is a whole number; but XLA multiplies by a rounded reciprocal where a
+    division is written, so the quotient is corrected by its exact remainder.
+    """
+    numerator = (2.0 * jnp.arange(out_px, dtype=jnp.float32) + 1.0) * side - out_px
+    denominator, reciprocal = 2.0 * out_px, jnp.float32(0.5 / out_px)
+    quotient = numerator * reciprocal
+    # Products of 12 bits and the denominator's 12 are exact in float32's 24.
+    high = jax.lax.reduce_precision(quotient, exponent_bits=8, mantissa_bits=11)
+    remainder = (numerator - high * denominator) - (quotient - high) * denominator
+    return quotient + remainder * reciprocal
 
 
 def _sample(
@@ -147,25 +164,43 @@ def _gather(image: Array, taps_y: _Taps, taps_x: _Taps) -> Float[Array, "v u 3"]
 
 def _gather_fixed_point(
     image: Num[Array, "h w 3"],
-    y: Float[Array, " v"],
-    x: Float[Array, " u"],
+    corner_xy: Float[Array, " 2"],
+    side: Scalar,
+    at: Float[Array, " n"],
     fill: Float[Array, " 3"],
     frame_hw: Num[Array, " 2"] | None,
-) -> Float[Array, "v u 3"]:
+) -> Float[Array, "n n 3"]:
     """Bilinear samples of 8-bit colours as OpenCV computes them, in integers.
 
     Rows are blended exactly, scaled by 2^11; their blend drops 4 bits before and 16
     bits after the product with the vertical weights, and 2 more bits with rounding.
+    Beyond the window's border a column has the border's weight alone, a row both
+    weights of the border row, which truncates differently.
+
+    Args:
+      image: The frame, or a canvas that holds it.
+      corner_xy: First column and row of the window, whole numbers.
+      side: Columns and rows of the window, a whole number.
+      at: Where to sample, in indices of the window's pixel centres.
+      fill: Colour outside the frame, whole numbers.
+      frame_hw: Height and width of the frame; None means the whole image.
     """
     hw = jnp.asarray(image.shape[:2] if frame_hw is None else frame_hw, jnp.int32)
-    (low_y, weights_y), (low_x, weights_x) = _integer_taps(y), _integer_taps(x)
+    # Far outside every frame all windows look alike; integers stay small.
+    corner = jnp.clip(corner_xy, -(2.0**24), 2.0**24).astype(jnp.int32)
+    last = jnp.minimum(side, 2.0**24).astype(jnp.int32) - 1
+    low = jnp.floor(at).astype(jnp.int32)
+    weights_y = _integer_weights(at - jnp.floor(at))
+    weights_x = _integer_weights(
+        jnp.where((low < 0) | (low >= last), 0.0, at - jnp.floor(at))
+    )
     colour = fill.astype(jnp.int32)[None, None, :]
     total = jnp.zeros((), jnp.int32)
     for dy in (0, 1):
-        row = low_y[:, None] + dy
+        row = corner[1] + jnp.clip(low + dy, 0, last)[:, None]
         blended = jnp.zeros((), jnp.int32)
         for dx in (0, 1):
-            column = low_x[None, :] + dx
+            column = corner[0] + jnp.clip(jnp.clip(low, 0, last) + dx, 0, last)[None, :]
             inside = (row >= 0) & (row < hw[0]) & (column >= 0) & (column < hw[1])
             i = jnp.clip(row, 0, image.shape[0] - 1)
             j = jnp.clip(column, 0, image.shape[1] - 1)
@@ -175,15 +210,12 @@ def _gather_fixed_point(
     return ((total + 2) >> 2).astype(jnp.float32)
 
 
-def _integer_taps(
-    at: Float[Array, " n"],
-) -> tuple[Int[Array, " n"], tuple[Int[Array, " n"], Int[Array, " n"]]]:
-    """Lower neighbour of each sample and both weights in units of 2^-11."""
-    # Far outside every frame all windows look alike; integers stay small.
-    at = jnp.clip(at, -32768.0, 32768.0)
-    low = jnp.floor(at)
-    upper = jnp.round((at - low) * 2048.0).astype(jnp.int32)
-    return low.astype(jnp.int32), (2048 - upper, upper)
+def _integer_weights(
+    upper: Float[Array, " n"],
+) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
+    """Weights of the lower and upper neighbour in units of 2^-11, each rounded."""
+    lower = jnp.round((1.0 - upper) * 2048.0).astype(jnp.int32)
+    return lower, jnp.round(upper * 2048.0).astype(jnp.int32)
 
 
 def _matmul(image: Array, taps_y: _Taps, taps_x: _Taps) -> Float[Array, "v u 3"]:

@@ -144,13 +144,14 @@ def test_vmap_over_boxes_equals_single_crops():
         ((12.25, 70.0), 61.5, 127),
         ((60.0, 40.0), 142.5, 63),
         ((118.0, 3.0), 77.0, 95),
+        ((31.7, -2.1), 213.0, 79),
+        ((64.2, 33.3), 1.0, 5),
+        ((64.2, 33.3), 349.8, 79),
     ],
 )
 def test_snapped_crop_sees_what_opencv_sees(centre, side, out):
     cv2 = pytest.importorskip("cv2")
-    rng = np.random.default_rng(4)
-    smooth = cv2.GaussianBlur(rng.uniform(0, 255, (80, 120, 3)), (0, 0), 1.5)
-    image = np.clip((smooth - 127) * 4 + 127, 0, 255).astype(np.uint8)
+    image = frame(4, 80, 120)
     pad, whole = 400, int(np.round(side))
     corner = [int(np.round(c - 0.5 - (whole - 1) / 2)) + pad for c in centre]
     border = tuple(map(float, FILL + 0.3))
@@ -159,13 +160,13 @@ def test_snapped_crop_sees_what_opencv_sees(centre, side, out):
     )
     patch = wide[corner[1] : corner[1] + whole, corner[0] : corner[0] + whole]
     expected = cv2.resize(patch, (out, out), interpolation=cv2.INTER_LINEAR)
-    actual = crop.crop_resize_snapped(
-        jnp.asarray(image),
-        jnp.array(centre),
-        jnp.float32(side),
-        out_px=out,
-        fill=jnp.asarray(FILL + 0.3),
+    cut = jax.jit(crop.crop_resize_snapped, static_argnames=("out_px", "formulation"))
+    arguments = image, np.array(centre, np.float32), np.float32(side)
+    options = {"out_px": out, "fill": FILL + np.float32(0.3)}
+    np.testing.assert_array_equal(
+        cut(*arguments, formulation="gather", **options), expected
     )
-    difference = np.abs(np.asarray(actual) - expected.astype(np.float32))
+    rounded = np.asarray(cut(*arguments, formulation="matmul", **options))
+    difference = np.abs(rounded - expected)
     assert difference.max() <= 1.0
-    assert (difference > 0).mean() < 0.01
+    assert (difference > 0).mean() < 0.2
