@@ -125,6 +125,7 @@ def response_terms(
             teacher.search[stage],
             teacher.template[stage],
             weighted=config.response_weighted,
+            stop_weight=config.response_stop_weight,
             **knobs,
         )
     return per_example(values, cells, weight)

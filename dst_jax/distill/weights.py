@@ -26,6 +26,7 @@ class DistillConfig:
       response_layers: tau, the stages that STR compares, counted from 1.
       response_norm: Each activation map is divided by its own norm, or not (literal).
       response_weighted: Whether the search map is weighted by W, eq. 14.
+      response_stop_weight: Whether the student's W is a constant for the gradient.
       response_reduction: Mean of squares over cells, or the literal 2-norm.
       sharing_discount: beta, for what a smaller student teaches a larger one.
       sharing_margin: h of eq. 22.
@@ -49,6 +50,7 @@ class DistillConfig:
     response_layers: tuple[int, ...] = (3, 4, 5)
     response_norm: Literal["l2", "none"] = "l2"
     response_weighted: bool = True
+    response_stop_weight: bool = False
     response_reduction: Literal["mse", "l2"] = "mse"
     sharing_discount: float = 0.5
     sharing_margin: float = 0.005
