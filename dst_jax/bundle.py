@@ -21,6 +21,7 @@ import safetensors.numpy
 
 from dst_jax.arch import TrackerSpec, spec_from_json, spec_to_json, tracker_cost
 from dst_jax.errors import InputError
+from dst_jax.jsonfile import read_json
 from dst_jax.models import Variables, variable_shapes
 from dst_jax.track.config import SiamFCTracking, tracking_from_json, tracking_to_json
 
@@ -100,16 +101,16 @@ def load_bundle(path: pathlib.Path | str) -> Bundle:
     for name in _FILES:
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing, so the bundle is incomplete.")
-    header = _read_json(path / "spec.json")
+    header = read_json(path / "spec.json")
     if header.get("format_version") != FORMAT_VERSION:
         raise InputError(
             f"{path / 'spec.json'}: format_version {header.get('format_version')!r}, "
             f"this release reads {FORMAT_VERSION}; use a matching release of dst_jax."
         )
-    card = _read_json(path / "card.json")
+    card = read_json(path / "card.json")
     try:
         spec = spec_from_json(header.get("tracker", {}))
-        tracking = tracking_from_json(_read_json(path / "tracking.json"))
+        tracking = tracking_from_json(read_json(path / "tracking.json"))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     variables = _read_weights(path / "weights.safetensors", spec, card)
@@ -153,16 +154,6 @@ def _unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
             node = node.setdefault(parent, {})
         node[leaf] = value
     return tree
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error}); the file is damaged.") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a JSON object.")
-    return values
 
 
 def _read_weights(

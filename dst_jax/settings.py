@@ -21,7 +21,7 @@ from dst_jax.arch import TrackerSpec, named, spec_from_json
 from dst_jax.arch.zoo import ZOO
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, sections
-from dst_jax.workflows.workdir import read_json
+from dst_jax.jsonfile import read_json
 
 
 def packaged() -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dst_jax.errors import InputError
 from dst_jax.experiment import differences
+from dst_jax.jsonfile import read_json, write_json
 
 
 @contextlib.contextmanager
@@ -43,13 +44,6 @@ def _has_checkpoint(folder: pathlib.Path) -> bool:
     return saved.is_dir() and any(child.name.isdigit() for child in saved.iterdir())
 
 
-def write_json(path: pathlib.Path, values: Any) -> None:
-    """Writes `values` under a temporary name, then renames."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, path)
-
-
 @contextlib.contextmanager
 def _hold(folder: pathlib.Path) -> Iterator[None]:
     """A lock that the system drops when the process ends, however it ends."""
@@ -71,21 +65,6 @@ def _hold(folder: pathlib.Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """Reads a JSON object.
-
-    Raises:
-      InputError: If it is not one.
-    """
-    try:
-        values = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error}); mend or remove it.") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a JSON object.")
-    return values
 
 
 def _check_same(path: pathlib.Path, config: Mapping[str, Any]) -> None:
