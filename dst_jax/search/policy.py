@@ -103,7 +103,11 @@ class PolicyState(NamedTuple):
 
 
 class Policy(nn.Module):
-    """One sub-step: two stacked LSTM cells and a linear layer over the actions."""
+    """One sub-step: two stacked LSTM cells and a linear layer over the actions.
+
+    All weights begin uniform within 1 / sqrt(hidden), as in the framework that N2N is
+    written in; linen's orthogonal ones would cost more to compile than all the rest.
+    """
 
     hidden: int = 30
 
@@ -112,11 +116,16 @@ class Policy(nn.Module):
         self, carry: Carry, row: Float[Array, " 5"]
     ) -> tuple[Carry, Float[Array, " actions"]]:
         """Reads a layer as it is shrunk so far; returns raw logits over `ACTIONS`."""
+        init = _uniform(self.hidden**-0.5)
+        weights = {"kernel_init": init, "bias_init": init}
+        lstm = functools.partial(
+            nn.OptimizedLSTMCell, self.hidden, recurrent_kernel_init=init, **weights
+        )
         states, x = [], row
         for name, state in zip(("lower", "upper"), carry, strict=True):
-            state, x = nn.OptimizedLSTMCell(self.hidden, name=name)(state, x)
+            state, x = lstm(name=name)(state, x)
             states.append(state)
-        return tuple(states), nn.Dense(len(ACTIONS), name=OUTPUT)(x)
+        return tuple(states), nn.Dense(len(ACTIONS), name=OUTPUT, **weights)(x)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "rollouts"))
@@ -178,6 +187,7 @@ def log_prob(
     return _log_prob(params, rows, free, actions, config)
 
 
+@functools.partial(jax.jit, static_argnames=("config",))
 def init_policy(key: Array, config: PolicyConfig) -> PolicyState:
     """Returns the state before the first update; its baseline is 0.
 
@@ -289,6 +299,13 @@ def _normalised(rows: Array) -> Array:
     """Columns divided by their largest magnitude; a column of zeros stays."""
     largest = jnp.max(jnp.abs(rows), axis=0, keepdims=True)
     return rows / jnp.where(largest > 0.0, largest, 1.0)
+
+
+def _uniform(bound: float) -> Any:
+    def init(key: Array, shape: Any, dtype: Any = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
 
 
 def _zero_carry(config: PolicyConfig, dtype: Any) -> Carry:
