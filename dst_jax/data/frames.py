@@ -1,11 +1,13 @@
 """Images and videos from disk: RGB uint8 [h, w, 3], or one line that says why not."""
 
+import itertools
 import os
 import pathlib
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from collections.abc import Sequence as ListOf
 from typing import TypeAlias
 
 import cv2
@@ -17,6 +19,9 @@ from dst_jax.typing import UInt8
 Frame: TypeAlias = UInt8[np.ndarray, "h w 3"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+# A video that is short of what its container promises by no more is whole: the last
+# frames of some streams cannot be shown, and a length in seconds is rounded.
+_SLACK_FRAMES = 2
 # 65535 / 255: the whole range of 16 bits lands on the whole range of 8 bits.
 _SIXTEEN_TO_EIGHT_BITS = 257.0
 
@@ -90,6 +95,9 @@ def _to_rgb(pixels: np.ndarray, path: str | os.PathLike[str]) -> Frame:
 def frame_paths(folder: str | os.PathLike[str]) -> tuple[str, ...]:
     """Image files of a folder in numeric order: frame 2 comes before frame 10.
 
+    Numbers may start anywhere and keep any distance (every fifth frame, say). Where
+    they count frame by frame, all must be there: boxes would slip unnoticed.
+
     Args:
       folder: An existing folder; anything that is not an image is passed over.
 
@@ -97,7 +105,7 @@ def frame_paths(folder: str | os.PathLike[str]) -> tuple[str, ...]:
       Paths; none if the folder holds no image.
 
     Raises:
-      InputError: If there is no such folder.
+      InputError: If there is no such folder, or a number is missing within.
     """
     root = pathlib.Path(folder)
     if not root.is_dir():
@@ -107,7 +115,31 @@ def frame_paths(folder: str | os.PathLike[str]) -> tuple[str, ...]:
         for n in os.listdir(root)
         if n.lower().endswith(IMAGE_SUFFIXES) and n[0] != "."
     )
-    return tuple(str(root / name) for name in sorted(names, key=_natural_key))
+    ordered = sorted(names, key=_natural_key)
+    if gap := _first_gap(ordered):
+        raise InputError(
+            f"frame {root / gap} is missing among {len(ordered)} numbered ones; "
+            "restore it, or number the files without a gap."
+        )
+    return tuple(str(root / name) for name in ordered)
+
+
+def _first_gap(names: ListOf[str]) -> str | None:
+    """The first missing file of names that count up, None if they do not count."""
+    matches = [re.fullmatch(r"(.*?)(\d+)(\.\w+)", name) for name in names]
+    if len({match and match[1] for match in matches}) != 1 or matches[0] is None:
+        return None
+    found = [match for match in matches if match]
+    numbers = [int(match[2]) for match in found]
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    regular = len(steps) > 1 and len(set(steps)) == 1
+    # Where more numbers are missing than there, they are times or names of objects.
+    if regular or sum(steps) - len(steps) > len(names):
+        return None
+    for match, number, step in zip(found, numbers, steps, strict=False):
+        if step > 1:
+            return f"{match[1]}{number + 1:0{len(match[2])}d}{match[3]}"
+    return None
 
 
 def _natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
@@ -120,8 +152,9 @@ def _natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
 def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
     """Frames of an image folder or a video file, decoded one at a time.
 
-    The end of a video file is where its decoder stops: containers only estimate their
-    own length.
+    The end of a video file is where its decoder stops. That must be near the end that
+    the container promises, in frames or in time: the number of frames is an estimate
+    where frames come at a varying rate. Streams (.ts, .mpg) promise nothing.
 
     Args:
       path: A folder of images or a video file.
@@ -130,7 +163,8 @@ def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
       RGB frames, [h, w, 3].
 
     Raises:
-      InputError: At the first frame, if there is nothing to decode, or at a bad one.
+      InputError: At the first frame, if there is nothing to decode, at a bad frame or
+        one of another size, and at the end, if a video file stops too early.
     """
     if pathlib.Path(path).is_dir():
         paths = frame_paths(path)
@@ -139,12 +173,26 @@ def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
                 f"folder {path} holds no images; expected one of "
                 f"{', '.join(IMAGE_SUFFIXES)}."
             )
-        for frame in paths:
-            yield read_frame(frame)
+        size: tuple[int, int] | None = None
+        for file in paths:
+            frame = read_frame(file)
+            size = size or (frame.shape[0], frame.shape[1])
+            require_size(frame, size, file)
+            yield frame
         return
     if not pathlib.Path(path).is_file():
         raise InputError(f"video {path} does not exist; correct the path.")
     yield from _decode_video(path)
+
+
+def require_size(frame: Frame, size: tuple[int, int], path: str) -> None:
+    """Raises InputError, naming the file, unless the frame has (height, width)."""
+    height, width, _ = frame.shape
+    if (height, width) != size:
+        raise InputError(
+            f"frame {path} has {width}x{height} px, the first one {size[1]}x{size[0]}; "
+            "all frames of a video must have one size."
+        )
 
 
 def _decode_video(path: str | os.PathLike[str]) -> Iterator[Frame]:
@@ -156,11 +204,35 @@ def _decode_video(path: str | os.PathLike[str]) -> Iterator[Frame]:
                 f"video {path} cannot be decoded; convert it to MP4 (H.264) or to a "
                 "folder of images."
             )
+        decoded, shown_ms = 0, 0.0
         while frame is not None:
             yield _to_rgb(frame, path)
+            decoded, shown_ms = decoded + 1, capture.get(cv2.CAP_PROP_POS_MSEC)
             _, frame = capture.read()
+        promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        _require_end(path, decoded, shown_ms, promised=promised, rate=rate)
     finally:
         capture.release()
+
+
+def _require_end(
+    path: str | os.PathLike[str],
+    decoded: int,
+    shown_ms: float,
+    *,
+    promised: float,
+    rate: float,
+) -> None:
+    """Raises InputError if both number and time of the frames say that some lack."""
+    if not (0.0 < promised < np.inf and 0.0 < rate < np.inf):
+        return
+    by_time = promised - rate * shown_ms / 1000.0 - 1.0
+    if min(promised - decoded, by_time) > _SLACK_FRAMES:
+        raise InputError(
+            f"video {path} ends after {decoded} of {promised:.0f} frames; copy the "
+            "file again, or, if it plays to its end, convert it to a folder of images."
+        )
 
 
 class FrameCache:

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from dst_jax.bundle import load_bundle
-from dst_jax.data.frames import Frame, read_frame
+from dst_jax.data.frames import Frame, read_frame, require_size
 from dst_jax.data.readers import read_sequences
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
@@ -202,21 +202,19 @@ def _frames(
     with ThreadPoolExecutor(1) as pool:
         ahead: collections.deque[Future[Frame]] = collections.deque()
         for path in sequence.frames[:limit]:
-            ahead.append(pool.submit(read_frame, path))
+            ahead.append(pool.submit(_read_checked, path, sequence.size))
             if len(ahead) > _AHEAD:
-                yield _checked(ahead.popleft().result(), sequence)
+                yield ahead.popleft().result()
                 advance()
         while ahead:
-            yield _checked(ahead.popleft().result(), sequence)
+            yield ahead.popleft().result()
             advance()
 
 
-def _checked(frame: Frame, sequence: Sequence) -> Frame:
-    if frame.shape[:2] != sequence.size:
-        raise InputError(
-            f"sequence {sequence.name!r}: a frame has {frame.shape[:2]} px (height, "
-            f"width), the first one {sequence.size}; scale them to one size."
-        )
+def _read_checked(path: str, size: tuple[int, int] | None) -> Frame:
+    frame = read_frame(path)
+    if size is not None:
+        require_size(frame, size, path)
     return frame
 
 

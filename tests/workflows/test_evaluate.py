@@ -246,7 +246,7 @@ def test_what_can_be_known_beforehand_is_refused_before_any_tracking(moving, tmp
         evaluate_trackers(dataset, [tmp_path / "none"])
 
 
-def test_an_absent_first_box_and_a_resized_frame_name_the_sequence(moving):
+def test_an_absent_first_box_names_the_sequence_a_resized_frame_its_file(moving):
     bundle = load_bundle(moving / "mine")
     tracker = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
     ant, _, cow = read_sequences(f"otb:{moving / 'otb'}")
@@ -256,5 +256,5 @@ def test_an_absent_first_box_and_a_resized_frame_name_the_sequence(moving):
     with pytest.raises(InputError, match="'Ant' has no box in its first frame"):
         run_tracker(tracker, [dataclasses.replace(ant, boxes=absent, visible=hidden)])
     mixed = dataclasses.replace(ant, frames=ant.frames[:4] + cow.frames[:1])
-    with pytest.raises(InputError, match=r"'Ant': a frame has \(140, 100\) px"):
+    with pytest.raises(InputError, match=r"Cow/img/0001.png has 100x140 px"):
         run_tracker(tracker, [mixed])
