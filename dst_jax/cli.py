@@ -1,160 +1,31 @@
 """`dst-jax <verb>`: parse, call a workflow, print. No logic of its own."""
 
+import contextlib
 import dataclasses
-import pathlib
+import io
+import itertools
+import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 from rich.console import Console
-from tyro.conf import Positional, UseAppendAction, arg
 
 from dst_jax.errors import InputError
-
-Append = UseAppendAction
-Path = pathlib.Path
-
-
-@dataclasses.dataclass(frozen=True)
-class Demo:
-    """Distil two students on synthetic video, from nothing, and report.
-
-    Makes video, trains a miniature teacher, trains the same two students without
-    (NOKD) and with distillation (TSsKD), evaluates all on unseen video, and writes
-    report.html and report.json. A few minutes on two cores.
-    """
-
-    workdir: Annotated[Path, arg(help="folder for data, runs and report")]
-    seed: Annotated[int, arg(help="of data, weights and data order")] = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Train:
-    """Train networks on the ground truth alone, a teacher for instance.
-
-    Any field of the configuration can be given as --section.field VALUE;
-    `dst-jax config show CONFIG` lists them. Running again goes on.
-    """
-
-    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
-    workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
-    student: Annotated[
-        Append[tuple[str, ...]],
-        arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
-    ] = ()
-    init: Annotated[
-        Append[tuple[str, ...]], arg(help="start from [NAME=]BUNDLE, repeatable")
-    ] = ()
-    seed: Annotated[int | None, arg(help="of weights and data order")] = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Distill:
-    """Train students under a frozen teacher: TS + AH + STR and sharing.
-
-    Writes metrics, checkpoints and one bundle per student. Any field of the
-    configuration can be given as --section.field VALUE, e.g. --distill.temperature 2
-    --data.sources got10k:DIR coco:DIR; --row picks a row of the paper's tables.
-    """
-
-    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
-    teacher: Annotated[Path, arg(help="bundle of the frozen teacher")]
-    workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
-    row: Annotated[
-        str | None, arg(help="NOKD, TSKD, TSsKD, GT, TS, GT+TS, AH+TS, TS+STR, ...")
-    ] = None
-    student: Annotated[
-        Append[tuple[str, ...]],
-        arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
-    ] = ()
-    init: Annotated[
-        Append[tuple[str, ...]], arg(help="start from NAME=BUNDLE, repeatable")
-    ] = ()
-    seed: Annotated[int | None, arg(help="of weights and data order")] = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Convert:
-    """Turn weights of another project into a bundle."""
-
-    file: Annotated[Positional[Path], arg(help="the weights, e.g. a .pth file")]
-    out: Annotated[Positional[Path], arg(help="folder of the bundle")]
-    source: Annotated[str, arg(help="whose format: siamfc-pytorch")]
-    architecture: Annotated[str, arg(help="name in the zoo")] = "siamfc-alexnet"
-
-
-@dataclasses.dataclass(frozen=True)
-class Track:
-    """Follow one object through a video and write boxes or an annotated video."""
-
-    tracker: Annotated[Path, arg(help="bundle")]
-    video: Annotated[Path, arg(help="a folder of images, or a video file")]
-    box: Annotated[str, arg(help="x,y,w,h in the first frame, px, 0-based")]
-    out: Annotated[Path, arg(help="OUT.mp4 (annotated) or OUT.txt (x,y,w,h a line)")]
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Score trackers, or anybody's result files, on a data set.
-
-    Result files are <sequence>.txt with x,y,w,h a line, in the data set's own
-    convention (OTB counts pixels from 1); scoring them needs no frames.
-    """
-
-    dataset: Annotated[str, arg(help="otb:DIR, got10k:DIR")]
-    tracker: Annotated[
-        Append[tuple[Path, ...]], arg(help="bundle to run, repeatable")
-    ] = ()
-    results: Annotated[Path | None, arg(help="folder of result files")] = None
-    results_origin: Annotated[
-        int | None, arg(help="1 or 0: what the result files count pixels from")
-    ] = None
-    results_out: Annotated[
-        Path | None,
-        arg(help="folder for the trackers' boxes, <tracker>/<sequence>.txt"),
-    ] = None
-    json: Annotated[Path | None, arg(help="file for the scores")] = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Info:
-    """Print layers, sizes and costs of an architecture or a bundle."""
-
-    name: Annotated[Positional[str], arg(help="name in the zoo, or a bundle's folder")]
-
-
-@dataclasses.dataclass(frozen=True)
-class Show:
-    """Print every field of a configuration, as --section.field VALUE takes it."""
-
-    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
-
-
-@dataclasses.dataclass(frozen=True)
-class ListConfigs:
-    """List the packaged configurations."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """Show or list configurations."""
-
-    do: (
-        Annotated[Show, tyro.conf.subcommand("show", prefix_name=False)]
-        | Annotated[ListConfigs, tyro.conf.subcommand("list", prefix_name=False)]
-    )
-
-
-Verb = (
-    Annotated[Demo, tyro.conf.subcommand("demo")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Distill, tyro.conf.subcommand("distill")]
-    | Annotated[Convert, tyro.conf.subcommand("convert")]
-    | Annotated[Track, tyro.conf.subcommand("track")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Info, tyro.conf.subcommand("info")]
-    | Annotated[Config, tyro.conf.subcommand("config")]
+from dst_jax.verbs import (
+    Config,
+    Convert,
+    Demo,
+    Distill,
+    Evaluate,
+    Info,
+    ListConfigs,
+    Search,
+    Show,
+    Track,
+    Train,
+    Verb,
 )
 
 DESCRIPTION = """Distilled Siamese trackers in JAX.
@@ -167,16 +38,10 @@ Start with: dst-jax demo --workdir runs/demo
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code (2 for bad input)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    verb, rest = tyro.cli(
-        Verb,  # pyright: ignore[reportArgumentType]
-        args=given or ["--help"],
-        prog="dst-jax",
-        description=DESCRIPTION,
-        return_unknown_args=True,
-    )
-    console = Console()
+    verb, console = None, Console()
     try:
-        if rest and not isinstance(verb, Train | Distill):
+        verb, rest = _parse(given or ["--help"])
+        if rest and not isinstance(verb, Train | Distill | Search):
             raise InputError(f"{rest[0]}: unknown; see dst-jax {given[0]} --help.")
         _dispatch(verb, rest, console)
     except InputError as error:
@@ -189,11 +54,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dst-jax: {error.filename}: {error.strerror}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        goes_on = isinstance(verb, Demo | Train | Distill)
+        goes_on = isinstance(verb, Demo | Train | Distill | Search)
         hint = "; run again to go on" if goes_on else ""
         print(f"dst-jax: {str(stop) or 'interrupted'}{hint}", file=sys.stderr)
         return 130
     return 0
+
+
+def _parse(given: list[str]) -> tuple[Any, list[str]]:
+    """The verb and what is left over; help is printed as ever and exits.
+
+    Raises:
+      InputError: What tyro prints as a panel.
+    """
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return tyro.cli(
+                Verb,  # pyright: ignore[reportArgumentType]
+                args=given,
+                prog="dst-jax",
+                description=DESCRIPTION,
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise InputError(_one_line(printed.getvalue(), given)) from None
+
+
+def _one_line(panel: str, given: list[str]) -> str:
+    """A sentence of what a panel of tyro's complains about."""
+    plain = re.sub(r"\x1b\[[\d;]*m", "", panel)
+    # Frames are blank where the terminal knows ASCII alone; titles are not indented.
+    rows = re.findall(r"^[│ ] (.*?)[ │]*$", plain, re.M)
+    rules = [i for i, row in enumerate(rows) if row and not row.strip("─-")]
+    head = rows[: rules[0]] if rules else rows or [panel]
+    text = " ".join(row.strip() for row in head).rstrip(". ")
+    if text.startswith("Missing from"):
+        text = f"missing: {_missing(head[1:])}"
+    elif text.startswith("Expected one of"):
+        words = itertools.takewhile(lambda word: word[0] != "-", filter(None, given))
+        text = ": ".join([*words, text])
+    unknown = "Unrecognized options:"
+    if unknown in rows:
+        text += f"; unknown: {rows[rows.index(unknown) + 1].strip()}"
+    found = re.findall(r"dst-jax[\w -]* --help", " ".join(rows))
+    return f"{text}; see {found[-1] if found else 'dst-jax --help'}."
+
+
+def _missing(rows: list[str]) -> str:
+    """Names, indented by 4, and in place of a positional one's its help, by 8."""
+    entries: list[list[str]] = []
+    for row in rows:
+        if row.startswith(" " * 8) and entries:
+            entries[-1].append(row.strip().removesuffix("(required)").strip())
+        else:
+            entries.append([row.strip()])
+    shown = (
+        name if name.startswith("-") else f"{name} ({' '.join(about).strip()})"
+        for name, *about in entries
+    )
+    return ", ".join(shown)
 
 
 def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
@@ -203,6 +125,8 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             _demo(verb, console)
         case Train() | Distill():
             _train(verb, rest, console)
+        case Search():
+            _search(verb, rest, console)
         case Convert():
             from dst_jax.workflows.convert import convert
 
@@ -260,6 +184,19 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         console=console,
     )
     print_trained(trained, console)
+
+
+def _search(verb: Search, rest: list[str], console: Console) -> None:
+    from dst_jax import settings
+    from dst_jax.workflows.search import print_searched, search_student
+
+    experiment = settings.override(settings.load_experiment(verb.config), rest)
+    if verb.seed is not None:
+        experiment = dataclasses.replace(experiment, seed=verb.seed)
+    searched = search_student(
+        experiment, verb.workdir, teacher=verb.teacher, console=console
+    )
+    print_searched(searched, console)
 
 
 def _evaluate(verb: Evaluate, console: Console) -> None:

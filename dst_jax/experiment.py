@@ -12,6 +12,7 @@ from dst_jax.data.pipeline import DataConfig
 from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError
 from dst_jax.ops.augment import AugmentConfig
+from dst_jax.search import PolicyConfig, SearchConfig
 from dst_jax.track.config import SiamFCTracking
 from dst_jax.train import LoopConfig, OptimConfig
 
@@ -28,6 +29,8 @@ class Experiment:
       optim: The optimizer and the length of the run.
       loop: Reports, validation and checkpoints.
       tracking: Online settings that the finished bundles get.
+      search: How `dst-jax search` looks for the dull student; training ignores it.
+      policy: What proposes architectures in that search.
       seed: Of weights, data order and augmentation.
     """
 
@@ -38,6 +41,8 @@ class Experiment:
     optim: OptimConfig = OptimConfig()
     loop: LoopConfig = LoopConfig()
     tracking: SiamFCTracking = SiamFCTracking()
+    search: SearchConfig = SearchConfig()
+    policy: PolicyConfig = PolicyConfig()
     seed: int = 0
 
     def __post_init__(self):
@@ -59,6 +64,11 @@ def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
         values[name] = dataclasses.asdict(getattr(experiment, name))
     values["seed"] = experiment.seed
     return json.loads(json.dumps(values))
+
+
+def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Returns JSON values less the sections that a verb does not read."""
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def config_hash(values: Mapping[str, Any]) -> str:

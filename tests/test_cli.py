@@ -99,6 +99,19 @@ def test_config_list_and_show(capsys):
             ("track", "--tracker", "T", "--video", "V", "--box", "1,2", *OUT),
             "--box",
         ),
+        (
+            ("track", "--video", "V", *OUT),
+            "missing: --tracker PATH, --box STR; see dst-jax track --help.",
+        ),
+        (
+            ("track", "--vidoe", "V", "--box", "1,2,3,4", "--tracker", "T", *OUT),
+            "missing: --video PATH; unknown: --vidoe; see dst-jax track --help.",
+        ),
+        (("track", "--tracker"), "'--tracker'"),
+        (("info",), "name in the zoo"),
+        (("demo", "--workdir", "W", "--seed", "x"), "--seed: invalid literal"),
+        (("trak", "--video", "V"), "dst-jax: trak: Expected one of {demo, train"),
+        (("config",), "config: Expected one of {show, list}; see dst-jax --help."),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2(

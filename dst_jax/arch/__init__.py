@@ -4,6 +4,8 @@ from dst_jax.arch.cost import Cost as Cost
 from dst_jax.arch.cost import LayerCost as LayerCost
 from dst_jax.arch.cost import tracker_cost as tracker_cost
 from dst_jax.arch.edit import scale_widths as scale_widths
+from dst_jax.arch.edit import shrink_kernel as shrink_kernel
+from dst_jax.arch.edit import width_multiples as width_multiples
 from dst_jax.arch.edit import with_widths as with_widths
 from dst_jax.arch.ids import spec_from_json as spec_from_json
 from dst_jax.arch.ids import spec_id as spec_id

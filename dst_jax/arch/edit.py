@@ -1,9 +1,10 @@
 """Edits that turn one architecture into another."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
-from dst_jax.arch.spec import TrackerSpec
+from dst_jax.arch.spec import BackboneSpec, ConvSpec, TrackerSpec
 from dst_jax.errors import InputError
 
 
@@ -43,13 +44,49 @@ def scale_widths(spec: TrackerSpec, factor: float) -> TrackerSpec:
     """
     if factor <= 0.0:
         raise InputError(f"factor={factor}: must be positive.")
-    layers = spec.backbone.layers
     widths = []
-    for index, layer in enumerate(layers):
-        above = layers[index + 1].groups if index + 1 < len(layers) else 1
-        multiple = max(layer.groups, above)
-        if multiple % layer.groups or multiple % above:
-            multiple = layer.groups * above
+    multiples = width_multiples(spec.backbone)
+    for layer, multiple in zip(spec.backbone.layers, multiples, strict=True):
         cells = max(int(layer.features * factor / multiple + 1e-9), 1)
         widths.append(cells * multiple)
     return with_widths(spec, widths)
+
+
+def width_multiples(backbone: BackboneSpec) -> tuple[int, ...]:
+    """What every stage's width must divide by: its own groups and those above.
+
+    Example:
+      >>> width_multiples(BackboneSpec((ConvSpec(6, 3), ConvSpec(8, 3, groups=2))))
+      (2, 2)
+    """
+    groups = [layer.groups for layer in backbone.layers]
+    above = [*groups[1:], 1]
+    return tuple(math.lcm(*pair) for pair in zip(groups, above, strict=True))
+
+
+def shrink_kernel(layer: ConvSpec, kernel: int) -> ConvSpec:
+    """Returns `layer` with the inner `kernel` x `kernel` taps of its kernel alone.
+
+    The feature map keeps its size and place: the padding falls by what the kernel
+    loses at its low edge, and becomes negative where there was none.
+
+    Args:
+      layer: The parent's stage, of kernel side K.
+      kernel: k' <= K. The taps (K - k') // 2 to (K - k') // 2 + k' - 1 stay, so that
+        an odd remainder falls on the high side.
+
+    Example:
+      >>> shrunk = shrink_kernel(ConvSpec(8, kernel=11, stride=2), 8)
+      >>> shrunk.kernel, shrunk.padding, shrunk.trim
+      (8, -1, 1)
+    """
+    if not 1 <= kernel <= layer.kernel:
+        raise InputError(f"kernel={kernel}: must be from 1 to {layer.kernel}.")
+    low = (layer.kernel - kernel) // 2
+    high = layer.kernel - kernel - low
+    return dataclasses.replace(
+        layer,
+        kernel=kernel,
+        padding=layer.padding - low,
+        trim=layer.trim + high - low,
+    )

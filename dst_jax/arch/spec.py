@@ -70,6 +70,8 @@ class ConvSpec:
       kernel: Side of the square kernel.
       stride: Step in both directions.
       padding: Zeros added on each side; negative padding crops.
+      trim: Rows and columns cut off the high edges after that: what a kernel leaves
+        unread that was shrunk by an odd number in place.
       groups: Input and output channels are split into this many groups.
       batch_norm: Whether a normalisation follows the convolution.
       activation: What follows the normalisation.
@@ -80,6 +82,7 @@ class ConvSpec:
     kernel: int
     stride: int = 1
     padding: int = 0
+    trim: int = 0
     groups: int = 1
     batch_norm: bool = True
     activation: Literal["relu", "none"] = "relu"
@@ -88,6 +91,7 @@ class ConvSpec:
     def __post_init__(self):
         for field in ("features", "kernel", "stride", "groups"):
             _require(getattr(self, field) >= 1, self, field, "must be at least 1")
+        _require(self.trim >= 0, self, "trim", "must be at least 0")
         divides = self.features % self.groups == 0
         _require(divides, self, "features", f"must divide into {self.groups} groups")
         known = self.activation in ("relu", "none")
@@ -173,7 +177,8 @@ class TrackerSpec:
         """
         sides, side = [], image_px
         for index, layer in enumerate(self.backbone.layers, start=1):
-            before = (side + 2 * layer.padding - layer.kernel) // layer.stride + 1
+            padded = side + 2 * layer.padding - layer.trim
+            before = (padded - layer.kernel) // layer.stride + 1
             after = before
             if layer.pool:
                 after = (before - layer.pool.window) // layer.pool.stride + 1

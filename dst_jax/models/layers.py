@@ -42,6 +42,7 @@ class Conv(nn.Module):
         bias = self.param(
             "bias", nn.initializers.zeros, (spec.features,), self.param_dtype
         )
+        x = x[:, : x.shape[1] - spec.trim, : x.shape[2] - spec.trim]
         y = conv2d(
             x.astype(self.dtype),
             kernel.astype(self.dtype),

@@ -194,10 +194,11 @@ def init_policy(key: Array, config: PolicyConfig) -> PolicyState:
     It depends on the key alone and fits any network: the policy's size does not
     depend on the number of layers.
     """
-    carry, row = _zero_carry(config, jnp.float32), jnp.zeros(ROW)
+    carry, row = _zero_carry(config, jnp.float32), jnp.zeros(ROW, jnp.float32)
     params = Policy(config.hidden).init(jnp.asarray(key), carry, row)["params"]
     opt_state = _optimizer(config).init(params)
-    return PolicyState(params, opt_state, jnp.zeros(()), jnp.zeros((), jnp.int32))
+    zero = jnp.zeros((), jnp.float32)
+    return PolicyState(params, opt_state, zero, jnp.zeros((), jnp.int32))
 
 
 @functools.partial(jax.jit, static_argnames=("config",))

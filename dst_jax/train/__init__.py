@@ -1,5 +1,7 @@
 """Training: the only folder that knows about devices, optimizers and checkpoints."""
 
+from dst_jax.train.candidates import over_candidates as over_candidates
+from dst_jax.train.candidates import places_for as places_for
 from dst_jax.train.checkpoint import Best as Best
 from dst_jax.train.checkpoint import Checkpoints as Checkpoints
 from dst_jax.train.checkpoint import Snapshot as Snapshot

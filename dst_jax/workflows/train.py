@@ -17,7 +17,7 @@ from dst_jax.data.pipeline import PatchSpec, fixed_batches, train_batches
 from dst_jax.data.sequence import Sequence
 from dst_jax.distill import check_fit, make_objective
 from dst_jax.errors import InputError
-from dst_jax.experiment import Experiment, config_hash, experiment_to_json
+from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
 from dst_jax.train import (
     AXIS_NAME,
     Checkpoints,
@@ -90,7 +90,7 @@ def run_training(
     _check_start(experiment.students, start)
     train_set, validation_set = load_data(experiment, console)
     config = {
-        "experiment": experiment_to_json(experiment),
+        "experiment": without(experiment_to_json(experiment), "search", "policy"),
         "teacher": teacher_bundle.weights_sha256 if teacher_bundle else None,
         "init": {name: bundle.weights_sha256 for name, bundle in start.items()},
         "data": data_hash(train_set),

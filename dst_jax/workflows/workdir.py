@@ -12,6 +12,8 @@ from dst_jax.errors import InputError
 from dst_jax.experiment import differences
 from dst_jax.jsonfile import read_json, write_json
 
+LEDGER = "ledger.jsonl"
+
 
 @contextlib.contextmanager
 def open_workdir(
@@ -30,7 +32,7 @@ def open_workdir(
         raise InputError(f"--workdir {folder}: {error.strerror}.") from None
     with _hold(folder):
         path = folder / "config.json"
-        if path.exists() and _has_checkpoint(folder):
+        if path.exists() and _holds_work(folder):
             _check_same(path, config)
         else:
             # Of a run that ended before its first checkpoint nothing is worth keeping.
@@ -39,9 +41,11 @@ def open_workdir(
         yield folder
 
 
-def _has_checkpoint(folder: pathlib.Path) -> bool:
+def _holds_work(folder: pathlib.Path) -> bool:
+    """Whether there is a training's checkpoint or a search's ledger."""
     saved = folder / "checkpoints"
-    return saved.is_dir() and any(child.name.isdigit() for child in saved.iterdir())
+    trained = saved.is_dir() and any(child.name.isdigit() for child in saved.iterdir())
+    return trained or (folder / LEDGER).exists()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,95 @@
+"""A small training set, held in memory whole and drawn uniformly over classes."""
+
+import concurrent.futures
+import functools
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as ListOf
+
+import numpy as np
+
+from dst_jax.data.frames import FrameCache
+from dst_jax.data.pairs import SourceOrder, sample_pair
+from dst_jax.data.pipeline import DataConfig, HostBatch, PatchSpec, make_example
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+
+
+def order_by_class(sequences: ListOf[Sequence]) -> SourceOrder:
+    """Lets the categories take turns, and within each its sequences.
+
+    Sequences of no category count as one class.
+    """
+    if not sequences:
+        raise InputError("no training sequence is left; give a data set with targets.")
+    classes: dict[str, list[int]] = {}
+    for index, sequence in enumerate(sequences):
+        classes.setdefault(sequence.category, []).append(index)
+    members = tuple(tuple(classes[name]) for name in sorted(classes))
+    return SourceOrder(members, tuple(range(len(members))))
+
+
+def read_small_set(
+    sequences: ListOf[Sequence],
+    config: DataConfig,
+    spec: PatchSpec,
+    *,
+    pairs: int,
+    seed: int,
+    advance: Callable[[], None] = lambda: None,
+) -> HostBatch:
+    """Reads `pairs` pairs, each category equally often.
+
+    Args:
+      sequences: Each with a visible frame on disk.
+      config: Gap, threads, cache.
+      spec: Patch sizes.
+      pairs: How many.
+      seed: Pair i is a function of (seed, i).
+      advance: Called once for each pair.
+
+    Returns:
+      The entries of a host batch, with a leading axis of `pairs`.
+
+    Raises:
+      InputError: If a frame cannot be read.
+    """
+    order = order_by_class(sequences)
+    cache = FrameCache(limit_bytes=config.cache_mb * 2**20)
+
+    def one(index: int) -> HostBatch:
+        pair = sample_pair(
+            sequences, seed=seed, index=index, config=config.pairs(), order=order
+        )
+        example = make_example(sequences, pair, spec, cache=cache)
+        advance()
+        return example
+
+    with concurrent.futures.ThreadPoolExecutor(max(config.threads, 1)) as pool:
+        examples = list(pool.map(one, range(pairs)))
+    whole = {name: np.stack([e[name] for e in examples]) for name in examples[0]}
+    whole["mask"] = np.ones(pairs, np.float32)
+    whole["index"] = np.arange(pairs, dtype=np.int32)
+    return whole
+
+
+def small_batches(
+    whole: HostBatch, *, batch: int, steps: int, seed: int
+) -> Iterator[HostBatch]:
+    """Full batches of a small set, in a fresh order for each pass over it.
+
+    `index` counts on from pass to pass, so that a pair is augmented anew.
+    """
+    pairs = len(whole["index"])
+    per_pass = pairs // batch
+    if per_pass < 1:
+        raise InputError(f"{pairs} pairs make no batch of {batch}; use more pairs.")
+    for step in range(steps):
+        lap, place = divmod(step, per_pass)
+        order = _order(seed, lap, pairs)[place * batch : (place + 1) * batch]
+        part = {name: values[order] for name, values in whole.items()}
+        yield {**part, "index": part["index"] + np.int32(lap * pairs)}
+
+
+@functools.lru_cache(maxsize=4)
+def _order(seed: int, lap: int, pairs: int) -> np.ndarray:
+    return np.random.default_rng((seed, lap, pairs)).permutation(pairs)

@@ -1,0 +1,203 @@
+"""The search: sample actions, score what they make, reward, update the policy."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+from dst_jax.arch import TrackerSpec, spec_id
+from dst_jax.errors import InputError
+from dst_jax.search.config import SearchConfig
+from dst_jax.search.policy import PolicyConfig, init_policy, sample, update
+from dst_jax.search.reward import IMPOSSIBLE, compression, mean_reward, reward
+from dst_jax.search.space import ACTIONS, ImpossibleError, describe, shrink
+
+# Accuracies of networks, in order; NaN for one whose training diverged.
+Score: TypeAlias = Callable[[Sequence[TrackerSpec]], Sequence[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One candidate.
+
+    Attributes:
+      step: Update of the policy it belongs to, from 0.
+      candidate: Its number within the step.
+      actions: Tenths, one line of five per primitive layer.
+      spec: The network, or None if there is none.
+      problem: Why there is none, or why it counts for nothing.
+      accuracy: eq. 7 as a mean; 0 where there is none.
+      compression: C of eq. 6; 0 where there is no network.
+      reward: eq. 6, or -1.
+      seconds: Its share of the scoring; 0 for a network scored before.
+    """
+
+    step: int
+    candidate: int
+    actions: tuple[tuple[int, ...], ...]
+    spec: TrackerSpec | None
+    problem: str | None
+    accuracy: float
+    compression: float
+    reward: float
+    seconds: float
+
+
+def run_search(
+    parent: TrackerSpec,
+    teacher_accuracy: float,
+    score: Score,
+    *,
+    config: SearchConfig,
+    policy: PolicyConfig,
+    seed: int,
+    past: Sequence[Trial] = (),
+    report: Callable[[Sequence[Trial]], None] = lambda trials: None,
+) -> list[Trial]:
+    """Runs the search, or goes on after the whole steps of `past`.
+
+    The policy's state is a function of the seed and of the rewards so far, so that a
+    search is resumed by repeating its updates, not its trainings.
+
+    Args:
+      parent: The teacher's architecture.
+      teacher_accuracy: acc_t of eq. 6.
+      score: Trains networks and returns their accuracies.
+      config: The space and the length.
+      policy: The policy and its optimizer.
+      seed: Of the policy's weights and samples.
+      past: Trials of an earlier call, whole steps.
+      report: Called with the trials of each new step.
+
+    Returns:
+      All trials, in order.
+
+    Raises:
+      InputError: If `past` is not what this search would have tried.
+    """
+    description = describe(parent, config)
+    rows = np.asarray(description.rows, np.float32)
+    free = np.asarray(description.free)
+    first, stream = jax.random.split(jax.random.key(seed))
+    state = init_policy(first, policy)
+    known: dict[str, float] = {}
+    trials: list[Trial] = []
+    for step in range(config.steps):
+        key = jax.random.fold_in(stream, step)
+        if config.sampler == "uniform":
+            indices = _uniform(key, free, config.candidates)
+        else:
+            rollouts = sample(
+                key, state.params, rows, free, policy, rollouts=config.candidates
+            )
+            indices = np.asarray(rollouts.actions)
+        chosen = np.asarray(ACTIONS)[indices].tolist()
+        earlier = past[len(trials) : len(trials) + config.candidates]
+        if earlier:
+            found = _replay(earlier, chosen, step)
+        else:
+            found = _try(parent, teacher_accuracy, score, chosen, step, known, config)
+            report(found)
+        known |= {
+            spec_id(t.spec): t.accuracy if t.problem is None else float("nan")
+            for t in found
+            if t.spec is not None
+        }
+        trials += found
+        if config.sampler == "policy":
+            rewards = np.asarray([t.reward for t in found], np.float32)
+            state, _ = update(state, rows, free, indices, rewards, policy)
+    return trials
+
+
+def best_trial(trials: Sequence[Trial]) -> Trial:
+    """The network of highest reward, the earliest of equals.
+
+    Raises:
+      InputError: If every candidate was impossible.
+    """
+    possible = [t for t in trials if t.spec is not None and t.problem is None]
+    if not possible:
+        raise InputError(
+            "no candidate could be built and trained; free fewer attributes "
+            "(SearchConfig.attributes) or layers, or raise min_width."
+        )
+    return max(possible, key=lambda t: t.reward)
+
+
+def best_rewards(trials: Sequence[Trial]) -> list[float]:
+    """The best reward up to each trial."""
+    return np.maximum.accumulate([t.reward for t in trials]).tolist()
+
+
+def step_means(trials: Sequence[Trial]) -> list[float]:
+    """R_t of every step, eq. 8."""
+    steps: dict[int, list[float]] = {}
+    for trial in trials:
+        steps.setdefault(trial.step, []).append(trial.reward)
+    return [mean_reward(rewards) for rewards in steps.values()]
+
+
+def _uniform(key: Any, free: np.ndarray, candidates: int) -> np.ndarray:
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    drawn = rng.integers(len(ACTIONS), size=(candidates, *free.shape))
+    return np.where(free, drawn, len(ACTIONS) - 1).astype(np.int32)
+
+
+def _replay(earlier: Sequence[Trial], chosen: Any, step: int) -> list[Trial]:
+    """Checks that the ledger's step is this search's."""
+    tried = [[list(row) for row in trial.actions] for trial in earlier]
+    if tried != chosen or any(trial.step != step for trial in earlier):
+        raise InputError(
+            f"the ledger's step {step} is not what this search would have tried; "
+            "it was made by another version or platform: use another folder."
+        )
+    return list(earlier)
+
+
+def _try(
+    parent: TrackerSpec,
+    teacher_accuracy: float,
+    score: Score,
+    chosen: Sequence[Any],
+    step: int,
+    known: dict[str, float],
+    config: SearchConfig,
+) -> list[Trial]:
+    """Builds, scores and rewards the candidates of one step."""
+    built = [_build(parent, actions, config) for actions in chosen]
+    fresh = {spec_id(spec): spec for spec, _ in built if spec is not None}
+    fresh = {name: spec for name, spec in fresh.items() if name not in known}
+    began = time.perf_counter()
+    scored = dict(zip(fresh, score(list(fresh.values())), strict=True)) if fresh else {}
+    share = (time.perf_counter() - began) / max(len(fresh), 1)
+    trials = []
+    for number, (actions, (spec, problem)) in enumerate(
+        zip(chosen, built, strict=True)
+    ):
+        values = (0.0, 0.0, IMPOSSIBLE, 0.0)
+        if spec is not None:
+            name = spec_id(spec)
+            accuracy, saved = float((known | scored)[name]), compression(spec, parent)
+            if np.isnan(accuracy):
+                accuracy, problem = 0.0, "training diverged"
+            # The first of equal candidates pays for all.
+            seconds = share if fresh.pop(name, None) else 0.0
+            gain = reward(accuracy, teacher_accuracy, saved)
+            values = (accuracy, saved, gain, seconds)
+        lines = tuple(tuple(row) for row in actions)
+        trials.append(Trial(step, number, lines, spec, problem, *values))
+    return trials
+
+
+def _build(
+    parent: TrackerSpec, actions: Any, config: SearchConfig
+) -> tuple[TrackerSpec | None, str | None]:
+    """The network, or why there is none."""
+    try:
+        return shrink(parent, actions, config), None
+    except ImpossibleError as error:
+        return None, str(error)

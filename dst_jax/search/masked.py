@@ -1,0 +1,156 @@
+"""Reduced networks inside the parent's shape, so that one program trains them all.
+
+A child's kernels lie in the parent's at the taps and channels that it keeps; zeros
+fill the rest, and a mask keeps them zero. Zero kernel, scale and bias make a channel
+zero everywhere, and normalisation treats channels one by one, so the child computes
+and learns exactly what it does in its own shape, to rounding.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dst_jax.arch import TrackerSpec, width_multiples
+from dst_jax.arch.spec import ConvSpec
+from dst_jax.distill import DistillConfig, Objective, make_objective
+from dst_jax.errors import InputError
+from dst_jax.models import Variables, variable_shapes
+from dst_jax.typing import Int, Params
+
+# The places that a child's array takes in its parent's, one array per axis.
+Places = tuple[Int[np.ndarray, " _"], ...]
+
+
+def expand(variables: Variables, child: TrackerSpec, parent: TrackerSpec) -> Variables:
+    """Returns a child's variables in its parent's shapes, zeros elsewhere.
+
+    Raises:
+      InputError: If `child` is not `parent` with fewer channels and inner taps.
+    """
+
+    def put(leaf: Any, places: Places, like: jax.ShapeDtypeStruct) -> np.ndarray:
+        whole = np.zeros(like.shape, np.asarray(leaf).dtype)
+        whole[np.ix_(*places)] = leaf
+        return whole
+
+    shapes = _shapes(parent)
+    return _map(put, child, parent, variables, shapes)
+
+
+def reduce(variables: Variables, child: TrackerSpec, parent: TrackerSpec) -> Variables:
+    """Returns the child's variables out of its parent's shapes; undoes `expand`."""
+
+    def take(leaf: Any, places: Places) -> np.ndarray:
+        return np.asarray(leaf)[np.ix_(*places)]
+
+    return _map(take, child, parent, variables)
+
+
+def make_mask(child: TrackerSpec, parent: TrackerSpec) -> Params:
+    """Returns 1 where the parent's parameters hold the child's, 0 elsewhere."""
+    shapes = _shapes(child)["params"]
+    ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes)
+    return expand({"params": ones}, child, parent)["params"]
+
+
+def masked_objective(
+    parent: TrackerSpec, config: DistillConfig, *, dtype: Any = jnp.float32
+) -> Objective:
+    """Returns the plain objective of one candidate in the parent's shape.
+
+    It is called as every objective is, with one student, "candidate"; its mask (from
+    `make_mask`) stands where the teacher's variables would.
+    """
+    plain = make_objective(None, {"candidate": parent}, config, dtype=dtype)
+
+    def objective(params: Params, stats: Params, mask: Params, *args: Any, **kw: Any):
+        kept = jax.tree.map(
+            lambda value, keep: value * keep.astype(value.dtype),
+            params["candidate"],
+            mask,
+        )
+        return plain({"candidate": kept}, stats, {}, *args, **kw)
+
+    return objective
+
+
+# Tracing a network takes longer than moving its arrays.
+@functools.lru_cache(maxsize=64)
+def _shapes(spec: TrackerSpec) -> Variables:
+    return variable_shapes(spec)
+
+
+def _map(
+    function: Callable[..., np.ndarray],
+    child: TrackerSpec,
+    parent: TrackerSpec,
+    variables: Variables,
+    *others: Variables,
+) -> Any:
+    """Applies `function(leaf, places, ...)` to every array of a child or parent."""
+    stages = _stage_places(child, parent)
+
+    def one(path: tuple[Any, ...], leaf: Any, *rest: Any) -> np.ndarray:
+        keys = [entry.key for entry in path]
+        if "backbone" not in keys:
+            return np.asarray(leaf)  # the head's scalar
+        stage = stages[keys[keys.index("backbone") + 1]]
+        taps, inputs, outputs = stage
+        kernel = (taps, taps, inputs, outputs)
+        return function(leaf, kernel if keys[-1] == "kernel" else (outputs,), *rest)
+
+    others = tuple({name: other[name] for name in variables} for other in others)
+    return jax.tree_util.tree_map_with_path(one, dict(variables), *others)
+
+
+def _stage_places(
+    child: TrackerSpec, parent: TrackerSpec
+) -> dict[str, tuple[Int[np.ndarray, " _"], ...]]:
+    """Per stage the parent's taps, input channels of a group and output channels."""
+    layers, wider = child.backbone.layers, parent.backbone.layers
+    if len(layers) != len(wider):
+        raise InputError(
+            f"a network of {len(layers)} stages cannot lie in one of {len(wider)}."
+        )
+    blocks = width_multiples(parent.backbone)
+    below = np.arange(3)
+    below_width, parent_below = 3, 3
+    places = {}
+    for index, (small, large) in enumerate(zip(layers, wider, strict=True)):
+        name = f"conv{index + 1}"
+        outputs = _kept_channels(small.features, large.features, blocks[index], name)
+        inputs = below[: below_width // large.groups]
+        assert inputs.max(initial=0) < parent_below // large.groups
+        places[name] = (_kept_taps(small, large, name), inputs, outputs)
+        below, below_width, parent_below = outputs, small.features, large.features
+    return places
+
+
+def _kept_channels(
+    small: int, large: int, blocks: int, name: str
+) -> Int[np.ndarray, " _"]:
+    """The first channels of each block; blocks are what groups read and write."""
+    if small > large or small % blocks:
+        raise InputError(
+            f"{name} has {small} channels, which do not lie in {large} in {blocks} "
+            "equal blocks."
+        )
+    starts = np.arange(blocks) * (large // blocks)
+    return (starts[:, None] + np.arange(small // blocks)[None, :]).ravel()
+
+
+def _kept_taps(small: ConvSpec, large: ConvSpec, name: str) -> Int[np.ndarray, " _"]:
+    low = large.padding - small.padding
+    high = low + small.trim - large.trim
+    alike = ("stride", "groups", "batch_norm", "activation", "pool")
+    same = all(getattr(small, field) == getattr(large, field) for field in alike)
+    if not same or min(low, high) < 0 or low + small.kernel + high != large.kernel:
+        raise InputError(
+            f"{name} is not the parent's stage with inner taps of its kernel; "
+            "shrink it with pinned geometry."
+        )
+    return np.arange(low, low + small.kernel)

@@ -1,0 +1,71 @@
+"""What a candidate is worth, eq. 6-8."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dst_jax.arch import TrackerSpec, tracker_cost
+from dst_jax.boxes import iou
+from dst_jax.typing import Array, Float
+
+IMPOSSIBLE = -1.0  # N2N's reward of a network that cannot be built
+
+
+def compression(student: TrackerSpec, teacher: TrackerSpec) -> float:
+    """C = 1 - S_s / S_t, of the learnable parameters."""
+    return 1.0 - tracker_cost(student).parameters / tracker_cost(teacher).parameters
+
+
+def reward(
+    student_accuracy: float, teacher_accuracy: float, compression: float
+) -> float:
+    """R = C (2 - C) acc_s / acc_t, eq. 6.
+
+    Example:
+      >>> reward(0.6, 0.8, 0.5)
+      0.5625
+    """
+    return compression * (2.0 - compression) * student_accuracy / teacher_accuracy
+
+
+def mean_reward(rewards: Sequence[float]) -> float:
+    """R_t = 1 / N_a sum_i R_ti, eq. 8."""
+    return float(np.mean(rewards))
+
+
+def proposal_overlap(
+    response: Float[Array, "b u u"],
+    size: Float[Array, "b 2"],
+    truth: Float[Array, "b 4"],
+    *,
+    stride: float,
+    search_px: int,
+    proposals: int,
+) -> Float[Array, " b"]:
+    """Mean overlap of the top-N proposals with the truth; M N of these are eq. 7.
+
+    SiamFC proposes no boxes: the previous target's box is set at each of the N cells
+    of highest response. The mean over N keeps the accuracy in [0, 1]; eq. 6 has it in
+    a ratio, where N and M cancel.
+
+    Args:
+      response: Logits.
+      size: Width and height of the target in the template, at the search's scale.
+      truth: (cx, cy, w, h) in pixels of the search crop.
+      stride: Search pixels per cell.
+      search_px: Side of the search crop.
+      proposals: N; all cells if there are fewer.
+    """
+    batch, side, _ = response.shape
+    count = min(proposals, side * side)
+    _, cells = jax.lax.top_k(response.reshape(batch, side * side), count)
+    rows, columns = cells // side, cells % side
+    centre = 0.5 * search_px
+    offset = jnp.stack([columns, rows], axis=-1).astype(response.dtype)
+    centres = centre + stride * (offset - 0.5 * (side - 1))
+    sizes = jnp.broadcast_to(size[:, None].astype(response.dtype), centres.shape)
+    boxes = jnp.concatenate([centres, sizes], axis=-1)
+    truths = jnp.broadcast_to(truth[:, None].astype(response.dtype), boxes.shape)
+    return jnp.mean(iou(boxes, truths), axis=-1)

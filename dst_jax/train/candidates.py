@@ -1,0 +1,82 @@
+"""Many networks of one shape trained side by side, spread over devices."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from dst_jax.errors import InputError
+from dst_jax.train.parallel import Device
+from dst_jax.train.step import TrainStep
+
+CANDIDATES = "candidates"
+
+
+def over_candidates(
+    step: TrainStep,
+    *,
+    batching: Literal["unrolled", "vmapped"] = "unrolled",
+    devices: Sequence[Device] | None = None,
+) -> TrainStep:
+    """Maps `step`, made with `axis_name=None`, over a leading axis of candidates.
+
+    Args:
+      step: Of one candidate.
+      batching: Whether the candidates of a device are written out one after another
+        in the program, or share batched operations. Convolutions with a kernel for
+        each candidate are slow in the latter form on a CPU.
+      devices: Over which the candidates are spread; all of this process if None.
+
+    Returns:
+      `step(states, constants, batch)`: `states` and `constants` have a leading axis
+      of candidates, a multiple of the number of devices; the batch is the same for
+      all. States are donated.
+    """
+    local = list(devices) if devices is not None else jax.local_devices()
+    mesh = jax.make_mesh(
+        (len(local),), (CANDIDATES,), axis_types=(AxisType.Auto,), devices=local
+    )
+    spread, everywhere = PartitionSpec(CANDIDATES), PartitionSpec()
+    inner = jax.vmap(step, in_axes=(0, 0, None))
+    mapped = jax.shard_map(
+        inner if batching == "vmapped" else _unrolled(step),
+        mesh=mesh,
+        in_specs=(spread, spread, everywhere),
+        out_specs=(spread, spread),
+        check_vma=False,
+    )
+    compiled = jax.jit(mapped, donate_argnums=(0,))
+    placed = NamedSharding(mesh, spread)
+
+    def run(states: Any, constants: Any, batch: Any) -> Any:
+        # Placed as it comes back: otherwise the second step would compile anew.
+        states, constants = jax.device_put((states, constants), placed)
+        return compiled(states, constants, batch)
+
+    return run
+
+
+def places_for(candidates: int, *, devices: int) -> int:
+    """The smallest number of places for `candidates` that divides over `devices`.
+
+    Example:
+      >>> places_for(3, devices=2)
+      4
+    """
+    if candidates < 1 or devices < 1:
+        raise InputError(f"{candidates} candidates on {devices} devices: at least 1.")
+    return -(-candidates // devices) * devices
+
+
+def _unrolled(step: TrainStep) -> TrainStep:
+    def run(states: Any, constants: Any, batch: Any) -> Any:
+        count = jax.tree.leaves(states)[0].shape[0]
+        each = [
+            jax.tree.map(lambda x, i=i: x[i], (states, constants)) for i in range(count)
+        ]
+        results = [step(state, constant, batch) for state, constant in each]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+
+    return run

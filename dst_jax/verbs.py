@@ -1,0 +1,171 @@
+"""What the command line takes: one frozen value per verb; docstrings are its help."""
+
+import dataclasses
+import pathlib
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional, UseAppendAction, arg
+
+Append = UseAppendAction
+Path = pathlib.Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """Distil two students on synthetic video, from nothing, and report.
+
+    Makes video, trains a miniature teacher, trains the same two students without
+    (NOKD) and with distillation (TSsKD), evaluates all on unseen video, and writes
+    report.html and report.json. A few minutes on two cores.
+    """
+
+    workdir: Annotated[Path, arg(help="folder for data, runs and report")]
+    seed: Annotated[int, arg(help="of data, weights and data order")] = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train networks on the ground truth alone, a teacher for instance.
+
+    Any field of the configuration can be given as --section.field VALUE;
+    `dst-jax config show CONFIG` lists them. Running again goes on.
+    """
+
+    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
+    workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
+    student: Annotated[
+        Append[tuple[str, ...]],
+        arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
+    ] = ()
+    init: Annotated[
+        Append[tuple[str, ...]], arg(help="start from [NAME=]BUNDLE, repeatable")
+    ] = ()
+    seed: Annotated[int | None, arg(help="of weights and data order")] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Distill:
+    """Train students under a frozen teacher: TS + AH + STR and sharing.
+
+    Writes metrics, checkpoints and one bundle per student. Any field of the
+    configuration can be given as --section.field VALUE, e.g. --distill.temperature 2
+    --data.sources got10k:DIR coco:DIR; --row picks a row of the paper's tables.
+    """
+
+    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
+    teacher: Annotated[Path, arg(help="bundle of the frozen teacher")]
+    workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
+    row: Annotated[
+        str | None, arg(help="NOKD, TSKD, TSsKD, GT, TS, GT+TS, AH+TS, TS+STR, ...")
+    ] = None
+    student: Annotated[
+        Append[tuple[str, ...]],
+        arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
+    ] = ()
+    init: Annotated[
+        Append[tuple[str, ...]], arg(help="start from NAME=BUNDLE, repeatable")
+    ] = ()
+    seed: Annotated[int | None, arg(help="of weights and data order")] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Search the dull student's architecture: REINFORCE over layer shrinkage.
+
+    Trains small networks derived from the teacher on a small set and rewards
+    accuracy and compression. Writes ledger.jsonl, search.png and student.json; go on
+    with `dst-jax distill CONFIG --student dull=WORKDIR/student.json ...`. Any field
+    can be given as --search.steps 50, --policy.learning_rate 0.03 and so on; running
+    again goes on.
+    """
+
+    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
+    teacher: Annotated[Path, arg(help="bundle of the teacher")]
+    workdir: Annotated[Path, arg(help="folder for ledger, plot and student.json")]
+    seed: Annotated[int | None, arg(help="of policy, weights and data order")] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Convert:
+    """Turn weights of another project into a bundle."""
+
+    file: Annotated[Positional[Path], arg(help="the weights, e.g. a .pth file")]
+    out: Annotated[Positional[Path], arg(help="folder of the bundle")]
+    source: Annotated[str, arg(help="whose format: siamfc-pytorch")]
+    architecture: Annotated[str, arg(help="name in the zoo")] = "siamfc-alexnet"
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """Follow one object through a video and write boxes or an annotated video."""
+
+    tracker: Annotated[Path, arg(help="bundle")]
+    video: Annotated[Path, arg(help="a folder of images, or a video file")]
+    box: Annotated[str, arg(help="x,y,w,h in the first frame, px, 0-based")]
+    out: Annotated[Path, arg(help="OUT.mp4 (annotated) or OUT.txt (x,y,w,h a line)")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Score trackers, or anybody's result files, on a data set.
+
+    Result files are <sequence>.txt with x,y,w,h a line, in the data set's own
+    convention (OTB counts pixels from 1); scoring them needs no frames.
+    """
+
+    dataset: Annotated[str, arg(help="otb:DIR, got10k:DIR")]
+    tracker: Annotated[
+        Append[tuple[Path, ...]], arg(help="bundle to run, repeatable")
+    ] = ()
+    results: Annotated[Path | None, arg(help="folder of result files")] = None
+    results_origin: Annotated[
+        int | None, arg(help="1 or 0: what the result files count pixels from")
+    ] = None
+    results_out: Annotated[
+        Path | None,
+        arg(help="folder for the trackers' boxes, <tracker>/<sequence>.txt"),
+    ] = None
+    json: Annotated[Path | None, arg(help="file for the scores")] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """Print layers, sizes and costs of an architecture or a bundle."""
+
+    name: Annotated[Positional[str], arg(help="name in the zoo, or a bundle's folder")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Show:
+    """Print every field of a configuration, as --section.field VALUE takes it."""
+
+    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
+
+
+@dataclasses.dataclass(frozen=True)
+class ListConfigs:
+    """List the packaged configurations."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Show or list configurations."""
+
+    do: (
+        Annotated[Show, tyro.conf.subcommand("show", prefix_name=False)]
+        | Annotated[ListConfigs, tyro.conf.subcommand("list", prefix_name=False)]
+    )
+
+
+Verb = (
+    Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Distill, tyro.conf.subcommand("distill")]
+    | Annotated[Search, tyro.conf.subcommand("search")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[Track, tyro.conf.subcommand("track")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Config, tyro.conf.subcommand("config")]
+)

@@ -1,0 +1,220 @@
+"""How good a candidate is: trained from scratch on the small set, scored by eq. 7."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dst_jax.arch import TrackerSpec, spec_id
+from dst_jax.data.pipeline import HostBatch
+from dst_jax.data.small_set import small_batches
+from dst_jax.distill import make_objective, with_row
+from dst_jax.experiment import Experiment
+from dst_jax.models import Variables, build, forward, init_variables
+from dst_jax.ops.augment import centre_crops
+from dst_jax.search import (
+    Score,
+    SearchConfig,
+    expand,
+    make_mask,
+    masked_objective,
+    proposal_overlap,
+)
+from dst_jax.train import (
+    Crops,
+    TrainState,
+    init_state,
+    make_optimizer,
+    make_train_step,
+    over_candidates,
+    places_for,
+)
+from dst_jax.typing import Array
+
+STUDENT = "candidate"
+Advance = Callable[[], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Exam:
+    """What every candidate goes through.
+
+    Attributes:
+      experiment: The run.
+      parent: The teacher's architecture.
+      train: The small training set, a host batch of all its pairs.
+      validation: Held-out batches.
+    """
+
+    experiment: Experiment
+    parent: TrackerSpec
+    train: HostBatch
+    validation: Sequence[HostBatch]
+
+
+def make_score(exam: Exam, *, advance: Advance = lambda: None) -> Score:
+    """Returns the accuracy of networks trained from scratch.
+
+    A network's score is a function of its architecture and the experiment's seed,
+    not of those that are scored beside it.
+
+    Args:
+      exam: Data and settings; its search settings choose the mode.
+      advance: Called after every step of training.
+    """
+    if exam.experiment.search.mode == "exact":
+        return lambda specs: [_score_exact(spec, exam, advance) for spec in specs]
+    return _make_masked(exam, advance)
+
+
+def make_accuracy(
+    spec: TrackerSpec, validation: Sequence[HostBatch], *, proposals: int
+) -> Callable[[Variables], float]:
+    """Returns eq. 7 of one architecture, as a mean in [0, 1]."""
+    module = build(spec)
+    pixels = spec.input.train_search_px
+    stride = float(spec.backbone.total_stride)
+
+    @jax.jit
+    def overlap(variables: Variables, batch: Mapping[str, Array]) -> Array:
+        examples = centre_crops(batch, input=spec.input)
+        response = forward(
+            module, variables, examples.template, examples.search
+        ).response
+        # Both patches are at the template's scale; the crop is the patch's middle.
+        truth = batch["search_box"]
+        margin = 0.5 * (batch["search_patch"].shape[1] - pixels)
+        truth = jnp.concatenate([truth[:, :2] - margin, truth[:, 2:]], axis=-1)
+        found = proposal_overlap(
+            response,
+            batch["template_box"][:, 2:],
+            truth,
+            stride=stride,
+            search_px=pixels,
+            proposals=proposals,
+        )
+        return jnp.stack([jnp.sum(found * examples.mask), jnp.sum(examples.mask)])
+
+    def accuracy(variables: Variables) -> float:
+        parts = np.stack([np.asarray(overlap(variables, b)) for b in validation])
+        total, pairs = parts.sum(axis=0)
+        return float(total / pairs)
+
+    return accuracy
+
+
+def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
+    """Compiles, trains and scores the reduced network itself."""
+    experiment, search = exam.experiment, exam.experiment.search
+    distill = with_row(experiment.distill, "NOKD")
+    objective = make_objective(None, {STUDENT: spec}, distill)
+    step = jax.jit(_train_step(objective, exam), donate_argnums=(0,))
+    state = _state(spec, _first_variables(spec, experiment.seed), exam)
+    losses = []
+    for batch in _batches(exam):
+        state, metrics = step(state, {}, batch)
+        losses.append(metrics.loss)
+        advance()
+    judge = make_accuracy(spec, exam.validation, proposals=search.proposals)
+    return judge(_variables(state)) if np.isfinite(losses).all() else float("nan")
+
+
+def _make_masked(exam: Exam, advance: Advance) -> Score:
+    """All candidates of a step in one program of the parent's shape."""
+    experiment, search = exam.experiment, exam.experiment.search
+    parent = exam.parent
+    objective = masked_objective(parent, with_row(experiment.distill, "NOKD"))
+    step = over_candidates(_train_step(objective, exam), batching=search.batching)
+    places = _places(search)
+    judge = make_accuracy(parent, exam.validation, proposals=search.proposals)
+
+    def score(specs: Sequence[TrackerSpec]) -> list[float]:
+        found = []
+        for first in range(0, len(specs), places):
+            found += score_together(specs[first : first + places])
+        return found
+
+    def score_together(specs: Sequence[TrackerSpec]) -> list[float]:
+        # Empty places repeat the last network: the program's shape is fixed.
+        filled = [*specs, *[specs[-1]] * (places - len(specs))]
+        seed = experiment.seed
+        first = [expand(_first_variables(s, seed), s, parent) for s in filled]
+        masks = _stack([make_mask(spec, parent) for spec in filled])
+        states = _stack([_state(parent, variables, exam) for variables in first])
+        losses = []
+        for batch in _batches(exam):
+            states, metrics = step(states, masks, batch)
+            losses.append(metrics.loss)
+            advance()
+        total = np.sum(np.stack(losses), axis=0)
+        found = []
+        for number in range(len(specs)):
+            one = jax.tree.map(lambda leaf, n=number: leaf[n], states)
+            finite = np.isfinite(total[number])
+            found.append(judge(_variables(one)) if finite else float("nan"))
+        return found
+
+    return score
+
+
+def _places(search: SearchConfig) -> int:
+    """Candidates that are trained at once, over all devices."""
+    at_once = search.at_once or (
+        1 if jax.default_backend() == "cpu" else search.candidates
+    )
+    devices = jax.local_device_count()
+    return places_for(max(at_once, min(devices, search.candidates)), devices=devices)
+
+
+def _stack(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def _train_step(objective: Any, exam: Exam) -> Any:
+    experiment = exam.experiment
+    return make_train_step(
+        objective,
+        _optimizer(exam),
+        Crops(exam.parent.input, experiment.augment, experiment.seed),
+        steps_per_epoch=max(experiment.search.pairs // experiment.search.batch, 1),
+    )
+
+
+def _optimizer(exam: Exam) -> optax.GradientTransformation:
+    """The tracker's own, at its first rate throughout."""
+    optim = exam.experiment.optim
+    constant = dataclasses.replace(optim, final_learning_rate=optim.learning_rate)
+    return make_optimizer(constant, total_steps=exam.experiment.search.train_steps)
+
+
+def _state(spec: TrackerSpec, variables: Variables, exam: Exam) -> TrainState:
+    start = {STUDENT: variables}
+    key = jax.random.key(0)  # unused: every weight is given
+    return init_state(key, {STUDENT: spec}, _optimizer(exam), start=start)
+
+
+def _first_variables(spec: TrackerSpec, seed: int) -> Variables:
+    """The network's own first weights, whoever is scored beside it."""
+    key = jax.random.fold_in(jax.random.key(seed), int(spec_id(spec)[:7], 16))
+    return init_variables(key, spec)
+
+
+def _variables(state: TrainState) -> Variables:
+    return {
+        "params": state.params[STUDENT],
+        "batch_stats": state.batch_stats[STUDENT],
+    }
+
+
+def _batches(exam: Exam) -> Any:
+    search = exam.experiment.search
+    return small_batches(
+        exam.train,
+        batch=search.batch,
+        steps=search.train_steps,
+        seed=exam.experiment.seed,
+    )

@@ -1,0 +1,223 @@
+"""`dst-jax search`: from a teacher to the architecture of the dull student."""
+
+import contextlib
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from dst_jax.arch import spec_to_json, tracker_cost
+from dst_jax.bundle import Bundle, load_bundle
+from dst_jax.data.pipeline import fixed_batches
+from dst_jax.data.small_set import read_small_set
+from dst_jax.errors import InputError
+from dst_jax.evaluate.style import figure_to_png
+from dst_jax.experiment import Experiment, experiment_to_json, without
+from dst_jax.search import (
+    Trial,
+    append_step,
+    best_trial,
+    mean_reward,
+    read_ledger,
+    run_search,
+)
+from dst_jax.workflows.scoring import Exam, make_accuracy, make_score
+from dst_jax.workflows.search_plot import search_plot
+from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
+from dst_jax.workflows.workdir import LEDGER, open_workdir, write_json
+
+# What the search does not read of a configuration.
+_UNREAD = ("students", "loop", "tracking")
+
+
+@dataclasses.dataclass(frozen=True)
+class Searched:
+    """What a search leaves behind.
+
+    Attributes:
+      student: The best architecture as JSON, for `--student dull=FILE`.
+      plot: Reward, accuracy and compression over the steps.
+      best: Its trial.
+      trials: All of them.
+      teacher_accuracy: acc_t of eq. 6.
+      seconds: Of this call.
+    """
+
+    student: pathlib.Path
+    plot: pathlib.Path
+    best: Trial
+    trials: Sequence[Trial]
+    teacher_accuracy: float
+    seconds: float
+
+
+def search_student(
+    experiment: Experiment,
+    workdir: pathlib.Path,
+    *,
+    teacher: pathlib.Path,
+    console: Console,
+) -> Searched:
+    """Searches, or goes on where `workdir` stopped.
+
+    Args:
+      experiment: Data, optimizer, search and policy are read.
+      workdir: Receives config, ledger, plot and student.json.
+      teacher: Bundle of the parent.
+      console: For the bar and for what is said.
+
+    Raises:
+      InputError: If configuration, data, teacher and workdir do not fit together.
+    """
+    began = time.perf_counter()
+    bundle = load_bundle(teacher)
+    train_set, validation_set = load_data(experiment, console)
+    config = {
+        "experiment": without(experiment_to_json(experiment), *_UNREAD),
+        "teacher": bundle.weights_sha256,
+        "data": data_hash(train_set),
+    }
+    with open_workdir(workdir, config):
+        ledger = workdir / LEDGER
+        past = read_ledger(ledger, candidates=experiment.search.candidates)
+        if past:
+            console.print(
+                f"{workdir}: goes on at step {past[-1].step + 1} "
+                f"of {experiment.search.steps}."
+            )
+        exam = _make_exam(experiment, bundle, train_set, validation_set, console)
+        judge = make_accuracy(
+            bundle.spec, exam.validation, proposals=experiment.search.proposals
+        )
+        accuracy = judge(bundle.variables)
+        if not accuracy > 0.0:
+            raise InputError(
+                f"--teacher {teacher}: its accuracy on the held-out pairs is "
+                f"{accuracy}, so that eq. 6 means nothing; give a trained teacher."
+            )
+        with _bar(console, experiment, past) as (advance, tick):
+
+            def report(trials: Sequence[Trial]) -> None:
+                append_step(ledger, trials)
+                tick(trials)
+
+            trials = run_search(
+                bundle.spec,
+                accuracy,
+                make_score(exam, advance=advance),
+                config=experiment.search,
+                policy=experiment.policy,
+                seed=experiment.seed,
+                past=past,
+                report=report,
+            )
+        best = best_trial(trials)
+        assert best.spec is not None
+        student, plot = workdir / "student.json", workdir / "search.png"
+        write_json(student, spec_to_json(best.spec))
+        _write_bytes(plot, figure_to_png(search_plot(trials)))
+    seconds = time.perf_counter() - began
+    return Searched(student, plot, best, trials, accuracy, seconds)
+
+
+def print_searched(searched: Searched, console: Console) -> None:
+    """Says which network was found, what it is worth, and where it is."""
+    best = searched.best
+    assert best.spec is not None
+    layers = best.spec.backbone.layers
+    cost = tracker_cost(best.spec)
+    console.print(
+        f"best of {len(searched.trials)}: widths {list(best.spec.backbone.widths)}, "
+        f"kernels {[layer.kernel for layer in layers]}, "
+        f"{cost.parameters:,} parameters ({cost.megabytes:.3f} MB)",
+        highlight=False,
+    )
+    console.print(
+        f"reward {best.reward:.4f}: compression {best.compression:.4f}, "
+        f"accuracy {best.accuracy:.4f}, teacher's {searched.teacher_accuracy:.4f}",
+        highlight=False,
+    )
+    console.print(f"{searched.student}   {searched.plot}   {searched.seconds:.0f} s")
+
+
+def _make_exam(
+    experiment: Experiment,
+    teacher: Bundle,
+    train_set: tuple,
+    validation_set: tuple,
+    console: Console,
+) -> Exam:
+    """Reads the small set and the held-out pairs."""
+    search = experiment.search
+    # The patches are the teacher's, whatever students the configuration names.
+    experiment = dataclasses.replace(experiment, students={"teacher": teacher.spec})
+    patch = patch_spec(experiment)
+    data = dataclasses.replace(experiment.data, batch=search.batch)
+    validation = fixed_batches(
+        validation_set,
+        data,
+        patch,
+        seed=experiment.seed,
+        examples=search.validation_pairs,
+    )
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("read small set", total=search.pairs)
+        train = read_small_set(
+            train_set,
+            data,
+            patch,
+            pairs=search.pairs,
+            seed=experiment.seed,
+            advance=lambda: progress.advance(task),
+        )
+    return Exam(experiment, teacher.spec, train, validation)
+
+
+@contextlib.contextmanager
+def _bar(
+    console: Console, experiment: Experiment, past: Sequence[Trial]
+) -> Iterator[tuple[Callable[[], None], Callable[[Sequence[Trial]], None]]]:
+    """A bar over the steps of the policy, and one within a step."""
+    search = experiment.search
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeRemainingColumn(),
+    )
+    rewards = [trial.reward for trial in past]
+    with Progress(*columns, console=console, refresh_per_second=2) as progress:
+        done = len(past) // search.candidates
+        outer = progress.add_task(
+            "search", total=search.steps, completed=done, numbers=""
+        )
+        inner = progress.add_task("train", total=None, numbers="compiling")
+
+        def advance() -> None:
+            progress.update(inner, advance=1, numbers="")
+
+        def tick(trials: Sequence[Trial]) -> None:
+            rewards.extend(trial.reward for trial in trials)
+            now = mean_reward([trial.reward for trial in trials])
+            numbers = f"reward {now:.3f}  best {max(rewards):.3f}"
+            progress.update(outer, advance=1, numbers=numbers)
+            progress.reset(inner, total=None, numbers="")
+
+        yield advance, tick
+
+
+def _write_bytes(path: pathlib.Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)

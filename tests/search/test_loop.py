@@ -1,0 +1,126 @@
+"""The loop around policy and scoring, and its ledger."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dst_jax.arch import spec_id
+from dst_jax.errors import InputError
+from dst_jax.search import (
+    PolicyConfig,
+    SearchConfig,
+    append_step,
+    best_trial,
+    read_ledger,
+    run_search,
+    shrink,
+    step_means,
+)
+from tests import networks
+
+pytestmark = pytest.mark.optax
+
+PARENT = networks.TEACHER
+CONFIG = SearchConfig(steps=6, candidates=3, min_width=2, attributes=("features",))
+POLICY = PolicyConfig(hidden=4, learning_rate=0.3)
+
+
+class Scorer:
+    """Scores by width, and remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, specs):
+        self.asked.append([spec_id(spec) for spec in specs])
+        return [0.01 * sum(spec.backbone.widths) for spec in specs]
+
+
+def search(score, *, past=(), config=CONFIG, **rest):
+    return run_search(
+        PARENT, 0.4, score, config=config, policy=POLICY, seed=3, past=past, **rest
+    )
+
+
+def test_every_trial_is_scored_once_and_rewarded_by_equation_6():
+    score = Scorer()
+    trials = search(score)
+    assert [(t.step, t.candidate) for t in trials] == [
+        (step, candidate) for step in range(6) for candidate in range(3)
+    ]
+    asked = [name for names in score.asked for name in names]
+    built = {spec_id(t.spec) for t in trials if t.spec is not None}
+    assert sorted(asked) == sorted(built)
+    assert len(asked) < len(trials), "the toy space has duplicates"
+    for trial in trials:
+        if trial.spec is None:
+            assert (trial.reward, trial.problem) == (
+                -1.0,
+                "not smaller than the teacher.",
+            )
+            continue
+        assert trial.spec == shrink(PARENT, trial.actions, CONFIG)
+        accuracy = 0.01 * sum(trial.spec.backbone.widths)
+        saved = trial.compression
+        assert trial.accuracy == pytest.approx(accuracy)
+        assert trial.reward == pytest.approx(saved * (2 - saved) * accuracy / 0.4)
+    assert best_trial(trials).reward == max(t.reward for t in trials)
+    means = np.array([t.reward for t in trials]).reshape(6, 3).mean(axis=1)
+    np.testing.assert_allclose(step_means(trials), means)
+
+
+@pytest.mark.parametrize("sampler", ["policy", "uniform"])
+def test_a_search_goes_on_from_its_ledger_on_the_same_trajectory(tmp_path, sampler):
+    config = dataclasses.replace(CONFIG, sampler=sampler)
+    ledger = tmp_path / "ledger.jsonl"
+    whole = search(Scorer(), config=config, report=lambda t: append_step(ledger, t))
+    text = ledger.read_text()
+    # Killed in the middle of the fourth step's lines.
+    lines = text.splitlines(keepends=True)
+    ledger.write_text("".join(lines[:10]) + lines[10][:25])
+    past = read_ledger(ledger, candidates=3)
+    assert ledger.read_text() == "".join(lines[:9])
+    assert past == whole[:9]
+    score = Scorer()
+    again = search(
+        score, past=past, config=config, report=lambda t: append_step(ledger, t)
+    )
+    strip = [dataclasses.replace(t, seconds=0.0) for t in again]
+    assert strip == [dataclasses.replace(t, seconds=0.0) for t in whole]
+    assert len(ledger.read_text().splitlines()) == 18
+    before = {spec_id(t.spec) for t in past if t.spec is not None}
+    assert not before & {name for names in score.asked for name in names}
+
+
+def test_the_policy_learns_from_the_rewards():
+    other = search(lambda specs: [0.2] * len(specs))
+    first = search(Scorer())
+    actions = [[t.actions for t in trials] for trials in (first, other)]
+    assert actions[0][:3] == actions[1][:3], "the first step precedes all learning"
+    assert actions[0] != actions[1]
+
+
+def test_a_ledger_of_another_search_is_refused():
+    trials = search(Scorer())
+    swapped = [dataclasses.replace(trials[1], candidate=0), *trials[:2]]
+    with pytest.raises(InputError, match="step 0 is not what this search"):
+        search(Scorer(), past=swapped)
+
+
+def test_training_that_diverges_counts_for_nothing():
+    trials = search(lambda specs: [float("nan")] * len(specs))
+    assert {t.problem for t in trials if t.spec is not None} == {"training diverged"}
+    assert {t.reward for t in trials if t.spec is not None} == {0.0}
+    with pytest.raises(InputError, match="no candidate could be built and trained"):
+        best_trial(trials)
+
+
+def test_a_faulty_ledger_line_is_named(tmp_path):
+    ledger = tmp_path / "ledger.jsonl"
+    assert read_ledger(ledger, candidates=3) == []
+    search(Scorer(), report=lambda t: append_step(ledger, t))
+    lines = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text(lines[0] + '{"step": 0}\n' + "".join(lines[2:]))
+    with pytest.raises(InputError, match=r"ledger.jsonl, line 2: not a trial"):
+        read_ledger(ledger, candidates=3)

@@ -1,0 +1,132 @@
+"""What the policy reads, and what actions do."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dst_jax.arch import ConvSpec, PoolSpec, named, spec_id, tracker_cost
+from dst_jax.errors import InputError
+from dst_jax.search import ImpossibleError, SearchConfig, describe, shrink
+from tests import networks
+
+ALEXNET = named("siamfc-alexnet")
+
+
+DEFAULT = SearchConfig()
+
+
+def actions_for(parent, config=DEFAULT, **tenths):
+    """All tenths 10, but for `features=[...]` or `kernel=[...]` by stage."""
+    description = describe(parent, config)
+    actions = [[10] * 5 for _ in description.rows]
+    columns = {"kernel": 1, "stride": 2, "features": 3, "padding": 4}
+    for name, values in tenths.items():
+        for row, value in zip(description.stages, values, strict=True):
+            actions[row][columns[name]] = value
+    return actions
+
+
+def test_rows_are_primitive_layers_with_n2ns_numbers():
+    description = describe(networks.TEACHER, SearchConfig())
+    assert description.rows == (
+        (1, 3, 2, 6, 0),
+        (4, 0, 0, 6, 0),
+        (3, 0, 0, 0, 0),
+        (2, 3, 2, 0, 0),
+        (1, 3, 1, 8, 0),
+        (4, 0, 0, 8, 0),
+        (3, 0, 0, 0, 0),
+        (1, 1, 1, 6, 0),
+    )
+    assert description.stages == (0, 4, 7)
+    free = np.array(description.free)
+    # Kernel, features and padding of convolutions; type and stride never.
+    assert free[[0, 4, 7]].tolist() == [[False, True, False, True, True]] * 3
+    assert not free[[1, 2, 3, 5, 6]].any()
+
+
+def test_only_chosen_layers_and_attributes_are_free():
+    config = SearchConfig(layers=(2,), attributes=("features",))
+    free = np.array(describe(networks.TEACHER, config).free)
+    assert np.argwhere(free).tolist() == [[4, 3]]
+    actions = actions_for(ALEXNET, features=[5] * 5, kernel=[5] * 5)
+    child = shrink(ALEXNET, actions, config)
+    assert child.backbone.widths == (96, 128, 384, 384, 256)
+    assert [layer.kernel for layer in child.backbone.layers] == [11, 5, 3, 3, 3]
+
+
+def test_the_stand_in_dull_student_is_on_the_grid():
+    actions = actions_for(ALEXNET, features=[3, 2, 3, 3, 3])
+    child = shrink(ALEXNET, actions, SearchConfig())
+    assert spec_id(child) == spec_id(named("dstfc"))
+
+
+def test_tenths_are_taken_in_whole_numbers():
+    # 0.7 * 11 and 0.3 * 10 in floating point would lose one.
+    actions = actions_for(ALEXNET, kernel=[7, 10, 10, 10, 10], features=[3] * 5)
+    child = shrink(ALEXNET, actions, SearchConfig())
+    assert child.backbone.layers[0].kernel == 7
+    assert child.backbone.widths == (28, 76, 114, 114, 76)
+
+
+def test_widths_stop_at_the_floor_and_at_whole_groups():
+    lowest = actions_for(ALEXNET, features=[1] * 5)
+    child = shrink(ALEXNET, lowest, SearchConfig(min_width=31))
+    assert child.backbone.widths == (32, 32, 38, 38, 32)
+    child = shrink(ALEXNET, lowest, SearchConfig())
+    assert child.backbone.widths == (10, 24, 38, 38, 24)
+    # A floor above the parent's own width leaves the parent's.
+    small = networks.TEACHER
+    actions = actions_for(small, features=[1] * 3, kernel=[1] * 3)
+    assert shrink(small, actions, SearchConfig()).backbone.widths == (6, 8, 6)
+
+
+def test_any_actions_give_a_smaller_network_on_the_same_grid():
+    rng = np.random.default_rng(0)
+    config = SearchConfig()
+    rows = len(describe(ALEXNET, config).rows)
+    for _ in range(50):
+        child = shrink(ALEXNET, rng.integers(1, 11, (rows, 5)).tolist(), config)
+        assert child.stage_sides(239) == ALEXNET.stage_sides(239)
+        assert tracker_cost(child).parameters < tracker_cost(ALEXNET).parameters
+
+
+def test_nothing_shrunk_is_impossible():
+    with pytest.raises(ImpossibleError, match="not smaller"):
+        shrink(ALEXNET, actions_for(ALEXNET), SearchConfig())
+
+
+def test_literal_shrinkage_moves_the_grid_and_may_be_impossible():
+    config = SearchConfig(pin_geometry=False, mode="exact")
+    child = shrink(ALEXNET, actions_for(ALEXNET, kernel=[10, 10, 5, 5, 5]), config)
+    assert [layer.kernel for layer in child.backbone.layers] == [11, 5, 1, 1, 1]
+    assert child.feature_side(127) == 12
+    padded = dataclasses.replace(
+        networks.TEACHER,
+        backbone=dataclasses.replace(
+            networks.TEACHER.backbone,
+            layers=(
+                ConvSpec(6, 3, stride=2, padding=4, pool=PoolSpec()),
+                ConvSpec(8, 9, groups=2, padding=3),
+                ConvSpec(6, 1, batch_norm=False, activation="none"),
+            ),
+        ),
+    )
+    # Without its padding the second stage's kernel no longer fits the template.
+    shrunk = actions_for(padded, config, padding=[1, 1, 1], features=[10, 5, 10])
+    pinned = SearchConfig(min_width=2)
+    child = shrink(padded, shrunk, pinned)
+    assert child.stage_sides(31) == padded.stage_sides(31)
+    with pytest.raises(ImpossibleError, match="conv2 has no cell left"):
+        literal = dataclasses.replace(pinned, pin_geometry=False, mode="exact")
+        shrink(padded, shrunk, literal)
+
+
+def test_bad_settings_are_named():
+    with pytest.raises(InputError, match="the backbone has 3"):
+        describe(networks.TEACHER, SearchConfig(layers=(4,)))
+    with pytest.raises(InputError, match="use mode exact"):
+        SearchConfig(pin_geometry=False)
+    with pytest.raises(InputError, match="must not exceed the pairs"):
+        SearchConfig(pairs=8, batch=16)
