@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dst_jax.cli import main
+from dst_jax.cli import _one_line, main
 
 TEACHER, OUT = ("--teacher", "T"), ("--out", "o.txt")
 ORIGIN = ("--results-origin", "1")
@@ -123,6 +123,24 @@ def test_bad_input_gets_one_line_and_exit_code_2(
     assert message in err
     assert len(err.strip().splitlines()) == 1, err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_panel_with_a_frame_gives_the_same_sentence():
+    panel = """
+╭─ Required options ───────────────╮
+│ Missing from dst-jax track:      │
+│     --tracker PATH               │
+│         bundle, or a folder of   │
+│         one (required)           │
+│     STR                          │
+│         x,y,w,h (required)       │
+│ ──────────────────────────────── │
+│ For full helptext, run:          │
+│     dst-jax track --help         │
+╰──────────────────────────────────╯
+"""
+    expected = "missing: --tracker PATH, STR (x,y,w,h); see dst-jax track --help."
+    assert _one_line(panel, ["track"]) == expected
 
 
 def test_scoring_result_files_needs_no_frames(capsys, tmp_path):
