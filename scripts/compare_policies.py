@@ -57,7 +57,7 @@ def toy_reward(actions: Array) -> Array:
     inputs = jnp.concatenate([jnp.ones_like(features[..., :1]), features[..., :-1]], -1)
     channels = np.array([3, *ROWS[:-1, 3]], np.float32)
     weights = ROWS[:, 1] ** 2 * channels * ROWS[:, 3]
-    share = jnp.sum(kernel**2 * inputs * features * (weights / weights.sum()), -1)
+    share = kernel**2 * inputs * features @ (weights / weights.sum())
     accuracy = jnp.prod(
         _kept(kernel, KERNEL_NEED) * _kept(features, FEATURES_NEED), axis=-1
     )
@@ -67,6 +67,7 @@ def toy_reward(actions: Array) -> Array:
 
 def _kept(factor: Array, need: Array) -> Array:
     """A saturating curve from 0 to 1 over a factor from 0 to 1."""
+    need = jnp.broadcast_to(need, factor.shape)
     return (1.0 - jnp.exp(-factor / need)) / (1.0 - jnp.exp(-1.0 / need))
 
 
