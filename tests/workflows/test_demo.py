@@ -1,0 +1,94 @@
+"""The whole demonstration, with networks and videos of a few pixels."""
+
+import dataclasses
+import io
+import json
+import shutil
+
+import pytest
+from rich.console import Console
+
+from dst_jax.bundle import load_bundle
+from dst_jax.data.pipeline import DataConfig
+from dst_jax.data.synthetic import SyntheticConfig
+from dst_jax.distill import DistillConfig, with_row
+from dst_jax.experiment import Experiment
+from dst_jax.ops.augment import AugmentConfig
+from dst_jax.train import LoopConfig, OptimConfig
+from dst_jax.workflows import demo
+from tests import networks
+
+pytestmark = [pytest.mark.optax, pytest.mark.slow]
+
+SMALL = SyntheticConfig(videos=6, length=6, height=90, width=120)
+TRACKERS = [
+    "teacher",
+    *(f"{name} {row}" for row in demo.ROWS for name in networks.STUDENTS),
+    demo.STILL,
+]
+
+
+def experiments():
+    """Two steps of the tiny teacher, two of its students."""
+    objective = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
+    teacher = Experiment(
+        students={"teacher": networks.TEACHER},
+        data=DataConfig(
+            sources=("replaced:",), batch=4, validation_share=0.34, threads=0
+        ),
+        augment=AugmentConfig(),
+        distill=with_row(objective, "NOKD"),
+        optim=OptimConfig(epochs=1.0, pairs_per_epoch=8, learning_rate=1e-2),
+        loop=LoopConfig(log_every=1),
+    )
+    students = dict(networks.STUDENTS)
+    return teacher, dataclasses.replace(teacher, students=students, distill=objective)
+
+
+def run(workdir):
+    """The rows and what was printed."""
+    printed = io.StringIO()
+    console = Console(file=printed, width=80)
+    rows = demo.run_demo(*experiments(), workdir=workdir, seed=3, console=console)
+    return rows, printed.getvalue()
+
+
+def bundles(workdir):
+    found = sorted(workdir.glob("**/spec.json"))
+    return {str(p.parent): load_bundle(p.parent).weights_sha256 for p in found}
+
+
+def test_the_demonstration_reports_every_tracker_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "TRAIN_VIDEOS", SMALL)
+    monkeypatch.setattr(demo, "TEST_VIDEOS", dataclasses.replace(SMALL, videos=2))
+    rows, printed = run(tmp_path)
+    assert [row.tracker for row in rows] == TRACKERS
+    headings = ("tracker", "params", "MB", "ratio", "MMACs", "AUC", "P@20", "fps")
+    (line,) = (line for line in printed.splitlines() if "params" in line)
+    assert line.split() == [*headings, "gate"]
+    for name in TRACKERS:
+        assert f" {name} " in printed
+    teacher, *students, still = rows
+    assert teacher.compression == 1.0 and still.parameters == 0
+    for row in students:
+        assert row.compression == teacher.parameters / row.parameters > 1.0
+        assert 0.0 <= row.success_auc <= 20 / 21 and row.fps > 0.0
+        assert (row.gate_open is None) == row.tracker.endswith("NOKD")
+    report = json.loads((tmp_path / "report.json").read_text())
+    shown = [row["tracker"] for row in report["rows"]]
+    assert shown == TRACKERS
+    html = (tmp_path / "report.html").read_text()
+    assert html.rstrip().endswith("</html>") and "http://" not in html.split("<svg")[0]
+
+    # As if it had stopped within the last stage: the others are kept as they are.
+    before = bundles(tmp_path)
+    metrics = sorted(tmp_path.glob("*/metrics.jsonl"), key=lambda p: p.stat().st_mtime)
+    kept = {path: path.stat().st_mtime_ns for path in metrics[:-1]}
+    shutil.rmtree(metrics[-1].parent)
+    again, _ = run(tmp_path)
+    assert bundles(tmp_path) == before
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    scores = [
+        [(r.tracker, r.success_auc, r.gate_open) for r in x] for x in (rows, again)
+    ]
+    assert scores[0] == scores[1]
