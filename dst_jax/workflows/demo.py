@@ -24,6 +24,7 @@ from dst_jax.experiment import Experiment
 from dst_jax.track import make_tracker
 from dst_jax.workflows.demo_report import Row, demo_json, write_report
 from dst_jax.workflows.evaluate import run_tracker
+from dst_jax.workflows.search import Searched, print_searched, search_student
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.versions import versions
 
@@ -41,7 +42,7 @@ def run_demo(
     seed: int,
     console: Console,
 ) -> list[Row]:
-    """Makes video, trains a teacher and students, evaluates, reports.
+    """Makes video, trains a teacher, searches, trains students, evaluates, reports.
 
     The two rows have the same seed, first weights, order of data, steps and rate;
     they differ in the terms of the objective alone. Every stage that an earlier call
@@ -49,7 +50,8 @@ def run_demo(
 
     Args:
       teacher: Plain training of one network called "teacher".
-      students: Distillation of the students; `data.sources` are replaced.
+      students: Search of the dull student and distillation of both; `data.sources`
+        and the architecture of "dull" are replaced.
       workdir: Receives data, runs, report.html and report.json.
       seed: Of data, weights and order.
       console: For bars and the table.
@@ -67,31 +69,32 @@ def run_demo(
         console=console,
     )
     bundles = {"teacher": trained.bundles["teacher"]}
-    runs: dict[str, Trained] = {}
+    console.rule("search of the dull student")
+    searching = _with_source(students, train_source, seed)
+    searched = search_student(
+        searching, workdir / "search", teacher=bundles["teacher"], console=console
+    )
+    print_searched(searched, console)
+    students = _with_dull(students, searched)
+    runs = {}
     for row in ROWS:
         console.rule(f"students, {row}")
-        distill = with_row(students.distill, row)
-        experiment = dataclasses.replace(students, distill=distill)
         runs[row] = run_training(
-            _with_source(experiment, train_source, seed),
+            _with_row(students, row, train_source, seed),
             workdir / row.lower(),
             teacher=bundles["teacher"],
             verb="dst-jax demo",
             console=console,
         )
-        for name, path in runs[row].bundles.items():
-            bundles[f"{name} {row}"] = path
+        bundles |= {f"{n} {row}": path for n, path in runs[row].bundles.items()}
     console.rule("evaluation")
     rows, scores, boxes = _evaluate(bundles, runs, test, console)
-    write_json(
-        workdir / "report.json",
-        demo_json(rows, scores, seed=seed, versions=versions()),
-    )
-    write_report(workdir / "report.html", rows, scores, boxes, bundles, runs, test)
+    values = demo_json(rows, scores, seed=seed, versions=versions())
+    write_json(workdir / "report.json", values)
+    page = workdir / "report.html"
+    write_report(page, rows, scores, boxes, bundles, runs, searched, test)
     _print_table(rows, console)
-    console.print(
-        f"{workdir / 'report.html'}   {time.perf_counter() - began:.0f} s in all"
-    )
+    console.print(f"{page}   {time.perf_counter() - began:.0f} s in all")
     return rows
 
 
@@ -119,6 +122,18 @@ def _make_videos(
 def _with_source(experiment: Experiment, source: str, seed: int) -> Experiment:
     data = dataclasses.replace(experiment.data, sources=(source,))
     return dataclasses.replace(experiment, data=data, seed=seed)
+
+
+def _with_row(students: Experiment, row: str, source: str, seed: int) -> Experiment:
+    distill = with_row(students.distill, row)
+    return _with_source(dataclasses.replace(students, distill=distill), source, seed)
+
+
+def _with_dull(students: Experiment, searched: Searched) -> Experiment:
+    """The experiment with the network that the search has found."""
+    assert searched.best.spec is not None
+    found = {**students.students, "dull": searched.best.spec}
+    return dataclasses.replace(students, students=found)
 
 
 def _evaluate(

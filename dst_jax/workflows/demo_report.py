@@ -16,6 +16,8 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.evaluate import TrackerScore, plots, report
 from dst_jax.models import build, forward
 from dst_jax.train import read_metrics
+from dst_jax.workflows.search import Searched
+from dst_jax.workflows.search_plot import search_plot
 from dst_jax.workflows.train import Trained
 
 TERMS = {
@@ -77,15 +79,18 @@ def write_report(
     boxes: Mapping[str, Mapping[str, np.ndarray]],
     bundles: Mapping[str, pathlib.Path],
     runs: Mapping[str, Trained],
+    searched: Searched,
     test: tuple[Sequence, ...],
 ) -> None:
     """Writes the page, whole or not at all."""
     sections: list[report.Section] = [
         report.Paragraph(
-            "A miniature SiamFC was trained on synthetic video, then compressed into "
-            "two students, once on the ground truth alone (NOKD) and once with "
-            "teacher-students knowledge distillation (TSsKD): same first weights, same "
-            "pairs, same steps. All were then run on videos that none had seen."
+            "A miniature SiamFC was trained on synthetic video. A policy searched the "
+            "architecture of the dull student; the intelligent one is the teacher at "
+            "half its width. Both were trained twice, once on the ground truth alone "
+            "(NOKD) and once with teacher-students knowledge distillation (TSsKD): "
+            "same first weights, same pairs, same steps. All were then run on videos "
+            "that none had seen."
         ),
         _table(rows),
         report.Heading("Accuracy"),
@@ -102,6 +107,8 @@ def write_report(
                 ),
             ]
         ),
+        report.Heading("Search of the dull student"),
+        *_search(searched),
         report.Heading("On the film"),
         *_strips(boxes, scores, test),
         report.Heading("What the networks look at"),
@@ -146,6 +153,29 @@ def _table(rows: list[Row]) -> report.Table:
         caption="“still” never moves its first box. A gate is open while a student's "
         "loss is within h = 0.005 of the teacher's (eq. 22).",
     )
+
+
+def _search(searched: Searched) -> list[report.Section]:
+    best = searched.best
+    assert best.spec is not None
+    layers = best.spec.backbone.layers
+    widths = ", ".join(str(layer.features) for layer in layers)
+    kernels = ", ".join(str(layer.kernel) for layer in layers)
+    text = (
+        f"{len(searched.trials)} candidates were trained from scratch on a small set. "
+        f"The best has widths {widths} and kernels {kernels}: reward {best.reward:.3f} "
+        f"= C(2 - C) acc / acc_t with C = {best.compression:.3f}, acc = "
+        f"{best.accuracy:.3f} and acc_t = {searched.teacher_accuracy:.3f} (eq. 6)."
+    )
+    caption = (
+        "Candidates (points), the mean of each step (lines), and the best reward so "
+        "far (dashed), as in the paper's Fig. 4. A candidate that cannot be built has "
+        "reward -1."
+    )
+    return [
+        report.Paragraph(text),
+        _figure(search_plot(searched.trials), caption),
+    ]
 
 
 def _figure(figure: Any, caption: str) -> report.Figure:

@@ -95,38 +95,54 @@ def search_student(
                 f"of {experiment.search.steps}."
             )
         exam = _make_exam(experiment, bundle, train_set, validation_set, console)
-        judge = make_accuracy(
-            bundle.spec, exam.validation, proposals=experiment.search.proposals
-        )
-        accuracy = judge(bundle.variables)
-        if not accuracy > 0.0:
-            raise InputError(
-                f"--teacher {teacher}: its accuracy on the held-out pairs is "
-                f"{accuracy}, so that eq. 6 means nothing; give a trained teacher."
-            )
+        accuracy = _teacher_accuracy(teacher, bundle, exam)
         with _bar(console, experiment, past) as (advance, tick):
 
             def report(trials: Sequence[Trial]) -> None:
                 append_step(ledger, trials)
                 tick(trials)
 
+            score = make_score(exam, advance=advance)
             trials = run_search(
                 bundle.spec,
                 accuracy,
-                make_score(exam, advance=advance),
+                score,
                 config=experiment.search,
                 policy=experiment.policy,
                 seed=experiment.seed,
                 past=past,
                 report=report,
             )
-        best = best_trial(trials)
-        assert best.spec is not None
-        student, plot = workdir / "student.json", workdir / "search.png"
-        write_json(student, spec_to_json(best.spec))
-        _write_bytes(plot, figure_to_png(search_plot(trials)))
+        best, student, plot = _leave(workdir, trials)
     seconds = time.perf_counter() - began
     return Searched(student, plot, best, trials, accuracy, seconds)
+
+
+def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
+    """acc_t of eq. 6."""
+    proposals = exam.experiment.search.proposals
+    judge = make_accuracy(bundle.spec, exam.validation, proposals=proposals)
+    accuracy = judge(bundle.variables)
+    if not accuracy > 0.0:
+        raise InputError(
+            f"--teacher {path}: its accuracy on the held-out pairs is {accuracy}, so "
+            "that eq. 6 means nothing; give a trained teacher."
+        )
+    return accuracy
+
+
+def _leave(
+    workdir: pathlib.Path, trials: Sequence[Trial]
+) -> tuple[Trial, pathlib.Path, pathlib.Path]:
+    """Writes the best architecture and the picture."""
+    best = best_trial(trials)
+    assert best.spec is not None
+    student, plot = workdir / "student.json", workdir / "search.png"
+    write_json(student, spec_to_json(best.spec))
+    temporary = plot.with_name(f".{plot.name}.tmp")
+    temporary.write_bytes(figure_to_png(search_plot(trials)))
+    temporary.replace(plot)
+    return best, student, plot
 
 
 def print_searched(searched: Searched, console: Console) -> None:
@@ -215,9 +231,3 @@ def _bar(
             progress.reset(inner, total=None, numbers="")
 
         yield advance, tick
-
-
-def _write_bytes(path: pathlib.Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)

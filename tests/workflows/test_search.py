@@ -1,0 +1,124 @@
+"""From a teacher to student.json."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from dst_jax import settings
+from dst_jax.arch import spec_id
+from dst_jax.bundle import Bundle, save_bundle
+from dst_jax.data.pipeline import DataConfig
+from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
+from dst_jax.distill import DistillConfig
+from dst_jax.errors import InputError
+from dst_jax.experiment import Experiment
+from dst_jax.models import init_variables
+from dst_jax.search import SearchConfig
+from dst_jax.track.config import SiamFCTracking
+from dst_jax.train import OptimConfig
+from dst_jax.workflows.search import print_searched, search_student
+from tests import networks
+
+pytestmark = pytest.mark.optax
+
+CONSOLE = Console(quiet=True)
+SEARCH = SearchConfig(
+    steps=2, candidates=2, min_width=2, pairs=4, epochs=1.0, batch=2, validation_pairs=4
+)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "train"
+    config = SyntheticConfig(videos=6, length=6, height=90, width=120)
+    write_synthetic(folder, config, seed=0)
+    return Experiment(
+        students={"other": networks.STUDENTS["dull"]},
+        data=DataConfig(
+            sources=(f"got10k:{folder}",), batch=4, validation_share=0.34, threads=0
+        ),
+        distill=DistillConfig(label_radius_px=4.0, response_layers=(2, 3)),
+        optim=OptimConfig(learning_rate=1e-2),
+        search=SEARCH,
+    )
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / "teacher"
+    variables = init_variables(jax.random.key(0), networks.TEACHER)
+    save_bundle(Bundle(networks.TEACHER, variables, SiamFCTracking(), {}), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def searched(experiment, teacher, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("search")
+    with jax.numpy_dtype_promotion("standard"):
+        return search_student(experiment, workdir, teacher=teacher, console=CONSOLE)
+
+
+def test_a_search_leaves_a_student_a_ledger_and_a_picture(searched, experiment, capsys):
+    workdir = searched.student.parent
+    lines = (workdir / "ledger.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [(row["step"], row["candidate"]) for row in rows] == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+    ]
+    assert searched.best.reward == max(row["reward"] for row in rows)
+    assert 0 < searched.teacher_accuracy <= 1
+    found = settings.with_students(experiment, [f"dull={searched.student}"])
+    assert spec_id(found.students["dull"]) == spec_id(searched.best.spec)
+    assert searched.plot.read_bytes()[:4] == b"\x89PNG"
+    print_searched(searched, Console(width=200))
+    assert "best of 4: widths" in capsys.readouterr().out
+
+
+def test_masked_and_exact_scores_agree(searched, experiment, teacher, tmp_path):
+    search = dataclasses.replace(SEARCH, mode="exact", steps=1)
+    exact = dataclasses.replace(experiment, search=search)
+    again = search_student(exact, tmp_path, teacher=teacher, console=CONSOLE)
+    for ours, theirs in zip(again.trials, searched.trials[:2], strict=True):
+        assert ours.spec == theirs.spec
+        np.testing.assert_allclose(ours.accuracy, theirs.accuracy, atol=1e-3)
+
+
+def test_a_killed_search_goes_on_to_the_same_result(
+    searched, experiment, teacher, tmp_path
+):
+    whole = (searched.student.parent / "ledger.jsonl").read_text()
+    workdir = tmp_path / "again"
+    workdir.mkdir()
+    for name in ("config.json",):
+        text = (searched.student.parent / name).read_text()
+        (workdir / name).write_text(text)
+    # What kill -9 leaves: a whole step and the beginning of a line.
+    lines = whole.splitlines(keepends=True)
+    (workdir / "ledger.jsonl").write_text("".join(lines[:2]) + lines[2][:100])
+    again = search_student(experiment, workdir, teacher=teacher, console=CONSOLE)
+    assert again.best.spec == searched.best.spec
+    strip = [dataclasses.replace(t, seconds=0.0) for t in again.trials]
+    assert strip == [dataclasses.replace(t, seconds=0.0) for t in searched.trials]
+
+
+def test_another_configuration_may_not_use_the_workdir(searched, experiment, teacher):
+    other = dataclasses.replace(
+        experiment, search=dataclasses.replace(SEARCH, proposals=3)
+    )
+    with pytest.raises(InputError, match=r"search\.proposals: 3, was 10"):
+        search_student(other, searched.student.parent, teacher=teacher, console=CONSOLE)
+
+
+def test_what_a_search_does_not_read_may_change(searched, experiment, teacher):
+    other = dataclasses.replace(experiment, students={"dull": networks.TEACHER})
+    again = search_student(
+        other, searched.student.parent, teacher=teacher, console=CONSOLE
+    )
+    assert again.best.spec == searched.best.spec
