@@ -25,7 +25,19 @@ def data_parallel(
 
     The state is donated. The batch's leading axis is split evenly over the devices
     of this process.
+
+    Args:
+      step: One step, as every device takes it.
+      devices: None for all devices of all processes; else some of the only process.
+
+    Raises:
+      InputError: If devices are given to one of several processes.
     """
+    if devices is not None and jax.process_count() > 1:
+        raise InputError(
+            f"devices={list(devices)}: each of {jax.process_count()} processes would "
+            "train on its own; leave devices out to use all of them together."
+        )
     local = list(devices) if devices is not None else jax.local_devices()
     mapped = jax.pmap(
         step,

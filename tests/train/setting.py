@@ -55,7 +55,7 @@ def fresh_state(students=None, *, dtype=jnp.float32, optim=OPTIM):
 
 
 def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
-    """The mapped step over `devices` devices."""
+    """The mapped step over `devices` devices here; None: over all of all processes."""
     dtype = kinds.get("dtype", jnp.float32)
     axis = None if mesh else AXIS_NAME
     teacher = kinds.get("teacher", TEACHER)
@@ -70,7 +70,8 @@ def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
         axis_name=axis,
     )
     mapping = sharded if mesh else data_parallel
-    return mapping(step, devices=jax.local_devices()[:devices])
+    here = None if devices is None else jax.local_devices()[:devices]
+    return mapping(step, devices=here)
 
 
 def take_steps(step, state, count, *, teacher=None, start=0):

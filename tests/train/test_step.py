@@ -7,6 +7,7 @@ import pytest
 
 from dst_jax import arch
 from dst_jax.distill import DistillConfig, with_row
+from dst_jax.errors import InputError
 from dst_jax.models import init_variables
 from dst_jax.ops.augment import patch_sides
 from dst_jax.train import OptimConfig
@@ -124,6 +125,12 @@ def test_plain_training_overfits_a_few_pairs():
         state, metrics = step(state, networks.teacher_variables(), batch)
         losses.append(float(metrics.loss))
     assert losses[-1] < 0.1 * losses[0], losses[::10]
+
+
+def test_one_of_several_processes_may_not_choose_devices(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(InputError, match="each of 2 processes would train on its own"):
+        setting.make_step(devices=1)
 
 
 @pytest.mark.slow
