@@ -10,7 +10,8 @@ from dst_jax.search import policy
 from dst_jax.search.policy import KEEP, PolicyConfig
 from scripts import compare_policies as toy
 
-SMALL = PolicyConfig(hidden=4, learning_rate=0.01)
+SMALL = PolicyConfig(hidden=4, learning_rate=0.01, baseline="mean")
+LITERAL = PolicyConfig(advantage="shared", baseline="mean")
 ROWS = np.array(
     [[1, 5, 2, 32, 0], [4, 0, 0, 32, 0], [1, 3, 1, 64, 1]], dtype=np.float32
 )
@@ -265,8 +266,13 @@ def test_the_toys_reward_is_0_for_the_parent_and_by_hand_for_one_layer():
     np.testing.assert_allclose(toy.toy_reward(halved), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("advantage", ["shared", "per_rollout"])
-def test_fifty_updates_beat_uniform_sampling_on_the_toy(advantage):
-    config = PolicyConfig(advantage=advantage)
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(PolicyConfig(), id="default"),
+        pytest.param(LITERAL, id="paper", marks=pytest.mark.slow),
+    ],
+)
+def test_fifty_updates_beat_uniform_sampling_on_the_toy(config):
     _, low, _ = toy.interval(toy.gains(config, range(20)))
     assert low > 0.0
