@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dst_jax.models import build
+from dst_jax.models import build, embed
 from dst_jax.track import siamfc
 from dst_jax.track.config import SiamFCTracking
 from tests.track import scenes
@@ -59,6 +59,39 @@ def test_update_equals_the_published_read_out(seed):
     moved, score = update(box, responses)
     np.testing.assert_allclose(moved, expected, rtol=1e-5)
     assert 0.0 < float(score) < 1.0
+
+
+@pytest.mark.parametrize(("other", "grows"), [(10.2, False), (10.3, True)])
+def test_another_scale_must_beat_the_middle_one_by_the_penalty(other, grows):
+    # .9745 * 10.2 = 9.94 is below 10, .9745 * 10.3 = 10.04 above.
+    responses = np.zeros((3, 11, 11), np.float32)
+    responses[1, 5, 5], responses[2, 5, 5] = 10.0, other
+    box = np.array([70.0, 55.0, 24.0, 18.0], np.float32)
+    moved, score = update(box, responses)
+    growth = 1 + 0.59 * 0.0375 if grows else 1.0
+    np.testing.assert_allclose(moved[2:], [24.0 * growth, 18.0 * growth], rtol=1e-6)
+    chosen = other if grows else 10.0
+    # Of the response as the network gave it, without penalty.
+    np.testing.assert_allclose(1 - score, 1 / (1 + np.exp(chosen)), rtol=1e-2)
+
+
+def test_windows_of_the_crops_own_size_are_slices_of_the_frame():
+    frame = np.random.default_rng(2).integers(0, 256, (120, 150, 3), dtype=np.uint8)
+    # A square of 19.5 px has a context of 39 px, the template's side; 79 px is the
+    # search crop's. Around pixel 60 these are 41..79 and 21..99; around 55, 36..74.
+    box = np.array([60.5, 55.5, 19.5, 19.5], np.float32)
+    variables = scenes.weights()
+
+    @jax.jit
+    def windows(frame, box):
+        state = siamfc.init(MODULE, variables, frame, box)
+        return state, siamfc.search_crops(MODULE, state, frame, HW, config=CONFIG)[1]
+
+    state, search = windows(frame, box)
+    np.testing.assert_array_equal(search, frame[16:95, 21:100])
+    template = frame[None, 36:75, 41:80].astype(np.float32)
+    expected = jax.jit(lambda x: embed(MODULE, variables, x))(template)["conv1"][0]
+    np.testing.assert_allclose(state.template["conv1"], expected, rtol=1e-5, atol=1e-2)
 
 
 def test_mean_colour_ignores_the_rest_of_the_canvas():
