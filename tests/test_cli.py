@@ -7,7 +7,17 @@ from dst_jax.cli import _one_line, main
 
 TEACHER, OUT = ("--teacher", "T"), ("--out", "o.txt")
 ORIGIN = ("--results-origin", "1")
-VERBS = ("demo", "train", "distill", "convert", "track", "evaluate", "info", "config")
+VERBS = (
+    "demo",
+    "train",
+    "distill",
+    "search",
+    "convert",
+    "track",
+    "evaluate",
+    "info",
+    "config",
+)
 
 
 def run(capsys, *arguments):

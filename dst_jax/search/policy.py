@@ -21,13 +21,11 @@ from dst_jax.losses.reinforce import (
     mean_baseline,
     reinforce,
 )
+from dst_jax.search.space import ACTIONS, FEATURES
 from dst_jax.typing import Array, Bool, Float, Int, Params, Scalar
 
-# Shrink factors in tenths: action index a multiplies by ACTIONS[a] / 10.
-ACTIONS: tuple[int, ...] = tuple(range(1, 11))
 KEEP = len(ACTIONS) - 1
-# Of a row: type, kernel, stride, features, padding.
-ROW = 5
+ROW = len(FEATURES)
 OUTPUT = "output"
 
 Carry: TypeAlias = tuple[tuple[Array, Array], ...]

@@ -2,6 +2,7 @@
 
 from dst_jax.train.candidates import over_candidates as over_candidates
 from dst_jax.train.candidates import places_for as places_for
+from dst_jax.train.candidates import quick_compilation as quick_compilation
 from dst_jax.train.checkpoint import Best as Best
 from dst_jax.train.checkpoint import Checkpoints as Checkpoints
 from dst_jax.train.checkpoint import Snapshot as Snapshot

@@ -47,7 +47,9 @@ def over_candidates(
         out_specs=(spread, spread),
         check_vma=False,
     )
-    compiled = jax.jit(mapped, donate_argnums=(0,))
+    compiled = jax.jit(
+        mapped, donate_argnums=(0,), compiler_options=quick_compilation()
+    )
     placed = NamedSharding(mesh, spread)
 
     def run(states: Any, constants: Any, batch: Any) -> Any:
@@ -56,6 +58,16 @@ def over_candidates(
         return compiled(states, constants, batch)
 
     return run
+
+
+def quick_compilation() -> dict[str, int] | None:
+    """Options for a program that runs for seconds: less time to compile on a CPU.
+
+    Convolutions and products are calls of ready libraries there, and what is left of
+    the program ran no slower at level 1 (`scripts/bench_search.py`).
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    return {"xla_backend_optimization_level": 1} if on_cpu else None
 
 
 def places_for(candidates: int, *, devices: int) -> int:

@@ -32,6 +32,7 @@ from dst_jax.train import (
     make_train_step,
     over_candidates,
     places_for,
+    quick_compilation,
 )
 from dst_jax.typing import Array
 
@@ -79,7 +80,6 @@ def make_accuracy(
     pixels = spec.input.train_search_px
     stride = float(spec.backbone.total_stride)
 
-    @jax.jit
     def overlap(variables: Variables, batch: Mapping[str, Array]) -> Array:
         examples = centre_crops(batch, input=spec.input)
         response = forward(
@@ -99,8 +99,10 @@ def make_accuracy(
         )
         return jnp.stack([jnp.sum(found * examples.mask), jnp.sum(examples.mask)])
 
+    compiled = jax.jit(overlap, compiler_options=quick_compilation())
+
     def accuracy(variables: Variables) -> float:
-        parts = np.stack([np.asarray(overlap(variables, b)) for b in validation])
+        parts = np.stack([np.asarray(compiled(variables, b)) for b in validation])
         total, pairs = parts.sum(axis=0)
         return float(total / pairs)
 
@@ -112,7 +114,11 @@ def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
     experiment, search = exam.experiment, exam.experiment.search
     distill = with_row(experiment.distill, "NOKD")
     objective = make_objective(None, {STUDENT: spec}, distill)
-    step = jax.jit(_train_step(objective, exam), donate_argnums=(0,))
+    step = jax.jit(
+        _train_step(objective, exam),
+        donate_argnums=(0,),
+        compiler_options=quick_compilation(),
+    )
     state = _state(spec, _first_variables(spec, experiment.seed), exam)
     losses = []
     for batch in _batches(exam):
