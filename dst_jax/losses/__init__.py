@@ -5,9 +5,18 @@ or per cell, and lets no gradient reach the target; means, masks and weights are
 caller's.
 """
 
+from dst_jax.losses.anchor_classification import cross_entropy as cross_entropy
+from dst_jax.losses.anchor_classification import log_odds as log_odds
+from dst_jax.losses.anchor_classification import softmax_kl as softmax_kl
+from dst_jax.losses.anchor_classification import softmax_sharing as softmax_sharing
 from dst_jax.losses.classification import balanced_mean as balanced_mean
 from dst_jax.losses.classification import balanced_weights as balanced_weights
 from dst_jax.losses.classification import logistic as logistic
+from dst_jax.losses.regression import bounded_gate as bounded_gate
+from dst_jax.losses.regression import bounded_regression as bounded_regression
+from dst_jax.losses.regression import l1 as l1
+from dst_jax.losses.regression import regression_sharing as regression_sharing
+from dst_jax.losses.regression import smooth_l1 as smooth_l1
 from dst_jax.losses.reinforce import advantages as advantages
 from dst_jax.losses.reinforce import ema_baseline as ema_baseline
 from dst_jax.losses.reinforce import mean_baseline as mean_baseline

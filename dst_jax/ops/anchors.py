@@ -1,0 +1,317 @@
+"""Anchor boxes of a region proposal head: their grid, their targets, their code.
+
+An anchor is one of k fixed boxes around every cell of the response map. The network
+says for each whether it holds the target and how the target's box differs from it.
+Boxes are (cx, cy, w, h) in pixels of the search crop; a grid is [n, n, k, 4], rows
+first, so that it lies on a response map [n, n, ...].
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dst_jax.boxes import iou
+from dst_jax.errors import InputError
+from dst_jax.typing import Array, Bool, Float, Int, Scalar
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AnchorConfig:
+    """The boxes around one cell: SiamRPN's five, by default.
+
+    Attributes:
+      ratios: Height over width of each anchor, before rounding.
+      scale: Sides are this many times those of a box of stride^2 pixels.
+      stride: Search pixels from one cell to the next.
+    """
+
+    ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
+    scale: float = 8.0
+    stride: int = 8
+
+    def __post_init__(self):
+        if self.stride < 1:
+            raise self._error("stride", "must be at least 1 px")
+        if not 0.0 < self.scale < math.inf:
+            raise self._error("scale", "must be positive")
+        if not self.ratios or not all(0.0 < r < math.inf for r in self.ratios):
+            raise self._error("ratios", "give at least one, all positive")
+        if min(min(size) for size in self.sizes) <= 0.0:
+            text = "one is so flat or narrow that a side rounds to 0; bring it nearer 1"
+            raise self._error("ratios", text)
+
+    def _error(self, field: str, expectation: str) -> InputError:
+        value = getattr(self, field)
+        return InputError(f"AnchorConfig.{field}={value!r}: {expectation}.")
+
+    @property
+    def sizes(self) -> tuple[tuple[float, float], ...]:
+        """Width and height in pixels of each anchor.
+
+        Both are cut to whole numbers before they are scaled, as in all public
+        versions of SiamRPN: trained networks regress from just these boxes.
+
+        Example:
+          >>> AnchorConfig().sizes[:2]
+          ((104.0, 32.0), (88.0, 40.0))
+        """
+        widths = [int(math.sqrt(self.stride**2 / ratio)) for ratio in self.ratios]
+        pairs = zip(widths, self.ratios, strict=True)
+        return tuple((w * self.scale, int(w * r) * self.scale) for w, r in pairs)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AssignConfig:
+    """Which anchors learn from a pair, with the defaults of pysot.
+
+    Attributes:
+      positive_iou: Anchors that overlap the target by more are positive.
+      negative_iou: Anchors that overlap it by less are negative; those between the
+        two bounds are ignored.
+      positives: Positive anchors kept per pair, at most.
+      negatives: Negative anchors kept per pair, at most, however few the positives.
+      window_cells: Side in cells, odd, of the square around a distractor from which
+        a negative pair draws.
+      window_negatives: Anchors that it draws there.
+    """
+
+    positive_iou: float = 0.6
+    negative_iou: float = 0.3
+    positives: int = 16
+    negatives: int = 48
+    window_cells: int = 7
+    window_negatives: int = 16
+
+    def __post_init__(self):
+        for field in ("positives", "negatives", "window_cells", "window_negatives"):
+            if getattr(self, field) < 1:
+                raise self._error(field, "must be at least 1")
+        if self.window_cells % 2 == 0:
+            raise self._error("window_cells", "must be odd, for example 7")
+        for field in ("positive_iou", "negative_iou"):
+            if not 0.0 <= getattr(self, field) <= 1.0:
+                raise self._error(field, "must lie in [0, 1]")
+        if self.negative_iou > self.positive_iou:
+            raise self._error("negative_iou", "must not exceed positive_iou")
+
+    def _error(self, field: str, expectation: str) -> InputError:
+        value = getattr(self, field)
+        return InputError(f"AssignConfig.{field}={value!r}: {expectation}.")
+
+
+class Assignment(NamedTuple):
+    """What every anchor of one pair learns.
+
+    Attributes:
+      label: int32; 1 target, 0 background, -1 ignored.
+      delta: Code of the target's box at kept positives, 0 elsewhere.
+      weight: 1 / (kept positives) at each of them, 0 elsewhere: the sum is 1, or 0 if
+        there are none.
+    """
+
+    label: Int[Array, "n n k"]
+    delta: Float[Array, "n n k 4"]
+    weight: Float[Array, "n n k"]
+
+
+# A frozen value with nothing to vary may be shared as a default.
+_ANCHORS = AnchorConfig()
+_ASSIGN = AssignConfig()
+
+
+def anchor_grid(
+    side: int, search_px: int, *, config: AnchorConfig = _ANCHORS
+) -> Float[Array, "n n k 4"]:
+    """The anchors of a square response map, in the pixels of the search crop.
+
+    Cell i has its centre at search_px / 2 + (i - side // 2) * stride, in continuous
+    pixels (pixel i covers [i, i + 1)). For an odd side the middle cell lies in the
+    middle of the crop; for an even one the grid leans half a cell to the upper left.
+
+    pysot writes search_px // 2 - (side // 2) * 8 + 8 i and counts from the centre of
+    the first pixel; half a pixel added, this is the same point for every odd crop.
+    DaSiamRPN's division is that of Python 2. Under Python 3 its grid starts at -76 and
+    not at -72 for 19 cells, with every anchor 4 px away from where it was trained.
+
+    Args:
+      side: n, cells of the response map.
+      search_px: Side of the search crop; 0 puts the origin in its middle.
+      config: The anchors of one cell.
+
+    Returns:
+      float32 boxes (cx, cy, w, h): rows, columns, anchors.
+
+    Raises:
+      InputError: If `side` is below 1 or `search_px` negative.
+
+    Example:
+      >>> anchor_grid(19, 271)[0, 18].tolist()[2]
+      [207.5, 63.5, 64.0, 64.0]
+
+    References:
+      Li et al., "High performance visual tracking with Siamese region proposal
+      network", CVPR 2018.
+    """
+    if side < 1:
+        raise InputError(f"side={side}: must be at least 1 cell.")
+    if search_px < 0:
+        raise InputError(f"search_px={search_px}: must be at least 0 px.")
+    # Whole cells: this floor is what the networks were trained with.
+    at = 0.5 * search_px + config.stride * (np.arange(side) - side // 2)
+    sizes = np.array(config.sizes)
+    grid = np.empty((side, side, len(sizes), 4), np.float32)
+    grid[..., 0], grid[..., 1] = at[None, :, None], at[:, None, None]
+    grid[..., 2:] = sizes
+    return jnp.asarray(grid)
+
+
+def encode(
+    anchors: Float[Array, "*#a 4"], boxes: Float[Array, "*#a 4"]
+) -> Float[Array, "... 4"]:
+    r"""What the network regresses: boxes in the measure of their anchors.
+
+    .. math:: \left(\frac{t_x - c_x}{w}, \frac{t_y - c_y}{h},
+              \log\frac{t_w}{w}, \log\frac{t_h}{h}\right)
+
+    Args:
+      anchors: (cx, cy, w, h), sides above 0.
+      boxes: (tx, ty, tw, th) in the same pixels; leading axes broadcast, of any number.
+
+    Returns:
+      The "normalized coordinates" of the paper's eq. (5); not finite for a box
+      without area.
+
+    Example:
+      >>> encode(jnp.array([50.0, 50.0, 64.0, 32.0]), jnp.array([66.0, 42.0, 64, 32]))
+      Array([ 0.25, -0.25,  0.  ,  0.  ], dtype=float32)
+
+    References:
+      Li et al., CVPR 2018, eq. (7)-(8) there; Liu et al., arXiv 1907.10586, eq. (5).
+    """
+    anchors, boxes = _spread(anchors, boxes)
+    shift = (boxes[..., :2] - anchors[..., :2]) / anchors[..., 2:]
+    growth = jnp.log(boxes[..., 2:] / anchors[..., 2:])
+    return jnp.concatenate([shift, growth], axis=-1)
+
+
+def decode(
+    anchors: Float[Array, "*#a 4"], deltas: Float[Array, "*#a 4"]
+) -> Float[Array, "... 4"]:
+    """Boxes (cx, cy, w, h) from what the network regressed: the inverse of `encode`.
+
+    Args:
+      anchors: (cx, cy, w, h), sides above 0.
+      deltas: Regressed values; leading axes broadcast, of any number.
+
+    Returns:
+      Boxes in the anchors' pixels, sides above 0. Nothing is clipped.
+
+    Example:
+      >>> decode(jnp.array([50.0, 50.0, 64.0, 32.0]), jnp.array([0.25, -0.25, 0, 0]))
+      Array([66., 42., 64., 32.], dtype=float32)
+    """
+    anchors, deltas = _spread(anchors, deltas)
+    centre = deltas[..., :2] * anchors[..., 2:] + anchors[..., :2]
+    return jnp.concatenate(
+        [centre, jnp.exp(deltas[..., 2:]) * anchors[..., 2:]], axis=-1
+    )
+
+
+def assign(
+    key: Array,
+    anchors: Float[Array, "n n k 4"],
+    box: Float[Array, " 4"],
+    *,
+    is_negative: bool | Bool[Array, ""] | Scalar = False,
+    config: AssignConfig = _ASSIGN,
+) -> Assignment:
+    """Labels and regression targets of one pair; `vmap` it over a batch.
+
+    With a target in the search crop, anchors are positive or negative by their overlap
+    with it, and of each kind a random few are kept. Without one (a negative pair) a few
+    random anchors around the object that the crop does show, a distractor, become
+    negatives, and nothing is regressed. They are single anchors: 16 of the 7 x 7 x k.
+
+    pysot puts that window one cell to the lower right of the distractor (its index is
+    side // 2 + ceil(offset / stride + 0.5)), and so do we. Where the window would lie
+    off the map, we move its middle to the nearest cell, so that it is never empty.
+
+    Args:
+      key: Of this example; the same key keeps the same anchors.
+      anchors: From `anchor_grid`.
+      box: The target, or the distractor of a negative pair, in the anchors' pixels.
+        One without area, or NaN, overlaps nothing; a NaN distractor has no window.
+      is_negative: Whether the template shows another object; a bool, or 0 and 1.
+      config: Bounds and numbers.
+
+    Returns:
+      Labels, deltas and weights of every anchor; all finite whatever the box.
+
+    Raises:
+      InputError: If the grid has a single cell.
+
+    Example:
+      >>> keys = jax.random.split(jax.random.key(0), 2)
+      >>> boxes = jnp.array([[135.5, 135.5, 64.0, 64.0]] * 2)
+      >>> grid, negative = anchor_grid(19, 271), jnp.array([False, True])
+      >>> batch = jax.vmap(lambda k, b, n: assign(k, grid, b, is_negative=n))
+      >>> label = batch(keys, boxes, negative).label
+      >>> [(int((m == 1).sum()), int((m == 0).sum())) for m in label]
+      [(9, 48), (0, 16)]
+
+    References:
+      Li et al., CVPR 2018 (bounds, 16 positives of 64); negative pairs after Zhu et
+      al., "Distractor-aware Siamese networks", ECCV 2018.
+    """
+    anchors = jnp.asarray(anchors)
+    target = jnp.broadcast_to(jnp.asarray(box), anchors.shape)
+    overlap = iou(anchors, target)
+    absent = jnp.asarray(is_negative).astype(bool)
+    positive = (overlap > config.positive_iou) & ~absent
+    window = _near_distractor(anchors, jnp.asarray(box), config.window_cells)
+    negative = jnp.where(absent, window, overlap < config.negative_iou)
+    allowed = jnp.where(absent, config.window_negatives, config.negatives)
+    keys = jax.random.split(key)
+    positive = _sample(keys[0], positive, config.positives, config.positives)
+    most = max(config.negatives, config.window_negatives)
+    negative = _sample(keys[1], negative, most, allowed)
+    label = jnp.where(positive, 1, jnp.where(negative, 0, -1)).astype(jnp.int32)
+    delta = jnp.where(positive[..., None], encode(anchors, target), 0.0)
+    weight = positive.astype(anchors.dtype)
+    return Assignment(label, delta, weight / jnp.maximum(jnp.sum(weight), 1.0))
+
+
+def _spread(*arrays: Array) -> list[Array]:
+    """Broadcasts on purpose, where implicit promotion of ranks would be refused."""
+    shape = jnp.broadcast_shapes(*(array.shape for array in arrays))
+    return [jnp.broadcast_to(array, shape) for array in arrays]
+
+
+def _near_distractor(anchors: Array, box: Array, cells: int) -> Array:
+    """Anchors of the `cells` x `cells` window of a negative pair; none for NaN."""
+    side, _, k, _ = anchors.shape
+    if side < 2:
+        raise InputError(f"anchors of {side} cell: give a grid of at least 2 x 2.")
+    stride = anchors[0, 1, 0, 0] - anchors[0, 0, 0, 0]
+    # Counted from cell 0, which contributes pysot's side // 2.
+    middle = jnp.ceil((box[:2] - anchors[0, 0, 0, :2]) / stride + 0.5)
+    middle = jnp.clip(middle, 0, side - 1)
+    index = jnp.arange(side, dtype=middle.dtype)
+    columns, rows = (jnp.abs(index - middle[i]) <= cells // 2 for i in (0, 1))
+    near = rows[:, None, None] & columns[None, :, None]
+    return jnp.broadcast_to(near, (side, side, k))
+
+
+def _sample(key: Array, candidates: Array, most: int, allowed: Array | int) -> Array:
+    """Keeps `allowed` (at most `most`, which is static) candidates at random."""
+    flat = candidates.ravel()
+    most = min(most, flat.size)
+    priority = jnp.where(flat, jax.random.uniform(key, flat.shape), -1.0)
+    # Places, not a threshold: equal priorities must not let one too many through.
+    priority, place = jax.lax.top_k(priority, most)
+    kept = (priority >= 0.0) & (jnp.arange(most) < allowed)
+    return jnp.zeros_like(flat).at[place].set(kept).reshape(candidates.shape)
