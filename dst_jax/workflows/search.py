@@ -6,6 +6,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import jax
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -78,6 +79,11 @@ def search_student(
     Raises:
       InputError: If configuration, data, teacher and workdir do not fit together.
     """
+    if jax.process_count() > 1:
+        raise InputError(
+            "dst-jax search spreads candidates over the devices of one process; "
+            "start it on one host."
+        )
     began = time.perf_counter()
     bundle = load_bundle(teacher)
     train_set, validation_set = load_data(experiment, console)

@@ -8,12 +8,14 @@ import shutil
 import pytest
 from rich.console import Console
 
+from dst_jax.arch import spec_from_json
 from dst_jax.bundle import load_bundle
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic import SyntheticConfig
 from dst_jax.distill import DistillConfig, with_row
 from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig
+from dst_jax.search import SearchConfig
 from dst_jax.train import LoopConfig, OptimConfig
 from dst_jax.workflows import demo
 from tests import networks
@@ -41,8 +43,19 @@ def experiments():
         optim=OptimConfig(epochs=1.0, pairs_per_epoch=8, learning_rate=1e-2),
         loop=LoopConfig(log_every=1),
     )
-    students = dict(networks.STUDENTS)
-    return teacher, dataclasses.replace(teacher, students=students, distill=objective)
+    search = SearchConfig(
+        steps=2,
+        candidates=2,
+        pairs=4,
+        epochs=1.0,
+        batch=2,
+        validation_pairs=4,
+        min_width=2,
+    )
+    students = dataclasses.replace(
+        teacher, students=dict(networks.STUDENTS), distill=objective, search=search
+    )
+    return teacher, students
 
 
 def run(workdir):
@@ -77,7 +90,13 @@ def test_the_demonstration_reports_every_tracker_and_goes_on(tmp_path, monkeypat
     report = json.loads((tmp_path / "report.json").read_text())
     shown = [row["tracker"] for row in report["rows"]]
     assert shown == TRACKERS
+    # The dull student is the network that the search has found.
+    found = json.loads((tmp_path / "search" / "student.json").read_text())
+    for row in demo.ROWS:
+        dull = load_bundle(tmp_path / row.lower() / "bundles" / "dull").spec
+        assert dull == spec_from_json(found)
     html = (tmp_path / "report.html").read_text()
+    assert "Search of the dull student" in html
     assert html.rstrip().endswith("</html>") and "http://" not in html.split("<svg")[0]
 
     # As if it had stopped within the last stage: the others are kept as they are.
