@@ -259,7 +259,7 @@ def assign(
       >>> boxes = jnp.array([[135.5, 135.5, 64.0, 64.0]] * 2)
       >>> grid, negative = anchor_grid(19, 271), jnp.array([False, True])
       >>> batch = jax.vmap(lambda k, b, n: assign(k, grid, b, is_negative=n))
-      >>> label = batch(keys, boxes, negative).label
+      >>> label = jax.jit(batch)(keys, boxes, negative).label
       >>> [(int((m == 1).sum()), int((m == 0).sum())) for m in label]
       [(9, 48), (0, 16)]
 

@@ -59,17 +59,27 @@ class Case:
 MAPS = ((3, 4, 5), (3, 4, 5))
 SEARCH_S, TEMPLATE_S = (3, 5, 4, 2), (3, 2, 3, 2)
 SEARCH_T, TEMPLATE_T = (3, 5, 4, 3), (3, 2, 3, 3)
+LOGITS, BOXES = ((3, 3, 5, 2),) * 2, ((3, 3, 5, 4),) * 2
 FEATURES = (SEARCH_S, TEMPLATE_S, SEARCH_T, TEMPLATE_T)
 
 
-def _soft(loss, ref, **options):
+def _soft(loss, ref, shapes=MAPS, **options):
     swap = options.get("direction") == "teacher_first"
     temperature = options.get("temperature", 1.0)
 
     def plain(s, t):
         return ref(*((t, s) if swap else (s, t)), temperature)
 
-    return Case(partial(loss, **options), plain, MAPS)
+    return Case(partial(loss, **options), plain, shapes)
+
+
+def _bounded(**options):
+    return Case(
+        partial(losses.bounded_regression, **options),
+        partial(reference.bounded_regression, **options),
+        (*BOXES, BOXES[0]),
+        at_target=lambda teacher, target: (target,),
+    )
 
 
 def _str(**options):
@@ -115,4 +125,22 @@ CASES: dict[str, Case] = {
         reference.template_response_loss,
         (TEMPLATE_S, TEMPLATE_T),
     ),
+    "ts anchors": _soft(losses.softmax_kl, reference.softmax_kl, LOGITS),
+    "ts anchors teacher first": _soft(
+        losses.softmax_kl,
+        reference.softmax_kl,
+        LOGITS,
+        direction="teacher_first",
+        temperature=2.5,
+    ),
+    "sharing anchors": _soft(losses.softmax_sharing, reference.softmax_kl, LOGITS),
+    "boxes": Case(losses.smooth_l1, reference.smooth_l1, BOXES),
+    "boxes l1": Case(losses.l1, partial(reference.smooth_l1, beta=0.0), BOXES),
+    "sharing boxes": Case(
+        partial(losses.regression_sharing, beta=0.5),
+        partial(reference.smooth_l1, beta=0.5),
+        BOXES,
+    ),
+    "bounded": _bounded(),
+    "bounded batch": _bounded(gate="batch", margin=0.5),
 }

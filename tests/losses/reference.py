@@ -82,3 +82,51 @@ def search_response_loss(sx, sz, tx, tz, norm="l2", weighted=True, reduction="ms
 def template_response_loss(sz, tz, norm="l2", reduction="mse"):
     """Eq. (15)."""
     return distance(activation_map(sz), activation_map(tz), norm, reduction)
+
+
+def _softmax(logits, temperature):
+    terms = [math.exp(c / temperature) for c in logits]
+    return [t / sum(terms) for t in terms]
+
+
+def cross_entropy(logits, labels):
+    """Two classes per anchor; nothing where the label is -1."""
+    out = np.zeros(labels.shape)
+    for index in np.ndindex(labels.shape):
+        if labels[index] >= 0:
+            out[index] = -math.log(_softmax(logits[index], 1.0)[int(labels[index])])
+    return out
+
+
+def softmax_kl(first, second, temperature=1.0):
+    """Eq. (9) with the softmax of each anchor's two classes."""
+    out = np.zeros(first.shape[:-1])
+    for index in np.ndindex(out.shape):
+        p1 = _softmax(first[index], temperature)
+        p2 = _softmax(second[index], temperature)
+        out[index] = sum(a * math.log(a / b) for a, b in zip(p1, p2, strict=True))
+    return out
+
+
+def smooth_l1(predicted, target, beta=1.0):
+    """Summed over the four numbers of a box; plain L1 at beta = 0."""
+    out = np.zeros(predicted.shape[:-1])
+    for *index, c in np.ndindex(predicted.shape):
+        d = abs(predicted[(*index, c)] - target[(*index, c)])
+        out[tuple(index)] += d * d / (2 * beta) if d < beta else d - beta / 2
+    return out
+
+
+def bounded_regression(
+    student, teacher, target, margin=0.005, beta=1.0, gate="anchor", weight=None
+):
+    """Eq. (10), anchor by anchor, with a gap of each or one of the means."""
+    own, other = smooth_l1(student, target, beta), smooth_l1(teacher, target, beta)
+    weight = np.ones(own.shape) if weight is None else weight
+    out, gaps = np.zeros(own.shape), other - own
+    mean = sum(g * w for g, w in zip(gaps.flat, weight.flat, strict=True))
+    mean = mean / weight.sum()
+    for index in np.ndindex(own.shape):
+        if (mean if gate == "batch" else gaps[index]) < margin:
+            out[index] = own[index]
+    return out
