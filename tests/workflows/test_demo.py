@@ -88,15 +88,12 @@ def test_the_demonstration_reports_every_tracker_and_goes_on(tmp_path, monkeypat
         assert 0.0 <= row.success_auc <= 20 / 21 and row.fps > 0.0
         assert (row.gate_open is None) == row.tracker.endswith("NOKD")
     report = json.loads((tmp_path / "report.json").read_text())
-    shown = [row["tracker"] for row in report["rows"]]
-    assert shown == TRACKERS
+    assert [row["tracker"] for row in report["rows"]] == TRACKERS
     # The dull student is the network that the search has found.
     found = json.loads((tmp_path / "search" / "student.json").read_text())
-    for row in demo.ROWS:
-        dull = load_bundle(tmp_path / row.lower() / "bundles" / "dull").spec
-        assert dull == spec_from_json(found)
+    duller = [load_bundle(tmp_path / r.lower() / "bundles/dull") for r in demo.ROWS]
+    assert [bundle.spec for bundle in duller] == 2 * [spec_from_json(found)]
     html = (tmp_path / "report.html").read_text()
-    assert "Search of the dull student" in html
     assert html.rstrip().endswith("</html>") and "http://" not in html.split("<svg")[0]
 
     # As if it had stopped within the last stage: the others are kept as they are.
