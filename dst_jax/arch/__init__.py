@@ -13,8 +13,10 @@ from dst_jax.arch.ids import spec_to_json as spec_to_json
 from dst_jax.arch.spec import BackboneSpec as BackboneSpec
 from dst_jax.arch.spec import ConvSpec as ConvSpec
 from dst_jax.arch.spec import CorrelationHeadSpec as CorrelationHeadSpec
+from dst_jax.arch.spec import HeadSpec as HeadSpec
 from dst_jax.arch.spec import InputSpec as InputSpec
 from dst_jax.arch.spec import PoolSpec as PoolSpec
+from dst_jax.arch.spec import RegionHeadSpec as RegionHeadSpec
 from dst_jax.arch.spec import TrackerSpec as TrackerSpec
 from dst_jax.arch.zoo import ZOO as ZOO
 from dst_jax.arch.zoo import named as named

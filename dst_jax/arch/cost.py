@@ -2,17 +2,23 @@
 
 import dataclasses
 
-from dst_jax.arch.spec import ConvSpec, TrackerSpec
+from dst_jax.arch.spec import (
+    ConvSpec,
+    CorrelationHeadSpec,
+    HeadSpec,
+    RegionHeadSpec,
+    TrackerSpec,
+)
 
 BYTES_PER_MB = 10**6  # the papers' megabyte: 4 bytes per float32, 10^6 bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One stage: its parameters, and its work on template and search image.
+    """One layer: its parameters, and its work on template and search image.
 
     Attributes:
-      name: Stage name, "conv1" and so on.
+      name: Stage name, "conv1" and so on, or a part of the head.
       parameters: Learnable scalars.
       statistics: Running means and variances of batch normalisation.
       template_side: Side of its map before pooling, for the template.
@@ -91,12 +97,79 @@ def tracker_cost(spec: TrackerSpec, *, search_px: int | None = None) -> Cost:
         )
         below = layer.features
     response = spec.response_side(search_px)
-    correlation = response**2 * template_sides[-1][1] ** 2 * below
+    sides = template_sides[-1][1], search_sides[-1][1]
+    layers += _head_layers(spec.head, below, sides, response)
     return Cost(
         layers=tuple(layers),
-        parameters=sum(c.parameters for c in layers) + int(spec.head.bias),
+        parameters=sum(c.parameters for c in layers),
         statistics=sum(c.statistics for c in layers),
         template_macs=sum(c.template_macs for c in layers),
-        search_macs=sum(c.search_macs for c in layers) + correlation,
+        search_macs=sum(c.search_macs for c in layers),
         response_side=response,
+    )
+
+
+def _head_layers(
+    head: HeadSpec, inputs: int, sides: tuple[int, int], response: int
+) -> list[LayerCost]:
+    """The head's layers, its correlations among them."""
+    template, search = sides
+    if isinstance(head, CorrelationHeadSpec):
+        macs = response**2 * template**2 * inputs
+        row = LayerCost("respond", int(head.bias), 0, 0, response, response, 0, macs)
+        return [row]
+    # Both maps lose what a convolution without padding takes.
+    template, search = template - head.kernel + 1, search - head.kernel + 1
+    k, width = head.anchors, head.features
+    rows = []
+    for name, outputs in (("class", 2 * k), ("box", 4 * k)):
+        up = head.form == "up_channel"
+        kernels = width * outputs if up else width
+        rows += [
+            _head_conv(f"{name}, template", head, inputs, kernels, (template, 0)),
+            _head_conv(f"{name}, search", head, inputs, width, (0, search)),
+        ]
+        macs = response**2 * template**2 * kernels
+        rows.append(
+            LayerCost(f"{name}, correlate", 0, 0, 0, response, response, 0, macs)
+        )
+        if up and name == "box":
+            count = outputs * outputs + outputs
+            macs = outputs * outputs * response**2
+            rows.append(
+                LayerCost("box, adjust", count, 0, 0, response, response, 0, macs)
+            )
+        if not up:
+            hidden, last = width * width + 2 * width, width * outputs + outputs
+            macs = (width * width + width * outputs) * response**2
+            row = LayerCost(
+                f"{name}, read",
+                hidden + last,
+                2 * width,
+                0,
+                response,
+                response,
+                0,
+                macs,
+            )
+            rows.append(row)
+    return rows
+
+
+def _head_conv(
+    name: str, head: RegionHeadSpec, inputs: int, outputs: int, sides: tuple[int, int]
+) -> LayerCost:
+    """A convolution of one branch; the depth-wise form normalises and has no bias."""
+    per_cell = head.kernel**2 * inputs * outputs
+    up = head.form == "up_channel"
+    template, search = sides
+    return LayerCost(
+        name=name,
+        parameters=per_cell + (outputs if up else 2 * outputs),
+        statistics=0 if up else 2 * outputs,
+        template_side=template,
+        search_side=search,
+        out_side=search,
+        template_macs=per_cell * template**2,
+        search_macs=per_cell * search**2,
     )

@@ -4,7 +4,12 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from dst_jax.arch.spec import BackboneSpec, ConvSpec, TrackerSpec
+from dst_jax.arch.spec import (
+    BackboneSpec,
+    ConvSpec,
+    RegionHeadSpec,
+    TrackerSpec,
+)
 from dst_jax.errors import InputError
 
 
@@ -35,6 +40,8 @@ def with_widths(spec: TrackerSpec, widths: Sequence[int]) -> TrackerSpec:
 def scale_widths(spec: TrackerSpec, factor: float) -> TrackerSpec:
     """Returns `spec` with every width times `factor`, cut down to whole groups.
 
+    A region head's `features` are scaled too, its outputs are not.
+
     A width is rounded down to a multiple of what its own groups and the
     groups of the stage above need, and never falls below that multiple.
 
@@ -49,7 +56,16 @@ def scale_widths(spec: TrackerSpec, factor: float) -> TrackerSpec:
     for layer, multiple in zip(spec.backbone.layers, multiples, strict=True):
         cells = max(int(layer.features * factor / multiple + 1e-9), 1)
         widths.append(cells * multiple)
-    return with_widths(spec, widths)
+    return with_head_features(with_widths(spec, widths), factor)
+
+
+def with_head_features(spec: TrackerSpec, factor: float) -> TrackerSpec:
+    """Returns `spec` with a region head's `features` times `factor`, at least 1."""
+    if not isinstance(spec.head, RegionHeadSpec):
+        return spec
+    features = max(int(spec.head.features * factor + 1e-9), 1)
+    head = dataclasses.replace(spec.head, features=features)
+    return dataclasses.replace(spec, head=head)
 
 
 def width_multiples(backbone: BackboneSpec) -> tuple[int, ...]:

@@ -38,8 +38,8 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         return _decode_dataclass(kind, value, where)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType or origin is typing.Union:
-        inner = next(arg for arg in args if arg is not types.NoneType)
-        return None if value is None else _decode(inner, value, where)
+        inner = [arg for arg in args if arg is not types.NoneType]
+        return None if value is None else _decode(_which(inner, value), value, where)
     if origin is tuple:
         if not isinstance(value, list):
             raise InputError(f"{where}={value!r}: expected a list.")
@@ -49,6 +49,17 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         pairs = enumerate(zip(kinds, value, strict=True))
         return tuple(_decode(k, v, f"{where}[{i}]") for i, (k, v) in pairs)
     return _decode_scalar(kind, value, where)
+
+
+def _which(kinds: list[Any], value: Any) -> Any:
+    """The dataclass among `kinds` that has most of the value's fields."""
+
+    def shared(kind: Any) -> int:
+        return len({field.name for field in dataclasses.fields(kind)} & set(value))
+
+    if len(kinds) == 1 or not isinstance(value, Mapping):
+        return kinds[0]
+    return max(kinds, key=shared)
 
 
 def _decode_dataclass(kind: Any, value: Any, where: str) -> Any:

@@ -5,7 +5,7 @@ imports an array library.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from dst_jax.errors import InputError
 
@@ -152,16 +152,61 @@ class CorrelationHeadSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RegionHeadSpec:
+    """SiamRPN's read-out: per cell and anchor a pair of logits and four offsets.
+
+    Attributes:
+      form: "up_channel": the template's map becomes 2k and 4k kernels of `features`
+        channels, which are correlated with the search map (SiamRPN, DaSiamRPN);
+        "depthwise": maps of `features` channels are correlated channel by channel,
+        then read out by two 1 x 1 convolutions (SiamRPN++, pysot).
+      features: Channels that are correlated, feature_out of DaSiamRPN.
+      kernel: Side of the convolutions before the correlation, without padding.
+      ratios: Height by width of the anchors.
+      scales: Side of a square anchor, in strides.
+    """
+
+    form: Literal["up_channel", "depthwise"] = "up_channel"
+    features: int = 256
+    kernel: int = 3
+    ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
+    scales: tuple[int, ...] = (8,)
+
+    def __post_init__(self):
+        known = self.form in ("up_channel", "depthwise")
+        _require(known, self, "form", 'must be "up_channel" or "depthwise"')
+        for field in ("features", "kernel"):
+            _require(getattr(self, field) >= 1, self, field, "must be at least 1")
+        positive = bool(self.ratios) and min(self.ratios) > 0.0
+        _require(positive, self, "ratios", "name at least one, all positive")
+        positive = bool(self.scales) and min(self.scales) >= 1
+        _require(positive, self, "scales", "name at least one, all at least 1")
+
+    @property
+    def anchors(self) -> int:
+        """k, anchors per cell."""
+        return len(self.ratios) * len(self.scales)
+
+
+HeadSpec: TypeAlias = CorrelationHeadSpec | RegionHeadSpec
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class TrackerSpec:
     """A Siamese tracker: shared backbone, head, and the input convention."""
 
     backbone: BackboneSpec
-    head: CorrelationHeadSpec = CorrelationHeadSpec()
+    head: HeadSpec = CorrelationHeadSpec()
     input: InputSpec = InputSpec()
 
     def __post_init__(self):
         # Refuses geometries in which a feature map would vanish.
         template = self.feature_side(self.input.template_px)
+        if isinstance(self.head, RegionHeadSpec) and template < self.head.kernel:
+            raise InputError(
+                f"RegionHeadSpec.kernel={self.head.kernel}: the template's feature map "
+                f"has {template} cells; use a smaller kernel or a larger template."
+            )
         for field in ("search_px", "train_search_px"):
             if self.feature_side(getattr(self.input, field)) < template:
                 raise InputError(
@@ -196,6 +241,10 @@ class TrackerSpec:
         return self.stage_sides(image_px)[-1][1]
 
     def response_side(self, search_px: int) -> int:
-        """Side of the response map for a search image of `search_px` pixels."""
+        """Side of the response map for a search image of `search_px` pixels.
+
+        A region head's convolutions take the same off both maps, and so nothing off
+        the response.
+        """
         template = self.feature_side(self.input.template_px)
         return self.feature_side(search_px) - template + 1

@@ -9,6 +9,7 @@ from dst_jax.arch.spec import (
     CorrelationHeadSpec,
     InputSpec,
     PoolSpec,
+    RegionHeadSpec,
     TrackerSpec,
 )
 from dst_jax.errors import InputError
@@ -26,6 +27,30 @@ def _alexnet(groups: int) -> BackboneSpec:
             ConvSpec(256, 3, groups=groups, batch_norm=False, activation="none"),
         )
     )
+
+
+def _siamrpn(scale: int) -> TrackerSpec:
+    """DaSiamRPN's network: AlexNet without groups, `scale` times as wide.
+
+    Its pools stand before the ReLU, which gives the same values: both are monotone.
+    """
+    base = _alexnet(groups=1)
+    norm = dataclasses.replace(base.layers[-1], batch_norm=True)
+    layers = tuple(
+        dataclasses.replace(layer, features=scale * layer.features)
+        for layer in (*base.layers[:-1], norm)
+    )
+    backbone = BackboneSpec(layers=layers, norm_epsilon=1e-5, norm_momentum=0.9)
+    crops = InputSpec(template_px=127, search_px=271, train_search_px=271)
+    return TrackerSpec(backbone, RegionHeadSpec(features=scale * 256), crops)
+
+
+def _siamrpn_depthwise() -> TrackerSpec:
+    """The depth-wise head on the same backbone, pysot's `alex` configuration."""
+    spec = _siamrpn(1)
+    crops = InputSpec(template_px=127, search_px=287, train_search_px=255)
+    head = RegionHeadSpec(form="depthwise", features=256)
+    return dataclasses.replace(spec, head=head, input=crops)
 
 
 def _mini() -> TrackerSpec:
@@ -52,6 +77,13 @@ SIAMFC_HALF = scale_widths(SIAMFC_ALEXNET, 0.5)
 # The searched network was never published; this one has its size (0.7 MB).
 DSTFC = with_widths(SIAMFC_ALEXNET, (28, 50, 114, 114, 76))
 
+SIAMRPN_BIG = _siamrpn(2)
+SIAMRPN = _siamrpn(1)  # SiamRPNvot and SiamRPNotb, which differ in tracking alone
+# On the grid of the search's actions, with the published size (19.7 MB).
+DSTRPN = dataclasses.replace(
+    with_widths(SIAMRPN_BIG, (38, 102, 153, 76, 102)), head=RegionHeadSpec(features=153)
+)
+
 MINI = _mini()
 MINI_HALF = scale_widths(MINI, 0.5)
 MINI_DULL = with_widths(MINI, (8, 12, 16, 16, 12))
@@ -65,6 +97,14 @@ ZOO: dict[str, TrackerSpec] = {
     "siamfc-w45": scale_widths(SIAMFC_ALEXNET, 0.45),
     "siamfc-w50": scale_widths(SIAMFC_ALEXNET, 0.50),
     "siamfc-w55": scale_widths(SIAMFC_ALEXNET, 0.55),
+    "siamrpn-big": SIAMRPN_BIG,
+    "siamrpn": SIAMRPN,
+    "dstrpn": DSTRPN,
+    "siamrpn-w40": scale_widths(SIAMRPN_BIG, 0.40),
+    "siamrpn-w45": scale_widths(SIAMRPN_BIG, 0.45),
+    "siamrpn-w50": scale_widths(SIAMRPN_BIG, 0.50),
+    "siamrpn-w55": scale_widths(SIAMRPN_BIG, 0.55),
+    "siamrpn-depthwise": _siamrpn_depthwise(),
     "mini": MINI,
     "mini-half": MINI_HALF,
     "mini-dull": MINI_DULL,

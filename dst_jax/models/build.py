@@ -93,8 +93,8 @@ def respond(
     module: Siamese, variables: Variables, template: Features, search: Features
 ) -> Output:
     """The response to embedded images; the template's batch may be 1."""
-    response = module.apply(variables, template, search, method=Siamese.respond)
-    return Output(response, template, search)  # pyright: ignore[reportArgumentType]
+    answer: Any = module.apply(variables, template, search, method=Siamese.respond)
+    return Output(answer.response, template, search, answer.offsets)
 
 
 def forward(

@@ -12,12 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from dst_jax.arch.spec import TrackerSpec
+from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
 from dst_jax.errors import InputError
 
 _SIAMFC_NAME = re.compile(
     r"(?:module\.)?(?:backbone|features|feature)\.conv(\d+)\.([01])\.(\w+)"
 )
+# Stage, convolution or normalisation, field: DaSiamRPN numbers its layers in a row.
+_RPN_NAMES = {
+    f"featureExtract.{number + part}.{field}": (stage, part, field)
+    for stage, number in enumerate((0, 4, 8, 11, 14), start=1)
+    for part, fields in enumerate(
+        (("weight", "bias"), ("weight", "bias", "running_mean", "running_var"))
+    )
+    for field in fields
+}
 _IGNORED = "num_batches_tracked"  # a counter; our normalisation has none
 
 
@@ -87,19 +96,93 @@ def siamfc_from_pytorch(
             "no tensor is called backbone.convK.0.weight, so this is not a SiamFC of "
             f"siamfc-pytorch; the file holds {', '.join(sorted(state)[:3])}, ..."
         )
+    params, stats = _backbone(entries, spec)
+    left_over += [_name(key) for key in entries]
+    variables = {"params": {"backbone": params}, "batch_stats": {"backbone": stats}}
+    return variables, tuple(sorted(left_over))
+
+
+def siamrpn_from_pytorch(
+    state: Mapping[str, np.ndarray], spec: TrackerSpec
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Variables of SiamRPN from a DaSiamRPN state dict.
+
+    Names are `featureExtract.N.*` with N = 0, 4, 8, 11, 14 for the convolutions and
+    1, 5, 9, 12, 15 for their normalisations, then `conv_cls1`, `conv_cls2`,
+    `conv_r1`, `conv_r2` and `regress_adjust`. Those weights see BGR images: the input
+    axis of the first convolution is reversed, since ours are RGB.
+
+    Args:
+      state: Names to arrays.
+      spec: The architecture that they are meant for, with an up-channel head.
+
+    Returns:
+      {"params": ..., "batch_stats": ...} in float32, and the names of the state
+      dict that found no place.
+
+    Raises:
+      InputError: If a tensor is missing or has another shape than `spec` wants.
+    """
+    head = spec.head
+    if not isinstance(head, RegionHeadSpec) or head.form != "up_channel":
+        raise InputError("DaSiamRPN's weights need an up-channel head; use siamrpn.")
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    entries = {_RPN_NAMES.get(name, (0, 0, name)): v for name, v in state.items()}
+    if len(entries) == sum(key[0] == 0 for key in entries):
+        raise InputError(
+            "no tensor is called featureExtract.0.weight, so this is not a network of "
+            f"DaSiamRPN; the file holds {', '.join(sorted(state)[:3])}, ..."
+        )
+    params, stats = _backbone(entries, spec)
+    first = params["conv1"]["conv"]
+    first["kernel"] = np.ascontiguousarray(first["kernel"][:, :, ::-1])
+    below, width, k = spec.backbone.widths[-1], head.features, head.anchors
+    shapes = {
+        "conv_cls1": (width * 2 * k, below, head.kernel),
+        "conv_r1": (width * 4 * k, below, head.kernel),
+        "conv_cls2": (width, below, head.kernel),
+        "conv_r2": (width, below, head.kernel),
+        "regress_adjust": (4 * k, 4 * k, 1),
+    }
+    read_out = {
+        name.removeprefix("conv_"): _conv(entries, (0, 0, name), shape)
+        for name, shape in shapes.items()
+    }
+    left_over = [_name(k) for k in entries if not k[2].endswith(_IGNORED)]
+    variables = {
+        "params": {"backbone": params, "head": read_out},
+        "batch_stats": {"backbone": stats},
+    }
+    return variables, tuple(sorted(left_over))
+
+
+def _conv(
+    entries: dict[tuple[int, int, str], np.ndarray],
+    key: tuple[int, int, str],
+    shape: tuple[int, int, int],
+) -> dict[str, np.ndarray]:
+    """A convolution's kernel, turned from OIHW to HWIO, and its bias."""
+    outputs, inputs, side = shape
+    stage, part, name = key
+    stem = f"{name}." if name else ""
+    kernel = _take(
+        entries, (stage, part, f"{stem}weight"), (outputs, inputs, side, side)
+    )
+    bias = _take(entries, (stage, part, f"{stem}bias"), (outputs,))
+    return {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), "bias": bias}
+
+
+def _backbone(
+    entries: dict[tuple[int, int, str], np.ndarray], spec: TrackerSpec
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Takes the stages out of `entries`: parameters and statistics."""
     params: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     below = 3
     for index, layer in enumerate(spec.backbone.layers, start=1):
-        stage = f"conv{index}"
-        shape = (layer.features, below // layer.groups, layer.kernel, layer.kernel)
-        width = (layer.features,)
-        kernel = _take(entries, (index, 0, "weight"), shape)
-        conv = {
-            "kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)),
-            "bias": _take(entries, (index, 0, "bias"), width),
-        }
-        params[stage] = {"conv": conv}
+        stage, width = f"conv{index}", (layer.features,)
+        shape = (layer.features, below // layer.groups, layer.kernel)
+        params[stage] = {"conv": _conv(entries, (index, 0, ""), shape)}
         if layer.batch_norm:
             params[stage]["norm"] = {
                 "scale": _take(entries, (index, 1, "weight"), width),
@@ -112,9 +195,7 @@ def siamfc_from_pytorch(
                 }
             }
         below = layer.features
-    left_over += [_name(key) for key in entries]
-    variables = {"params": {"backbone": params}, "batch_stats": {"backbone": stats}}
-    return variables, tuple(sorted(left_over))
+    return params, stats
 
 
 def _parse_names(
@@ -132,7 +213,7 @@ def _parse_names(
 
 def _name(key: tuple[int, int, str]) -> str:
     stage, part, field = key
-    return f"backbone.conv{stage}.{part}.{field}"
+    return f"backbone.conv{stage}.{part}.{field}" if stage else field
 
 
 def _take(

@@ -26,11 +26,12 @@ def _fresh_kernel(key: Array, shape: Sequence[int], dtype: DTypeLike) -> Array:
 
 
 class Conv(nn.Module):
-    """A convolution with bias; `ops.conv` chooses how it is computed."""
+    """A convolution; `ops.conv` chooses how it is computed."""
 
     spec: ConvSpec
     dtype: DTypeLike
     param_dtype: DTypeLike
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b u v d"]:
@@ -39,9 +40,6 @@ class Conv(nn.Module):
         inputs = x.shape[-1] // spec.groups
         shape = (spec.kernel, spec.kernel, inputs, spec.features)
         kernel = self.param("kernel", _fresh_kernel, shape, self.param_dtype)
-        bias = self.param(
-            "bias", nn.initializers.zeros, (spec.features,), self.param_dtype
-        )
         x = x[:, : x.shape[1] - spec.trim, : x.shape[2] - spec.trim]
         y = conv2d(
             x.astype(self.dtype),
@@ -49,6 +47,11 @@ class Conv(nn.Module):
             stride=spec.stride,
             padding=spec.padding,
             groups=spec.groups,
+        )
+        if not self.use_bias:
+            return y
+        bias = self.param(
+            "bias", nn.initializers.zeros, (spec.features,), self.param_dtype
         )
         return y + bias.astype(self.dtype)[None, None, None]
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dst_jax.arch.spec import BackboneSpec, CorrelationHeadSpec, TrackerSpec
+from dst_jax.models.heads import Answer, CorrelationHead, RegionHead
 from dst_jax.models.layers import ConvStage
-from dst_jax.ops.xcorr import xcorr
 from dst_jax.typing import Array, Float
 
 # Feature maps by stage name, "conv1" first. Maps are taken after the activation
@@ -20,14 +20,17 @@ class Output(NamedTuple):
     """What a forward pass gives.
 
     Attributes:
-      response: Logits [b, u, v]; `total_stride` search pixels per cell.
+      response: Logits [b, u, v], or [b, u, v, k, 2] of a region head (background,
+        target); `total_stride` search pixels per cell.
       template: Feature maps of the template image, by stage.
       search: Feature maps of the search image, by stage.
+      offsets: Of every anchor, [b, u, v, k, 4], from a region head.
     """
 
-    response: Float[Array, "b u v"]
+    response: Float[Array, "b u v *anchors"]
     template: Features
     search: Features
+    offsets: Float[Array, "b u v k 4"] | None = None
 
 
 class Backbone(nn.Module):
@@ -56,24 +59,6 @@ class Backbone(nn.Module):
         return features
 
 
-class CorrelationHead(nn.Module):
-    """SiamFC's response: the scaled correlation of the last feature maps (eq. 1)."""
-
-    spec: CorrelationHeadSpec
-    param_dtype: DTypeLike
-
-    @nn.compact
-    def __call__(
-        self, template: Float[Array, "k i j d"], search: Float[Array, "b h w d"]
-    ) -> Float[Array, "b u v"]:
-        """Correlates; the template's batch is that of the search, or 1."""
-        response = xcorr(search, template) * self.spec.scale
-        if self.spec.bias:
-            bias = self.param("bias", nn.initializers.zeros, (), self.param_dtype)
-            response = response + bias.astype(response.dtype)
-        return response
-
-
 class Siamese(nn.Module):
     """A weight-sharing pair: embed both images, correlate, read out.
 
@@ -94,7 +79,7 @@ class Siamese(nn.Module):
         self.backbone = Backbone(
             self.spec.backbone, self.dtype, self.param_dtype, self.axis_name
         )
-        self.head = CorrelationHead(self.spec.head, self.param_dtype)
+        self.head = self._make_head()
 
     def embed(
         self, images: Float[Array, "b h w 3"], *, train: bool = False
@@ -105,10 +90,25 @@ class Siamese(nn.Module):
         std = jnp.asarray(convention.std, images.dtype)[None, None, None]
         return self.backbone((images * convention.scale - mean) / std, train=train)
 
-    def respond(self, template: Features, search: Features) -> Float[Array, "b u v"]:
-        """Response map of embedded images."""
+    def _make_head(self) -> CorrelationHead | RegionHead:
+        head, backbone = self.spec.head, self.spec.backbone
+        if isinstance(head, CorrelationHeadSpec):
+            return CorrelationHead(head, self.param_dtype)
+        return RegionHead(
+            head,
+            backbone.norm_epsilon,
+            backbone.norm_momentum,
+            self.dtype,
+            self.param_dtype,
+            self.axis_name,
+        )
+
+    def respond(
+        self, template: Features, search: Features, *, train: bool = False
+    ) -> Answer:
+        """What the head makes of embedded images."""
         last = f"conv{len(self.spec.backbone.layers)}"
-        return self.head(template[last], search[last])
+        return self.head(template[last], search[last], train=train)
 
     def __call__(
         self,
@@ -120,5 +120,7 @@ class Siamese(nn.Module):
         """Embeds template, then search (two normalisation updates), and responds."""
         template_features = self.embed(template, train=train)
         search_features = self.embed(search, train=train)
-        response = self.respond(template_features, search_features)
-        return Output(response, template_features, search_features)
+        answer = self.respond(template_features, search_features, train=train)
+        return Output(
+            answer.response, template_features, search_features, answer.offsets
+        )
