@@ -18,3 +18,4 @@ from dst_jax.arch.spec import PoolSpec as PoolSpec
 from dst_jax.arch.spec import TrackerSpec as TrackerSpec
 from dst_jax.arch.zoo import ZOO as ZOO
 from dst_jax.arch.zoo import named as named
+from dst_jax.arch.zoo import read_spec as read_spec

@@ -42,12 +42,11 @@ class Conv(nn.Module):
         bias = self.param(
             "bias", nn.initializers.zeros, (spec.features,), self.param_dtype
         )
-        x = x[:, : x.shape[1] - spec.trim, : x.shape[2] - spec.trim]
         y = conv2d(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
             stride=spec.stride,
-            padding=spec.padding,
+            padding=(spec.padding, spec.padding - spec.trim),
             groups=spec.groups,
         )
         return y + bias.astype(self.dtype)[None, None, None]

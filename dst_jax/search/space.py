@@ -66,6 +66,23 @@ def describe(parent: TrackerSpec, config: SearchConfig) -> Description:
     return Description(tuple(rows), tuple(free), tuple(stages))
 
 
+def check_space(parent: TrackerSpec, config: SearchConfig) -> None:
+    """Checks that there is something to search.
+
+    Raises:
+      InputError: If a chosen stage does not exist, or even the smallest network of the
+        space is impossible.
+    """
+    smallest = [[ACTIONS[0]] * len(FEATURES) for _ in describe(parent, config).rows]
+    try:
+        shrink(parent, smallest, config)
+    except ImpossibleError as error:
+        raise InputError(
+            f"the search space is empty; with every factor at 0.1: {error} Free more "
+            "SearchConfig.attributes or layers, or lower min_width."
+        ) from None
+
+
 def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> TrackerSpec:
     """Returns the network that `actions` make of `parent`.
 
@@ -97,7 +114,7 @@ def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> Track
 
 
 def _rows(layer: ConvSpec) -> list[tuple[int, ...]]:
-    """The primitive layers of one stage; only a convolution has channels of its own."""
+    """The primitive layers of one stage; a normalisation has the same channels."""
     rows = [(CONV, layer.kernel, layer.stride, layer.features, layer.padding)]
     if layer.batch_norm:
         rows.append((BATCH_NORM, 0, 0, layer.features, 0))
@@ -133,4 +150,4 @@ def _check_child(child: TrackerSpec, parent: TrackerSpec) -> None:
                 f"{theirs}."
             )
     if tracker_cost(child).parameters >= tracker_cost(parent).parameters:
-        raise ImpossibleError("not smaller than the teacher.")
+        raise ImpossibleError("a network not smaller than the teacher.")
