@@ -17,11 +17,9 @@ from typing import Any
 import tyro
 
 from dst_jax import configs
-from dst_jax.arch import TrackerSpec, named, spec_from_json
-from dst_jax.arch.zoo import ZOO
+from dst_jax.arch import read_spec
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, sections
-from dst_jax.jsonfile import read_json
 
 
 def packaged() -> dict[str, str]:
@@ -65,18 +63,22 @@ def override(experiment: Experiment, arguments: Sequence[str]) -> Experiment:
     Raises:
       InputError: If a field is unknown (the nearest is named) or a value unfit.
     """
+    changes: dict[str, dict[str, Any]] = {}
+    known = fields_of(experiment)
     for name, values in _pairs(arguments):
         section, _, field = name.partition(".")
-        known = fields_of(experiment)
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean --{near[0]}?" if near else "see dst-jax config show."
             raise InputError(f"--{name}: unknown field; {hint}")
-        part = getattr(experiment, section)
-        kind = typing.get_type_hints(type(part))[field]
-        new = dataclasses.replace(part, **{field: _parse(name, kind, values)})
-        experiment = dataclasses.replace(experiment, **{section: new})
-    return experiment
+        kind = typing.get_type_hints(type(getattr(experiment, section)))[field]
+        changes.setdefault(section, {})[field] = _parse(name, kind, values)
+    # Each section at once: its fields are checked together, in whatever order given.
+    parts = {
+        section: dataclasses.replace(getattr(experiment, section), **fields)
+        for section, fields in changes.items()
+    }
+    return dataclasses.replace(experiment, **parts)
 
 
 def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
@@ -96,7 +98,7 @@ def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
             raise InputError(
                 f"--student {choice}: expected NAME=ZOO or NAME=SPEC.json."
             )
-        students[name] = _spec(what)
+        students[name] = read_spec(what)
     return dataclasses.replace(experiment, students=students)
 
 
@@ -117,20 +119,6 @@ def as_argument(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return spelt[value]
     return str(value)
-
-
-def _spec(what: str) -> TrackerSpec:
-    path = pathlib.Path(what)
-    if what in ZOO or path.suffix != ".json":
-        return named(what)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give an architecture as JSON.")
-    values = read_json(path)
-    try:
-        # A bundle's spec.json wraps the architecture; a bare one is taken too.
-        return spec_from_json(values.get("tracker", values))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def _execute(path: pathlib.Path) -> types.ModuleType:

@@ -157,3 +157,11 @@ def test_a_workdir_in_use_names_the_process(tmp_path):
         process.communicate("")
     with open_workdir(tmp_path / "run", {}):
         assert (tmp_path / "run" / ".lock").read_text() == str(os.getpid())
+
+
+def test_fields_that_are_checked_together_may_come_in_any_order():
+    experiment = settings.load_experiment("demo_students")
+    words = ["--search.pairs", "2", "--search.batch", "2"]
+    for order in (words, words[2:] + words[:2]):
+        search = settings.override(experiment, order).search
+        assert (search.pairs, search.batch) == (2, 2)

@@ -20,3 +20,4 @@ from dst_jax.arch.spec import RegionHeadSpec as RegionHeadSpec
 from dst_jax.arch.spec import TrackerSpec as TrackerSpec
 from dst_jax.arch.zoo import ZOO as ZOO
 from dst_jax.arch.zoo import named as named
+from dst_jax.arch.zoo import read_spec as read_spec

@@ -1,8 +1,10 @@
 """Named architectures: the papers' trackers and a miniature family."""
 
 import dataclasses
+import pathlib
 
 from dst_jax.arch.edit import scale_widths, with_widths
+from dst_jax.arch.ids import spec_from_json
 from dst_jax.arch.spec import (
     BackboneSpec,
     ConvSpec,
@@ -13,6 +15,7 @@ from dst_jax.arch.spec import (
     TrackerSpec,
 )
 from dst_jax.errors import InputError
+from dst_jax.jsonfile import read_json
 
 
 def _alexnet(groups: int) -> BackboneSpec:
@@ -114,6 +117,25 @@ ZOO: dict[str, TrackerSpec] = {
         input=InputSpec(template_px=79, search_px=111, train_search_px=111),
     ),
 }
+
+
+def read_spec(what: str) -> TrackerSpec:
+    """Returns the architecture of a name in the zoo or of a JSON file.
+
+    Raises:
+      InputError: If it is neither, or the file holds no architecture.
+    """
+    path = pathlib.Path(what)
+    if what in ZOO or path.suffix != ".json":
+        return named(what)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give an architecture as JSON.")
+    values = read_json(path)
+    try:
+        # A bundle's spec.json wraps the architecture; a bare one is taken too.
+        return spec_from_json(values.get("tracker", values))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def named(name: str) -> TrackerSpec:

@@ -64,9 +64,14 @@ def read_small_set(
         advance()
         return example
 
+    # Written in place: a list of examples beside it would take the memory twice.
+    whole: HostBatch = {}
     with concurrent.futures.ThreadPoolExecutor(max(config.threads, 1)) as pool:
-        examples = list(pool.map(one, range(pairs)))
-    whole = {name: np.stack([e[name] for e in examples]) for name in examples[0]}
+        for index, example in enumerate(pool.map(one, range(pairs))):
+            for name, value in example.items():
+                if not index:
+                    whole[name] = np.empty((pairs, *value.shape), value.dtype)
+                whole[name][index] = value
     whole["mask"] = np.ones(pairs, np.float32)
     whole["index"] = np.arange(pairs, dtype=np.int32)
     return whole

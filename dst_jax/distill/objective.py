@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dst_jax import losses
-from dst_jax.arch import TrackerSpec, tracker_cost
+from dst_jax.arch import RegionHeadSpec, TrackerSpec, tracker_cost
 from dst_jax.distill import terms as t
 from dst_jax.distill.weights import DistillConfig
 from dst_jax.errors import InputError
@@ -121,6 +121,7 @@ def check_fit(
             "the objective has teacher terms but there is no teacher; give a bundle "
             "with --teacher, or use the row NOKD."
         )
+    _check_family(students)
     named = dict(students)
     if teacher is not None and config.needs_teacher:
         named["teacher"] = teacher
@@ -150,6 +151,15 @@ def check_fit(
         raise InputError(
             f"DistillConfig.response_layers has {bad[0]}; the backbone has {depth}."
         )
+
+
+def _check_family(students: Mapping[str, TrackerSpec]) -> None:
+    for name, spec in students.items():
+        if isinstance(spec.head, RegionHeadSpec):
+            raise InputError(
+                f"{name} proposes regions, which cannot be trained yet; choose a "
+                "tracker of the SiamFC family."
+            )
 
 
 def _label_grid(spec: TrackerSpec, config: DistillConfig) -> Array:

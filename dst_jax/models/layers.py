@@ -40,12 +40,11 @@ class Conv(nn.Module):
         inputs = x.shape[-1] // spec.groups
         shape = (spec.kernel, spec.kernel, inputs, spec.features)
         kernel = self.param("kernel", _fresh_kernel, shape, self.param_dtype)
-        x = x[:, : x.shape[1] - spec.trim, : x.shape[2] - spec.trim]
         y = conv2d(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
             stride=spec.stride,
-            padding=spec.padding,
+            padding=(spec.padding, spec.padding - spec.trim),
             groups=spec.groups,
         )
         if not self.use_bias:

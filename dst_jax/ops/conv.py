@@ -43,7 +43,7 @@ def conv2d(
     kernel: Float[Array, "kh kw i d"],
     *,
     stride: int = 1,
-    padding: int = 0,
+    padding: int | tuple[int, int] = 0,
     groups: int = 1,
     formulation: ConvFormulation | None = None,
 ) -> Float[Array, "b u v d"]:
@@ -58,15 +58,16 @@ def conv2d(
       x: Images or feature maps, channels last.
       kernel: Weights; `i` is c / groups.
       stride: Step in both directions.
-      padding: Zeros added on each side; negative padding crops.
+      padding: Zeros added on each side, or before and after; negative padding crops.
       groups: Input and output channels are split into this many groups.
       formulation: How it is computed; None chooses for the backend.
 
     Returns:
       Feature maps of side (h + 2 padding - kh) // stride + 1.
     """
-    if padding:
-        edges = [(0, 0, 0), (padding, padding, 0), (padding, padding, 0), (0, 0, 0)]
+    before, after = (padding, padding) if isinstance(padding, int) else padding
+    if before or after:
+        edges = [(0, 0, 0), (before, after, 0), (before, after, 0), (0, 0, 0)]
         x = jax.lax.pad(jnp.asarray(x), jnp.zeros((), x.dtype), edges)
     chosen = formulation or default_conv_formulation(x.shape[0], kernel.shape[2])
     if chosen == "lax":

@@ -7,6 +7,11 @@ from typing import Literal
 from dst_jax.errors import InputError
 
 ATTRIBUTES = ("features", "kernel", "padding")
+_KNOWN = {
+    "sampler": ("policy", "uniform"),
+    "mode": ("masked", "exact"),
+    "batching": ("unrolled", "vmapped"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +60,11 @@ class SearchConfig:
     proposals: int = 10
 
     def __post_init__(self):
+        for field, known in _KNOWN.items():
+            expectation = f"must be {' or '.join(known)}"
+            self._require(getattr(self, field) in known, field, expectation)
+        unknown = set(self.attributes) - set(ATTRIBUTES)
+        self._require(not unknown, "attributes", f"choose of {', '.join(ATTRIBUTES)}")
         counts = ("steps", "candidates", "min_width", "pairs", "batch")
         for field in (*counts, "validation_pairs", "proposals"):
             self._require(getattr(self, field) >= 1, field, "must be at least 1")

@@ -32,14 +32,17 @@ def read_ledger(path: pathlib.Path, *, candidates: int) -> list[Trial]:
     """
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not text ({error}); mend or remove it.") from None
     complete = [line for line in lines if line.endswith("\n")]
     whole = len(complete) - len(complete) % candidates
     trials = []
     for number, line in enumerate(complete[:whole], start=1):
         try:
             trials.append(_from_json(json.loads(line)))
-        except (json.JSONDecodeError, KeyError, TypeError, InputError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path}, line {number}: not a trial ({error}); "
                 "mend it, or remove it and all lines after it."

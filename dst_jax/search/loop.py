@@ -13,7 +13,14 @@ from dst_jax.errors import InputError
 from dst_jax.search.config import SearchConfig
 from dst_jax.search.policy import PolicyConfig, init_policy, sample, update
 from dst_jax.search.reward import IMPOSSIBLE, compression, mean_reward, reward
-from dst_jax.search.space import ACTIONS, ImpossibleError, describe, shrink
+from dst_jax.search.space import (
+    ACTIONS,
+    Actions,
+    ImpossibleError,
+    check_space,
+    describe,
+    shrink,
+)
 
 # Accuracies of networks, in order; NaN for one whose training diverged.
 Score: TypeAlias = Callable[[Sequence[TrackerSpec]], Sequence[float]]
@@ -28,10 +35,10 @@ class Trial:
       candidate: Its number within the step.
       actions: Tenths, one line of five per primitive layer.
       spec: The network, or None if there is none.
-      problem: Why there is none, or why it counts for nothing.
+      problem: Why there is none, or "training diverged".
       accuracy: eq. 7 as a mean; 0 where there is none.
       compression: C of eq. 6; 0 where there is no network.
-      reward: eq. 6, or -1.
+      reward: eq. 6, which is 0 after a divergence; -1 where there is no network.
       seconds: Its share of the scoring; 0 for a network scored before.
     """
 
@@ -76,8 +83,10 @@ def run_search(
       All trials, in order.
 
     Raises:
-      InputError: If `past` is not what this search would have tried.
+      InputError: If the space is empty, or `past` is not what this search would have
+        tried.
     """
+    check_space(parent, config)
     description = describe(parent, config)
     rows = np.asarray(description.rows, np.float32)
     free = np.asarray(description.free)
@@ -97,7 +106,7 @@ def run_search(
         chosen = np.asarray(ACTIONS)[indices].tolist()
         earlier = past[len(trials) : len(trials) + config.candidates]
         if earlier:
-            found = _replay(earlier, chosen, step)
+            found = _replay(parent, teacher_accuracy, earlier, chosen, step, config)
         else:
             found = _try(parent, teacher_accuracy, score, chosen, step, known, config)
             report(found)
@@ -122,8 +131,8 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
     possible = [t for t in trials if t.spec is not None and t.problem is None]
     if not possible:
         raise InputError(
-            "no candidate could be built and trained; free fewer attributes "
-            "(SearchConfig.attributes) or layers, or raise min_width."
+            "no candidate could be built and trained; lower OptimConfig.learning_rate "
+            "if they diverged, or change the space (SearchConfig)."
         )
     return max(possible, key=lambda t: t.reward)
 
@@ -147,10 +156,26 @@ def _uniform(key: Any, free: np.ndarray, candidates: int) -> np.ndarray:
     return np.where(free, drawn, len(ACTIONS) - 1).astype(np.int32)
 
 
-def _replay(earlier: Sequence[Trial], chosen: Any, step: int) -> list[Trial]:
-    """Checks that the ledger's step is this search's."""
-    tried = [[list(row) for row in trial.actions] for trial in earlier]
-    if tried != chosen or any(trial.step != step for trial in earlier):
+def _replay(
+    parent: TrackerSpec,
+    teacher_accuracy: float,
+    earlier: Sequence[Trial],
+    chosen: Sequence[Actions],
+    step: int,
+    config: SearchConfig,
+) -> list[Trial]:
+    """Checks that the ledger's step is this search's, by all that is cheap to redo."""
+    fits = True
+    for trial, actions in zip(earlier, chosen, strict=True):
+        spec, _ = _build(parent, actions, config)
+        gain, saved = IMPOSSIBLE, 0.0
+        if spec is not None:
+            saved = compression(spec, parent)
+            gain = reward(trial.accuracy, teacher_accuracy, saved)
+        same = [list(row) for row in trial.actions] == actions and trial.spec == spec
+        near = np.allclose((trial.compression, trial.reward), (saved, gain), atol=1e-6)
+        fits = fits and same and trial.step == step and bool(near)
+    if not fits:
         raise InputError(
             f"the ledger's step {step} is not what this search would have tried; "
             "it was made by another version or platform: use another folder."
@@ -162,7 +187,7 @@ def _try(
     parent: TrackerSpec,
     teacher_accuracy: float,
     score: Score,
-    chosen: Sequence[Any],
+    chosen: Sequence[Actions],
     step: int,
     known: dict[str, float],
     config: SearchConfig,
@@ -194,7 +219,7 @@ def _try(
 
 
 def _build(
-    parent: TrackerSpec, actions: Any, config: SearchConfig
+    parent: TrackerSpec, actions: Actions, config: SearchConfig
 ) -> tuple[TrackerSpec | None, str | None]:
     """The network, or why there is none."""
     try:

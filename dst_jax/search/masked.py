@@ -41,7 +41,7 @@ def expand(variables: Variables, child: TrackerSpec, parent: TrackerSpec) -> Var
     return _map(put, child, parent, variables, shapes)
 
 
-def reduce(variables: Variables, child: TrackerSpec, parent: TrackerSpec) -> Variables:
+def extract(variables: Variables, child: TrackerSpec, parent: TrackerSpec) -> Variables:
     """Returns the child's variables out of its parent's shapes; undoes `expand`."""
 
     def take(leaf: Any, places: Places) -> np.ndarray:
@@ -57,7 +57,7 @@ def make_mask(child: TrackerSpec, parent: TrackerSpec) -> Params:
     return expand({"params": ones}, child, parent)["params"]
 
 
-def masked_objective(
+def make_masked_objective(
     parent: TrackerSpec, config: DistillConfig, *, dtype: Any = jnp.float32
 ) -> Objective:
     """Returns the plain objective of one candidate in the parent's shape.

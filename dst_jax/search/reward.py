@@ -18,16 +18,14 @@ def compression(student: TrackerSpec, teacher: TrackerSpec) -> float:
     return 1.0 - tracker_cost(student).parameters / tracker_cost(teacher).parameters
 
 
-def reward(
-    student_accuracy: float, teacher_accuracy: float, compression: float
-) -> float:
-    """R = C (2 - C) acc_s / acc_t, eq. 6.
+def reward(student_accuracy: float, teacher_accuracy: float, saved: float) -> float:
+    """R = C (2 - C) acc_s / acc_t, eq. 6; `saved` is C.
 
     Example:
       >>> reward(0.6, 0.8, 0.5)
       0.5625
     """
-    return compression * (2.0 - compression) * student_accuracy / teacher_accuracy
+    return saved * (2.0 - saved) * student_accuracy / teacher_accuracy
 
 
 def mean_reward(rewards: Sequence[float]) -> float:

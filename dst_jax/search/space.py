@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from dst_jax.arch import TrackerSpec, shrink_kernel, tracker_cost, width_multiples
-from dst_jax.arch.spec import ConvSpec
+from dst_jax.arch.spec import ConvSpec, RegionHeadSpec
 from dst_jax.errors import InputError
 from dst_jax.search.config import SearchConfig
 
@@ -46,8 +46,11 @@ def describe(parent: TrackerSpec, config: SearchConfig) -> Description:
     """Returns what the policy reads of `parent`, and where it may act.
 
     Raises:
-      InputError: If `config` frees a stage that does not exist.
+      InputError: If `config` frees a stage that does not exist, or `parent` proposes
+        regions.
     """
+    if isinstance(parent.head, RegionHeadSpec):
+        raise InputError("a tracker that proposes regions cannot be searched yet.")
     layers = parent.backbone.layers
     chosen = config.layers or tuple(range(1, len(layers) + 1))
     if max(chosen) > len(layers):
@@ -64,6 +67,23 @@ def describe(parent: TrackerSpec, config: SearchConfig) -> Description:
         free.append(tuple(acts and name in config.attributes for name in FEATURES))
         free += [(False,) * len(FEATURES)] * (len(rows) - len(free))
     return Description(tuple(rows), tuple(free), tuple(stages))
+
+
+def check_space(parent: TrackerSpec, config: SearchConfig) -> None:
+    """Checks that there is something to search.
+
+    Raises:
+      InputError: If a chosen stage does not exist, or even the smallest network of the
+        space is impossible.
+    """
+    smallest = [[ACTIONS[0]] * len(FEATURES) for _ in describe(parent, config).rows]
+    try:
+        shrink(parent, smallest, config)
+    except ImpossibleError as error:
+        raise InputError(
+            f"the search space is empty; with every factor at 0.1: {error} Free more "
+            "SearchConfig.attributes or layers, or lower min_width."
+        ) from None
 
 
 def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> TrackerSpec:
@@ -97,7 +117,7 @@ def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> Track
 
 
 def _rows(layer: ConvSpec) -> list[tuple[int, ...]]:
-    """The primitive layers of one stage; only a convolution has channels of its own."""
+    """The primitive layers of one stage; a normalisation has the same channels."""
     rows = [(CONV, layer.kernel, layer.stride, layer.features, layer.padding)]
     if layer.batch_norm:
         rows.append((BATCH_NORM, 0, 0, layer.features, 0))
@@ -133,4 +153,4 @@ def _check_child(child: TrackerSpec, parent: TrackerSpec) -> None:
                 f"{theirs}."
             )
     if tracker_cost(child).parameters >= tracker_cost(parent).parameters:
-        raise ImpossibleError("not smaller than the teacher.")
+        raise ImpossibleError("a network not smaller than the teacher.")

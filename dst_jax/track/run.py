@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dst_jax.arch.spec import TrackerSpec
+from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, build
 from dst_jax.track import siamfc
@@ -97,7 +97,16 @@ class Tracker:
 def make_tracker(
     spec: TrackerSpec, variables: Variables, *, tracking: SiamFCTracking | None = None
 ) -> Tracker:
-    """Puts weights on the device; equal specs and settings share compiled code."""
+    """Puts weights on the device; equal specs and settings share compiled code.
+
+    Raises:
+      InputError: If `spec` proposes regions.
+    """
+    if isinstance(spec.head, RegionHeadSpec):
+        raise InputError(
+            "this bundle proposes regions, which cannot be tracked with yet; give one "
+            "of the SiamFC family."
+        )
     return Tracker(spec, jax.device_put(variables), tracking or SiamFCTracking())
 
 

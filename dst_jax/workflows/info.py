@@ -5,19 +5,26 @@ import pathlib
 from rich.console import Console
 from rich.table import Table
 
-from dst_jax.arch import TrackerSpec, named, spec_id, tracker_cost
+from dst_jax.arch import ConvSpec, TrackerSpec, read_spec, spec_id, tracker_cost
 from dst_jax.bundle import load_bundle
 
 
 def resolve_spec(name_or_bundle: str) -> TrackerSpec:
-    """The architecture of a bundle's folder, or the zoo's of that name.
+    """The architecture of a bundle's folder, a JSON file, or the zoo's of that name.
 
     Raises:
       InputError: If it is neither.
     """
     if pathlib.Path(name_or_bundle).is_dir():
         return load_bundle(name_or_bundle).spec
-    return named(name_or_bundle)
+    return read_spec(name_or_bundle)
+
+
+def _padding(layer: ConvSpec) -> str:
+    """Padding at the low edges, and at the high ones where it differs."""
+    high = layer.padding - layer.trim
+    same = high == layer.padding
+    return f"{layer.padding}" if same else f"{layer.padding}, {high}"
 
 
 def print_info(name_or_bundle: str, console: Console) -> None:
@@ -27,7 +34,7 @@ def print_info(name_or_bundle: str, console: Console) -> None:
     inputs = spec.input
     table = Table(title=name_or_bundle, title_justify="left")
     table.add_column("layer")
-    headings = ("kernel", "step", "groups", "width")
+    headings = ("kernel", "step", "pad", "groups", "width")
     sizes = (f"{inputs.template_px} px", f"{inputs.search_px} px", "params")
     for heading in (*headings, *sizes, "M MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -36,6 +43,7 @@ def print_info(name_or_bundle: str, console: Console) -> None:
             row.name,
             f"{layer.kernel}x{layer.kernel}",
             str(layer.stride),
+            _padding(layer),
             str(layer.groups),
             str(layer.features),
             f"{row.template_side}",

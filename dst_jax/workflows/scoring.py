@@ -21,7 +21,7 @@ from dst_jax.search import (
     SearchConfig,
     expand,
     make_mask,
-    masked_objective,
+    make_masked_objective,
     proposal_overlap,
 )
 from dst_jax.train import (
@@ -75,7 +75,11 @@ def make_score(exam: Exam, *, advance: Advance = lambda: None) -> Score:
 def make_accuracy(
     spec: TrackerSpec, validation: Sequence[HostBatch], *, proposals: int
 ) -> Callable[[Variables], float]:
-    """Returns eq. 7 of one architecture, as a mean in [0, 1]."""
+    """Returns eq. 7 of one architecture, as a mean in [0, 1].
+
+    Pairs are seen as in training without augmentation: crops of `train_search_px`
+    around the target. NaN if the variables are not finite, after a divergence.
+    """
     module = build(spec)
     pixels = spec.input.train_search_px
     stride = float(spec.backbone.total_stride)
@@ -102,6 +106,9 @@ def make_accuracy(
     compiled = jax.jit(overlap, compiler_options=quick_compilation())
 
     def accuracy(variables: Variables) -> float:
+        leaves = jax.tree.leaves(jax.device_get(variables))
+        if not all(np.isfinite(leaf).all() for leaf in leaves):
+            return float("nan")
         parts = np.stack([np.asarray(compiled(variables, b)) for b in validation])
         total, pairs = parts.sum(axis=0)
         return float(total / pairs)
@@ -120,20 +127,18 @@ def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
         compiler_options=quick_compilation(),
     )
     state = _state(spec, _first_variables(spec, experiment.seed), exam)
-    losses = []
     for batch in _batches(exam):
-        state, metrics = step(state, {}, batch)
-        losses.append(metrics.loss)
+        state, _ = step(state, {}, batch)
         advance()
     judge = make_accuracy(spec, exam.validation, proposals=search.proposals)
-    return judge(_variables(state)) if np.isfinite(losses).all() else float("nan")
+    return judge(_variables(state))
 
 
 def _make_masked(exam: Exam, advance: Advance) -> Score:
     """All candidates of a step in one program of the parent's shape."""
     experiment, search = exam.experiment, exam.experiment.search
     parent = exam.parent
-    objective = masked_objective(parent, with_row(experiment.distill, "NOKD"))
+    objective = make_masked_objective(parent, with_row(experiment.distill, "NOKD"))
     step = over_candidates(_train_step(objective, exam), batching=search.batching)
     places = _places(search)
     judge = make_accuracy(parent, exam.validation, proposals=search.proposals)
@@ -151,18 +156,14 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
         first = [expand(_first_variables(s, seed), s, parent) for s in filled]
         masks = _stack([make_mask(spec, parent) for spec in filled])
         states = _stack([_state(parent, variables, exam) for variables in first])
-        losses = []
         for batch in _batches(exam):
-            states, metrics = step(states, masks, batch)
-            losses.append(metrics.loss)
+            states, _ = step(states, masks, batch)
             advance()
-        total = np.sum(np.stack(losses), axis=0)
-        found = []
-        for number in range(len(specs)):
-            one = jax.tree.map(lambda leaf, n=number: leaf[n], states)
-            finite = np.isfinite(total[number])
-            found.append(judge(_variables(one)) if finite else float("nan"))
-        return found
+        each = (
+            jax.tree.map(lambda leaf, n=number: leaf[n], states)
+            for number in range(len(specs))
+        )
+        return [judge(_variables(one)) for one in each]
 
     return score
 

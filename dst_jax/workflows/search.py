@@ -16,17 +16,20 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dst_jax.arch import spec_to_json, tracker_cost
+from dst_jax.arch import spec_id, spec_to_json, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import fixed_batches
-from dst_jax.data.small_set import read_small_set
+from dst_jax.data.sequence import Sequence as Video
+from dst_jax.data.small_set import order_by_class, read_small_set
 from dst_jax.errors import InputError
 from dst_jax.evaluate.style import figure_to_png
 from dst_jax.experiment import Experiment, experiment_to_json, without
+from dst_jax.jsonfile import read_json, write_json
 from dst_jax.search import (
     Trial,
     append_step,
     best_trial,
+    check_space,
     mean_reward,
     read_ledger,
     run_search,
@@ -34,8 +37,9 @@ from dst_jax.search import (
 from dst_jax.workflows.scoring import Exam, make_accuracy, make_score
 from dst_jax.workflows.search_plot import search_plot
 from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
-from dst_jax.workflows.workdir import LEDGER, open_workdir, write_json
+from dst_jax.workflows.workdir import LEDGER, open_workdir
 
+STUDENT_FILE, PLOT, SUMMARY = "student.json", "search.png", "search.json"
 # What the search does not read of a configuration.
 _UNREAD = ("students", "loop", "tracking")
 
@@ -72,7 +76,8 @@ def search_student(
 
     Args:
       experiment: Data, optimizer, search and policy are read.
-      workdir: Receives config, ledger, plot and student.json.
+      workdir: Receives config, ledger, plot, student.json, and search.json with what
+        the student is worth.
       teacher: Bundle of the parent.
       console: For the bar and for what is said.
 
@@ -86,6 +91,7 @@ def search_student(
         )
     began = time.perf_counter()
     bundle = load_bundle(teacher)
+    check_space(bundle.spec, experiment.search)
     train_set, validation_set = load_data(experiment, console)
     config = {
         "experiment": without(experiment_to_json(experiment), *_UNREAD),
@@ -93,35 +99,50 @@ def search_student(
         "data": data_hash(train_set),
     }
     with open_workdir(workdir, config):
-        ledger = workdir / LEDGER
-        past = read_ledger(ledger, candidates=experiment.search.candidates)
-        if past:
-            console.print(
-                f"{workdir}: goes on at step {past[-1].step + 1} "
-                f"of {experiment.search.steps}."
-            )
-        exam = _make_exam(experiment, bundle, train_set, validation_set, console)
-        accuracy = _teacher_accuracy(teacher, bundle, exam)
-        with _bar(console, experiment, past) as (advance, tick):
-
-            def report(trials: Sequence[Trial]) -> None:
-                append_step(ledger, trials)
-                tick(trials)
-
-            score = make_score(exam, advance=advance)
-            trials = run_search(
-                bundle.spec,
-                accuracy,
-                score,
-                config=experiment.search,
-                policy=experiment.policy,
-                seed=experiment.seed,
-                past=past,
-                report=report,
-            )
-        best, student, plot = _leave(workdir, trials)
+        past = read_ledger(workdir / LEDGER, candidates=experiment.search.candidates)
+        done = len(past) // experiment.search.candidates
+        if done == experiment.search.steps and (workdir / SUMMARY).exists():
+            console.print(f"{workdir}: the search is finished.")
+            accuracy = read_json(workdir / SUMMARY)["teacher_accuracy"]
+            trials = past
+        else:
+            if done:
+                total = experiment.search.steps
+                console.print(f"{workdir}: goes on at step {done} of {total}.")
+            exam = _make_exam(experiment, bundle, train_set, validation_set, console)
+            accuracy = _teacher_accuracy(teacher, bundle, exam)
+            trials = _search(exam, accuracy, past, workdir / LEDGER, console)
+        best = _leave(workdir, trials, accuracy)
     seconds = time.perf_counter() - began
+    student, plot = workdir / STUDENT_FILE, workdir / PLOT
     return Searched(student, plot, best, trials, accuracy, seconds)
+
+
+def _search(
+    exam: Exam,
+    teacher_accuracy: float,
+    past: Sequence[Trial],
+    ledger: pathlib.Path,
+    console: Console,
+) -> Sequence[Trial]:
+    """Searches on from `past`; each step goes to the ledger as it ends."""
+    experiment = exam.experiment
+    with _bar(console, experiment, past) as (advance, tick):
+
+        def report(trials: Sequence[Trial]) -> None:
+            append_step(ledger, trials)
+            tick(trials)
+
+        return run_search(
+            exam.parent,
+            teacher_accuracy,
+            make_score(exam, advance=advance),
+            config=experiment.search,
+            policy=experiment.policy,
+            seed=experiment.seed,
+            past=past,
+            report=report,
+        )
 
 
 def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
@@ -138,17 +159,27 @@ def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
 
 
 def _leave(
-    workdir: pathlib.Path, trials: Sequence[Trial]
-) -> tuple[Trial, pathlib.Path, pathlib.Path]:
-    """Writes the best architecture and the picture."""
+    workdir: pathlib.Path, trials: Sequence[Trial], teacher_accuracy: float
+) -> Trial:
+    """Writes the best architecture, what it is worth, and the picture."""
     best = best_trial(trials)
     assert best.spec is not None
-    student, plot = workdir / "student.json", workdir / "search.png"
-    write_json(student, spec_to_json(best.spec))
+    summary = {
+        "candidates": len(trials),
+        "teacher_accuracy": teacher_accuracy,
+        "reward": best.reward,
+        "accuracy": best.accuracy,
+        "compression": best.compression,
+        "step": best.step,
+        "spec_id": spec_id(best.spec),
+    }
+    plot = workdir / PLOT
     temporary = plot.with_name(f".{plot.name}.tmp")
     temporary.write_bytes(figure_to_png(search_plot(trials)))
     temporary.replace(plot)
-    return best, student, plot
+    write_json(workdir / STUDENT_FILE, spec_to_json(best.spec))
+    write_json(workdir / SUMMARY, summary)
+    return best
 
 
 def print_searched(searched: Searched, console: Console) -> None:
@@ -174,12 +205,15 @@ def print_searched(searched: Searched, console: Console) -> None:
 def _make_exam(
     experiment: Experiment,
     teacher: Bundle,
-    train_set: tuple,
-    validation_set: tuple,
+    train_set: tuple[Video, ...],
+    validation_set: tuple[Video, ...],
     console: Console,
 ) -> Exam:
     """Reads the small set and the held-out pairs."""
     search = experiment.search
+    classes = len(order_by_class(train_set).members)
+    drawn = f"uniformly over {classes} classes" if classes > 1 else "of one class"
+    console.print(f"small set: {search.pairs} pairs, {drawn}", highlight=False)
     # The patches are the teacher's, whatever students the configuration names.
     experiment = dataclasses.replace(experiment, students={"teacher": teacher.spec})
     patch = patch_spec(experiment)
@@ -219,10 +253,11 @@ def _bar(
         TimeRemainingColumn(),
     )
     rewards = [trial.reward for trial in past]
+    best = f"best {max(rewards):.3f}" if rewards else ""
     with Progress(*columns, console=console, refresh_per_second=2) as progress:
         done = len(past) // search.candidates
         outer = progress.add_task(
-            "search", total=search.steps, completed=done, numbers=""
+            "search", total=search.steps, completed=done, numbers=best
         )
         inner = progress.add_task("train", total=None, numbers="compiling")
 
@@ -235,5 +270,7 @@ def _bar(
             numbers = f"reward {now:.3f}  best {max(rewards):.3f}"
             progress.update(outer, advance=1, numbers=numbers)
             progress.reset(inner, total=None, numbers="")
+            if not console.is_terminal:  # a log shows no bar before its end
+                console.print(f"step {trials[0].step + 1}: {numbers}", highlight=False)
 
         yield advance, tick

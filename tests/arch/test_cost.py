@@ -14,6 +14,9 @@ PUBLISHED = {
     "siamfc-alexnet-ungrouped": (3_749_440, 14.998, 15.007),
     "siamfc-half": (593_696, 2.375, 2.379),
     "dstfc": (177_428, 0.710, 0.712),
+    "siamrpn-big": (90_436_132, 361.745, 361.767),
+    "siamrpn": (22_632_932, 90.532, 90.543),
+    "dstrpn": (4_926_825, 19.707, 19.711),
 }
 
 
@@ -33,6 +36,10 @@ def test_parameters_and_megabytes_are_the_published_ones(name):
         ("siamfc-w45", 1.90),
         ("siamfc-w50", 2.38),
         ("siamfc-w55", 2.83),
+        ("siamrpn-w40", 57.55),
+        ("siamrpn-w45", 73.10),
+        ("siamrpn-w50", 90.54),
+        ("siamrpn-w55", 109.08),
     ],
 )
 def test_students_of_figure_6_have_their_sizes(name, megabytes):
@@ -62,6 +69,32 @@ def test_cost_counts_what_the_network_has(name):
 )
 def test_alexnet_has_the_published_map_sizes(pixels, sides):
     assert arch.named("siamfc-alexnet").stage_sides(pixels) == sides
+
+
+@pytest.mark.parametrize(
+    ("pixels", "sides"),
+    [
+        (271, (131, 65, 61, 30, 28, 26, 24)),
+        (287, (139, 69, 65, 32, 30, 28, 26)),
+        (127, (59, 29, 25, 12, 10, 8, 6)),
+    ],
+)
+def test_siamrpn_has_the_published_map_sizes(pixels, sides):
+    found = arch.named("siamrpn-big").stage_sides(pixels)
+    flat = [side for pair in found[:2] for side in pair]
+    assert (*flat, *(before for before, _ in found[2:])) == sides
+
+
+def test_siamrpn_responds_on_17_19_and_21_cells():
+    spec = arch.named("siamrpn-big")
+    assert [spec.response_side(px) for px in (255, 271, 287)] == [17, 19, 21]
+    assert spec.head.anchors == 5
+
+
+def test_the_backbone_and_the_head_of_siamrpn_share_its_parameters():
+    layers = arch.tracker_cost(arch.named("siamrpn-big")).layers
+    assert sum(row.parameters for row in layers[:5]) == 14_921_856
+    assert sum(row.parameters for row in layers[5:]) == 75_514_276
 
 
 def test_alexnet_responds_on_17_and_15_cells_with_stride_8():

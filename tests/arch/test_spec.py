@@ -24,11 +24,11 @@ def test_json_round_trip_keeps_value_hash_and_identity(name):
 
 def test_identity_is_the_same_on_every_host():
     # Tripwire: changes only when a field of the spec is added, renamed or removed;
-    # then bundles need a new format_version.
+    # then bundles need a new format_version, unless nothing was released since.
     assert arch.spec_id(arch.named("tiny")).startswith(GOLDEN_ID)
 
 
-GOLDEN_ID = "03c67013aefd38d0"
+GOLDEN_ID = "00f29619706a274d"
 
 
 def test_identities_differ_between_architectures():

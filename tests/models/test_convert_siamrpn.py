@@ -110,9 +110,9 @@ def test_what_is_missing_or_left_over_is_named(network):
     _, left_over = siamrpn_from_pytorch(state | {"other.weight": extra}, small_spec())
     assert left_over == ("other.weight",)
     del state["conv_cls2.bias"]
-    with pytest.raises(InputError, match="conv_cls2.bias is missing"):
+    with pytest.raises(InputError, match=r"conv_cls2\.bias is missing"):
         siamrpn_from_pytorch(state, small_spec())
-    with pytest.raises(InputError, match="conv1.0.weight has shape"):
+    with pytest.raises(InputError, match=r"conv1\.0\.weight has shape"):
         siamrpn_from_pytorch(state_dict(network), arch.named("siamrpn"))
     with pytest.raises(InputError, match="not a network of DaSiamRPN"):
         siamrpn_from_pytorch({"a": extra}, small_spec())

@@ -1,6 +1,7 @@
 """The loop around policy and scoring, and its ledger."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_every_trial_is_scored_once_and_rewarded_by_equation_6():
         if trial.spec is None:
             assert (trial.reward, trial.problem) == (
                 -1.0,
-                "not smaller than the teacher.",
+                "a network not smaller than the teacher.",
             )
             continue
         assert trial.spec == shrink(PARENT, trial.actions, CONFIG)
@@ -108,6 +109,23 @@ def test_a_ledger_of_another_search_is_refused():
         search(Scorer(), past=swapped)
 
 
+def test_a_ledger_whose_numbers_were_changed_is_refused():
+    trials = search(Scorer())
+    for change in ({"reward": 9.0}, {"compression": 0.5}, {"spec": PARENT}):
+        first = dataclasses.replace(trials[0], **change)
+        with pytest.raises(InputError, match="step 0 is not what this search"):
+            search(Scorer(), past=[first, *trials[1:3]])
+
+
+def test_an_empty_space_is_refused_before_any_scoring():
+    score = Scorer()
+    for change in ({"attributes": ("padding",)}, {"min_width": 400}):
+        empty = dataclasses.replace(CONFIG, **change)
+        with pytest.raises(InputError, match="the search space is empty"):
+            search(score, config=empty)
+    assert score.asked == []
+
+
 def test_training_that_diverges_counts_for_nothing():
     trials = search(lambda specs: [float("nan")] * len(specs))
     assert {t.problem for t in trials if t.spec is not None} == {"training diverged"}
@@ -121,6 +139,11 @@ def test_a_faulty_ledger_line_is_named(tmp_path):
     assert read_ledger(ledger, candidates=3) == []
     search(Scorer(), report=lambda t: append_step(ledger, t))
     lines = ledger.read_text().splitlines(keepends=True)
-    ledger.write_text(lines[0] + '{"step": 0}\n' + "".join(lines[2:]))
-    with pytest.raises(InputError, match=r"ledger.jsonl, line 2: not a trial"):
+    wrong = '"reward": "abc"'.join(re.split(r'"reward": [^,]*', lines[1]))
+    for bad in ('{"step": 0}\n', "[1]\n", "nonsense\n", wrong):
+        ledger.write_text(lines[0] + bad + "".join(lines[2:]))
+        with pytest.raises(InputError, match=r"ledger.jsonl, line 2: not a trial"):
+            read_ledger(ledger, candidates=3)
+    ledger.write_bytes(b"\xff\xfe\n")
+    with pytest.raises(InputError, match=r"ledger.jsonl: not text"):
         read_ledger(ledger, candidates=3)

@@ -93,7 +93,7 @@ def test_any_actions_give_a_smaller_network_on_the_same_grid():
 
 
 def test_nothing_shrunk_is_impossible():
-    with pytest.raises(ImpossibleError, match="not smaller"):
+    with pytest.raises(ImpossibleError, match="a network not smaller"):
         shrink(ALEXNET, actions_for(ALEXNET), SearchConfig())
 
 
@@ -130,3 +130,17 @@ def test_bad_settings_are_named():
         SearchConfig(pin_geometry=False)
     with pytest.raises(InputError, match="must not exceed the pairs"):
         SearchConfig(pairs=8, batch=16)
+
+
+def test_unknown_words_are_refused_without_a_type_checker():
+    # jaxtyping checks types in tests alone.
+    check = SearchConfig.__post_init__
+    for change, message in (
+        ({"mode": "mask"}, "masked or exact"),
+        ({"attributes": ("width",)}, "choose of features, kernel, padding"),
+    ):
+        config = SearchConfig()
+        for field, value in change.items():
+            object.__setattr__(config, field, value)
+        with pytest.raises(InputError, match=message):
+            check(config)

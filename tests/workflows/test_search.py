@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from unittest import mock
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from rich.console import Console
 from dst_jax import settings
 from dst_jax.arch import spec_id
 from dst_jax.bundle import Bundle, save_bundle
+from dst_jax.cli import main
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
 from dst_jax.distill import DistillConfig
@@ -73,7 +75,9 @@ def test_a_search_leaves_a_student_a_ledger_and_a_picture(searched, experiment, 
         (1, 1),
     ]
     assert searched.best.reward == max(row["reward"] for row in rows)
-    assert 0 < searched.teacher_accuracy <= 1
+    summary = json.loads((workdir / "search.json").read_text())
+    assert summary["teacher_accuracy"] == searched.teacher_accuracy
+    assert summary["reward"] == searched.best.reward
     found = settings.with_students(experiment, [f"dull={searched.student}"])
     assert spec_id(found.students["dull"]) == spec_id(searched.best.spec)
     assert searched.plot.read_bytes()[:4] == b"\x89PNG"
@@ -85,6 +89,7 @@ def test_masked_and_exact_scores_agree(searched, experiment, teacher, tmp_path):
     search = dataclasses.replace(SEARCH, mode="exact", steps=1)
     exact = dataclasses.replace(experiment, search=search)
     again = search_student(exact, tmp_path, teacher=teacher, console=CONSOLE)
+    assert any(trial.spec is not None for trial in again.trials)
     for ours, theirs in zip(again.trials, searched.trials[:2], strict=True):
         assert ours.spec == theirs.spec
         np.testing.assert_allclose(ours.accuracy, theirs.accuracy, atol=1e-3)
@@ -96,9 +101,8 @@ def test_a_killed_search_goes_on_to_the_same_result(
     whole = (searched.student.parent / "ledger.jsonl").read_text()
     workdir = tmp_path / "again"
     workdir.mkdir()
-    for name in ("config.json",):
-        text = (searched.student.parent / name).read_text()
-        (workdir / name).write_text(text)
+    text = (searched.student.parent / "config.json").read_text()
+    (workdir / "config.json").write_text(text)
     # What kill -9 leaves: a whole step and the beginning of a line.
     lines = whole.splitlines(keepends=True)
     (workdir / "ledger.jsonl").write_text("".join(lines[:2]) + lines[2][:100])
@@ -118,7 +122,53 @@ def test_another_configuration_may_not_use_the_workdir(searched, experiment, tea
 
 def test_what_a_search_does_not_read_may_change(searched, experiment, teacher):
     other = dataclasses.replace(experiment, students={"dull": networks.TEACHER})
-    again = search_student(
-        other, searched.student.parent, teacher=teacher, console=CONSOLE
+    workdir = searched.student.parent
+    # Nothing is read or scored again.
+    forbidden = mock.Mock(side_effect=AssertionError)
+    with mock.patch("dst_jax.workflows.search.read_small_set", forbidden):
+        again = search_student(other, workdir, teacher=teacher, console=CONSOLE)
+    assert (again.best, list(again.trials)) == (searched.best, list(searched.trials))
+    assert again.teacher_accuracy == searched.teacher_accuracy
+
+
+def test_a_space_without_networks_is_refused_before_any_work(
+    experiment, teacher, tmp_path
+):
+    search = dataclasses.replace(SEARCH, layers=(9,))
+    other = dataclasses.replace(experiment, search=search)
+    with pytest.raises(InputError, match="the backbone has 3"):
+        search_student(other, tmp_path / "new", teacher=teacher, console=CONSOLE)
+    assert not (tmp_path / "new").exists()
+
+
+CONFIG_FILE = """
+from dst_jax.data.pipeline import DataConfig
+from dst_jax.distill import DistillConfig
+from dst_jax.experiment import Experiment
+from tests import networks
+
+
+def experiment():
+    return Experiment(
+        networks.STUDENTS,
+        DataConfig(("got10k:none",), threads=0, validation_share=0.34),
+        distill=DistillConfig(label_radius_px=4.0, response_layers=(2, 3)),
     )
-    assert again.best.spec == searched.best.spec
+"""
+
+
+def test_the_command_line_searches_with_overrides(
+    teacher, tmp_path, capsys, experiment
+):
+    config, workdir = tmp_path / "tiny.py", tmp_path / "run"
+    config.write_text(CONFIG_FILE)
+    words = "--search.steps 1 --search.candidates 1 --search.min_width 2 "
+    words += "--search.pairs 2 --search.epochs 1.0 --search.batch 2 "
+    words += f"--search.validation_pairs 2 --data.sources {experiment.data.sources[0]}"
+    fixed = ["--teacher", str(teacher), "--workdir", str(workdir), "--seed", "4"]
+    assert main(["search", str(config), *fixed, *words.split()]) == 0
+    assert "step 1: reward" in capsys.readouterr().out
+    stored = json.loads((workdir / "config.json").read_text())
+    assert stored["experiment"]["seed"] == 4
+    assert main(["info", str(workdir / "student.json")]) == 0
+    assert "parameters" in capsys.readouterr().out
