@@ -119,40 +119,43 @@ def _head_layers(
         row = LayerCost("respond", int(head.bias), 0, 0, response, response, 0, macs)
         return [row]
     # Both maps lose what a convolution without padding takes.
-    template, search = template - head.kernel + 1, search - head.kernel + 1
-    k, width = head.anchors, head.features
-    rows = []
-    for name, outputs in (("class", 2 * k), ("box", 4 * k)):
-        up = head.form == "up_channel"
-        kernels = width * outputs if up else width
-        rows += [
-            _head_conv(f"{name}, template", head, inputs, kernels, (template, 0)),
-            _head_conv(f"{name}, search", head, inputs, width, (0, search)),
-        ]
-        macs = response**2 * template**2 * kernels
-        rows.append(
-            LayerCost(f"{name}, correlate", 0, 0, 0, response, response, 0, macs)
-        )
-        if up and name == "box":
-            count = outputs * outputs + outputs
-            macs = outputs * outputs * response**2
-            rows.append(
-                LayerCost("box, adjust", count, 0, 0, response, response, 0, macs)
-            )
-        if not up:
-            hidden, last = width * width + 2 * width, width * outputs + outputs
-            macs = (width * width + width * outputs) * response**2
-            row = LayerCost(
-                f"{name}, read",
-                hidden + last,
-                2 * width,
-                0,
-                response,
-                response,
-                0,
-                macs,
-            )
-            rows.append(row)
+    lost = head.kernel - 1
+    sides = template - lost, search - lost
+    k = head.anchors
+    return [
+        *_branch("class", 2 * k, head, inputs, sides, response),
+        *_branch("box", 4 * k, head, inputs, sides, response),
+    ]
+
+
+def _branch(
+    name: str,
+    outputs: int,
+    head: RegionHeadSpec,
+    inputs: int,
+    sides: tuple[int, int],
+    response: int,
+) -> list[LayerCost]:
+    """Classification or regression of a region head."""
+    template, search = sides
+    up, width = head.form == "up_channel", head.features
+    kernels = width * outputs if up else width
+    cells = response**2
+
+    def last(part: str, count: int, statistics: int, per_cell: int) -> LayerCost:
+        sizes = (0, response, response, 0, per_cell * cells)
+        return LayerCost(f"{name}, {part}", count, statistics, *sizes)
+
+    rows = [
+        _head_conv(f"{name}, template", head, inputs, kernels, (template, 0)),
+        _head_conv(f"{name}, search", head, inputs, width, (0, search)),
+        last("correlate", 0, 0, template**2 * kernels),
+    ]
+    if up and name == "box":
+        rows.append(last("adjust", outputs * outputs + outputs, 0, outputs * outputs))
+    if not up:
+        count = width * width + 2 * width + width * outputs + outputs
+        rows.append(last("read", count, 2 * width, width * (width + outputs)))
     return rows
 
 
