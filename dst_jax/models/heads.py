@@ -86,7 +86,7 @@ class RegionHead(nn.Module):
 
     def _up(
         self, name: str, template: Array, search: Array, outputs: int, train: bool
-    ) -> jax.Array:
+    ) -> Array:
         del train
         width = self.spec.features
         kernels = self._conv(f"{name}1", template, width * outputs, self.spec.kernel)
@@ -98,7 +98,7 @@ class RegionHead(nn.Module):
 
     def _depthwise(
         self, name: str, template: Array, search: Array, outputs: int, train: bool
-    ) -> jax.Array:
+    ) -> Array:
         width, kernel = self.spec.features, self.spec.kernel
         z = self._normalised(f"{name}_template", template, width, kernel, train)
         x = self._normalised(f"{name}_search", search, width, kernel, train)
@@ -108,13 +108,13 @@ class RegionHead(nn.Module):
 
     def _conv(
         self, name: str, x: Array, features: int, kernel: int, *, bias: bool = True
-    ) -> jax.Array:
+    ) -> Array:
         spec = ConvSpec(features, kernel)
         return Conv(spec, self.dtype, self.param_dtype, use_bias=bias, name=name)(x)
 
     def _normalised(
         self, name: str, x: Array, features: int, kernel: int, train: bool
-    ) -> jax.Array:
+    ) -> Array:
         x = self._conv(name, x, features, kernel, bias=False)
         x = nn.BatchNorm(
             use_running_average=not train,
