@@ -22,7 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dst_jax.arch import TrackerSpec, named
+from dst_jax.arch import CorrelationHeadSpec, TrackerSpec, named
 from dst_jax.boxes import iou, xywh_to_cxcywh
 from dst_jax.data.frames import frame_paths, read_frame
 from dst_jax.models.build import Variables, build, embed, init_variables, respond
@@ -145,7 +145,9 @@ class TorchTracker:
         clock.lap("crop")
         features = self.embed(batch)
         clock.lap("network")
-        response = F.conv2d(features, self.template) * self.spec.head.scale
+        head = self.spec.head
+        assert isinstance(head, CorrelationHeadSpec)
+        response = F.conv2d(features, self.template) * head.scale
         self._move(response.numpy()[:, 0], side)
         clock.lap("read-out")
         return np.concatenate([self.centre + 0.5, self.size])

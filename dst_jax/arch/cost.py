@@ -123,7 +123,7 @@ def _head_layers(
     sides = template - lost, search - lost
     k = head.anchors
     return [
-        *_branch("class", 2 * k, head, inputs, sides, response),
+        *_branch("cls", 2 * k, head, inputs, sides, response),
         *_branch("box", 4 * k, head, inputs, sides, response),
     ]
 
@@ -144,11 +144,11 @@ def _branch(
 
     def last(part: str, count: int, statistics: int, per_cell: int) -> LayerCost:
         sizes = (0, response, response, 0, per_cell * cells)
-        return LayerCost(f"{name}, {part}", count, statistics, *sizes)
+        return LayerCost(f"{name} {part}", count, statistics, *sizes)
 
     rows = [
-        _head_conv(f"{name}, template", head, inputs, kernels, (template, 0)),
-        _head_conv(f"{name}, search", head, inputs, width, (0, search)),
+        _head_conv(f"{name} template", head, inputs, kernels, (template, 0)),
+        _head_conv(f"{name} search", head, inputs, width, (0, search)),
         last("correlate", 0, 0, template**2 * kernels),
     ]
     if up and name == "box":

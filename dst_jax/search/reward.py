@@ -22,8 +22,8 @@ def reward(student_accuracy: float, teacher_accuracy: float, saved: float) -> fl
     """R = C (2 - C) acc_s / acc_t, eq. 6; `saved` is C.
 
     Example:
-      >>> reward(0.6, 0.8, 0.5)
-      0.5625
+      >>> reward(0.5, 1.0, 0.5)
+      0.375
     """
     return saved * (2.0 - saved) * student_accuracy / teacher_accuracy
 

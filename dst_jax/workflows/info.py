@@ -1,7 +1,9 @@
 """`dst-jax info`: layers, sizes and costs of an architecture or a bundle."""
 
 import pathlib
+from itertools import zip_longest
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -20,11 +22,12 @@ def resolve_spec(name_or_bundle: str) -> TrackerSpec:
     return read_spec(name_or_bundle)
 
 
-def _padding(layer: ConvSpec) -> str:
-    """Padding at the low edges, and at the high ones where it differs."""
+def _shape(layer: ConvSpec) -> list[str]:
+    """Kernel, step, padding (low, high where they differ), groups, width."""
     high = layer.padding - layer.trim
-    same = high == layer.padding
-    return f"{layer.padding}" if same else f"{layer.padding}, {high}"
+    padding = f"{layer.padding}" if not layer.trim else f"{layer.padding}, {high}"
+    sides = f"{layer.kernel}x{layer.kernel}"
+    return [sides, f"{layer.stride}", padding, f"{layer.groups}", f"{layer.features}"]
 
 
 def print_info(name_or_bundle: str, console: Console) -> None:
@@ -32,22 +35,21 @@ def print_info(name_or_bundle: str, console: Console) -> None:
     spec = resolve_spec(name_or_bundle)
     cost = tracker_cost(spec)
     inputs = spec.input
-    table = Table(title=name_or_bundle, title_justify="left")
-    table.add_column("layer")
-    headings = ("kernel", "step", "pad", "groups", "width")
+    # Fits 80 columns.
+    style = {"box": box.SIMPLE, "padding": (0, 1, 0, 0)}
+    table = Table(title=name_or_bundle, title_justify="left", **style)
+    table.add_column("layer", no_wrap=True)
+    headings = ("kernel", "step", "pad", "grp", "width")
     sizes = (f"{inputs.template_px} px", f"{inputs.search_px} px", "params")
     for heading in (*headings, *sizes, "M MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for layer, row in zip(spec.backbone.layers, cost.layers, strict=True):
+    for layer, row in zip_longest(spec.backbone.layers, cost.layers):
+        shape = [""] * len(headings) if layer is None else _shape(layer)
         table.add_row(
             row.name,
-            f"{layer.kernel}x{layer.kernel}",
-            str(layer.stride),
-            _padding(layer),
-            str(layer.groups),
-            str(layer.features),
-            f"{row.template_side}",
-            f"{row.search_side}",
+            *shape,
+            f"{row.template_side or ''}",
+            f"{row.search_side or ''}",
             f"{row.parameters:,}",
             f"{row.search_macs / 1e6:,.1f}",
         )
