@@ -147,9 +147,9 @@ def _branch(
         return LayerCost(f"{name} {part}", count, statistics, *sizes)
 
     rows = [
-        _head_conv(f"{name} template", head, inputs, kernels, (template, 0)),
+        _head_conv(f"{name} kernels", head, inputs, kernels, (template, 0)),
         _head_conv(f"{name} search", head, inputs, width, (0, search)),
-        last("correlate", 0, 0, template**2 * kernels),
+        last("respond", 0, 0, template**2 * kernels),
     ]
     if up and name == "box":
         rows.append(last("adjust", outputs * outputs + outputs, 0, outputs * outputs))

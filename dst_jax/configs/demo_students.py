@@ -22,6 +22,6 @@ def experiment() -> Experiment:
     students = {"dull": named("mini-dull"), "intelligent": named("mini-half")}
     distill = DistillConfig(label_radius_px=base.distill.label_radius_px)
     search = SearchConfig(
-        steps=8, pairs=96, epochs=1.0, batch=16, validation_pairs=64, proposals=5
+        steps=5, pairs=96, epochs=1.0, batch=16, validation_pairs=64, proposals=5
     )
     return dataclasses.replace(base, students=students, distill=distill, search=search)

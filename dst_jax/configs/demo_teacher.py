@@ -27,5 +27,5 @@ def experiment() -> Experiment:
             momentum=0.9,
             clip_norm=5.0,
         ),
-        loop=LoopConfig(log_every=10),
+        loop=LoopConfig(log_every=10, validate_every=200),
     )

@@ -30,6 +30,10 @@ def _shape(layer: ConvSpec) -> list[str]:
     return [sides, f"{layer.stride}", padding, f"{layer.groups}", f"{layer.features}"]
 
 
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.1f}" if count < 1e9 else f"{count / 1e6:,.0f}"
+
+
 def print_info(name_or_bundle: str, console: Console) -> None:
     """Prints a table of the layers and a summary."""
     spec = resolve_spec(name_or_bundle)
@@ -39,8 +43,8 @@ def print_info(name_or_bundle: str, console: Console) -> None:
     style = {"box": box.SIMPLE, "padding": (0, 1, 0, 0)}
     table = Table(title=name_or_bundle, title_justify="left", **style)
     table.add_column("layer", no_wrap=True)
-    headings = ("kernel", "step", "pad", "grp", "width")
-    sizes = (f"{inputs.template_px} px", f"{inputs.search_px} px", "params")
+    headings = ("kernel", "by", "pad", "grp", "width")
+    sizes = (f"{inputs.template_px}px", f"{inputs.search_px}px", "params")
     for heading in (*headings, *sizes, "M MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
     for layer, row in zip_longest(spec.backbone.layers, cost.layers):
@@ -51,7 +55,7 @@ def print_info(name_or_bundle: str, console: Console) -> None:
             f"{row.template_side or ''}",
             f"{row.search_side or ''}",
             f"{row.parameters:,}",
-            f"{row.search_macs / 1e6:,.1f}",
+            _millions(row.search_macs),
         )
     console.print(table)
     train = spec.response_side(inputs.train_search_px)
