@@ -34,8 +34,8 @@ class SearchConfig:
       mode: All candidates in one program of the teacher's shape, compiled once, or
         the reduced networks themselves, each compiled for itself.
       batching: How the masked program holds the candidates of a device.
-      at_once: Candidates that it trains at once; 0 for all of a step, or, on a CPU,
-        one for each device: there a wider program only takes longer to compile.
+      at_once: Candidates that it trains at once; 0 for all of a step. Fewer compile
+        faster and run slower (docs/results.md).
       pairs: Size of the small training set, drawn uniformly over classes.
       epochs: Passes over it.
       batch: Pairs per step.

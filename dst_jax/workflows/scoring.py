@@ -170,9 +170,7 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
 
 def _places(search: SearchConfig) -> int:
     """Candidates that are trained at once, over all devices."""
-    at_once = search.at_once or (
-        1 if jax.default_backend() == "cpu" else search.candidates
-    )
+    at_once = search.at_once or search.candidates
     devices = jax.local_device_count()
     return places_for(max(at_once, min(devices, search.candidates)), devices=devices)
 
