@@ -17,7 +17,7 @@ class Demo:
 
     Makes video, trains a miniature teacher, searches the architecture of the dull
     student, trains both students without (NOKD) and with distillation (TSsKD),
-    evaluates all on unseen video, and writes report.html and report.json. Under ten
+    evaluates all on unseen video, and writes report.html and report.json. About ten
     minutes on two cores.
     """
 

@@ -1,7 +1,7 @@
 """The demonstration's two students: one searched, both distilled.
 
 Run:     dst-jax demo --workdir runs/demo  (its last stages)
-Expect:  on two CPU cores, a minute for the search, two for each row.
+Expect:  on two CPU cores, a minute or two for the search, two or three for each row.
 """
 
 import dataclasses

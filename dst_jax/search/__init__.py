@@ -5,7 +5,6 @@ from dst_jax.search.ledger import append_step as append_step
 from dst_jax.search.ledger import read_ledger as read_ledger
 from dst_jax.search.loop import Score as Score
 from dst_jax.search.loop import Trial as Trial
-from dst_jax.search.loop import best_rewards as best_rewards
 from dst_jax.search.loop import best_trial as best_trial
 from dst_jax.search.loop import run_search as run_search
 from dst_jax.search.loop import step_means as step_means

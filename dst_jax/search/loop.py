@@ -137,11 +137,6 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
     return max(possible, key=lambda t: t.reward)
 
 
-def best_rewards(trials: Sequence[Trial]) -> list[float]:
-    """The best reward up to each trial."""
-    return np.maximum.accumulate([t.reward for t in trials]).tolist()
-
-
 def step_means(trials: Sequence[Trial]) -> list[float]:
     """R_t of every step, eq. 8."""
     steps: dict[int, list[float]] = {}
