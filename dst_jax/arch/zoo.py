@@ -74,6 +74,20 @@ def _mini() -> TrackerSpec:
     return TrackerSpec(backbone, CorrelationHeadSpec(scale=1e-2), crops)
 
 
+def _mini_siamrpn() -> TrackerSpec:
+    """A SiamRPN of the miniature's size.
+
+    Its head reads maps of 3 x 3 cells, so the convolutions before the correlation are
+    1 x 1; its middle anchor has the size of a square target.
+    """
+    mini = _mini()
+    layers = [dataclasses.replace(layer, groups=1) for layer in mini.backbone.layers]
+    layers[-1] = dataclasses.replace(layers[-1], batch_norm=True)
+    backbone = dataclasses.replace(mini.backbone, layers=tuple(layers))
+    head = RegionHeadSpec(features=48, kernel=1, ratios=(0.5, 1.0, 2.0), scales=(5,))
+    return TrackerSpec(backbone, head, mini.input)
+
+
 SIAMFC_ALEXNET = TrackerSpec(_alexnet(groups=2))
 SIAMFC_ALEXNET_UNGROUPED = TrackerSpec(_alexnet(groups=1))
 SIAMFC_HALF = scale_widths(SIAMFC_ALEXNET, 0.5)
@@ -90,6 +104,13 @@ DSTRPN = dataclasses.replace(
 MINI = _mini()
 MINI_HALF = scale_widths(MINI, 0.5)
 MINI_DULL = with_widths(MINI, (8, 12, 16, 16, 12))
+
+MINI_SIAMRPN = _mini_siamrpn()
+MINI_SIAMRPN_HALF = scale_widths(MINI_SIAMRPN, 0.5)
+MINI_SIAMRPN_DULL = dataclasses.replace(
+    with_widths(MINI_SIAMRPN, (8, 12, 16, 16, 12)),
+    head=dataclasses.replace(MINI_SIAMRPN.head, features=12),
+)
 
 ZOO: dict[str, TrackerSpec] = {
     "siamfc-alexnet": SIAMFC_ALEXNET,
@@ -111,9 +132,17 @@ ZOO: dict[str, TrackerSpec] = {
     "mini": MINI,
     "mini-half": MINI_HALF,
     "mini-dull": MINI_DULL,
+    "mini-siamrpn": MINI_SIAMRPN,
+    "mini-siamrpn-half": MINI_SIAMRPN_HALF,
+    "mini-siamrpn-dull": MINI_SIAMRPN_DULL,
     # The smallest network with every part of the family, for tests.
     "tiny": dataclasses.replace(
         with_widths(MINI, (4, 6, 8, 8, 6)),
+        input=InputSpec(template_px=79, search_px=111, train_search_px=111),
+    ),
+    "tiny-siamrpn": dataclasses.replace(
+        with_widths(MINI_SIAMRPN, (4, 6, 8, 8, 6)),
+        head=dataclasses.replace(MINI_SIAMRPN.head, features=6),
         input=InputSpec(template_px=79, search_px=111, train_search_px=111),
     ),
 }

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
 from dst_jax.boxes import iou
 from dst_jax.errors import InputError
 from dst_jax.typing import Array, Bool, Float, Int, Scalar
@@ -167,6 +168,23 @@ def anchor_grid(
     grid[..., 0], grid[..., 1] = at[None, :, None], at[:, None, None]
     grid[..., 2:] = sizes
     return jnp.asarray(grid)
+
+
+def head_anchors(spec: TrackerSpec, search_px: int) -> Float[Array, "n n k 4"]:
+    """The anchors of a region head over a search crop, ratios fastest.
+
+    Raises:
+      InputError: If the tracker's head proposes no regions.
+    """
+    head = spec.head
+    if not isinstance(head, RegionHeadSpec):
+        raise InputError("this tracker proposes no regions, so it has no anchors.")
+    side, stride = spec.response_side(search_px), spec.backbone.total_stride
+    grids = [
+        anchor_grid(side, search_px, config=AnchorConfig(head.ratios, scale, stride))
+        for scale in map(float, head.scales)
+    ]
+    return jnp.concatenate(grids, axis=2)
 
 
 def encode(
