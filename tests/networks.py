@@ -1,5 +1,7 @@
 """Networks small enough to compile in a second, with every part of the family."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -10,6 +12,7 @@ from dst_jax.arch import (
     CorrelationHeadSpec,
     InputSpec,
     PoolSpec,
+    RegionHeadSpec,
     TrackerSpec,
 )
 from dst_jax.models import init_variables
@@ -31,6 +34,18 @@ TEACHER = TrackerSpec(
 STUDENTS = {
     "dull": arch.with_widths(TEACHER, (2, 4, 4)),
     "intelligent": arch.with_widths(TEACHER, (4, 6, 4)),
+}
+
+# The same with a region head: 5 x 5 cells of 3 anchors, the middle one 16 px wide.
+REGION_TEACHER = dataclasses.replace(
+    TEACHER,
+    head=RegionHeadSpec(features=4, ratios=(0.5, 1.0, 2.0), scales=(4,)),
+)
+REGION_STUDENTS = {
+    name: dataclasses.replace(
+        spec, head=dataclasses.replace(REGION_TEACHER.head, features=features)
+    )
+    for (name, spec), features in zip(STUDENTS.items(), (2, 3), strict=True)
 }
 
 

@@ -15,11 +15,12 @@ from jax.typing import DTypeLike
 from dst_jax import losses
 from dst_jax.arch import RegionHeadSpec, TrackerSpec, tracker_cost
 from dst_jax.distill import terms as t
+from dst_jax.distill.cells import cell_family
+from dst_jax.distill.regions import region_family
 from dst_jax.distill.weights import DistillConfig
 from dst_jax.errors import InputError
 from dst_jax.models import Output, Siamese, Variables, build, forward, forward_train
 from dst_jax.ops.augment import Examples
-from dst_jax.ops.labels import response_labels
 from dst_jax.typing import Array, Params, Scalar
 
 
@@ -35,6 +36,15 @@ class Metrics(NamedTuple):
 
     terms: Mapping[str, Scalar]
     globals: Mapping[str, Scalar]
+
+
+class Batch(NamedTuple):
+    """A batch after the forward passes: what the losses are made of."""
+
+    family: t.Family
+    targets: Any
+    outputs: Mapping[str, Output]
+    teacher: Output | None
 
 
 Objective: TypeAlias = Callable[..., tuple[Scalar, tuple[Params, Metrics]]]
@@ -68,13 +78,13 @@ def make_objective(
       InputError: If the networks do not fit together.
     """
     check_fit(teacher, students, config)
-    grid = _label_grid(next(iter(students.values())), config)
+    family = family_of(next(iter(students.values())), config, axis_name=axis_name)
     modules = {
         name: build(spec, axis_name=axis_name, dtype=dtype, param_dtype=dtype)
         for name, spec in students.items()
     }
     teacher_module = None
-    if teacher is not None and config.needs_teacher:
+    if teacher is not None and needs_teacher(students, config):
         teacher_module = build(teacher, dtype=dtype, param_dtype=dtype)
     sizes = {n: tracker_cost(spec).parameters for n, spec in students.items()}
 
@@ -87,15 +97,12 @@ def make_objective(
         epoch: Scalar,
         key: Array,
     ) -> tuple[Scalar, tuple[Params, Metrics]]:
-        del key  # no network of this family draws at random in its forward pass
         target = _teach(teacher_module, teacher_vars, examples)
         outputs, new_stats = _learn(modules, params, stats, examples)
-        cells = t.cells_of(
-            jnp.asarray(grid, dtype), examples.mask, examples.is_negative
-        )
-        task = _task_losses(outputs, target, cells, axis_name)
+        batch = Batch(family, family.targets(examples, key), outputs, target)
+        task = _task_losses(batch, axis_name)
         sigma, gates = _sigmas(task, epoch, config)
-        parts = _collect(outputs, target, cells, sigma, sizes, epoch, config)
+        parts = _collect(batch, sigma, sizes, epoch, config)
         values = {n: t.reduce_terms(group, axis_name) for n, group in parts.items()}
         agreed = {f"gt/{n}": v for n, v in task.items()} | sigma | gates
         loss = jnp.sum(jnp.stack(list(values.values())))
@@ -116,15 +123,15 @@ def check_fit(
     """
     if not students:
         raise InputError("there is no student to train; name at least one.")
-    if config.needs_teacher and teacher is None:
+    if needs_teacher(students, config) and teacher is None:
         raise InputError(
             "the objective has teacher terms but there is no teacher; give a bundle "
             "with --teacher, or use the row NOKD."
         )
-    _check_family(students)
     named = dict(students)
-    if teacher is not None and config.needs_teacher:
+    if teacher is not None and needs_teacher(students, config):
         named["teacher"] = teacher
+    _check_heads(named, config)
     first, reference = next(iter(named.items()))
     for name, spec in named.items():
         for field in ("template_px", "train_search_px", "context"):
@@ -153,21 +160,42 @@ def check_fit(
         )
 
 
-def _check_family(students: Mapping[str, TrackerSpec]) -> None:
-    for name, spec in students.items():
-        if isinstance(spec.head, RegionHeadSpec):
+def needs_teacher(students: Mapping[str, TrackerSpec], config: DistillConfig) -> bool:
+    """Whether any term looks at the teacher: AH does so for boxes alone."""
+    boxes = any(isinstance(s.head, RegionHeadSpec) for s in students.values())
+    return config.needs_teacher or (boxes and config.adaptive_hard > 0.0)
+
+
+def family_of(
+    spec: TrackerSpec, config: DistillConfig, *, axis_name: str | None = None
+) -> t.Family:
+    """The losses that the head of `spec` calls for."""
+    if isinstance(spec.head, RegionHeadSpec):
+        return region_family(spec, config, axis_name=axis_name)
+    return cell_family(spec, config)
+
+
+def _check_heads(networks: Mapping[str, TrackerSpec], config: DistillConfig) -> None:
+    first, reference = next(iter(networks.items()))
+    for name, spec in networks.items():
+        if _reads(spec) != _reads(reference):
             raise InputError(
-                f"{name} proposes regions, which cannot be trained yet; choose a "
-                "tracker of the SiamFC family."
+                f"{name} answers with {_reads(spec)}, {first} with "
+                f"{_reads(reference)}; networks that are trained together must have "
+                "the same kind of head."
             )
+    if isinstance(reference.head, RegionHeadSpec) and config.soft_form != "cell":
+        raise InputError(
+            f"DistillConfig.soft_form={config.soft_form!r} is for SiamFC; anchors "
+            "have two classes each, use 'cell'."
+        )
 
 
-def _label_grid(spec: TrackerSpec, config: DistillConfig) -> Array:
-    return response_labels(
-        spec.response_side(spec.input.train_search_px),
-        stride=float(spec.backbone.total_stride),
-        radius_px=config.label_radius_px,
-    )
+def _reads(spec: TrackerSpec) -> str:
+    """What a head says, in words; equal for heads that can be compared."""
+    if not isinstance(spec.head, RegionHeadSpec):
+        return "one logit per cell"
+    return f"anchors of ratios {spec.head.ratios} and scales {spec.head.scales}"
 
 
 def _teach(
@@ -192,19 +220,13 @@ def _learn(
     return outputs, new_stats
 
 
-def _task_losses(
-    outputs: Mapping[str, Output],
-    target: Output | None,
-    cells: t.Cells,
-    axis_name: str | None,
-) -> dict[str, Scalar]:
+def _task_losses(batch: Batch, axis_name: str | None) -> dict[str, Scalar]:
     """Losses on the labels over the global batch, for gates and logs; no gradient."""
-    everyone = dict(outputs) | ({} if target is None else {"teacher": target})
+    teacher = {} if batch.teacher is None else {"teacher": batch.teacher}
     found = {}
-    for name, output in everyone.items():
-        group = jax.lax.stop_gradient(t.task_terms(output, cells, 1.0))
-        totals = t.psum([(term.total, term.number) for term in group], axis_name)
-        found[name] = sum(0.5 * t.divide(total, count) for total, count in totals)
+    for name, output in {**batch.outputs, **teacher}.items():
+        group = jax.lax.stop_gradient(batch.family.task(output, batch.targets, 1.0))
+        found[name] = t.psum(t.reduce_terms(group, axis_name), axis_name)
     return found
 
 
@@ -228,9 +250,7 @@ def _sigmas(
 
 
 def _collect(
-    outputs: Mapping[str, Output],
-    target: Output | None,
-    cells: t.Cells,
+    batch: Batch,
     sigma: Mapping[str, Scalar],
     sizes: Mapping[str, int],
     epoch: Scalar,
@@ -241,35 +261,36 @@ def _collect(
     after: Any = 1.0
     if config.warmup_epochs:
         after = jnp.where(epoch < config.warmup_epochs, 0.0, 1.0)
+    family, _, outputs, teacher = batch
     parts: dict[str, list[t.Term]] = {}
     for name, output in outputs.items():
+        pair = output, teacher, batch.targets
         plain = config.ground_truth * after + (1.0 - after)
         if config.ground_truth or config.warmup_epochs:
-            parts[f"{name}/gt"] = t.task_terms(output, cells, plain)
+            parts[f"{name}/gt"] = family.task(output, batch.targets, plain)
         if config.adaptive_hard:
-            weight = config.adaptive_hard * after
-            parts[f"{name}/ah"] = t.task_terms(output, cells, weight)
-        if target is not None and config.teacher_soft:
-            weight = config.teacher_soft * after
-            parts[f"{name}/ts"] = t.soft_terms(output, target, cells, config, weight)
-        if target is not None and config.target_response:
+            parts[f"{name}/ah"] = family.hard(*pair, config.adaptive_hard * after)
+        if teacher is not None and config.teacher_soft:
+            parts[f"{name}/ts"] = family.soft(*pair, config.teacher_soft * after)
+        if teacher is not None and config.target_response:
             weight = config.target_response * after
-            group = t.response_terms(output, target, cells, config, weight)
+            mask = batch.targets.mask
+            group = t.response_terms(output, teacher, mask, config, weight)
             parts[f"{name}/str"] = group
         if sigma and len(outputs) > 1:
-            parts[f"{name}/ks"] = _sharing(name, outputs, cells, sigma, sizes, config)
+            parts[f"{name}/ks"] = _sharing(name, batch, sigma, sizes, config)
     return parts
 
 
 def _sharing(
     learner: str,
-    outputs: Mapping[str, Output],
-    cells: t.Cells,
+    batch: Batch,
     sigma: Mapping[str, Scalar],
     sizes: Mapping[str, int],
     config: DistillConfig,
 ) -> list[t.Term]:
     """What `learner` takes from all its peers, eq. 20, 21 and 33."""
+    outputs = batch.outputs
     norm = losses.sharing_normaliser(len(outputs), norm=config.sharing_norm)
     group = []
     for peer in outputs:
@@ -281,5 +302,5 @@ def _sharing(
         judged = peer if config.sharing_gate == "peer" else learner
         weight = norm * beta * sigma[f"sigma/{judged}"]
         pair = outputs[learner], outputs[peer]
-        group += t.sharing_terms(*pair, cells, config, weight)
+        group += batch.family.sharing(*pair, batch.targets, weight)
     return group

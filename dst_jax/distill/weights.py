@@ -5,6 +5,7 @@ import math
 from typing import Literal
 
 from dst_jax.errors import InputError
+from dst_jax.ops.anchors import AssignConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,13 @@ class DistillConfig:
       sharing_reduction: Mean over cells, or the sum that eq. 17 writes.
       stop_peer: Whether a student is a fixed target for those who learn from it.
       warmup_epochs: Epochs on the ground truth alone (weight 1) before the rest.
-      label_radius_px: Cells within this distance of the centre are positive.
+      label_radius_px: Cells within this distance of the centre are positive (SiamFC).
+      assign: Which anchors are positive or negative (this and the rest: SiamRPN).
+      hard_margin: m of eq. 10, by how much a student must beat the teacher's boxes.
+      hard_gate: Whether eq. 10 asks that of each anchor or of the batch's mean.
+      soft_anchors: Where TS compares boxes: positive anchors, or all.
+      regression_weight: Of every loss of boxes, beside that of classes.
+      regression_beta: Where smooth L1 turns from square to line; 0 is plain L1.
     """
 
     ground_truth: float = 0.0
@@ -61,10 +68,17 @@ class DistillConfig:
     stop_peer: bool = True
     warmup_epochs: float = 0.0
     label_radius_px: float = 16.0
+    assign: AssignConfig = AssignConfig()
+    hard_margin: float = 0.005
+    hard_gate: Literal["anchor", "batch"] = "anchor"
+    soft_anchors: Literal["positive", "all"] = "positive"
+    regression_weight: float = 1.0
+    regression_beta: float = 1.0
 
     def __post_init__(self):
         weights = ("ground_truth", "teacher_soft", "adaptive_hard", "target_response")
-        for field in (*weights, "warmup_epochs", "sharing_margin"):
+        more = ("warmup_epochs", "sharing_margin", "hard_margin")
+        for field in (*weights, *more, "regression_weight", "regression_beta"):
             fits = 0.0 <= getattr(self, field) < math.inf
             self._require(fits, field, "must be finite and at least 0 (0 removes it)")
         for field in ("temperature", "label_radius_px"):
@@ -89,7 +103,7 @@ class DistillConfig:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether any term, or the gate of sharing, looks at the teacher."""
+        """Whether TS, STR or the gate of sharing looks at the teacher."""
         return bool(self.teacher_soft or self.target_response or self.sharing)
 
 

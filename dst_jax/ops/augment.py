@@ -16,11 +16,19 @@ import jax.numpy as jnp
 
 from dst_jax.arch.spec import InputSpec
 from dst_jax.errors import InputError
+from dst_jax.ops.colour import (
+    SHORTEST_BLUR_PX,
+    blurred,
+    factor,
+    faded_to_grey,
+    lit,
+    tinted,
+)
 from dst_jax.ops.crop import crop_resize
-from dst_jax.typing import Array, Float
+from dst_jax.typing import Array, Float, Int
 
-# ITU-R BT.601 luma, as in OpenCV's RGB to grey.
-_LUMA = (0.299, 0.587, 0.114)
+# Numbers of further draws from a key that has its own.
+_COLOUR_DRAW, _BLUR_DRAW = 1, 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +41,7 @@ class AugmentConfig:
 
     Attributes:
       stretch: Width and height are scaled independently by 1 - stretch..1 + stretch.
+      search_stretch: The same of the search crop alone, in place of `stretch`.
       scale: Both are scaled by a common factor in 1 - scale..1 + scale.
       template_shift_px: The template crop's centre moves by up to this many pixels
         of the network's input, in either direction of either axis.
@@ -41,30 +50,40 @@ class AugmentConfig:
       grey: Probability that a pair loses its colour, both images together.
       brightness: Values of each image are multiplied by 1 - brightness..1 + brightness
         and clipped to 0..255.
+      colour: Size of a random offset of each image's three channels; pysot's is 1.
+      blur: Probability that the search crop is smeared along rows and columns.
+      blur_px: The longest smear, odd; it is drawn from 5, 7, ..., blur_px pixels.
       fill: Colour beyond the edge of a patch: the frame's mean colour or zero. Patches
         of the size that `patch_sides` asks for have no such places; the host has
         filled what lies outside the frame.
     """
 
     stretch: float = 0.05
+    search_stretch: float | None = None
     scale: float = 0.0
     template_shift_px: float = 0.0
     search_shift_px: float = 3.0
     flip: float = 0.0
     grey: float = 0.0
     brightness: float = 0.0
+    colour: float = 0.0
+    blur: float = 0.0
+    blur_px: int = 45
     fill: Literal["mean", "zero"] = "mean"
 
     def __post_init__(self):
-        for field in ("stretch", "scale", "brightness"):
-            if not 0.0 <= getattr(self, field) < 1.0:
+        for field in ("stretch", "search_stretch", "scale", "brightness"):
+            value = getattr(self, field)
+            if value is not None and not 0.0 <= value < 1.0:
                 raise self._error(field, "must be at least 0 and below 1")
-        for field in ("flip", "grey"):
+        for field in ("flip", "grey", "blur"):
             if not 0.0 <= getattr(self, field) <= 1.0:
                 raise self._error(field, "must be a probability, 0 to 1")
-        for field in ("template_shift_px", "search_shift_px"):
+        for field in ("template_shift_px", "search_shift_px", "colour"):
             if not 0.0 <= getattr(self, field) < math.inf:
-                raise self._error(field, "must be at least 0 px")
+                raise self._error(field, "must be finite and at least 0")
+        if self.blur_px < SHORTEST_BLUR_PX or self.blur_px % 2 == 0:
+            raise self._error("blur_px", f"must be odd, at least {SHORTEST_BLUR_PX} px")
         if self.fill not in ("mean", "zero"):
             raise self._error("fill", 'must be "mean" or "zero"')
 
@@ -78,12 +97,22 @@ class Examples(NamedTuple):
 
     `mask` and `is_negative` are 0 or 1, in the crops' dtype but at least float32, since
     sums of them are counts.
+
+    Attributes:
+      template: The crops of the target.
+      search: The crops in which it is looked for.
+      mask: Which examples count.
+      is_negative: Whether the search crop shows another object.
+      search_box: The object in the search crop, (cx, cy, w, h) in its pixels.
+      index: The example's number in the whole run.
     """
 
     template: Float[Array, "b t t 3"]
     search: Float[Array, "b s s 3"]
     mask: Float[Array, " b"]
     is_negative: Float[Array, " b"]
+    search_box: Float[Array, "b 4"]
+    index: Int[Array, " b"]
 
 
 def patch_sides(input: InputSpec, augment: AugmentConfig) -> tuple[int, int]:
@@ -105,15 +134,15 @@ def patch_sides(input: InputSpec, augment: AugmentConfig) -> tuple[int, int]:
       >>> patch_sides(InputSpec(), AugmentConfig(stretch=0.0, search_shift_px=0.0))
       (127, 239)
     """
-    widest = 1.0 / ((1.0 - augment.stretch) * (1.0 - augment.scale))
 
-    def side(crop_px: int, shift_px: float) -> int:
+    def side(crop_px: int, shift_px: float, stretch: float) -> int:
+        widest = 1.0 / ((1.0 - stretch) * (1.0 - augment.scale))
         needed = math.ceil(widest * (crop_px + 2.0 * shift_px) - 1e-9)
         return needed + (needed - crop_px) % 2
 
     return (
-        side(input.template_px, augment.template_shift_px),
-        side(input.train_search_px, augment.search_shift_px),
+        side(input.template_px, augment.template_shift_px, augment.stretch),
+        side(input.train_search_px, augment.search_shift_px, _search_stretch(augment)),
     )
 
 
@@ -130,9 +159,9 @@ def augment(
     Args:
       key: The run's key; each example folds its own number in.
       batch: `template_patch`, `search_patch` uint8 [b, p, p, 3], their
-        `template_fill_rgb`, `search_fill_rgb` float32 [b, 3], `mask` float32 [b],
-        `is_negative` bool [b], `index` int32 [b]. Target at the patch's centre, one
-        patch pixel per pixel of the network's input.
+        `template_fill_rgb`, `search_fill_rgb` float32 [b, 3], `search_box` float32
+        [b, 4], `mask` float32 [b], `is_negative` bool [b], `index` int32 [b]. Target
+        at the patch's centre, one patch pixel per pixel of the network's input.
       input: Sizes of the crops; the search crop has `train_search_px`.
       config: What is random and how much.
       dtype: Of the crops.
@@ -141,21 +170,31 @@ def augment(
       The crops, RGB 0..255, with the batch's mask and flags.
     """
 
-    def one(number: Array, template: _Patch, search: _Patch) -> tuple[Array, Array]:
+    def one(
+        number: Array, template: _Patch, search: _Patch, box: Array
+    ) -> tuple[Array, Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, number), 6)
-        shift = config.template_shift_px
-        z = _random_crop(keys[0], template, input.template_px, shift, config)
-        shift = config.search_shift_px
-        x = _random_crop(keys[1], search, input.train_search_px, shift, config)
+        windows = _windows(keys, (template, search), input, config)
+        z, x = (
+            _cut(patch, window, config.fill)
+            for patch, window in zip((template, search), windows, strict=True)
+        )
+        box = _seen(box, windows[1])
         mirrored = jax.random.bernoulli(keys[2], config.flip)
         faded = jax.random.bernoulli(keys[3], config.grey)
-        z, x = (_recoloured(_mirrored(c, mirrored), faded) for c in (z, x))
-        brightness = config.brightness
-        return _lit(keys[4], z, brightness), _lit(keys[5], x, brightness)
+        z, x = (faded_to_grey(_mirrored(c, mirrored), faded) for c in (z, x))
+        box = _mirrored_box(box, mirrored, input.train_search_px)
+        z, x = (_painted(k, c, config) for k, c in ((keys[4], z), (keys[5], x)))
+        if config.blur:
+            own = jax.random.fold_in(keys[5], _BLUR_DRAW)
+            x = blurred(own, x, probability=config.blur, longest_px=config.blur_px)
+        return z, x, box
 
     patches = _patch(batch, "template"), _patch(batch, "search")
-    template, search = jax.vmap(one)(batch["index"], *patches)
-    return _examples(batch, template, search, dtype)
+    template, search, box = jax.vmap(one)(
+        batch["index"], *patches, jnp.asarray(batch["search_box"])
+    )
+    return _examples(batch, template, search, box, dtype)
 
 
 def centre_crops(
@@ -176,20 +215,18 @@ def centre_crops(
     Returns:
       The crops, RGB 0..255, with the batch's mask and flags.
     """
-
-    def cut(patch: _Patch, out_px: int) -> Array:
-        size = jnp.full((2,), out_px, jnp.float32)
-        return crop_resize(
-            patch.pixels, patch.centre, size, out_px=out_px, fill=patch.fill
-        )
-
     sides = input.template_px, search_px or input.train_search_px
     patches = _patch(batch, "template"), _patch(batch, "search")
-    crops = [
-        jax.vmap(lambda patch, side=side: cut(patch, side))(patch)
-        for patch, side in zip(patches, sides, strict=True)
+    windows = [
+        _Window(p.centre, jnp.full((2,), side, jnp.float32), side)
+        for p, side in zip(patches, sides, strict=True)
     ]
-    return _examples(batch, crops[0], crops[1], dtype)
+    crops = [
+        jax.vmap(lambda p, window=window: _cut(p, window, "mean"))(patch)
+        for patch, window in zip(patches, windows, strict=True)
+    ]
+    box = jax.vmap(lambda box: _seen(box, windows[1]))(jnp.asarray(batch["search_box"]))
+    return _examples(batch, crops[0], crops[1], box, dtype)
 
 
 class _Patch(NamedTuple):
@@ -206,43 +243,96 @@ def _patch(batch: Mapping[str, Array], name: str) -> _Patch:
     return _Patch(batch[f"{name}_patch"], batch[f"{name}_fill_rgb"])
 
 
+class _Window(NamedTuple):
+    """A part of a patch, in its pixels, and the side of the crop it becomes."""
+
+    centre: Array
+    size: Array
+    out_px: int
+
+
 def _examples(
     batch: Mapping[str, Array],
     template: Array,
     search: Array,
+    box: Array,
     dtype: jax.typing.DTypeLike,
 ) -> Examples:
     exact = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
     flags = (batch[name].astype(exact) for name in ("mask", "is_negative"))
-    return Examples(template.astype(dtype), search.astype(dtype), *flags)
+    return Examples(
+        template.astype(dtype),
+        search.astype(dtype),
+        *flags,
+        search_box=box.astype(exact),
+        index=jnp.asarray(batch["index"]),
+    )
 
 
-def _random_crop(
-    key: Array, patch: _Patch, out_px: int, shift_px: float, config: AugmentConfig
-) -> Array:
+def _search_stretch(config: AugmentConfig) -> float:
+    return config.stretch if config.search_stretch is None else config.search_stretch
+
+
+def _windows(
+    keys: Array,
+    patches: tuple[_Patch, _Patch],
+    input: InputSpec,
+    config: AugmentConfig,
+) -> tuple[_Window, _Window]:
+    """Random windows of template and search patch."""
+    template, search = patches
+    shifts = config.template_shift_px, config.search_shift_px
+    stretches = config.stretch, _search_stretch(config)
+    sides = input.template_px, input.train_search_px
+    first, second = (
+        _random_window(
+            keys[i], patch, sides[i], shifts[i], (stretches[i], config.scale)
+        )
+        for i, patch in enumerate((template, search))
+    )
+    return first, second
+
+
+def _random_window(
+    key: Array,
+    patch: _Patch,
+    out_px: int,
+    shift_px: float,
+    spreads: tuple[float, float],
+) -> _Window:
     keys = jax.random.split(key, 3)
+    stretch, scale = spreads
     # An object grows as the window shrinks, so the factors divide the window's sides.
-    common = _factor(keys[0], (1,), config.scale)
-    size = out_px / (common * _factor(keys[1], (2,), config.stretch))
+    size = out_px / (factor(keys[0], (1,), scale) * factor(keys[1], (2,), stretch))
     shift = jax.random.uniform(keys[2], (2,), jnp.float32, -shift_px, shift_px)
-    centre = patch.centre + shift * size / out_px
-    fill = patch.fill if config.fill == "mean" else jnp.zeros_like(patch.fill)
-    return crop_resize(patch.pixels, centre, size, out_px=out_px, fill=fill)
+    return _Window(patch.centre + shift * size / out_px, size, out_px)
 
 
-def _factor(key: Array, shape: tuple[int, ...], spread: float) -> Array:
-    return jax.random.uniform(key, shape, jnp.float32, 1.0 - spread, 1.0 + spread)
+def _cut(patch: _Patch, window: _Window, fill: str) -> Array:
+    colour = patch.fill if fill == "mean" else jnp.zeros_like(patch.fill)
+    return crop_resize(
+        patch.pixels, window.centre, window.size, out_px=window.out_px, fill=colour
+    )
+
+
+def _seen(box: Array, window: _Window) -> Array:
+    """A box of the patch in the pixels of the crop."""
+    zoom = window.out_px / window.size
+    corner = window.centre - 0.5 * window.size
+    return jnp.concatenate([(box[:2] - corner) * zoom, box[2:] * zoom])
 
 
 def _mirrored(crop: Array, mirrored: Array) -> Array:
     return jnp.where(mirrored, crop[:, ::-1], crop)
 
 
-def _recoloured(crop: Array, faded: Array) -> Array:
-    weights = jnp.array(_LUMA, crop.dtype).reshape(1, 1, 3)
-    luma = jnp.sum(crop * weights, axis=-1, keepdims=True)
-    return jnp.where(faded, luma, crop)
+def _mirrored_box(box: Array, mirrored: Array, side: int) -> Array:
+    other_side = jnp.concatenate([side - box[:1], box[1:]])
+    return jnp.where(mirrored, other_side, box)
 
 
-def _lit(key: Array, crop: Array, brightness: float) -> Array:
-    return jnp.clip(crop * _factor(key, (), brightness), 0.0, 255.0)
+def _painted(key: Array, crop: Array, config: AugmentConfig) -> Array:
+    if config.colour:
+        own = jax.random.fold_in(key, _COLOUR_DRAW)
+        crop = tinted(own, crop, amount=config.colour)
+    return lit(key, crop, spread=config.brightness)

@@ -19,6 +19,7 @@ class OptimConfig:
       learning_rate: At the first step.
       final_learning_rate: At the last step, reached exponentially; equal to
         `learning_rate` for a constant rate.
+      hold_epochs: Epochs at the first rate before it falls.
       method: Stochastic gradient descent with momentum, or Adam.
       momentum: Of SGD.
       weight_decay: L2 penalty added to the gradient, as in SGD of the papers.
@@ -29,6 +30,7 @@ class OptimConfig:
     pairs_per_epoch: int = 53_200
     learning_rate: float = 1e-2
     final_learning_rate: float = 1e-2
+    hold_epochs: float = 0.0
     method: Literal["sgd", "adam"] = "sgd"
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -41,6 +43,11 @@ class OptimConfig:
                 raise InputError(
                     f"OptimConfig.{field}={getattr(self, field)}: must be positive."
                 )
+        if not 0.0 <= self.hold_epochs < self.epochs:
+            raise InputError(
+                f"OptimConfig.hold_epochs={self.hold_epochs}: must be at least 0 and "
+                f"below the {self.epochs} epochs in all."
+            )
         if not 0.0 <= self.momentum < 1.0:
             raise InputError(
                 f"OptimConfig.momentum={self.momentum}: must be in [0, 1)."
@@ -68,8 +75,12 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """Returns the chain: clip, decay, then the method at its scheduled rate."""
     ratio = config.final_learning_rate / config.learning_rate
+    held = round(total_steps * config.hold_epochs / config.epochs)
     schedule = optax.exponential_decay(
-        config.learning_rate, transition_steps=max(total_steps - 1, 1), decay_rate=ratio
+        config.learning_rate,
+        transition_steps=max(total_steps - 1 - held, 1),
+        decay_rate=ratio,
+        transition_begin=held,
     )
     parts = []
     if config.clip_norm is not None:

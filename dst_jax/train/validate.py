@@ -1,5 +1,6 @@
-"""Validation during training: the loss on held-out videos, without augmentation."""
+"""Validation during training: how good the networks are on held-out videos."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,77 +8,112 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dst_jax import losses
-from dst_jax.arch import TrackerSpec
-from dst_jax.models import Variables, build, forward
-from dst_jax.ops.augment import centre_crops
-from dst_jax.ops.labels import response_labels
-from dst_jax.typing import Array
+from dst_jax.arch import RegionHeadSpec, TrackerSpec
+from dst_jax.boxes import iou
+from dst_jax.distill import DistillConfig, family_of
+from dst_jax.models import Output, Variables, build, forward
+from dst_jax.ops.anchors import decode, head_anchors
+from dst_jax.ops.augment import AugmentConfig, Examples, augment, centre_crops
+from dst_jax.typing import Array, Float
 
 Validate = Callable[[Mapping[str, Variables]], dict[str, float]]
+_PLAIN = AugmentConfig(stretch=0.0, search_shift_px=0.0)
 
 
 def make_validate(
     specs: Mapping[str, TrackerSpec],
     batches: Sequence[Mapping[str, np.ndarray]],
     *,
-    label_radius_px: float,
+    distill: DistillConfig,
+    windows: AugmentConfig = _PLAIN,
 ) -> Validate:
     """Returns a function of the networks' variables, by name.
+
+    SiamFC's crops have the target in the middle, as its labels do. A region head would
+    learn nothing of its boxes there: its crops are moved and stretched as in training,
+    the same way at every validation, with their colours left alone.
 
     Args:
       specs: The networks; all see the same crops.
       batches: Host batches of held-out pairs; `mask` is 0 where padded.
-      label_radius_px: As in training.
+      distill: What the labels say, as in training.
+      windows: Shift, stretch and scale of a region head's crops, as in training.
 
     Returns:
-      `validate(variables) -> {"val/NAME/gt": ..., "val/NAME/peak_px": ...}`: the
-      balanced logistic loss, and the mean distance of the response's peak from the
-      target's centre in pixels of the search crop.
+      `validate(variables) -> {"val/NAME/gt": ..., "val/NAME/peak_px": ...}`: the loss
+      on the labels, and the mean distance of the answer's centre from the target's in
+      pixels of the search crop; "val/NAME/iou", the mean overlap of the best anchor's
+      box with the target, where the head has boxes.
     """
-    measures = {n: jax.jit(_make_measure(s, label_radius_px)) for n, s in specs.items()}
+    measures = {
+        n: jax.jit(_make_measure(s, distill, windows)) for n, s in specs.items()
+    }
 
     def validate(variables: Mapping[str, Variables]) -> dict[str, float]:
         found: dict[str, float] = {}
         for name, values in variables.items():
             parts = [jax.device_get(measures[name](values, b)) for b in batches]
-            total = jax.tree.map(lambda *x: float(np.sum(x)), *parts)
-            gt = sum(
-                0.5 * total[f"{sign}_sum"] / max(total[f"{sign}_count"], 1.0)
-                for sign in ("positive", "negative")
-            )
-            found[f"val/{name}/gt"] = gt
-            pairs = max(total["pairs"], 1.0)
-            found[f"val/{name}/peak_px"] = total["distance_px"] / pairs
+            total = jax.tree.map(lambda *x: np.sum(x, axis=0, dtype=np.float64), *parts)
+            means = total["losses"] / np.maximum(total["counts"], 1.0)
+            found[f"val/{name}/gt"] = float(np.sum(parts[0]["weights"] * means))
+            pairs = max(float(total["pairs"]), 1.0)
+            for key, value in total["answers"].items():
+                found[f"val/{name}/{key}"] = float(value) / pairs
         return found
 
     return validate
 
 
-def _make_measure(spec: TrackerSpec, label_radius_px: float) -> Callable[..., Any]:
-    side = spec.response_side(spec.input.train_search_px)
-    stride = float(spec.backbone.total_stride)
-    grid = response_labels(side, stride=stride, radius_px=label_radius_px)
-    module = build(spec)
+def _make_measure(
+    spec: TrackerSpec, distill: DistillConfig, windows: AugmentConfig
+) -> Callable[..., Any]:
+    module, family = build(spec), family_of(spec, distill)
 
-    def measure(variables: Variables, batch: Mapping[str, Array]) -> dict[str, Array]:
-        examples = centre_crops(batch, input=spec.input)
-        response = forward(
-            module, variables, examples.template, examples.search
-        ).response
-        labels = jnp.broadcast_to(jnp.asarray(grid)[None], response.shape)
-        values = losses.logistic(response, labels)
-        mask = (examples.mask * (1.0 - examples.is_negative))[:, None, None]
-        peak = jnp.argmax(response.reshape(response.shape[0], -1), axis=-1)
-        offset = jnp.stack([peak // side, peak % side]).astype(jnp.float32)
-        distance = jnp.hypot(*(offset - 0.5 * (side - 1))) * stride
+    def measure(variables: Variables, batch: Mapping[str, Array]) -> dict[str, Any]:
+        examples = _crops(spec, batch, windows)
+        # Pairs without a target have no answer to measure.
+        examples = examples._replace(mask=examples.mask * (1.0 - examples.is_negative))
+        output = forward(module, variables, examples.template, examples.search)
+        group = family.task(output, family.targets(examples, jax.random.key(0)), 1.0)
+        answers = _answers(spec, output, examples.search_box)
         return {
-            "positive_sum": jnp.sum(values * labels * mask),
-            "positive_count": jnp.sum(labels * mask),
-            "negative_sum": jnp.sum(values * (1.0 - labels) * mask),
-            "negative_count": jnp.sum((1.0 - labels) * mask),
-            "distance_px": jnp.sum(distance * mask[:, 0, 0]),
-            "pairs": jnp.sum(mask),
+            "losses": jnp.stack([term.total for term in group]),
+            "counts": jnp.stack([term.number for term in group]),
+            "weights": np.array([term.weight for term in group], np.float32),
+            "answers": {k: jnp.sum(v * examples.mask) for k, v in answers.items()},
+            "pairs": jnp.sum(examples.mask),
         }
 
     return measure
+
+
+def _crops(
+    spec: TrackerSpec, batch: Mapping[str, Array], windows: AugmentConfig
+) -> Examples:
+    if not isinstance(spec.head, RegionHeadSpec):
+        return centre_crops(batch, input=spec.input)
+    plain = dataclasses.replace(
+        windows, flip=0.0, grey=0.0, brightness=0.0, colour=0.0, blur=0.0
+    )
+    return augment(jax.random.key(0), batch, input=spec.input, config=plain)
+
+
+def _answers(
+    spec: TrackerSpec, output: Output, truth: Float[Array, "b 4"]
+) -> dict[str, Float[Array, " b"]]:
+    """How far the most likely place is from the target, and how well its box fits."""
+    pixels = spec.input.train_search_px
+    if output.offsets is None:
+        side = output.response.shape[-1]
+        peak = jnp.argmax(output.response.reshape(output.response.shape[0], -1), -1)
+        cells = jnp.stack([peak % side, peak // side], axis=-1).astype(jnp.float32)
+        stride = float(spec.backbone.total_stride)
+        centre = 0.5 * pixels + stride * (cells - 0.5 * (side - 1))
+        return {"peak_px": jnp.linalg.norm(centre - truth[:, :2], axis=-1)}
+    odds = output.response[..., 1] - output.response[..., 0]
+    best = jnp.argmax(odds.reshape(odds.shape[0], -1), axis=-1)
+    boxes = decode(head_anchors(spec, pixels)[None], output.offsets)
+    boxes = boxes.reshape(boxes.shape[0], -1, 4)
+    box = jnp.take_along_axis(boxes, best[:, None, None], axis=1)[:, 0]
+    distance = jnp.linalg.norm(box[:, :2] - truth[:, :2], axis=-1)
+    return {"peak_px": distance, "iou": iou(box, truth)}

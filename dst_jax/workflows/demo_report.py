@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from dst_jax import losses
+from dst_jax.arch import RegionHeadSpec
 from dst_jax.bundle import load_bundle
 from dst_jax.data.frames import read_frame
 from dst_jax.data.patches import cut_patch
@@ -85,12 +86,12 @@ def write_report(
     """Writes the page, whole or not at all."""
     sections: list[report.Section] = [
         report.Paragraph(
-            "A miniature SiamFC was trained on synthetic video. A policy searched the "
-            "architecture of the dull student; the intelligent one is the teacher at "
-            "half its width. Both were trained twice, once on the ground truth alone "
-            "(NOKD) and once with teacher-students knowledge distillation (TSsKD): "
-            "same first weights, same pairs, same steps. All were then run on videos "
-            "that none had seen."
+            f"A miniature {_family(bundles)} was trained on synthetic video. A policy "
+            "searched the architecture of the dull student; the intelligent one is the "
+            "teacher at half its width. Both were trained twice, once on the ground "
+            "truth alone (NOKD) and once with teacher-students knowledge distillation "
+            "(TSsKD): same first weights, same pairs, same steps. All were then run on "
+            "videos that none had seen."
         ),
         _table(rows),
         report.Heading("Accuracy"),
@@ -118,6 +119,11 @@ def write_report(
     ]
     page = report.html_page("Distilled Siamese trackers: demonstration", sections)
     report.write_text(path, page)
+
+
+def _family(bundles: Mapping[str, pathlib.Path]) -> str:
+    head = load_bundle(bundles["teacher"]).spec.head
+    return "SiamRPN" if isinstance(head, RegionHeadSpec) else "SiamFC"
 
 
 def _table(rows: list[Row]) -> report.Table:
@@ -272,8 +278,15 @@ def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePan
         for row, weighted in (("without W", False), ("with W", True)):
             found = losses.search_response(*pair, weighted=weighted)
             rows[row][name] = np.asarray(found[0])
-        rows["response"][name] = np.asarray(output.response[0])
+        rows["response"][name] = _map(np.asarray(output.response[0]))
     return plots.ResponsePanel(search, rows, box_in_search, sequence.name)
+
+
+def _map(response: np.ndarray) -> np.ndarray:
+    """One value per cell: of a region head, the likeliest anchor's log odds."""
+    if response.ndim == 2:
+        return response
+    return (response[..., 1] - response[..., 0]).max(axis=-1)
 
 
 def _losses(row: str, trained: Trained) -> report.Figure:

@@ -263,13 +263,11 @@ def _validation(
         seed=experiment.seed,
         examples=VALIDATION_PAIRS,
     )
-    radius = experiment.distill.label_radius_px
-    validate = make_validate(experiment.students, batches, label_radius_px=radius)
+    kinds: Any = {"distill": experiment.distill, "windows": experiment.augment}
+    validate = make_validate(experiment.students, batches, **kinds)
     fixed: dict[str, float] = {}
     if teacher is not None:
-        judge = make_validate(
-            {"teacher": teacher.spec}, batches, label_radius_px=radius
-        )
+        judge = make_validate({"teacher": teacher.spec}, batches, **kinds)
         fixed = judge({"teacher": teacher.variables})
     return lambda variables: validate(variables) | fixed
 

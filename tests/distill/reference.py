@@ -67,3 +67,35 @@ def target_response(student, teacher, layers):
 def sigma(student_loss, teacher_loss, epoch, *, margin=0.005, decay=0.9):
     """Eq. 22."""
     return decay**epoch if student_loss - teacher_loss < margin else 0.0
+
+
+def smooth_l1(predicted, target, beta=1.0):
+    """L_r of eq. 5, summed over the four coordinates of each anchor."""
+    d = np.abs(predicted - target)
+    inner = 0.5 * d**2 / beta if beta else d
+    return np.where(d < beta, inner, d - 0.5 * beta).sum(-1)
+
+
+def anchor_cross_entropy(logits, labels):
+    """Half the mean over positive anchors, half over negative ones."""
+    top = logits.max(-1, keepdims=True)
+    log_p = logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
+    means = []
+    for value in (1, 0):
+        chosen = -log_p[..., value][labels == value]
+        means.append(chosen.mean() if chosen.size else 0.0)
+    return 0.5 * sum(means)
+
+
+def pair_mean(values, weights):
+    """Weighted within each pair, then the mean over the pairs that have weights."""
+    some = [w.sum() > 0 for w in weights]
+    totals = [(v * w).sum() for v, w in zip(values, weights, strict=True)]
+    return sum(totals) / max(sum(some), 1)
+
+
+def softmax_kl(student, teacher):
+    """Per anchor, over its two classes."""
+    return bernoulli_kl(
+        student[..., 1] - student[..., 0], teacher[..., 1] - teacher[..., 0]
+    )

@@ -47,6 +47,8 @@ def setting():
             search=jnp.asarray(rng.uniform(0, 255, (4, 47, 47, 3))),
             mask=jnp.ones(4, jnp.float64),
             is_negative=jnp.zeros(4, jnp.float64),
+            search_box=jnp.full((4, 4), 23.5, jnp.float64),
+            index=jnp.arange(4, dtype=jnp.int32),
         )
         yield teacher, students, examples
 

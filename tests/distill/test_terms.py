@@ -9,6 +9,7 @@ import pytest
 
 from dst_jax import losses
 from dst_jax.distill import DistillConfig
+from dst_jax.distill import cells as c
 from dst_jax.distill import terms as t
 from dst_jax.models import Output
 from tests.distill import reference
@@ -26,11 +27,11 @@ def output(seed, *, depth=3):
     return jax.tree.map(jnp.asarray, Output(response, maps["template"], maps["search"]))
 
 
-CELLS = t.cells_of(jnp.zeros((4, 4)), jnp.ones(2), jnp.zeros(2))
+CELLS = c.cells_of(jnp.zeros((4, 4)), jnp.ones(2), jnp.zeros(2))
 # One target cell; of two pairs the second does not count.
 GRID = np.zeros((4, 4), np.float32)
 GRID[1, 2] = 1.0
-MASKED = t.cells_of(jnp.asarray(GRID), jnp.array([1.0, 0.0]), jnp.zeros(2))
+MASKED = c.cells_of(jnp.asarray(GRID), jnp.array([1.0, 0.0]), jnp.zeros(2))
 
 
 def value(terms):
@@ -62,7 +63,7 @@ def test_soft_terms_follow_their_options(direction, form):
     expected = map_kl(*pair)
     if form == "cell":
         expected = reference.balanced_kl(*pair, GRID[None])
-    terms = t.soft_terms(student, teacher, MASKED, config, 3.0)
+    terms = c.soft_terms(student, teacher, MASKED, config, 3.0)
     np.testing.assert_allclose(value(terms), 3.0 * expected, rtol=1e-5)
 
 
@@ -72,7 +73,7 @@ def test_sharing_terms_follow_their_options(reduction):
     config = dataclasses.replace(CONFIG, temperature=2.5, sharing_reduction=reduction)
     cells = reference.bernoulli_kl(first(learner) / 2.5, first(peer) / 2.5)
     expected = cells.mean() if reduction == "mean" else cells.sum()
-    terms = t.sharing_terms(learner, peer, MASKED, config, 3.0)
+    terms = c.sharing_terms(learner, peer, MASKED, config, 3.0)
     np.testing.assert_allclose(value(terms), 3.0 * expected, rtol=1e-5)
 
 
@@ -105,7 +106,7 @@ def test_response_terms_follow_their_options(norm, weighted, reduction):
     for one, two in zip(maps(student), maps(teacher), strict=True):
         squares = (one - two) ** 2
         expected += squares.mean() if reduction == "mse" else np.sqrt(squares.sum())
-    terms = t.response_terms(student, teacher, MASKED, config, 3.0)
+    terms = t.response_terms(student, teacher, MASKED.mask, config, 3.0)
     np.testing.assert_allclose(value(terms), 3.0 * expected, rtol=1e-4)
 
 
@@ -116,7 +117,7 @@ def test_the_students_weight_is_a_constant_if_told_so(stop):
 
     def total(template):
         own = student._replace(template={"conv2": template})
-        (term,) = t.response_terms(own, teacher, CELLS, config, 1.0)
+        (term,) = t.response_terms(own, teacher, CELLS.mask, config, 1.0)
         return term.total
 
     def template_part(template):

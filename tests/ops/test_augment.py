@@ -19,6 +19,10 @@ WILD = AugmentConfig(
     flip=0.5,
     grey=0.5,
     brightness=0.2,
+    search_stretch=0.15,
+    colour=1.0,
+    blur=0.5,
+    blur_px=9,
 )
 BACKGROUND, OBJECT = 40, 200
 
@@ -53,7 +57,9 @@ def make_batch(config, *, batch=8, box_wh=(16.0, 12.0), texture=False):
         rng = np.random.default_rng(0)
         patches = [rng.integers(0, 256, p.shape, dtype=np.uint8) for p in patches]
     fill = np.full((batch, 3), 90.0, np.float32)
+    middle = 0.5 * sides[1]
     return {
+        "search_box": np.tile(np.float32([middle, middle, *box_wh]), (batch, 1)),
         "template_patch": patches[0],
         "search_patch": patches[1],
         "template_fill_rgb": fill,
@@ -133,7 +139,10 @@ def test_scale_is_common_to_both_sides():
 
 
 def test_everything_at_once_keeps_the_object_near_the_centre_and_needs_no_fill():
-    config = dataclasses.replace(WILD, grey=0.0, brightness=0.0, stretch=0.2)
+    config = dataclasses.replace(
+        WILD, grey=0.0, brightness=0.0, colour=0.0, blur=0.0, search_stretch=0.2
+    )
+    config = dataclasses.replace(config, stretch=0.2)
     batch = make_batch(config, batch=64)
     for name in ("template_fill_rgb", "search_fill_rgb"):
         batch[name] = np.full((64, 3), 1e6, np.float32)
@@ -144,6 +153,31 @@ def test_everything_at_once_keeps_the_object_near_the_centre_and_needs_no_fill()
         assert np.all(np.abs(boxes[:, :2] - centre) <= shift + 0.05)
         factors = boxes[:, 2:] / [16.0, 12.0]
         assert np.all((factors > 0.8 * 0.9 - 0.02) & (factors < 1.2 * 1.1 + 0.02))
+
+
+def test_the_box_of_the_search_crop_follows_the_object():
+    config = dataclasses.replace(
+        STILL, stretch=0.2, scale=0.1, search_shift_px=9.0, flip=0.5
+    )
+    crops = augmented(config, make_batch(config, batch=64))
+    seen = np.array([painted_box(crop) for crop in crops.search])
+    np.testing.assert_allclose(crops.search_box[:, :2], seen[:, :2], atol=0.1)
+    # Sampling measures a side of 12 px to a fifth of a pixel or so.
+    np.testing.assert_allclose(crops.search_box[:, 2:], seen[:, 2:], atol=0.4)
+    assert np.ptp(crops.search_box[:, 0]) > 10.0
+    plain = centred(make_batch(config))
+    np.testing.assert_allclose(plain.search_box, [[35.5, 35.5, 16.0, 12.0]] * 8)
+
+
+def test_search_crops_may_stretch_by_a_range_of_their_own():
+    config = dataclasses.replace(STILL, search_stretch=0.3)
+    crops = augmented(config, make_batch(config, batch=32))
+    for crop in crops.template:
+        np.testing.assert_allclose(painted_box(crop)[2:], [16.0, 12.0], atol=0.02)
+    factors = crops.search_box[:, 2:] / [16.0, 12.0]
+    assert factors.min() < 0.8 and factors.max() > 1.2
+    # (71 px) / .7 = 101.4 -> 103
+    assert patch_sides(INPUT, config) == (39, 103)
 
 
 def test_flip_mirrors_both_images_of_a_pair_or_neither():
@@ -248,6 +282,11 @@ def test_patch_sides_have_the_parity_of_the_crops():
         {"flip": 1.5},
         {"grey": -0.5},
         {"brightness": 1.0},
+        {"search_stretch": 1.0},
+        {"colour": -1.0},
+        {"blur": 2.0},
+        {"blur_px": 44},
+        {"blur_px": 3},
     ],
     ids=str,
 )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.distill import DistillConfig, make_objective
+from dst_jax.ops.anchors import AssignConfig
 from dst_jax.ops.augment import AugmentConfig, patch_sides
 from dst_jax.train import (
     AXIS_NAME,
@@ -24,6 +25,13 @@ CONFIG = DistillConfig(label_radius_px=4.0, response_layers=(2, 3), sharing_marg
 OPTIM = OptimConfig(
     epochs=1.0, pairs_per_epoch=400, learning_rate=1e-2, momentum=0.9, clip_norm=1.0
 )
+REGION_TEACHER, REGION_STUDENTS = networks.REGION_TEACHER, networks.REGION_STUDENTS
+# Gates wide open, a few anchors of a 5 x 5 map.
+REGION_CONFIG = DistillConfig(
+    response_layers=(2, 3),
+    sharing_margin=1e3,
+    assign=AssignConfig(positive_iou=0.4, positives=3, negatives=5, window_cells=3),
+)
 AUGMENT = AugmentConfig(flip=0.5, brightness=0.2)
 TEMPLATE_PX, SEARCH_PX = patch_sides(TEACHER.input, AUGMENT)
 
@@ -35,12 +43,14 @@ def make_batch(step, size=4, sides=(TEMPLATE_PX, SEARCH_PX)):
     def patches(side):
         return rng.integers(0, 256, (size, side, side, 3), dtype=np.uint8)
 
-    box = np.tile(np.float32([0, 0, 30, 40]), (size, 1))
+    def boxes(side):
+        return np.tile(np.float32([side / 2, side / 2, 17, 14]), (size, 1))
+
     return {
         "template_patch": patches(sides[0]),
         "search_patch": patches(sides[1]),
-        "template_box": box,
-        "search_box": box,
+        "template_box": boxes(sides[0]),
+        "search_box": boxes(sides[1]),
         "template_fill_rgb": np.full((size, 3), 128, np.float32),
         "search_fill_rgb": np.full((size, 3), 128, np.float32),
         "is_negative": np.arange(size) == 1,

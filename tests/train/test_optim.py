@@ -26,6 +26,16 @@ def test_the_rate_falls_exponentially_from_first_to_last_step():
     np.testing.assert_allclose(rates(config, 5), 10.0 ** np.linspace(-2, -4, 5), 1e-5)
 
 
+def test_the_rate_can_be_held_before_it_falls():
+    config = OptimConfig(
+        epochs=7.0, hold_epochs=2.0, learning_rate=1e-2, final_learning_rate=1e-4
+    )
+    expected = [1e-2, 1e-2, *10.0 ** np.linspace(-2, -4, 5)]
+    np.testing.assert_allclose(rates(config, 7), expected, 1e-5)
+    with pytest.raises(InputError, match=r"hold_epochs=7.0: .*below the 7.0 epochs"):
+        OptimConfig(epochs=7.0, hold_epochs=7.0)
+
+
 def test_equal_rates_stay_constant():
     np.testing.assert_allclose(rates(OptimConfig(), 3), 1e-2, rtol=1e-6)
 

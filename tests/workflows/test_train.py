@@ -122,11 +122,14 @@ def test_validation_equals_plain_numpy_and_leaves_out_masked_pairs(teacher):
         "search_patch": rng.integers(0, 256, (3, 47, 47, 3), dtype=np.uint8),
         "template_fill_rgb": np.zeros((3, 3), np.float32),
         "search_fill_rgb": np.zeros((3, 3), np.float32),
+        "search_box": np.full((3, 4), 23.5, np.float32),
         "mask": np.array([1, 1, 0], np.float32),
         "is_negative": np.zeros(3, bool),
         "index": np.arange(3, dtype=np.int32),
     }
-    validate = make_validate({"t": spec}, [batch], label_radius_px=4.0)
+    validate = make_validate(
+        {"t": spec}, [batch], distill=DistillConfig(label_radius_px=4.0)
+    )
     found = validate({"t": bundle.variables})
     crops = (batch[f"{n}_patch"].astype(np.float32) for n in ("template", "search"))
     output = forward(build_module(spec), bundle.variables, *crops)
@@ -139,6 +142,44 @@ def test_validation_equals_plain_numpy_and_leaves_out_masked_pairs(teacher):
     peaks = [np.unravel_index(r.argmax(), r.shape) for r in response]
     distance = np.mean([4.0 * np.hypot(y - 2, x - 2) for y, x in peaks])
     np.testing.assert_allclose(found["val/t/peak_px"], distance, rtol=1e-4)
+
+
+def test_validation_of_a_region_head_equals_plain_numpy():
+    spec = networks.REGION_TEACHER
+    rng = np.random.default_rng(1)
+    batch = {
+        "template_patch": rng.integers(0, 256, (3, 31, 31, 3), dtype=np.uint8),
+        "search_patch": rng.integers(0, 256, (3, 47, 47, 3), dtype=np.uint8),
+        "template_fill_rgb": np.zeros((3, 3), np.float32),
+        "search_fill_rgb": np.zeros((3, 3), np.float32),
+        "search_box": np.tile(np.float32([23.5, 23.5, 16.0, 15.0]), (3, 1)),
+        "mask": np.array([1, 0, 1], np.float32),
+        "is_negative": np.zeros(3, bool),
+        "index": np.arange(3, dtype=np.int32),
+    }
+    variables = init_variables(jax.random.key(3), spec)
+    validate = make_validate({"t": spec}, [batch], distill=DistillConfig())
+    found = validate({"t": variables})
+    crops = (batch[f"{n}_patch"].astype(np.float32) for n in ("template", "search"))
+    output = forward(build_module(spec), variables, *crops)
+    odds = np.asarray(output.response[..., 1] - output.response[..., 0])
+    distances, overlaps = [], []
+    for row in (0, 2):
+        y, x, k = np.unravel_index(odds[row].argmax(), odds[row].shape)
+        # Strides of 4 px, 16 px squared anchors of three shapes.
+        width, height = [(20.0, 8.0), (16.0, 16.0), (8.0, 16.0)][k]
+        dx, dy, dw, dh = np.asarray(output.offsets[row, y, x, k], np.float64)
+        cx = 23.5 + 4.0 * (x - 2) + dx * width
+        cy = 23.5 + 4.0 * (y - 2) + dy * height
+        w, h = width * np.exp(dw), height * np.exp(dh)
+        distances.append(np.hypot(cx - 23.5, cy - 23.5))
+        across = min(cx + w / 2, 31.5) - max(cx - w / 2, 15.5)
+        down = min(cy + h / 2, 31.0) - max(cy - h / 2, 16.0)
+        common = max(across, 0.0) * max(down, 0.0)
+        overlaps.append(common / (w * h + 240.0 - common))
+    np.testing.assert_allclose(found["val/t/peak_px"], np.mean(distances), rtol=1e-4)
+    np.testing.assert_allclose(found["val/t/iou"], np.mean(overlaps), rtol=1e-4)
+    assert 0.3 < found["val/t/gt"] < 10.0
 
 
 def test_the_share_of_open_gates_weighs_windows_by_their_steps(tmp_path):

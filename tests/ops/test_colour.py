@@ -1,0 +1,85 @@
+"""Random colours against plain NumPy."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from dst_jax.ops.colour import blurred, tinted
+
+CROP = np.random.default_rng(0).uniform(0, 255, (30, 30, 3)).astype(np.float32)
+
+
+@functools.cache
+def many(longest_px, probability):
+    """The same crop under 64 keys."""
+    keys = jax.random.split(jax.random.key(1), 64)
+    run = jax.vmap(
+        lambda key: blurred(key, CROP, probability=probability, longest_px=longest_px)
+    )
+    return np.asarray(jax.jit(run)(keys))
+
+
+def line_means(length):
+    """Means over `length` rows and over `length` columns, mirrored at the border."""
+    half = length // 2
+    rows, columns = (
+        np.pad(CROP.astype(np.float64), pad, mode="reflect")
+        for pad in (((half, half), (0, 0), (0, 0)), ((0, 0), (half, half), (0, 0)))
+    )
+    return (
+        np.mean([rows[i : i + 30] for i in range(length)], axis=0),
+        np.mean([columns[:, i : i + 30] for i in range(length)], axis=0),
+    )
+
+
+def test_a_blur_blends_running_means_along_rows_and_columns():
+    lengths = set()
+    for crop in many(11, 1.0):
+        fits = []
+        for length in (5, 7, 9, 11):
+            one, two = line_means(length)
+            # The blend's share by least squares; the right length leaves no rest.
+            share = ((crop - two) * (one - two)).sum() / ((one - two) ** 2).sum()
+            rest = np.abs(share * one + (1 - share) * two - crop).max()
+            fits.append((rest, length, share))
+        rest, length, share = min(fits)
+        assert rest < 0.01 and -1e-3 <= share <= 1.0 + 1e-3
+        lengths.add(length)
+    assert lengths == {5, 7, 9, 11}
+
+
+def test_a_crop_is_blurred_as_often_as_asked():
+    same = [np.array_equal(crop, CROP) for crop in many(11, 0.25)]
+    assert 64 - 30 <= sum(same) + 8 <= 64
+
+
+def test_a_tint_is_one_offset_per_channel_with_the_published_spread():
+    grey = np.full((2, 2, 3), 128.0, np.float32)
+    keys = jax.random.split(jax.random.key(2), 4000)
+    offsets = 128.0 - np.asarray(
+        jax.jit(jax.vmap(lambda key: tinted(key, grey, amount=0.5)))(keys)
+    )
+    assert np.ptp(offsets, axis=(1, 2)).max() == 0.0
+    offsets = offsets[:, 0, 0]
+    matrix = np.array(
+        [
+            [-0.55919361, 0.98062831, -0.41940627],
+            [1.72091413, 0.19879334, -1.82968581],
+            [4.64467907, 4.73710203, 4.88324118],
+        ]
+    )
+    # Covariance of matrix times independent standard normal numbers.
+    expected = 0.25 * matrix @ matrix.T
+    deviation = np.sqrt(np.diag(expected))
+    error = np.abs(np.cov(offsets.T) - expected) / np.outer(deviation, deviation)
+    assert error.max() < 0.1
+    np.testing.assert_allclose(offsets.mean(axis=0), 0.0, atol=0.3)
+
+
+def test_a_tint_stays_in_range():
+    bright = np.full((2, 2, 3), 254.0, np.float32)
+    keys = jax.random.split(jax.random.key(2), 50)
+    found = jax.jit(jax.vmap(lambda key: tinted(key, bright)))(keys)
+    assert float(found.max()) == pytest.approx(255.0)
