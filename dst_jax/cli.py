@@ -14,6 +14,7 @@ from rich.console import Console
 
 from dst_jax.errors import InputError
 from dst_jax.verbs import (
+    Ablate,
     Config,
     Convert,
     Demo,
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb, console = None, Console()
     try:
         verb, rest = _parse(given or ["--help"])
-        if rest and not isinstance(verb, Train | Distill | Search):
+        if rest and not isinstance(verb, Train | Distill | Search | Ablate):
             raise InputError(f"{rest[0]}: unknown; see dst-jax {given[0]} --help.")
         _dispatch(verb, rest, console)
     except InputError as error:
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dst-jax: {error.filename}: {error.strerror}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        goes_on = isinstance(verb, Demo | Train | Distill | Search)
+        goes_on = isinstance(verb, Demo | Train | Distill | Search | Ablate)
         hint = "; run again to go on" if goes_on else ""
         print(f"dst-jax: {str(stop) or 'interrupted'}{hint}", file=sys.stderr)
         return 130
@@ -127,6 +128,8 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             _train(verb, rest, console)
         case Search():
             _search(verb, rest, console)
+        case Ablate():
+            _ablate(verb, rest, console)
         case Convert():
             from dst_jax.workflows.convert import convert
 
@@ -197,6 +200,23 @@ def _search(verb: Search, rest: list[str], console: Console) -> None:
         experiment, verb.workdir, teacher=verb.teacher, console=console
     )
     print_searched(searched, console)
+
+
+def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
+    from dst_jax import settings
+    from dst_jax.workflows.ablate import run_ablation
+    from dst_jax.workflows.ablate_plan import ALL_ROWS, Choice
+
+    experiment = settings.override(settings.load_experiment(verb.config), rest)
+    choice = Choice(
+        rows=verb.rows or (() if verb.students else ALL_ROWS),
+        counts=verb.students,
+        seeds=verb.seeds or (experiment.seed,),
+        datasets=verb.dataset,
+    )
+    run_ablation(
+        experiment, choice, verb.workdir, teacher=verb.teacher, console=console
+    )
 
 
 def _evaluate(verb: Evaluate, console: Console) -> None:

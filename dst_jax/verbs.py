@@ -88,6 +88,42 @@ class Search:
 
 
 @dataclasses.dataclass(frozen=True)
+class Ablate:
+    """Train and evaluate rows of the paper's ablations; write them beside its own.
+
+    Table 4 (GT ... AH+TS+STR) is the smallest student's, Table 5 (NOKD, TSKD, TSsKD)
+    that of all students of the configuration, Fig. 6 that of --students of uniform
+    widths. Rows that come to the same training share it. Writes ablation.md and
+    ablation.json; running again goes on, and adds rows, seeds and data sets. Any field
+    of the configuration can be given as --section.field VALUE.
+    """
+
+    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
+    workdir: Annotated[Path, arg(help="folder for runs and tables")]
+    teacher: Annotated[
+        Path | None,
+        arg(help="bundle of the frozen teacher; only GT and NOKD need none"),
+    ] = None
+    rows: Annotated[
+        tuple[str, ...],
+        arg(
+            help="GT TS GT+TS AH+TS TS+STR ... NOKD TSKD TSsKD; if none of --rows and "
+            "--students is given, all"
+        ),
+    ] = ()
+    students: Annotated[
+        tuple[int, ...], arg(help="numbers of students for Fig. 6, e.g. 1 2 3 4")
+    ] = ()
+    seeds: Annotated[
+        tuple[int, ...], arg(help="one run of each row per seed; the config's if none")
+    ] = ()
+    dataset: Annotated[
+        tuple[str, ...],
+        arg(help="otb:DIR got10k:DIR ...; the demonstration's test video if none"),
+    ] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Convert:
     """Turn weights of another project into a bundle."""
 
@@ -166,6 +202,7 @@ Verb = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]
     | Annotated[Search, tyro.conf.subcommand("search")]
+    | Annotated[Ablate, tyro.conf.subcommand("ablate")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Track, tyro.conf.subcommand("track")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]

@@ -12,6 +12,7 @@ VERBS = (
     "train",
     "distill",
     "search",
+    "ablate",
     "convert",
     "track",
     "evaluate",
@@ -99,6 +100,19 @@ def test_config_list_and_show(capsys):
         (
             ("distill", "demo_students", *TEACHER, "--workdir", "W", "--row", "XY"),
             "row 'XY'",
+        ),
+        (
+            ("ablate", "demo_students", "--workdir", "W", "--rows", "GT", "XY"),
+            "--rows XY: there is GT, TS, GT+TS, AH+TS, TS+STR, GT+TS+STR, AH+TS+STR, "
+            "NOKD, TSKD, TSsKD.",
+        ),
+        (
+            ("ablate", "demo_students", "--workdir", "W", "--rows", "NOKD", "TS"),
+            "row TS needs a teacher; give its bundle with --teacher.",
+        ),
+        (
+            ("ablate", "demo_students", "--workdir", "W", "--students", "1", "13"),
+            "--students 13: from 1 to 12.",
         ),
         (
             ("convert", "--source", "siamfc-pytorch", "gone.pth", "OUT"),

@@ -13,6 +13,7 @@ from dst_jax.experiment import differences
 from dst_jax.jsonfile import read_json, write_json
 
 LEDGER = "ledger.jsonl"
+ROWS = "rows"  # an ablation's runs, each a workdir of its own
 
 
 @contextlib.contextmanager
@@ -42,10 +43,10 @@ def open_workdir(
 
 
 def _holds_work(folder: pathlib.Path) -> bool:
-    """Whether there is a training's checkpoint or a search's ledger."""
+    """Whether there is a checkpoint, a search's ledger or an ablation's runs."""
     saved = folder / "checkpoints"
     trained = saved.is_dir() and any(child.name.isdigit() for child in saved.iterdir())
-    return trained or (folder / LEDGER).exists()
+    return trained or (folder / LEDGER).exists() or (folder / ROWS).is_dir()
 
 
 @contextlib.contextmanager

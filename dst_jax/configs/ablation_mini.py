@@ -1,0 +1,21 @@
+"""The paper's ablations in miniature: SiamFC on the demonstration's synthetic video.
+
+Run:     dst-jax demo --workdir runs/demo      (for its video and its teacher), then
+         dst-jax ablate ablation_mini --teacher runs/demo/teacher/bundles/teacher \
+             --workdir runs/ablation --seeds 0 1 2
+Expect:  six trainings a seed for the ten rows, on two CPU cores two minutes each.
+"""
+
+import dataclasses
+
+from dst_jax.arch import named
+from dst_jax.configs import demo_students
+from dst_jax.experiment import Experiment
+
+
+def experiment() -> Experiment:
+    """The demonstration's students, without a search, for half as many pairs."""
+    base = demo_students.experiment()
+    students = {"dull": named("mini-dull"), "intelligent": named("mini-half")}
+    optim = dataclasses.replace(base.optim, epochs=2.0)
+    return dataclasses.replace(base, students=students, optim=optim)

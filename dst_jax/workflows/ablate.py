@@ -1,0 +1,285 @@
+"""`dst-jax ablate`: the rows of the paper's tables, trained, evaluated and compared."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from dst_jax.arch import TrackerSpec, tracker_cost
+from dst_jax.bundle import Bundle, load_bundle
+from dst_jax.data.pipeline import read_sources
+from dst_jax.data.readers import read_sequences
+from dst_jax.data.synthetic import write_synthetic
+from dst_jax.evaluate import OTB, TrackerScore, report, score
+from dst_jax.experiment import Experiment, experiment_to_json, without
+from dst_jax.jsonfile import read_json, write_json
+from dst_jax.workflows.ablate_plan import (
+    Choice,
+    Plan,
+    Run,
+    Training,
+    make_plan,
+    missing_runs,
+)
+from dst_jax.workflows.ablate_table import (
+    Outcome,
+    Results,
+    ablation_json,
+    ablation_markdown,
+    print_ablation,
+)
+from dst_jax.workflows.demo import TEST_VIDEOS
+from dst_jax.workflows.evaluate import Evaluation, evaluate_trackers
+from dst_jax.workflows.train import Trained, gate_share, run_training
+from dst_jax.workflows.training_data import data_hash
+from dst_jax.workflows.versions import versions
+from dst_jax.workflows.workdir import ROWS, open_workdir
+
+VERB = "dst-jax ablate"
+RESULT, TEACHER = "result.json", "teacher.json"
+VALUES, TABLES = "ablation.json", "ablation.md"
+# The demonstration trains on synthetic video of even seeds and tests on odd ones.
+SYNTHETIC, SYNTHETIC_SEED = "synthetic video", 1
+# What rows do not depend on, or choose themselves.
+_UNREAD = ("search", "policy", "seed")
+
+Train = Callable[..., Trained]
+Evaluate = Callable[[str, Sequence[pathlib.Path]], Evaluation]
+
+
+def run_ablation(
+    experiment: Experiment,
+    choice: Choice,
+    workdir: pathlib.Path,
+    *,
+    teacher: pathlib.Path | None = None,
+    train: Train = run_training,
+    evaluate: Evaluate = evaluate_trackers,
+    console: Console,
+) -> dict[str, Any]:
+    """Trains and evaluates what is missing of the tables, and writes them.
+
+    What an earlier call has finished is kept, and the run that it was in goes on.
+    ablation.json and ablation.md are brought up to date after every run.
+
+    Args:
+      experiment: Students, data, weights and length of every run; its own choice of
+        terms and its seed are replaced.
+      choice: Rows, numbers of students, seeds, data sets.
+      workdir: Receives a folder per run and the tables.
+      teacher: Bundle of the frozen teacher; needed if any row looks at it.
+      train: Makes one run; called as `run_training` is.
+      evaluate: Scores bundles on a data set, by the names of their folders.
+      console: For bars and tables.
+
+    Returns:
+      What ablation.json holds.
+
+    Raises:
+      InputError: If configuration, rows, data, teacher and workdir do not fit
+        together; found before anything is trained.
+    """
+    bundle = load_bundle(teacher) if teacher is not None else None
+    plan = make_plan(experiment, choice, teacher=bundle.spec if bundle else None)
+    datasets = [_read_dataset(source, source) for source in choice.datasets]
+    with open_workdir(workdir, _identity(experiment, bundle)):
+        judge = Judge(datasets or [_synthetic(workdir, console)], evaluate, console)
+        results = _read_results(workdir, plan, judge)
+        references = judge.references(workdir / TEACHER, teacher, bundle)
+        runs = missing_runs(plan, lambda *key: key in results)
+        found = _write(workdir, plan, results, references, judge)
+        for number, run in enumerate(runs, start=1):
+            rows = ", ".join(plan.rows_of(run.training))
+            names = " and ".join(run.students)
+            console.rule(
+                f"run {number} of {len(runs)}: {rows} ({names}, seed {run.seed})"
+            )
+            settings, folder = plan.settings(run), workdir / ROWS / run.folder
+            trained = train(
+                settings, folder, teacher=teacher, verb=VERB, console=console
+            )
+            results |= _finish(run, settings, folder, trained, judge)
+            found = _write(workdir, plan, results, references, judge)
+    print_ablation(found, console)
+    console.print(f"{workdir / TABLES}   {workdir / VALUES}", highlight=False)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """What trackers are scored on.
+
+    Attributes:
+      name: In the report.
+      source: `LAYOUT:DIR`.
+      targets: Identity of its videos and boxes.
+      still: Scores of a box that never moves.
+    """
+
+    name: str
+    source: str
+    targets: str
+    still: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """Scores trackers on every data set, each once."""
+
+    datasets: Sequence[Dataset]
+    evaluate: Evaluate
+    console: Console
+
+    def score(
+        self, outcomes: Mapping[str, Outcome], bundles: Mapping[str, pathlib.Path]
+    ) -> dict[str, Outcome]:
+        """Returns `outcomes` with the scores that were missing; keys are names."""
+        scored = {name: {**outcome} for name, outcome in outcomes.items()}
+        for data in self.datasets:
+            due = [
+                name
+                for name, outcome in scored.items()
+                if outcome["scores"].get(data.name, {}).get("targets") != data.targets
+            ]
+            if not due:
+                continue
+            with self.console.status(f"evaluating {', '.join(due)} on {data.name}"):
+                paths = [bundles[name] for name in due]
+                found = self.evaluate(data.source, paths)
+            for name, path in zip(due, paths, strict=True):
+                key = path.resolve().name
+                new = _values(found.scores[key], data.targets, found.fps[key])
+                scored[name]["scores"] = {**scored[name]["scores"], data.name: new}
+        return scored
+
+    def references(
+        self, file: pathlib.Path, path: pathlib.Path | None, bundle: Bundle | None
+    ) -> dict[str, Outcome]:
+        """The teacher, whose scores `file` keeps, and a box that never moves."""
+        stills = {data.name: data.still for data in self.datasets}
+        still = {"parameters": None, "megabytes": None, "scores": stills}
+        if path is None or bundle is None:
+            return {"still": still}
+        known = read_json(file) if file.exists() else _outcome(bundle.spec)
+        teacher = self.score({"teacher": known}, {"teacher": path})["teacher"]
+        if teacher != known:
+            write_json(file, teacher)
+        return {"teacher": teacher, "still": still}
+
+
+def _identity(experiment: Experiment, teacher: Bundle | None) -> dict[str, Any]:
+    """What all rows of a workdir have in common."""
+    sequences, _ = read_sources(experiment.data)
+    return {
+        "experiment": without(experiment_to_json(experiment), *_UNREAD),
+        "teacher": teacher.weights_sha256 if teacher else None,
+        "data": data_hash(sequences),
+    }
+
+
+def _read_dataset(name: str, source: str) -> Dataset:
+    sequences = read_sequences(source)
+    truths = {s.name: s.boxes for s in sequences}
+    still = {s.name: np.repeat(s.boxes[:1], len(s.boxes), axis=0) for s in sequences}
+    targets = data_hash(sequences)
+    values = _values(score(still, truths, OTB), targets, None)
+    return Dataset(name, source, targets, values)
+
+
+def _synthetic(workdir: pathlib.Path, console: Console) -> Dataset:
+    """The test videos of the demonstration's seed 0."""
+    folder = workdir / "data" / "test"
+    with console.status("rendering synthetic test videos"):
+        write_synthetic(folder, TEST_VIDEOS, seed=SYNTHETIC_SEED)
+    return _read_dataset(SYNTHETIC, f"got10k:{folder}")
+
+
+def _values(found: TrackerScore, targets: str, fps: float | None) -> dict[str, Any]:
+    return {
+        "targets": targets,
+        "success_auc": float(found.success_auc),
+        "precision_20": float(found.precision_20),
+        "op_50": float(found.op_50),
+        "fps": fps,
+    }
+
+
+def _outcome(spec: TrackerSpec, *, gate_open: float | None = None) -> Outcome:
+    cost = tracker_cost(spec)
+    return {
+        "parameters": cost.parameters,
+        "megabytes": cost.megabytes,
+        "gate_open": gate_open,
+        "scores": {},
+    }
+
+
+def _finish(
+    run: Run,
+    settings: Experiment,
+    folder: pathlib.Path,
+    trained: Trained,
+    judge: Judge,
+) -> Results:
+    """Scores a run's students; its result is written once, with everything in it."""
+    outcomes = {
+        name: _outcome(spec, gate_open=gate_share(trained.metrics, name))
+        for name, spec in settings.students.items()
+    }
+    record = {
+        "row": run.training.row,
+        "group": list(run.training.group),
+        "seed": run.seed,
+        "seconds": trained.seconds,
+        "versions": versions(),
+        "students": judge.score(outcomes, trained.bundles),
+    }
+    write_json(folder / RESULT, record)
+    return _by_student(record)
+
+
+def _read_results(workdir: pathlib.Path, plan: Plan, judge: Judge) -> Results:
+    """The finished runs, with the scores on data sets that are new to them."""
+    shown = {
+        (line.training, seed, student)
+        for line in plan.lines
+        for seed in plan.seeds
+        for student in line.students
+    }
+    results: Results = {}
+    for path in sorted((workdir / ROWS).glob(f"*/*/*/{RESULT}")):
+        record = read_json(path)
+        if not shown & set(_by_student(record)):
+            continue
+        old = record["students"]
+        bundles = {name: path.parent / "bundles" / name for name in old}
+        record["students"] = judge.score(old, bundles)
+        if record["students"] != old:
+            write_json(path, record)
+        results |= _by_student(record)
+    return results
+
+
+def _by_student(record: Mapping[str, Any]) -> Results:
+    training = Training(record["row"], tuple(record["group"]))
+    return {
+        (training, record["seed"], name): outcome
+        for name, outcome in record["students"].items()
+    }
+
+
+def _write(
+    workdir: pathlib.Path,
+    plan: Plan,
+    results: Results,
+    references: Mapping[str, Outcome],
+    judge: Judge,
+) -> dict[str, Any]:
+    names = [data.name for data in judge.datasets]
+    values = ablation_json(plan, results, references, names)
+    report.write_json(workdir / VALUES, values)
+    report.write_text(workdir / TABLES, ablation_markdown(values))
+    return values

@@ -1,0 +1,172 @@
+"""The paper's own ablations, and whether the order of its rows is ours.
+
+Numbers: Liu et al., arXiv 1907.10586, Tables 4 and 5, on OTB-100; its Fig. 6 prints
+none. Networks, data and length of training differ, so rows can be compared in their
+order alone.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+
+# Precision at 20 px and AUC of the dull student.
+_TABLE_4: dict[str, dict[str, tuple[float, float]]] = {
+    "SiamRPN": {
+        "GT": (0.638, 0.429),
+        "TS": (0.796, 0.586),
+        "GT+TS": (0.795, 0.579),
+        "AH+TS": (0.800, 0.591),
+        "TS+STR": (0.811, 0.608),
+        "GT+TS+STR": (0.812, 0.606),
+        "AH+TS+STR": (0.825, 0.624),
+        "teacher": (0.853, 0.643),
+    },
+    # AH is GT for SiamFC, and its rows are called GT.
+    "SiamFC": {
+        "GT": (0.707, 0.523),
+        "TS": (0.711, 0.535),
+        "GT+TS": (0.710, 0.531),
+        "TS+STR": (0.742, 0.548),
+        "GT+TS+STR": (0.741, 0.557),
+        "teacher": (0.772, 0.581),
+    },
+}
+# AUC of the dull and of the intelligent student.
+_TABLE_5: dict[str, dict[str, tuple[float, float]]] = {
+    "SiamRPN": {
+        "NOKD": (0.429, 0.630),
+        "TSKD": (0.624, 0.641),
+        "TSsKD": (0.646, 0.644),
+        "teacher": (0.642, 0.642),
+    },
+    "SiamFC": {
+        "NOKD": (0.523, 0.566),
+        "TSKD": (0.557, 0.576),
+        "TSsKD": (0.573, 0.579),
+        "teacher": (0.581, 0.581),
+    },
+}
+
+
+def paper_scores(
+    family: str, table: str, row: str, *, student: int = 0
+) -> dict[str, float]:
+    """The paper's scores of a row, empty where it has none.
+
+    Args:
+      family: "SiamRPN" or "SiamFC".
+      table: "Table 4", "Table 5" or "Fig. 6".
+      row: As the paper calls it, or "teacher".
+      student: 0 for the dull, 1 for the intelligent one.
+
+    Example:
+      >>> paper_scores("SiamFC", "Table 4", "TS")
+      {'precision_20': 0.711, 'success_auc': 0.535}
+    """
+    if table == "Table 4" and row in _TABLE_4[family] and student == 0:
+        precision, auc = _TABLE_4[family][row]
+        return {"precision_20": precision, "success_auc": auc}
+    if table == "Table 5" and row in _TABLE_5[family]:
+        return {"success_auc": _TABLE_5[family][row][student]}
+    return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Two rows, the paper's better one first.
+
+    Attributes:
+      better: The row that is ahead in the paper.
+      worse: The other.
+      paper: By how much it is ahead there.
+      ours: The same here, a mean over the seeds that both rows have.
+      ahead: In how many of them it is ahead here.
+      seeds: How many they are.
+    """
+
+    better: str
+    worse: str
+    paper: float
+    ours: float
+    ahead: int
+    seeds: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is ahead here too."""
+        return self.ours > 0.0
+
+
+def compare_pairs(
+    ours: Mapping[str, Mapping[int, float]],
+    paper: Mapping[str, float],
+    *,
+    skip: Sequence[frozenset[str]] = (),
+) -> list[Pair]:
+    """Every two rows that have both a score here and one in the paper.
+
+    Args:
+      ours: Scores by row and seed.
+      paper: By row.
+      skip: Pairs that say nothing, because both rows are one training.
+
+    Example:
+      >>> found = compare_pairs({"a": {0: 0.5}, "b": {0: 0.25}}, {"a": 1.0, "b": 2.0})
+      >>> [(p.better, p.ours, p.agrees) for p in found]
+      [('b', -0.25, False)]
+    """
+    pairs = []
+    rows = [row for row in ours if row in paper]
+    for two in itertools.combinations(rows, 2):
+        worse, better = sorted(two, key=lambda row: paper[row])
+        seeds = [seed for seed in ours[better] if seed in ours[worse]]
+        if not seeds or paper[better] == paper[worse] or frozenset(two) in skip:
+            continue
+        gaps = [ours[better][seed] - ours[worse][seed] for seed in seeds]
+        pairs.append(
+            Pair(
+                better,
+                worse,
+                paper[better] - paper[worse],
+                sum(gaps) / len(gaps),
+                sum(gap > 0.0 for gap in gaps),
+                len(seeds),
+            )
+        )
+    return pairs
+
+
+def kendall(pairs: Sequence[Pair]) -> float:
+    """Kendall's tau-a: (agreeing - disagreeing) / all; a tie here counts as neither."""
+    against = sum(pair.ours < 0.0 for pair in pairs)
+    return (sum(pair.agrees for pair in pairs) - against) / len(pairs)
+
+
+def statement(where: str, pairs: Sequence[Pair]) -> str:
+    """What the pairs say, as one sentence and a list of the exceptions."""
+    agreeing = sum(pair.agrees for pair in pairs)
+    text = (
+        f"{where}: {agreeing} of {len(pairs)} pairs of rows are in the paper's order "
+        f"(Kendall's tau {signed(kendall(pairs))})."
+    )
+    others = [_exception(pair) for pair in pairs if not pair.agrees]
+    return f"{text} Not so: {'; '.join(others)}." if others else text
+
+
+def _exception(pair: Pair) -> str:
+    paper = f"{signed(pair.paper)} in the paper"
+    if pair.ours == 0.0:
+        return f"{pair.better} and {pair.worse} are equal ({paper})"
+    times = f"ahead in {pair.ahead} of {pair.seeds} seeds"
+    gap = signed(pair.ours)
+    return f"{pair.better} less {pair.worse} is {gap} ({times}; {paper})"
+
+
+def signed(value: float) -> str:
+    """Three decimals with a sign, as ".589" is printed in tracking.
+
+    Example:
+      >>> signed(0.0123), signed(-0.5), signed(1.0)
+      ('+.012', '-.500', '+1.000')
+    """
+    return f"{value:+.3f}".replace("+0.", "+.").replace("-0.", "-.")

@@ -1,0 +1,236 @@
+"""What an ablation trains: rows of the paper's tables, and the runs that serve them.
+
+Rows that come to the same training share it. NOKD is GT; for SiamFC, whose AH is the
+plain loss, AH+TS is GT+TS; TSKD is the last row of Table 4. And as long as nothing is
+shared, a student learns the same whoever learns beside it, so one run serves rows of
+one student and of two.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+from dst_jax.arch import RegionHeadSpec, TrackerSpec, scale_widths, tracker_cost
+from dst_jax.distill import ROWS, DistillConfig, check_fit, with_row
+from dst_jax.errors import InputError
+from dst_jax.experiment import Experiment
+
+TABLE_5 = ("NOKD", "TSKD", "TSsKD")
+TABLE_4 = tuple(row for row in ROWS if row not in TABLE_5)
+ALL_ROWS = (*TABLE_4, *TABLE_5)
+# The uniform widths of Fig. 6 go on in its steps of .05 below the teacher's own.
+FIRST_WIDTH, WIDTH_STEP, MOST_STUDENTS = 40, 5, 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which part of the tables is wanted.
+
+    Attributes:
+      rows: Of Tables 4 and 5.
+      counts: Numbers of students, for Fig. 6.
+      seeds: Of weights and data order; every row is trained once with each.
+      datasets: What is evaluated on, as `LAYOUT:DIR`; synthetic video if empty.
+    """
+
+    rows: tuple[str, ...] = ALL_ROWS
+    counts: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    datasets: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for field in ("rows", "counts", "seeds", "datasets"):
+            values = getattr(self, field)
+            object.__setattr__(self, field, tuple(dict.fromkeys(values)))
+        if not self.rows and not self.counts:
+            raise InputError("nothing to train; name --rows or --students.")
+        if not self.seeds:
+            raise InputError("--seeds: give at least one.")
+        for row in self.rows:
+            if row not in ROWS:
+                raise InputError(f"--rows {row}: there is {', '.join(ROWS)}.")
+        for count in self.counts:
+            if not 1 <= count <= MOST_STUDENTS:
+                raise InputError(f"--students {count}: from 1 to {MOST_STUDENTS}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What decides a student's weights, the seed apart.
+
+    Attributes:
+      row: The first row of the tables with this objective.
+      group: Students that learn from one another; empty where each learns alone.
+    """
+
+    row: str
+    group: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One line of a table, for every seed.
+
+    Attributes:
+      table: "Table 4", "Table 5" or "Fig. 6".
+      row: As the paper calls it, or "3 students".
+      students: Whose results it shows.
+      training: Where they come from.
+    """
+
+    table: str
+    row: str
+    students: tuple[str, ...]
+    training: Training
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training: `students` under the objective of `training`."""
+
+    training: Training
+    students: tuple[str, ...]
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Where it lives, below the folder of all rows."""
+        return f"seed{self.seed}/{self.training.row}/{'+'.join(self.students)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Lines of the tables and the networks in them.
+
+    Attributes:
+      experiment: What all runs have in common.
+      students: Every student that a line shows, by name.
+      lines: In the order of the report.
+      seeds: One run of every training for each.
+    """
+
+    experiment: Experiment
+    students: Mapping[str, TrackerSpec]
+    lines: tuple[Line, ...]
+    seeds: tuple[int, ...]
+
+    def settings(self, run: Run) -> Experiment:
+        """The configuration of one run."""
+        return dataclasses.replace(
+            self.experiment,
+            students={name: self.students[name] for name in run.students},
+            distill=with_row(self.experiment.distill, run.training.row),
+            seed=run.seed,
+        )
+
+    def rows_of(self, training: Training) -> list[str]:
+        """Names of the rows that a training serves."""
+        return list(dict.fromkeys(x.row for x in self.lines if x.training == training))
+
+
+def make_plan(
+    experiment: Experiment, choice: Choice, *, teacher: TrackerSpec | None
+) -> Plan:
+    """Returns the lines of `choice`, after checking that all of it can be trained.
+
+    Raises:
+      InputError: If a row needs a teacher or a term that is not there, or networks
+        do not fit together.
+    """
+    check_fit(teacher, experiment.students, with_row(experiment.distill, "NOKD"))
+    names = by_size(experiment.students)
+    lines = [
+        Line("Table 4", row, names[:1], _training(experiment, row, names[:1]))
+        for row in TABLE_4
+        if row in choice.rows
+    ]
+    lines += [
+        Line("Table 5", row, names, _training(experiment, row, names))
+        for row in TABLE_5
+        if row in choice.rows
+    ]
+    students = dict(experiment.students)
+    if choice.counts:
+        widths = uniform_students(_required(teacher, "Fig. 6"), max(choice.counts))
+        if clash := [name for name in widths if name in students]:
+            raise InputError(f"student {clash[0]}: Fig. 6 has that name; rename it.")
+        students |= widths
+        for count in choice.counts:
+            some = tuple(widths)[:count]
+            row = f"{count} student{'s' if count > 1 else ''}"
+            lines.append(
+                Line("Fig. 6", row, some, _training(experiment, "TSsKD", some))
+            )
+    plan = Plan(experiment, students, tuple(lines), choice.seeds)
+    for line in lines:
+        run = plan.settings(Run(line.training, line.students, choice.seeds[0]))
+        if run.distill.needs_teacher:
+            _required(teacher, f"row {line.row}")
+        check_fit(teacher, run.students, run.distill)
+    return plan
+
+
+def missing_runs(
+    plan: Plan, finished: Callable[[Training, int, str], bool]
+) -> list[Run]:
+    """Returns what is left to train, one seed after the other.
+
+    Args:
+      plan: The lines.
+      finished: Whether there is a result of a training, a seed and a student.
+    """
+    runs = []
+    for seed in plan.seeds:
+        wanted: dict[Training, list[str]] = {}
+        for line in plan.lines:
+            names = wanted.setdefault(line.training, [])
+            names += [name for name in line.students if name not in names]
+        for training, names in wanted.items():
+            missing = [n for n in names if not finished(training, seed, n)]
+            if missing and training.group:
+                missing = list(training.group)  # nobody can be trained alone
+            if missing:
+                runs.append(Run(training, tuple(missing), seed))
+    return runs
+
+
+def by_size(students: Mapping[str, TrackerSpec]) -> tuple[str, ...]:
+    """Names, the fewest parameters first: the first is the dull student."""
+    return tuple(sorted(students, key=lambda n: tracker_cost(students[n]).parameters))
+
+
+def uniform_students(teacher: TrackerSpec, count: int) -> dict[str, TrackerSpec]:
+    """The students of Fig. 6: .40, .45, .50, ... of the teacher's widths."""
+    percents = (FIRST_WIDTH + WIDTH_STEP * i for i in range(count))
+    return {f"w{p}": scale_widths(teacher, p / 100) for p in percents}
+
+
+def family(students: Mapping[str, TrackerSpec]) -> str:
+    """What the paper calls the tracker: SiamRPN if it regresses boxes, else SiamFC."""
+    regions = any(isinstance(s.head, RegionHeadSpec) for s in students.values())
+    return "SiamRPN" if regions else "SiamFC"
+
+
+def _training(experiment: Experiment, row: str, names: Sequence[str]) -> Training:
+    objective = _objective(experiment, row, len(names))
+    for other in ROWS:
+        try:
+            if _objective(experiment, other, len(names)) == objective:
+                return Training(other, tuple(names) if objective.sharing else ())
+        except InputError:  # a row whose terms the configuration does not weight
+            continue
+    raise AssertionError(f"{row} is not equal to itself")
+
+
+def _objective(experiment: Experiment, row: str, students: int) -> DistillConfig:
+    """A row's settings, written the same way wherever they mean the same."""
+    config = with_row(experiment.distill, row)
+    if family(experiment.students) == "SiamFC":  # AH has no boxes to bound
+        hard = config.ground_truth + config.adaptive_hard
+        config = dataclasses.replace(config, ground_truth=hard, adaptive_hard=0.0)
+    return dataclasses.replace(config, sharing=config.sharing and students > 1)
+
+
+def _required(teacher: TrackerSpec | None, what: str) -> TrackerSpec:
+    if teacher is None:
+        raise InputError(f"{what} needs a teacher; give its bundle with --teacher.")
+    return teacher

@@ -1,0 +1,288 @@
+"""The tables of an ablation: means and spreads over seeds, beside the paper's."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from dst_jax.workflows.ablate_paper import compare_pairs, kendall, paper_scores
+from dst_jax.workflows.ablate_paper import statement as describe
+from dst_jax.workflows.ablate_plan import Line, Plan, Training, by_size, family
+
+# What is known of one trained network: parameters, megabytes, gate_open, scores.
+Outcome: TypeAlias = dict[str, Any]
+Results: TypeAlias = dict[tuple[Training, int, str], Outcome]
+
+METRICS = {"success_auc": "AUC", "precision_20": "P@20"}
+MEASURED = (*METRICS, "op_50", "fps")
+HEADINGS = ("row", "student", "n", "AUC", "P@20", "MB", "fps", "gates", "AUC", "P@20")
+TITLES = {
+    "Table 4": "terms of the objective, dull student",
+    "Table 5": "learning without and with teacher and sharing",
+    "Fig. 6": "number of students that share",
+}
+SHUT = "shut"
+READING = (
+    "Scores are means over n seeds, in brackets the sample standard deviation (n - 1) "
+    "of the seeds. MB: parameters as float32, in 10^6 bytes. fps: frames/s end to end, "
+    "decoding included. gates: share of training steps in which the sharing gate "
+    "(eq. 22) was open; shut: in none, so the row is TSKD. The last two columns are "
+    "the paper's, on OTB-100 with networks, data and training of its own: "
+    "compare the order of rows, not the numbers."
+)
+
+
+def ablation_json(
+    plan: Plan,
+    results: Results,
+    references: Mapping[str, Outcome],
+    datasets: Sequence[str],
+) -> dict[str, Any]:
+    """The whole report as JSON values; lines without a result yet are left out.
+
+    Args:
+      plan: The lines.
+      results: By training, seed and student.
+      references: "teacher", if there is one, and "still", a box that never moves.
+      datasets: Names under which outcomes hold scores, in order.
+    """
+    lines = [
+        _line_json(plan, line, student, results, datasets)
+        for line in plan.lines
+        for student in line.students
+        if _seeds(plan, line, student, results)
+    ]
+    _note_repeats(lines)
+    return {
+        "family": family(plan.experiment.students),
+        "reading": READING,
+        "seeds": list(plan.seeds),
+        "datasets": list(datasets),
+        "references": dict(references),
+        "lines": lines,
+        "order": [found for name in datasets for found in _order(plan, lines, name)],
+    }
+
+
+def _line_json(
+    plan: Plan, line: Line, student: str, results: Results, datasets: Sequence[str]
+) -> dict[str, Any]:
+    seeds = _seeds(plan, line, student, results)
+    outcomes = [results[line.training, seed, student] for seed in seeds]
+    shares = [o["gate_open"] for o in outcomes if o["gate_open"] is not None]
+    return {
+        "table": line.table,
+        "row": line.row,
+        "student": student,
+        "training": [line.training.row, *line.training.group],
+        "same_training_as": None,
+        "seeds": seeds,
+        "parameters": outcomes[0]["parameters"],
+        "megabytes": outcomes[0]["megabytes"],
+        "gate_open": spread(shares) if shares else None,
+        "gates": None if not shares else "open at times" if any(shares) else SHUT,
+        "scores": {
+            name: {
+                metric: spread([o["scores"][name][metric] for o in outcomes])
+                for metric in MEASURED
+            }
+            for name in datasets
+        },
+        "paper": _paper(plan, line.table, line.row, student),
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (None of a single value), and the values.
+
+    Example:
+      >>> spread([1.0, 3.0])
+      {'mean': 2.0, 'sd': 1.4142135623730951, 'values': [1.0, 3.0]}
+    """
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "sd": sd, "values": list(values)}
+
+
+def _seeds(plan: Plan, line: Line, student: str, results: Results) -> list[int]:
+    return [s for s in plan.seeds if (line.training, s, student) in results]
+
+
+def _paper(plan: Plan, table: str, row: str, student: str) -> dict[str, float]:
+    """The paper has a dull and an intelligent student, and no numbers for others."""
+    students = by_size(plan.experiment.students)
+    place = students.index(student) if student in students else 2
+    if place > 1 or (table == "Table 5" and len(students) != 2):
+        return {}
+    kind = family(plan.experiment.students)
+    return paper_scores(kind, table, row, student=place)
+
+
+def _note_repeats(lines: Sequence[dict[str, Any]]) -> None:
+    """Names, for each line, the first before it with the same training."""
+    first: dict[tuple[str, ...], str] = {}
+    for line in lines:
+        key = (line["student"], *line["training"])
+        if key in first and first[key] != line["row"]:
+            line["same_training_as"] = first[key]
+        first.setdefault(key, line["row"])
+
+
+def _order(
+    plan: Plan, lines: Sequence[Mapping[str, Any]], dataset: str
+) -> list[dict[str, Any]]:
+    """Where the rows of one table and student stand as in the paper."""
+    found = []
+    groups = dict.fromkeys((line["table"], line["student"]) for line in lines)
+    for table, student in groups:
+        group = [x for x in lines if (x["table"], x["student"]) == (table, student)]
+        skip = _unshared(group)
+        for metric, name in METRICS.items():
+            ours = {
+                x["row"]: dict(
+                    zip(x["seeds"], x["scores"][dataset][metric]["values"], strict=True)
+                )
+                for x in group
+            }
+            paper = {
+                x["row"]: x["paper"][metric] for x in group if metric in x["paper"]
+            }
+            pairs = compare_pairs(ours, paper, skip=skip)
+            if not pairs:
+                continue
+            text = describe(f"{table}, {student}, {name} on {dataset}", pairs)
+            if skip:
+                text += " TSsKD is not compared with TSKD: its gates never opened."
+            found.append(
+                {
+                    "table": table,
+                    "student": student,
+                    "metric": metric,
+                    "dataset": dataset,
+                    "agreeing": sum(pair.agrees for pair in pairs),
+                    "pairs": len(pairs),
+                    "kendall_tau": kendall(pairs),
+                    "statement": text,
+                }
+            )
+    return found
+
+
+def _unshared(group: Iterable[Mapping[str, Any]]) -> list[frozenset[str]]:
+    """TSKD and TSsKD are one training where no gate has opened."""
+    shut = any(line["gates"] == SHUT for line in group)
+    return [frozenset({"TSKD", "TSsKD"})] if shut else []
+
+
+def ablation_markdown(report: Mapping[str, Any]) -> str:
+    """The report as a page of Markdown."""
+    seeds = ", ".join(map(str, report["seeds"]))
+    parts = [f"# Ablation of {report['family']}", f"Seeds {seeds}. {report['reading']}"]
+    for title, rows, notes in _tables(report):
+        parts += [f"## {title.replace('|', '/')}", _pipes(rows)]
+        parts += [" ".join(notes)] if notes else []
+    if report["order"]:
+        items = "\n".join(f"- {found['statement']}" for found in report["order"])
+        parts += ["## Order of rows", items]
+    return "\n\n".join(parts) + "\n"
+
+
+def print_ablation(report: Mapping[str, Any], console: Console) -> None:
+    """Prints the tables, 80 columns wide, and what their order says."""
+    for title, rows, notes in _tables(report):
+        console.print(title, style="bold", markup=False, highlight=False)
+        table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+        for heading in HEADINGS[:2]:
+            table.add_column(heading, no_wrap=True)
+        for heading in HEADINGS[2:]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        for note in notes:
+            console.print(note, markup=False, highlight=False)
+    console.print(report["reading"], highlight=False)
+    for found in report["order"]:
+        console.print(found["statement"], markup=False, highlight=False)
+
+
+def _tables(
+    report: Mapping[str, Any],
+) -> Iterable[tuple[str, list[list[str]], list[str]]]:
+    """Title, cells and notes of every table on every data set."""
+    for dataset in report["datasets"]:
+        for table, what in TITLES.items():
+            lines = [line for line in report["lines"] if line["table"] == table]
+            if not lines:
+                continue
+            rows = [_cells(line, dataset) for line in lines]
+            for name, outcome in report["references"].items():
+                paper = paper_scores(report["family"], table, name)
+                rows.append(_reference_cells(name, outcome, dataset, paper))
+            notes = [
+                f"{line['row']} ({line['student']}) is the same training as "
+                f"{line['same_training_as']}."
+                for line in lines
+                if line["same_training_as"]
+            ]
+            yield f"{table}: {what}, on {dataset}", rows, notes
+
+
+def _cells(line: Mapping[str, Any], dataset: str) -> list[str]:
+    scores, gates = line["scores"][dataset], line["gate_open"]
+    return [
+        line["row"] + (f", {SHUT}" if line["gates"] == SHUT else ""),
+        line["student"],
+        str(len(line["seeds"])),
+        *(_with_spread(scores[metric]) for metric in METRICS),
+        megabytes(line["megabytes"]),
+        f"{scores['fps']['mean']:.0f}",
+        "" if gates is None else f"{gates['mean']:.0%}",
+        *_paper_cells(line["paper"]),
+    ]
+
+
+def _reference_cells(
+    name: str, outcome: Outcome, dataset: str, paper: Mapping[str, float]
+) -> list[str]:
+    scores = outcome["scores"][dataset]
+    size, fps = outcome["megabytes"], scores["fps"]
+    return [
+        name,
+        "",
+        "",
+        *(_decimals(scores[metric]) for metric in METRICS),
+        "" if size is None else megabytes(size),
+        "" if fps is None else f"{fps:.0f}",
+        "",
+        *_paper_cells(paper),
+    ]
+
+
+def _paper_cells(paper: Mapping[str, float]) -> list[str]:
+    return [_decimals(paper[m]) if m in paper else "" for m in METRICS]
+
+
+def megabytes(size: float) -> str:
+    """Three significant digits, and never fewer than the paper's one decimal."""
+    digits = 2 - math.floor(math.log10(size)) if size > 0.0 else 1
+    return f"{size:.{max(digits, 1)}f}"
+
+
+def _with_spread(value: Mapping[str, Any]) -> str:
+    mean, sd = value["mean"], value["sd"]
+    return _decimals(mean) + ("" if sd is None else f" ({_decimals(sd)})")
+
+
+def _decimals(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
+
+
+def _pipes(rows: Sequence[Sequence[str]]) -> str:
+    paper = [f"paper {heading}" for heading in HEADINGS[-2:]]
+    head = [*HEADINGS[:-2], *paper]
+    marks = ["---", "---", *["---:"] * (len(head) - 2)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, marks, *rows))
