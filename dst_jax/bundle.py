@@ -23,7 +23,7 @@ from dst_jax.arch import TrackerSpec, spec_from_json, spec_to_json, tracker_cost
 from dst_jax.errors import InputError
 from dst_jax.jsonfile import read_json
 from dst_jax.models import Variables, variable_shapes
-from dst_jax.track.config import SiamFCTracking, tracking_from_json, tracking_to_json
+from dst_jax.track.config import Tracking, tracking_from_json, tracking_to_json
 
 FORMAT_VERSION = 1
 _FILES = ("spec.json", "weights.safetensors", "tracking.json", "card.json")
@@ -36,13 +36,13 @@ class Bundle:
     Attributes:
       spec: The architecture.
       variables: {"params": ..., "batch_stats": ...}, float32 NumPy arrays.
-      tracking: Every online hyper-parameter.
+      tracking: Every online hyper-parameter; the head's family has its own kind.
       card: How it was made: JSON values only.
     """
 
     spec: TrackerSpec
     variables: Variables
-    tracking: SiamFCTracking
+    tracking: Tracking
     card: Mapping[str, Any]
 
     @property

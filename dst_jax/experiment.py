@@ -13,7 +13,7 @@ from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import PolicyConfig, SearchConfig
-from dst_jax.track.config import SiamFCTracking
+from dst_jax.track.config import SiamFCTracking, Tracking
 from dst_jax.train import LoopConfig, OptimConfig
 
 
@@ -28,7 +28,7 @@ class Experiment:
       distill: The objective.
       optim: The optimizer and the length of the run.
       loop: Reports, validation and checkpoints.
-      tracking: Online settings that the finished bundles get.
+      tracking: Online settings that the finished bundles get, of the heads' family.
       search: How `dst-jax search` looks for the dull student; training ignores it.
       policy: What proposes architectures in that search.
       seed: Of weights, data order and augmentation.
@@ -40,7 +40,7 @@ class Experiment:
     distill: DistillConfig = DistillConfig()
     optim: OptimConfig = OptimConfig()
     loop: LoopConfig = LoopConfig()
-    tracking: SiamFCTracking = SiamFCTracking()
+    tracking: Tracking = SiamFCTracking()
     search: SearchConfig = SearchConfig()
     policy: PolicyConfig = PolicyConfig()
     seed: int = 0

@@ -125,12 +125,18 @@ class Ablate:
 
 @dataclasses.dataclass(frozen=True)
 class Convert:
-    """Turn weights of another project into a bundle."""
+    """Turn weights of another project into a bundle.
+
+    The network of siamfc-pytorch, or DaSiamRPN's of any width, which is recognised by
+    its shapes. The bundle gets the public settings of online tracking.
+    """
 
     file: Annotated[Positional[Path], arg(help="the weights, e.g. a .pth file")]
     out: Annotated[Positional[Path], arg(help="folder of the bundle")]
-    source: Annotated[str, arg(help="whose format: siamfc-pytorch")]
-    architecture: Annotated[str, arg(help="name in the zoo")] = "siamfc-alexnet"
+    source: Annotated[str, arg(help="whose format: siamfc-pytorch or dasiamrpn")]
+    architecture: Annotated[
+        str | None, arg(help="name in the zoo; None: as the project has it")
+    ] = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dst_jax import arch
 from dst_jax.bundle import Bundle, load_bundle, save_bundle
 from dst_jax.errors import InputError
 from dst_jax.models import init_variables
-from dst_jax.track.config import SiamFCTracking
+from dst_jax.track.config import SiamFCTracking, SiamRPNTracking
 
 SPEC = arch.named("tiny")
 
@@ -110,3 +110,17 @@ def test_unknown_settings_are_named(folder):
         load_bundle(folder)
     with pytest.raises(InputError, match="no such bundle"):
         load_bundle(folder / "elsewhere")
+
+
+def test_settings_of_both_families_come_back(folder):
+    spec = arch.named("tiny-siamrpn")
+    variables = init_variables(jax.random.key(1), spec)
+    tracking = SiamRPNTracking(penalty_k=0.1, lost_below=0.2)
+    path = save_bundle(Bundle(spec, variables, tracking, {}), folder.parent / "region")
+    assert load_bundle(path).tracking == tracking
+    # Bundles of SiamFC were once written without a kind.
+    edit_json(folder / "tracking.json", lambda v: v.pop("kind"))
+    assert load_bundle(folder).tracking == SiamFCTracking(scale_step=1.05)
+    edit_json(path / "tracking.json", lambda v: v.update(scale_step=1.05))
+    with pytest.raises(InputError, match="unknown tracking field 'scale_step'"):
+        load_bundle(path)

@@ -4,6 +4,7 @@ The state dict comes in as NumPy arrays, so that this module needs no PyTorch;
 `read_state_dict` is the one function that does.
 """
 
+import dataclasses
 import pathlib
 import re
 import warnings
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
+from dst_jax.arch import RegionHeadSpec, TrackerSpec, named, with_widths
 from dst_jax.errors import InputError
 
 _SIAMFC_NAME = re.compile(
@@ -102,6 +103,30 @@ def siamfc_from_pytorch(
     return variables, tuple(sorted(left_over))
 
 
+def siamrpn_spec(state: Mapping[str, np.ndarray]) -> TrackerSpec:
+    """The architecture of a DaSiamRPN state dict, by the shapes of its tensors.
+
+    Widths are read off, of the backbone and of the head; kernels, strides and anchors
+    are those of `siamrpn`, for which the names stand.
+
+    Raises:
+      InputError: If a convolution is missing, or the anchors are not five a cell.
+    """
+    state = _without_prefix(state)
+    *stages, features = (
+        _outputs(state, name)
+        for name in (*(f"featureExtract.{n}" for n in (0, 4, 8, 11, 14)), "conv_cls2")
+    )
+    outputs, spec = _outputs(state, "conv_cls1"), named("siamrpn")
+    head = RegionHeadSpec(features=features)
+    if outputs != 2 * head.anchors * features:
+        raise InputError(
+            f"conv_cls1.weight has {outputs} outputs; {head.anchors} anchors of "
+            f"{features} features have {2 * head.anchors * features}."
+        )
+    return dataclasses.replace(with_widths(spec, stages), head=head)
+
+
 def siamrpn_from_pytorch(
     state: Mapping[str, np.ndarray], spec: TrackerSpec
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -126,13 +151,8 @@ def siamrpn_from_pytorch(
     head = spec.head
     if not isinstance(head, RegionHeadSpec) or head.form != "up_channel":
         raise InputError("DaSiamRPN's weights need an up-channel head; use siamrpn.")
-    state = {name.removeprefix("module."): value for name, value in state.items()}
+    state = _without_prefix(state)
     entries = {_RPN_NAMES.get(name, (0, 0, name)): v for name, v in state.items()}
-    if len(entries) == sum(key[0] == 0 for key in entries):
-        raise InputError(
-            "no tensor is called featureExtract.0.weight, so this is not a network of "
-            f"DaSiamRPN; the file holds {', '.join(sorted(state)[:3])}, ..."
-        )
     params, stats = _backbone(entries, spec)
     first = params["conv1"]["conv"]
     first["kernel"] = np.ascontiguousarray(first["kernel"][:, :, ::-1])
@@ -154,6 +174,24 @@ def siamrpn_from_pytorch(
         "batch_stats": {"backbone": stats},
     }
     return variables, tuple(sorted(left_over))
+
+
+def _without_prefix(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """DaSiamRPN's names, without what a wrapper of PyTorch's puts before them."""
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    if not any(name in _RPN_NAMES for name in state):
+        raise InputError(
+            "no tensor is called featureExtract.0.weight, so this is not a network of "
+            f"DaSiamRPN; the file holds {', '.join(sorted(state)[:3])}, ..."
+        )
+    return state
+
+
+def _outputs(state: Mapping[str, np.ndarray], name: str) -> int:
+    """Output channels of a convolution."""
+    if f"{name}.weight" not in state:
+        raise InputError(f"{name}.weight is missing; the state dict is incomplete.")
+    return state[f"{name}.weight"].shape[0]
 
 
 def _conv(

@@ -1,15 +1,53 @@
-"""The online hyper-parameters of a tracker, as a frozen value stored in its bundle."""
+"""The online hyper-parameters of a tracker, as frozen values stored in its bundle."""
 
 import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
 from dst_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SiamFCTracking:
+class Tracking:
+    """What the settings of every family have: when a target counts as lost.
+
+    Attributes:
+      lost_below: Score under which the target counts as lost; None: never said.
+      uncertain_below: Score under which it counts as uncertain; None: never said.
+    """
+
+    lost_below: float | None = None
+    uncertain_below: float | None = None
+
+    def __post_init__(self):
+        for field in ("lost_below", "uncertain_below"):
+            value = getattr(self, field)
+            score = value is None or 0.0 <= value <= 1.0
+            self._require(score, field, "must be null or a score in [0, 1]")
+        if self.lost_below is not None and self.uncertain_below is not None:
+            ordered = self.lost_below <= self.uncertain_below
+            self._require(ordered, "lost_below", "must not exceed uncertain_below")
+
+    def _require(self, condition: bool, field: str, expectation: str) -> None:
+        if not condition:
+            name, value = type(self).__name__, getattr(self, field)
+            raise InputError(f"{name}.{field}={value!r}: {expectation}.")
+
+    def _require_shares(self, *fields: str) -> None:
+        for field in fields:
+            share = 0.0 <= getattr(self, field) <= 1.0
+            self._require(share, field, "must lie in [0, 1]")
+
+    @property
+    def has_states(self) -> bool:
+        """Whether a step can say tracked, uncertain or lost."""
+        return self.lost_below is not None or self.uncertain_below is not None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SiamFCTracking(Tracking):
     """SiamFC's search over scales and its window, with the public defaults.
 
     Attributes:
@@ -29,62 +67,130 @@ class SiamFCTracking:
     scale_penalty: float = 0.9745
     window_influence: float = 0.176
     response_upsampling: int = 16
-    lost_below: float | None = None
-    uncertain_below: float | None = None
 
     def __post_init__(self):
+        # By name: super() does not find a class with slots.
+        Tracking.__post_init__(self)
         odd = self.scale_count >= 1 and self.scale_count % 2 == 1
         self._require(odd, "scale_count", "must be odd, for example 3")
         self._require(self.scale_step > 1.0, "scale_step", "must be above 1")
-        for field in ("scale_rate", "window_influence"):
-            share = 0.0 <= getattr(self, field) <= 1.0
-            self._require(share, field, "must lie in [0, 1]")
+        self._require_shares("scale_rate", "window_influence")
         penalty = 0.0 < self.scale_penalty <= 1.0
         self._require(penalty, "scale_penalty", "must lie in (0, 1]")
         whole = self.response_upsampling >= 1
         self._require(whole, "response_upsampling", "must be at least 1")
-        for field in ("lost_below", "uncertain_below"):
-            value = getattr(self, field)
-            score = value is None or 0.0 <= value <= 1.0
-            self._require(score, field, "must be null or a score in [0, 1]")
-        if self.lost_below is not None and self.uncertain_below is not None:
-            ordered = self.lost_below <= self.uncertain_below
-            self._require(ordered, "lost_below", "must not exceed uncertain_below")
-
-    def _require(self, condition: bool, field: str, expectation: str) -> None:
-        if not condition:
-            value = getattr(self, field)
-            raise InputError(f"SiamFCTracking.{field}={value!r}: {expectation}.")
-
-    @property
-    def has_states(self) -> bool:
-        """Whether a step can say tracked, uncertain or lost."""
-        return self.lost_below is not None or self.uncertain_below is not None
 
 
-def tracking_to_json(tracking: SiamFCTracking) -> dict[str, Any]:
-    """Every field as a JSON value; thresholds that are not set are null."""
-    return dataclasses.asdict(tracking)
+@dataclasses.dataclass(frozen=True, slots=True)
+class SiamRPNTracking(Tracking):
+    """How SiamRPN chooses among its boxes, with the settings of SiamRPNBIG.
+
+    The search crop has `InputSpec.search_px`, or for a small target that and
+    `small_search_cells` strides more: 287 px instead of 271.
+
+    Attributes:
+      penalty_k: How strongly a change of shape or size speaks against a box; 0: not
+        at all.
+      window_influence: Share of the Hann window in the final ranking, 0 to 1.
+      size_rate: Share of the chosen box in the new size, times its penalised score;
+        0 to 1. It is called lr in public versions.
+      small_target_share: A target that covers less of the first frame counts as small.
+      small_search_cells: Response cells, an even number, that its search crop is
+        larger; 0: all targets have crops of one size.
+      min_side_px: No side of the box becomes smaller, frame pixels.
+      lost_below: Score under which the target counts as lost; None: never said.
+      uncertain_below: Score under which it counts as uncertain; None: never said.
+    """
+
+    penalty_k: float = 0.055
+    window_influence: float = 0.42
+    size_rate: float = 0.295
+    small_target_share: float = 0.004
+    small_search_cells: int = 2
+    min_side_px: float = 10.0
+
+    def __post_init__(self):
+        Tracking.__post_init__(self)
+        self._require(self.penalty_k >= 0.0, "penalty_k", "must be at least 0")
+        self._require_shares("window_influence", "size_rate", "small_target_share")
+        even = self.small_search_cells >= 0 and self.small_search_cells % 2 == 0
+        self._require(even, "small_search_cells", "must be even, 0 or above")
+        self._require(self.min_side_px > 0.0, "min_side_px", "must be above 0 px")
 
 
-def tracking_from_json(values: Mapping[str, Any]) -> SiamFCTracking:
-    """Reads back what `tracking_to_json` wrote.
+# The public settings: DaSiamRPN's three models, and pysot's for its `alex` network.
+SIAMRPN_PRESETS: Mapping[str, SiamRPNTracking] = {
+    name: SiamRPNTracking(
+        penalty_k=penalty_k,
+        window_influence=influence,
+        size_rate=rate,
+        small_search_cells=cells,
+    )
+    for name, penalty_k, influence, rate, cells in (
+        ("big", 0.055, 0.42, 0.295, 2),
+        ("vot", 0.04, 0.44, 0.45, 0),
+        ("otb", 0.22, 0.40, 0.30, 0),
+        ("alex", 0.16, 0.40, 0.30, 0),
+    )
+}
+_KINDS: Mapping[str, type[Tracking]] = {
+    "siamfc": SiamFCTracking,
+    "siamrpn": SiamRPNTracking,
+}
+
+
+def default_tracking(spec: TrackerSpec) -> Tracking:
+    """The settings of an architecture's family that nobody has tuned."""
+    if not isinstance(spec.head, RegionHeadSpec):
+        return SiamFCTracking()
+    return SIAMRPN_PRESETS["alex" if spec.head.form == "depthwise" else "big"]
+
+
+def require_matching(spec: TrackerSpec, tracking: Tracking) -> None:
+    """Raises InputError unless the settings are those of the head's family."""
+    kind = type(default_tracking(spec))
+    if not isinstance(tracking, kind):
+        proposes = "proposes regions" if kind is SiamRPNTracking else "has one response"
+        raise InputError(
+            f"tracking settings {type(tracking).__name__}: this tracker's head "
+            f"{proposes}; give {kind.__name__}."
+        )
+
+
+def tracking_to_json(tracking: Tracking) -> dict[str, Any]:
+    """The kind and every field as JSON; thresholds that are not set are null."""
+    (kind,) = (name for name, type_ in _KINDS.items() if type_ is type(tracking))
+    return {"kind": kind, **dataclasses.asdict(tracking)}
+
+
+def tracking_from_json(values: Mapping[str, Any]) -> Tracking:
+    """Reads back what `tracking_to_json` wrote; without a kind it is SiamFC's.
 
     Raises:
-      InputError: If a field is unknown, missing or out of range; it names the field.
+      InputError: If the kind or a field is unknown, or a field missing or out of
+        range; it names the field.
     """
     if not isinstance(values, Mapping):
         raise InputError(f"tracking settings {values!r}: expected an object of fields.")
-    kinds = {field.name: field.type for field in dataclasses.fields(SiamFCTracking)}
-    known = ", ".join(kinds)
-    for name in values:
-        if name not in kinds:
-            raise InputError(f"unknown tracking field {name!r}; there are {known}.")
-    for name in kinds:
-        if name not in values:
-            raise InputError(f"tracking field {name!r} is missing; all of {known}.")
-    fields = {name: _number(name, values[name], kind) for name, kind in kinds.items()}
-    return SiamFCTracking(**fields)
+    values = dict(values)
+    name = values.pop("kind", "siamfc")
+    if not isinstance(name, str) or name not in _KINDS:
+        raise InputError(f"tracking kind {name!r}: there are {', '.join(_KINDS)}.")
+    made = _KINDS[name]
+    types = {field.name: field.type for field in dataclasses.fields(made)}
+    known = ", ".join(types)
+    for field in values:
+        if field not in types:
+            raise InputError(f"unknown tracking field {field!r}; there are {known}.")
+    for field in types:
+        if field not in values:
+            raise InputError(f"tracking field {field!r} is missing; all of {known}.")
+    return made(
+        **{
+            field: _number(f"{made.__name__}.{field}", values[field], type_)
+            for field, type_ in types.items()
+        }
+    )
 
 
 def _number(name: str, value: Any, kind: Any) -> Any:
@@ -92,7 +198,7 @@ def _number(name: str, value: Any, kind: Any) -> Any:
     if value is None and kind not in (int, float):
         return None
     expected = "a whole number" if kind is int else "a number"
-    message = f"SiamFCTracking.{name}={value!r}: must be {expected}."
+    message = f"{name}={value!r}: must be {expected}."
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(message)
     if not math.isfinite(value) or (kind is int and value != int(value)):

@@ -6,20 +6,29 @@ nothing, and memory does not grow with a video's length.
 """
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
+from dst_jax.arch.spec import TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, build
-from dst_jax.track import siamfc
-from dst_jax.track.config import SiamFCTracking
+from dst_jax.models.siamese import Siamese
+from dst_jax.track import siamfc, siamrpn
+from dst_jax.track.config import (
+    SiamFCTracking,
+    SiamRPNTracking,
+    Tracking,
+    default_tracking,
+    require_matching,
+)
+from dst_jax.track.state import TrackOutput, TrackState
+from dst_jax.track.stream import Frames, Stream
 from dst_jax.typing import Array, Bool, Float, Int, UInt8
 
 # Canvas sides: a frame's height and width are each rounded up to one of these.
@@ -27,9 +36,11 @@ CANVAS_SIDES = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840, 5120, 7680)
 CHUNK_FRAMES = 64
 # Frames of large canvases come in shorter chunks, so that one chunk stays below this.
 _CHUNK_BYTES = 192 * 2**20
-
-# Frames as they come from a reader: RGB uint8 [h, w, 3], all of one size.
-Frames: TypeAlias = Iterable[np.ndarray]
+# Modules with `init` and `step_many`, by the kind of their settings.
+_PROCEDURES: dict[type[Tracking], ModuleType] = {
+    SiamFCTracking: siamfc,
+    SiamRPNTracking: siamrpn,
+}
 
 
 class TrackResult(NamedTuple):
@@ -37,8 +48,8 @@ class TrackResult(NamedTuple):
 
     Attributes:
       boxes: cxcywh, frame pixels, one per frame.
-      scores: Sigmoid of the highest response, 0 to 1.
-      states: siamfc.TRACKED, UNCERTAIN or LOST; None if no threshold is set.
+      scores: 0 to 1, see `TrackOutput`.
+      states: state.TRACKED, UNCERTAIN or LOST; None if no threshold is set.
     """
 
     boxes: Float[np.ndarray, "t 4"]
@@ -58,7 +69,7 @@ class Tracker:
 
     spec: TrackerSpec
     variables: Variables
-    config: SiamFCTracking
+    config: Tracking
 
     def track(self, frames: Frames, box: Float[Array, " 4"]) -> TrackResult:
         """Follows the target at `box` (cxcywh) of the first frame through a video.
@@ -82,32 +93,52 @@ class Tracker:
           videos: Iterables of frames; each is consumed once, chunk by chunk.
           boxes: The target in each first frame, cxcywh.
           batch: Videos in one device batch; None: 1 on a CPU, where rows of a batch
-            share the same cores, else 16. A batch runs as long as its longest video.
+            share the same cores, else 16. A batch runs as long as its longest video;
+            videos whose search crops differ in size do not share one.
         """
         size = batch or (1 if jax.default_backend() == "cpu" else 16)
         size = min(size, max(len(videos), 1))
-        results: list[TrackResult] = []
-        for start in range(0, len(videos), size):
-            group = videos[start : start + size]
-            given = np.asarray(boxes[start : start + size], np.float32)
-            results += _track_group(self, group, given, size)
-        return results
+        results: dict[int, TrackResult] = {}
+        waiting: dict[TrackerSpec, list[Stream]] = {}
+        for number, (frames, box) in enumerate(zip(videos, boxes, strict=True)):
+            stream = Stream(frames, number, box)
+            spec = self.search_spec(stream.box, *stream.hw)
+            group = waiting.setdefault(spec, [])
+            group.append(stream)
+            if len(group) == size:
+                results |= _track_group(self, spec, waiting.pop(spec), size)
+        for spec, group in waiting.items():
+            results |= _track_group(self, spec, group, size)
+        return [results[number] for number in range(len(videos))]
+
+    def search_spec(
+        self, box: Float[Array, " 4"], height: int, width: int
+    ) -> TrackerSpec:
+        """The architecture with the search crop of a video that begins like this.
+
+        Videos of equal ones, on equal canvases, run on one compiled program.
+        """
+        if not isinstance(self.config, SiamRPNTracking):
+            return self.spec
+        return siamrpn.sized_for(self.spec, box, (height, width), config=self.config)
 
 
 def make_tracker(
-    spec: TrackerSpec, variables: Variables, *, tracking: SiamFCTracking | None = None
+    spec: TrackerSpec, variables: Variables, *, tracking: Tracking | None = None
 ) -> Tracker:
     """Puts weights on the device; equal specs and settings share compiled code.
 
+    Args:
+      spec: The architecture.
+      variables: Its weights.
+      tracking: Online settings of the head's family; None: its defaults.
+
     Raises:
-      InputError: If `spec` proposes regions.
+      InputError: If the settings are those of another family.
     """
-    if isinstance(spec.head, RegionHeadSpec):
-        raise InputError(
-            "this bundle proposes regions, which cannot be tracked with yet; give one "
-            "of the SiamFC family."
-        )
-    return Tracker(spec, jax.device_put(variables), tracking or SiamFCTracking())
+    tracking = tracking or default_tracking(spec)
+    require_matching(spec, tracking)
+    return Tracker(spec, jax.device_put(variables), tracking)
 
 
 def canvas_size(height: int, width: int) -> tuple[int, int]:
@@ -138,18 +169,19 @@ def chunk_length(canvas: tuple[int, int], *, batch: int = 1) -> int:
 class Compiled(NamedTuple):
     """The two jitted functions of one architecture and its settings."""
 
-    init: Callable[..., siamfc.TrackState]
-    chunk: Callable[..., tuple[siamfc.TrackState, siamfc.TrackOutput]]
+    init: Callable[..., TrackState]
+    chunk: Callable[..., tuple[TrackState, TrackOutput]]
 
 
 @lru_cache(maxsize=64)
-def compiled(spec: TrackerSpec, config: SiamFCTracking) -> Compiled:
+def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
     """Jitted `init` and `track_chunk` over a batch of videos, made once."""
     module = build(spec)
+    procedure = _PROCEDURES[type(config)]
 
     def first(variables: Any, frames: Any, boxes: Any, frame_hw: Any) -> Any:
-        def one(frame: Array, box: Array, hw: Array) -> siamfc.TrackState:
-            return siamfc.init(module, variables, frame, box, frame_hw=hw)
+        def one(frame: Array, box: Array, hw: Array) -> TrackState:
+            return procedure.init(module, variables, frame, box, frame_hw=hw)
 
         # Not vmapped: on a CPU a vmapped convolution runs on one thread.
         rows = [one(*row) for row in zip(frames, boxes, frame_hw, strict=True)]
@@ -164,15 +196,15 @@ def compiled(spec: TrackerSpec, config: SiamFCTracking) -> Compiled:
 
 
 def track_chunk(
-    module: siamfc.Siamese,
+    module: Siamese,
     variables: Variables,
-    state: siamfc.TrackState,
+    state: TrackState,
     frames: UInt8[Array, "t b h w 3"],
     frame_hw: Int[Array, "b 2"],
     use: Bool[Array, "t b"],
     *,
-    config: SiamFCTracking,
-) -> tuple[siamfc.TrackState, siamfc.TrackOutput]:
+    config: Tracking,
+) -> tuple[TrackState, TrackOutput]:
     """`step_many` over a chunk of frames; where `use` is False nothing moves.
 
     Args:
@@ -182,23 +214,22 @@ def track_chunk(
       frames: The chunk, time first.
       frame_hw: Height and width of the frames of each video.
       use: Which frames are real and follow a first frame.
-      config: Online hyper-parameters.
+      config: Online hyper-parameters, which say what procedure it is.
 
     Returns:
       The states after the chunk and the outputs of every frame, time first.
     """
+    step_many = _PROCEDURES[type(config)].step_many
 
-    def advance(state: siamfc.TrackState, frame: Array) -> Any:
-        return siamfc.step_many(
-            module, variables, state, frame, frame_hw, config=config
-        )
+    def advance(state: TrackState, frame: Array) -> Any:
+        return step_many(module, variables, state, frame, frame_hw, config=config)
 
-    def stay(state: siamfc.TrackState, frame: Array) -> Any:
+    def stay(state: TrackState, frame: Array) -> Any:
         ones = jnp.ones(frame.shape[0], jnp.float32)
         still = jnp.zeros(ones.shape, jnp.int32) if config.has_states else None
-        return state, siamfc.TrackOutput(state.box, ones, still)
+        return state, TrackOutput(state.box, ones, still)
 
-    def body(state: siamfc.TrackState, inputs: Any) -> Any:
+    def body(state: TrackState, inputs: Any) -> Any:
         frame, use_now = inputs
         # A conditional: padded frames cost nothing.
         moved, output = jax.lax.cond(use_now.any(), advance, stay, state, frame)
@@ -208,98 +239,25 @@ def track_chunk(
     return jax.lax.scan(body, state, (frames, use))
 
 
-class _Stream:
-    """One video as it is consumed: its frames, canvas-ready, a chunk at a time."""
-
-    def __init__(self, frames: Frames, number: int):
-        self._frames: Iterator[np.ndarray] = iter(frames)
-        self._number = number
-        self.read = 0
-        first = next(self._frames, None)
-        if first is None:
-            raise InputError(f"video {number} has no frame; give at least one.")
-        self.hw = self._checked(first).shape[:2]
-        self._frames = itertools.chain([first], self._frames)
-
-    def fill(self, canvases: UInt8[np.ndarray, "t h w 3"]) -> int:
-        """Copies the next frames onto `canvases`; returns how many there were."""
-        height, width = self.hw
-        filled = 0
-        for frame in itertools.islice(self._frames, len(canvases)):
-            canvases[filled, :height, :width] = self._checked(frame)
-            filled += 1
-            self.read += 1
-        return filled
-
-    def _checked(self, frame: np.ndarray) -> np.ndarray:
-        name = f"frame {self.read} of video {self._number}"
-        frame = np.asarray(frame)
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise InputError(
-                f"{name} is {frame.dtype} of shape {frame.shape}; "
-                "give RGB uint8 of shape (height, width, 3)."
-            )
-        if self.read and frame.shape[:2] != self.hw:
-            raise InputError(
-                f"{name} has {frame.shape[:2]} px, the first one {self.hw}; "
-                "all frames of a video must have one size."
-            )
-        return frame
-
-
-def check_box(box: Float[Array, " 4"], height: int, width: int) -> None:
-    """Raises InputError unless the cxcywh box is finite, not empty, on the frame."""
-    cx, cy, w, h = (float(v) for v in box)
-    shown = f"box (x={cx - w / 2:g}, y={cy - h / 2:g}, w={w:g}, h={h:g})"
-    if not np.isfinite([cx, cy, w, h]).all():
-        raise InputError(f"{shown} is not finite; give four numbers.")
-    if w <= 0 or h <= 0:
-        raise InputError(f"{shown} is empty; width and height must be positive.")
-    inside = abs(cx - width / 2) < (w + width) / 2
-    if not (inside and abs(cy - height / 2) < (h + height) / 2):
-        raise InputError(
-            f"{shown} lies outside the first frame of {width}x{height} px; "
-            "give x,y,w,h in its pixels."
-        )
-
-
 def _track_group(
-    tracker: Tracker, videos: Sequence[Frames], boxes: np.ndarray, size: int
-) -> list[TrackResult]:
+    tracker: Tracker, spec: TrackerSpec, streams: Sequence[Stream], size: int
+) -> dict[int, TrackResult]:
     """Tracks up to `size` videos as one batch, padded with empty ones."""
-    streams = [_Stream(video, number) for number, video in enumerate(videos)]
-    for stream, box in zip(streams, boxes, strict=True):
-        check_box(box, *stream.hw)
     largest = np.max([stream.hw for stream in streams], axis=0)
     canvas = canvas_size(int(largest[0]), int(largest[1]))
     length = chunk_length(canvas, batch=size)
     frame_hw = np.full((size, 2), canvas, np.int32)
     frame_hw[: len(streams)] = [stream.hw for stream in streams]
-    given = np.tile(np.array([8.0, 8.0, 4.0, 4.0], np.float32), (size, 1))
-    given[: len(streams)] = boxes
-    outputs = _run_chunks(tracker, streams, given, frame_hw, (length, size, *canvas))
-    joined = [np.concatenate(part) for part in zip(*outputs, strict=True)]
-    return [_result(joined, row, stream.read) for row, stream in enumerate(streams)]
-
-
-def _run_chunks(
-    tracker: Tracker,
-    streams: Sequence[_Stream],
-    boxes: np.ndarray,
-    frame_hw: np.ndarray,
-    shape: tuple[int, int, int, int],
-) -> list[tuple[np.ndarray, ...]]:
-    """Streams all videos through the device; arrays of outputs, chunk by chunk."""
-    functions = compiled(tracker.spec, tracker.config)
+    boxes = np.tile(np.array([8.0, 8.0, 4.0, 4.0], np.float32), (size, 1))
+    boxes[: len(streams)] = [stream.box for stream in streams]
+    # The template does not depend on the search crop: one `init` for all.
+    functions = compiled(tracker.spec, tracker.config)._replace(
+        chunk=compiled(spec, tracker.config).chunk
+    )
+    shape = (length, size, *canvas)
     state, outputs, pending = None, [], None
-    while True:
-        # A fresh buffer each time: the device may read it in place.
-        frames = np.zeros((*shape, 3), np.uint8)
-        use = np.zeros(shape[:2], bool)
-        for row, stream in enumerate(streams):
-            use[: stream.fill(frames[:, row]), row] = True
-        if not use.any():
-            break
+    while (taken := _next_chunk(streams, shape)) is not None:
+        frames, use = taken
         if state is None:
             state = functions.init(tracker.variables, frames[0], boxes, frame_hw)
             use[0] = False
@@ -311,10 +269,26 @@ def _run_chunks(
         )
     if pending is not None:
         outputs.append(_fetched(pending))
-    return outputs
+    joined = [np.concatenate(part) for part in zip(*outputs, strict=True)]
+    return {
+        stream.number: _result(joined, row, stream.read)
+        for row, stream in enumerate(streams)
+    }
 
 
-def _fetched(output: siamfc.TrackOutput) -> tuple[np.ndarray, ...]:
+def _next_chunk(
+    streams: Sequence[Stream], shape: tuple[int, int, int, int]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The next frames [t, b, h, w, 3] and which are real; None after the last."""
+    # A fresh buffer each time: the device may read it in place.
+    frames = np.zeros((*shape, 3), np.uint8)
+    use = np.zeros(shape[:2], bool)
+    for row, stream in enumerate(streams):
+        use[: stream.fill(frames[:, row]), row] = True
+    return (frames, use) if use.any() else None
+
+
+def _fetched(output: TrackOutput) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(part) for part in output if part is not None)
 
 

@@ -6,53 +6,32 @@ window of whole pixels and its border of the *first* frame's mean colour. Two bo
 are added, which only runaway boxes ever touch: see `step_many`.
 """
 
-from typing import NamedTuple, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Num
 
 from dst_jax.models.build import Variables, embed, respond
-from dst_jax.models.siamese import Features, Siamese
+from dst_jax.models.siamese import Siamese
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.ops.windows import hann
 from dst_jax.track.config import SiamFCTracking
 from dst_jax.track.geometry import context_side, displacement, upsampling_matrix
-from dst_jax.typing import Array, Float, Int, Scalar
+from dst_jax.track.state import (
+    FrameSize,
+    TrackOutput,
+    TrackState,
+    judge,
+    last_stage,
+    mean_rgb,
+    remember,
+    step_alone,
+)
+from dst_jax.typing import Array, Float, Scalar
 
-TRACKED, UNCERTAIN, LOST = 0, 1, 2
 # A box may grow to, and wander off by, this many times the frame's longer side.
 _MAX_FRAMES = 10.0
-
-FrameSize: TypeAlias = Num[Array, " 2"]
-
-
-class TrackState(NamedTuple):
-    """What a video carries from frame to frame; every field may have a video axis.
-
-    Attributes:
-      box: cxcywh, frame pixels.
-      template: Last stage's features of the first frame's target.
-      fill_rgb: Mean colour of the first frame, seen beyond the frame's border.
-    """
-
-    box: Float[Array, "*b 4"]
-    template: Features
-    fill_rgb: Float[Array, "*b 3"]
-
-
-class TrackOutput(NamedTuple):
-    """What a step says.
-
-    Attributes:
-      box: cxcywh, frame pixels.
-      score: Sigmoid of the highest response, 0 to 1.
-      state: TRACKED, UNCERTAIN or LOST; None if no threshold is set.
-    """
-
-    box: Float[Array, "*b 4"]
-    score: Float[Array, "*b"]
-    state: Int[Array, "*b"] | None
 
 
 def init(
@@ -82,9 +61,7 @@ def init(
         fill=fill_rgb,
         frame_hw=frame_hw,
     )
-    features = embed(module, variables, crop[None])
-    last = last_stage(module)
-    return TrackState(jnp.asarray(box), {last: features[last][0]}, fill_rgb)
+    return remember(module, variables, crop, box, fill_rgb)
 
 
 def step(
@@ -97,11 +74,11 @@ def step(
     frame_hw: FrameSize | None = None,
 ) -> tuple[TrackState, TrackOutput]:
     """Follows the target into the next frame of one video; see `step_many`."""
-    hw = jnp.asarray(frame.shape[:2] if frame_hw is None else frame_hw)
-    batched = jax.tree.map(lambda leaf: leaf[None], (state, frame, hw))
-    state, frame, hw = batched
-    result = step_many(module, variables, state, frame, hw, config=config)
-    return jax.tree.map(lambda leaf: leaf[0], result)
+
+    def many(*batch: Any) -> tuple[TrackState, TrackOutput]:
+        return step_many(module, variables, *batch, config=config)
+
+    return step_alone(many, state, frame, frame_hw)
 
 
 def step_many(
@@ -143,26 +120,8 @@ def step_many(
     responses = response.reshape(videos, scales, *response.shape[1:])
     move = jax.vmap(lambda box, r, hw: update_box(module, box, r, hw, config=config))
     boxes, scores = move(state.box, responses, frame_hw)
-    states = _states(scores, config) if config.has_states else None
-    return state._replace(box=boxes), TrackOutput(boxes, scores, states)
-
-
-def last_stage(module: Siamese) -> str:
-    """Name of the stage whose features are correlated."""
-    return f"conv{len(module.spec.backbone.layers)}"
-
-
-def mean_rgb(
-    frame: Num[Array, "h w 3"], *, frame_hw: FrameSize | None = None
-) -> Float[Array, " 3"]:
-    """Mean colour of the frame proper, without the rest of its canvas."""
-    height, width, _ = frame.shape
-    hw = jnp.asarray((height, width) if frame_hw is None else frame_hw, jnp.float32)
-    rows = jnp.arange(height, dtype=jnp.float32)[:, None, None] < hw[0]
-    columns = jnp.arange(width, dtype=jnp.float32)[None, :, None] < hw[1]
-    inside = jnp.where(rows & columns, frame.astype(jnp.float32), 0.0)
-    # Row by row first: sums of a whole frame would lose the last digits of float32.
-    return (inside.sum(axis=1) / hw[1]).sum(axis=0) / hw[0]
+    output = TrackOutput(boxes, scores, judge(scores, config))
+    return state._replace(box=boxes), output
 
 
 def scale_factors(config: SiamFCTracking) -> tuple[float, ...]:
@@ -265,13 +224,3 @@ def _bounded(
     size = size * jnp.clip(growth, smallest, largest)
     centre = jnp.clip(centre, -reach, hw[::-1] + reach)
     return jnp.concatenate([centre, size])
-
-
-def _states(scores: Float[Array, "*b"], config: SiamFCTracking) -> Int[Array, "*b"]:
-    """TRACKED, UNCERTAIN or LOST by the thresholds that are set."""
-    states = jnp.full(scores.shape, TRACKED, jnp.int32)
-    if config.uncertain_below is not None:
-        states = jnp.where(scores < config.uncertain_below, UNCERTAIN, states)
-    if config.lost_below is not None:
-        states = jnp.where(scores < config.lost_below, LOST, states)
-    return states

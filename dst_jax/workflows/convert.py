@@ -2,17 +2,43 @@
 
 import hashlib
 import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+import numpy as np
 from rich.console import Console
 
-from dst_jax.arch import named
+from dst_jax.arch import ZOO, TrackerSpec, named
 from dst_jax.bundle import Bundle, describe, save_bundle
 from dst_jax.errors import InputError
-from dst_jax.models.convert import read_state_dict, siamfc_from_pytorch
-from dst_jax.track.config import SiamFCTracking
+from dst_jax.models.convert import (
+    read_state_dict,
+    siamfc_from_pytorch,
+    siamrpn_from_pytorch,
+    siamrpn_spec,
+)
+from dst_jax.track.config import SIAMRPN_PRESETS, Tracking, default_tracking
 from dst_jax.workflows.versions import versions
 
-SOURCES = ("siamfc-pytorch",)
+StateDict = Mapping[str, np.ndarray]
+
+
+class Source(NamedTuple):
+    """How the weights of one project are read.
+
+    Attributes:
+      recognise: The architecture of a state dict, where nobody names it.
+      convert: Variables, and the names that found no place.
+    """
+
+    recognise: Callable[[StateDict], TrackerSpec]
+    convert: Callable[[StateDict, TrackerSpec], tuple[dict[str, Any], tuple[str, ...]]]
+
+
+SOURCES: Mapping[str, Source] = {
+    "siamfc-pytorch": Source(lambda _: named("siamfc-alexnet"), siamfc_from_pytorch),
+    "dasiamrpn": Source(siamrpn_spec, siamrpn_from_pytorch),
+}
 
 
 def convert(
@@ -20,7 +46,7 @@ def convert(
     file: pathlib.Path,
     out: pathlib.Path,
     *,
-    architecture: str = "siamfc-alexnet",
+    architecture: str | None = None,
     console: Console,
 ) -> pathlib.Path:
     """Writes the bundle `out` from the weights in `file`.
@@ -29,7 +55,8 @@ def convert(
       source: Whose format `file` has, one of `SOURCES`.
       file: A PyTorch state dict.
       out: Folder of the bundle.
-      architecture: Name in the zoo that the weights were trained with.
+      architecture: Name in the zoo that the weights were trained with; None: the one
+        of that project, by the shapes in the file where it has several.
       console: Where what was done, and what did not fit, is said.
 
     Raises:
@@ -37,10 +64,11 @@ def convert(
     """
     if source not in SOURCES:
         raise InputError(f"--source {source}: there is {', '.join(SOURCES)}.")
-    spec = named(architecture)
+    spec = None if architecture is None else named(architecture)
     state = read_state_dict(file)
     try:
-        variables, left_over = siamfc_from_pytorch(state, spec)
+        spec = spec or SOURCES[source].recognise(state)
+        variables, left_over = SOURCES[source].convert(state, spec)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     card = {
@@ -52,9 +80,29 @@ def convert(
         "versions": versions(),
         "sizes": describe(spec),
     }
-    save_bundle(Bundle(spec, variables, SiamFCTracking(), card), out)
+    save_bundle(Bundle(spec, variables, public_tracking(spec), card), out)
     parameters = card["sizes"]["parameters"]
-    console.print(f"{out}: {architecture}, {parameters:,} parameters, all found.")
+    line = f"{out}: {_shown(spec)}, {parameters:,} parameters, all found."
+    console.print(line, soft_wrap=True)
     for name in left_over:
         console.print(f"  did not fit and was left out: {name}")
     return out
+
+
+def public_tracking(spec: TrackerSpec) -> Tracking:
+    """The settings with which the public weights of an architecture are run.
+
+    The network of normal width was released twice, as SiamRPNvot and SiamRPNotb; the
+    weights do not say which, and get the settings of the first.
+    """
+    if spec == named("siamrpn"):
+        return SIAMRPN_PRESETS["vot"]
+    return default_tracking(spec)
+
+
+def _shown(spec: TrackerSpec) -> str:
+    """The name in the zoo, or the widths of a network that has none."""
+    for name, known in ZOO.items():
+        if known == spec:
+            return name
+    return f"widths {list(spec.backbone.widths)}"

@@ -7,9 +7,10 @@ from dst_jax.arch import (
     ConvSpec,
     CorrelationHeadSpec,
     InputSpec,
+    RegionHeadSpec,
     TrackerSpec,
 )
-from dst_jax.track import SiamFCTracking, make_tracker
+from dst_jax.track import SiamFCTracking, SiamRPNTracking, make_tracker
 
 # One linear stage: its responses are plain correlations of filtered images.
 SPEC = TrackerSpec(
@@ -53,3 +54,49 @@ def weights():
 
 def tracker(**options):
     return make_tracker(SPEC, weights(), tracking=SiamFCTracking(**options))
+
+
+# The same stage under a region head; its middle anchor is a square of 20 px.
+REGION_SPEC = TrackerSpec(
+    SPEC.backbone,
+    RegionHeadSpec(features=8, kernel=1, ratios=(0.5, 1.0, 2.0), scales=(5,)),
+    SPEC.input,
+)
+
+
+def region_weights():
+    """A head whose target logits are SiamFC's response, for every anchor alike.
+
+    Kernels are the template's features themselves. Every box is its anchor, 39 / 40 as
+    large: a square of 20 px is seen at this scale, and so keeps its size.
+    """
+    head = REGION_SPEC.head
+    k, width = head.anchors, head.features
+    identity = np.eye(width, dtype=np.float32)[None, None]
+    none = np.zeros_like(identity)
+    flat = {"bias": np.zeros(width, np.float32)}
+
+    def kernels(values, bias):
+        kernel = np.concatenate(values, axis=-1)
+        return {"kernel": kernel, "bias": np.zeros(bias, np.float32)}
+
+    parts = {
+        "cls1": kernels([none] * k + [np.float32(3e-8) * identity] * k, 2 * k * width),
+        "cls2": {"kernel": identity, **flat},
+        "r1": kernels([none] * (4 * k), 4 * k * width),
+        "r2": {"kernel": identity, **flat},
+        "regress_adjust": {
+            "kernel": np.eye(4 * k, dtype=np.float32)[None, None],
+            "bias": np.repeat(np.log(np.float32([1, 1, 0.975, 0.975])), k),
+        },
+    }
+    variables = weights()
+    return {
+        "params": {**variables["params"], "head": parts},
+        "batch_stats": {},
+    }
+
+
+def region_tracker(**options):
+    tracking = SiamRPNTracking(**options)
+    return make_tracker(REGION_SPEC, region_weights(), tracking=tracking)

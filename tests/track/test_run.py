@@ -5,22 +5,35 @@ import pytest
 
 from dst_jax.errors import InputError
 from dst_jax.models import build
-from dst_jax.track import run, siamfc
+from dst_jax.track import (
+    SiamFCTracking,
+    SiamRPNTracking,
+    make_tracker,
+    run,
+    siamfc,
+    siamrpn,
+)
 from tests.track import scenes
 
+FAMILIES = [(scenes.tracker, siamfc), (scenes.region_tracker, siamrpn)]
+both = pytest.mark.parametrize("make", [scenes.tracker, scenes.region_tracker])
+# The square covers .022 of the first scene's frame.
+SMALL = 0.022
 
-def test_scan_equals_a_loop_of_steps():
+
+@pytest.mark.parametrize(("make", "procedure"), FAMILIES)
+def test_scan_equals_a_loop_of_steps(make, procedure):
     frames, boxes = scenes.video(67, start=(40.0, 50.0), velocity=(1.0, 0.0))
-    tracker = scenes.tracker()
+    tracker = make()
     result = tracker.track(frames, boxes[0])
     module = build(tracker.spec)
     variables, config = tracker.variables, tracker.config
 
     @jax.jit
     def step(state, frame):
-        return siamfc.step(module, variables, state, frame, config=config)
+        return procedure.step(module, variables, state, frame, config=config)
 
-    init = jax.jit(lambda frame, box: siamfc.init(module, variables, frame, box))
+    init = jax.jit(lambda frame, box: procedure.init(module, variables, frame, box))
     state = init(jnp.asarray(frames[0]), jnp.asarray(boxes[0]))
     looped = [boxes[0]]
     for frame in frames[1:]:
@@ -29,12 +42,13 @@ def test_scan_equals_a_loop_of_steps():
     np.testing.assert_allclose(result.boxes, looped, rtol=1e-5, atol=1e-3)
 
 
-def test_batch_rows_equal_single_videos():
+@both
+def test_batch_rows_equal_single_videos(make):
     first = scenes.video(9, velocity=(2.0, 1.0))
     second = scenes.video(5, start=(50.0, 40.0), seed=1, height=100, width=158)
     third = scenes.video(1, seed=2)
     videos, boxes = zip(first, second, third, strict=True)
-    tracker = scenes.tracker(lost_below=0.1)
+    tracker = make(lost_below=0.1)
     given = np.stack([b[0] for b in boxes])
     batched = tracker.track_many(videos, given, batch=2)
     for row, frames, box in zip(batched, videos, given, strict=True):
@@ -59,29 +73,81 @@ def test_every_length_runs_on_one_compilation():
     assert functions.chunk._cache_size() == 1
 
 
-def test_static_target_stays_put():
+def test_videos_of_two_crop_sizes_are_batched_apart():
+    # Wider frames, in which the square covers less: the third needs the larger crop.
+    sizes = ({}, {"height": 100}, {"width": 158}, {"height": 110})
+    scene = [
+        scenes.video(3 + n, seed=n, velocity=(1.0, 2.0), **size)
+        for n, size in enumerate(sizes)
+    ]
+    videos, boxes = zip(*scene, strict=True)
+    given = np.stack([b[0] for b in boxes])
+    tracker = scenes.region_tracker(small_target_share=SMALL)
+    shares = [400 / (f[0].shape[0] * f[0].shape[1]) for f in videos]
+    assert [share < SMALL for share in shares] == [False, False, True, False]
+    batched = tracker.track_many(videos, given, batch=2)
+    for row, frames, box in zip(batched, videos, given, strict=True):
+        single = tracker.track(frames, box)
+        assert len(row.boxes) == len(frames)
+        np.testing.assert_allclose(row.boxes, single.boxes, rtol=1e-4, atol=1e-2)
+        np.testing.assert_allclose(row.scores, single.scores, atol=1e-4)
+
+
+def test_a_second_small_target_compiles_nothing():
+    tracker = scenes.region_tracker(small_target_share=SMALL, penalty_k=0.05)
+    frames, boxes = scenes.video(2)
+    small, small_boxes = scenes.video(3, width=158)
+    for length in (2, 64, 65):
+        tracker.track((frames[t % 2] for t in range(length)), boxes[0])
+        tracker.track((small[t % 2] for t in range(length)), small_boxes[0])
+    wide = siamrpn.sized_for(
+        tracker.spec, small_boxes[0], (120, 158), config=tracker.config
+    )
+    assert wide != tracker.spec
+    functions = run.compiled(tracker.spec, tracker.config)
+    assert functions.init._cache_size() == 1
+    assert functions.chunk._cache_size() == 1
+    functions = run.compiled(wide, tracker.config)
+    # The template is cut by the program of the other size.
+    assert functions.init._cache_size() == 0
+    assert functions.chunk._cache_size() == 1
+
+
+def test_settings_of_the_other_family_are_refused():
+    with pytest.raises(InputError, match="proposes regions; give SiamRPNTracking"):
+        make_tracker(scenes.REGION_SPEC, {}, tracking=SiamFCTracking())
+    with pytest.raises(InputError, match="one response; give SiamFCTracking"):
+        make_tracker(scenes.SPEC, {}, tracking=SiamRPNTracking())
+    assert make_tracker(scenes.REGION_SPEC, {}).config == SiamRPNTracking()
+    assert make_tracker(scenes.SPEC, {}).config == SiamFCTracking()
+
+
+@both
+def test_static_target_stays_put(make):
     frames, boxes = scenes.video(20)
-    result = scenes.tracker().track(frames, boxes[0])
+    result = make().track(frames, boxes[0])
     np.testing.assert_array_equal(result.boxes[0], boxes[0])
     # Half a sample of the up-sampled map, and the scale's own rounding, remain.
     np.testing.assert_allclose(result.boxes[:, :2], boxes[:, :2], atol=1.0)
     np.testing.assert_allclose(result.boxes[:, 2:], boxes[:, 2:], rtol=0.05)
 
 
+@both
 @pytest.mark.parametrize("velocity", [(2.0, 0.0), (-2.0, 0.0), (0.0, 2.0), (0.0, -2.0)])
-def test_moved_target_is_followed(velocity):
+def test_moved_target_is_followed(make, velocity):
     frames, boxes = scenes.video(12, velocity=velocity)
-    result = scenes.tracker().track(frames, boxes[0])
+    result = make().track(frames, boxes[0])
     np.testing.assert_allclose(result.boxes[:, :2], boxes[:, :2], atol=3.0)
     moved = result.boxes[-1, :2] - result.boxes[0, :2]
     np.testing.assert_allclose(moved, 11 * np.array(velocity), atol=3.0)
 
 
-def test_canvas_padding_has_no_influence(monkeypatch):
+@both
+def test_canvas_padding_has_no_influence(make, monkeypatch):
     frames, boxes = scenes.video(4, start=(14.0, 60.0), velocity=(-1.0, 0.0))
-    small = scenes.tracker().track(frames, boxes[0])
+    small = make().track(frames, boxes[0])
     monkeypatch.setattr(run, "CANVAS_SIDES", (320,))
-    large = scenes.tracker().track(frames, boxes[0])
+    large = make().track(frames, boxes[0])
     np.testing.assert_allclose(large.boxes, small.boxes, rtol=1e-5, atol=1e-3)
 
 

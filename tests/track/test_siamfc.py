@@ -94,17 +94,6 @@ def test_windows_of_the_crops_own_size_are_slices_of_the_frame():
     np.testing.assert_allclose(state.template["conv1"], expected, rtol=1e-5, atol=1e-2)
 
 
-def test_mean_colour_ignores_the_rest_of_the_canvas():
-    rng = np.random.default_rng(0)
-    frame = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    canvas = np.full((64, 64, 3), 255, np.uint8)
-    canvas[:30, :40] = frame
-    expected = frame.reshape(-1, 3).astype(np.float64).mean(axis=0)
-    actual = siamfc.mean_rgb(jnp.asarray(canvas), frame_hw=jnp.array([30, 40]))
-    np.testing.assert_allclose(actual, expected, rtol=1e-6)
-    np.testing.assert_allclose(siamfc.mean_rgb(jnp.asarray(frame)), expected, rtol=1e-6)
-
-
 def test_crops_beyond_the_frame_have_the_first_frames_mean():
     frame = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     mean = jnp.array([12.4, 99.6, 200.0])
@@ -144,9 +133,3 @@ def test_centre_stays_near_the_frame():
     box = np.array([1645.0, 60.0, 900.0, 900.0], np.float32)
     moved, _ = update(box, responses)
     assert float(moved[0]) == 150.0 + 10 * 150.0
-
-
-def test_states_follow_the_thresholds():
-    config = SiamFCTracking(lost_below=0.2, uncertain_below=0.6)
-    states = siamfc._states(jnp.array([0.1, 0.3, 0.9]), config)
-    assert states.tolist() == [siamfc.LOST, siamfc.UNCERTAIN, siamfc.TRACKED]

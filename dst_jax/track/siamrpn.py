@@ -1,0 +1,250 @@
+"""SiamRPN's online tracking: a fixed template, one crop, a choice among all boxes.
+
+The procedure of the public DaSiamRPN, step by step (Li et al., "High performance visual
+tracking with Siamese region proposal network", CVPR 2018, section 4.3), including its
+windows of whole pixels, which lie half a pixel to the upper left of the target (their
+corner is round(centre - (side + 1) / 2), of template and search alike, so that nothing
+comes of it), and its border of the first frame's mean colour, cut to whole numbers.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Num
+
+from dst_jax.arch.spec import TrackerSpec
+from dst_jax.models.build import Variables, embed, respond
+from dst_jax.models.siamese import Siamese
+from dst_jax.ops.anchors import decode, head_anchors
+from dst_jax.ops.crop import crop_resize_snapped
+from dst_jax.ops.windows import hann
+from dst_jax.track.config import SiamRPNTracking
+from dst_jax.track.geometry import context_side
+from dst_jax.track.state import (
+    FrameSize,
+    TrackOutput,
+    TrackState,
+    judge,
+    last_stage,
+    mean_rgb,
+    remember,
+    step_alone,
+)
+from dst_jax.typing import Array, Float, Scalar
+
+
+def sized_for(
+    spec: TrackerSpec,
+    box: Float[Array, " 4"],
+    frame_hw: tuple[int, int],
+    *,
+    config: SiamRPNTracking,
+) -> TrackerSpec:
+    """The architecture with the search crop for this target, decided once a video.
+
+    A static size, chosen on the host: there are two programs, not a traced decision.
+
+    Args:
+      spec: The architecture.
+      box: The target in the first frame, cxcywh in frame pixels.
+      frame_hw: Height and width of that frame.
+      config: Online hyper-parameters.
+
+    Returns:
+      `spec`, or for a small target `spec` with a larger `search_px`.
+    """
+    share = float(box[2]) * float(box[3]) / (frame_hw[0] * frame_hw[1])
+    if share >= config.small_target_share or not config.small_search_cells:
+        return spec
+    more = config.small_search_cells * spec.backbone.total_stride
+    crops = dataclasses.replace(spec.input, search_px=spec.input.search_px + more)
+    return dataclasses.replace(spec, input=crops)
+
+
+def init(
+    module: Siamese,
+    variables: Variables,
+    frame: Num[Array, "h w 3"],
+    box: Float[Array, " 4"],
+    *,
+    frame_hw: FrameSize | None = None,
+) -> TrackState:
+    """Takes the target of one video's first frame as the template.
+
+    Args:
+      module: The tracker.
+      variables: Its weights.
+      frame: RGB 0-255; it may be a canvas larger than the frame.
+      box: The target, cxcywh in frame pixels.
+      frame_hw: Height and width of the frame in the canvas; None means all of it.
+    """
+    # Public code stores the mean colour in bytes, which cuts it.
+    fill_rgb = jnp.floor(mean_rgb(frame, frame_hw=frame_hw))
+    spec = module.spec.input
+    crop = crop_resize_snapped(
+        frame,
+        box[:2] - 0.5,
+        context_side(box[2:], context=spec.context),
+        out_px=spec.template_px,
+        fill=fill_rgb,
+        frame_hw=frame_hw,
+    )
+    return remember(module, variables, crop, box, fill_rgb)
+
+
+def step(
+    module: Siamese,
+    variables: Variables,
+    state: TrackState,
+    frame: Num[Array, "h w 3"],
+    *,
+    config: SiamRPNTracking,
+    frame_hw: FrameSize | None = None,
+) -> tuple[TrackState, TrackOutput]:
+    """Follows the target into the next frame of one video; see `step_many`."""
+
+    def many(*batch: Any) -> tuple[TrackState, TrackOutput]:
+        return step_many(module, variables, *batch, config=config)
+
+    return step_alone(many, state, frame, frame_hw)
+
+
+def step_many(
+    module: Siamese,
+    variables: Variables,
+    state: TrackState,
+    frames: Num[Array, "b h w 3"],
+    frame_hw: Num[Array, "b 2"],
+    *,
+    config: SiamRPNTracking,
+) -> tuple[TrackState, TrackOutput]:
+    """Follows the target of each of several videos into its next frame.
+
+    The crops of all videos pass the network as one batch. Added to the public
+    procedure: a response that is not finite leaves the box where it is and scores 0.
+
+    Args:
+      module: The tracker; its `search_px` is the side of the crops, see `sized_for`.
+      variables: Its weights.
+      state: One state per video.
+      frames: RGB 0-255, one frame per video, on canvases of one size.
+      frame_hw: Height and width of each frame in its canvas.
+      config: Online hyper-parameters.
+    """
+    cut = jax.vmap(lambda s, frame, hw: search_crop(module, s, frame, hw))
+    features = embed(module, variables, cut(state, frames, frame_hw))
+    last = last_stage(module)
+    template, search = {last: state.template[last]}, {last: features[last]}
+    output = respond(module, variables, template, search)
+    move = jax.vmap(lambda *one: update_box(module, *one, config=config))
+    boxes, scores = move(state.box, output.response, output.offsets, frame_hw)
+    said = TrackOutput(boxes, scores, judge(scores, config))
+    return state._replace(box=boxes), said
+
+
+def search_crop(
+    module: Siamese,
+    state: TrackState,
+    frame: Num[Array, "h w 3"],
+    frame_hw: FrameSize,
+) -> Float[Array, "p p 3"]:
+    """The window around the last box."""
+    search_px = module.spec.input.search_px
+    return crop_resize_snapped(
+        frame,
+        state.box[:2] - 0.5,
+        search_px / _search_px_per_frame_px(module, state.box),
+        out_px=search_px,
+        fill=state.fill_rgb,
+        frame_hw=frame_hw,
+    )
+
+
+def update_box(
+    module: Siamese,
+    box: Float[Array, " 4"],
+    response: Float[Array, "n n k 2"],
+    offsets: Float[Array, "n n k 4"],
+    frame_hw: FrameSize,
+    *,
+    config: SiamRPNTracking,
+) -> tuple[Float[Array, " 4"], Scalar]:
+    """Chooses one of the boxes that the network proposes.
+
+    Their target probability, times the penalty of `shape_penalty`, is mixed with a
+    Hann window that is 1 in the middle; the best box gives the new centre, and a share
+    of its size enters the new size: `size_rate`, times its penalty, times its score.
+
+    Args:
+      module: The tracker.
+      box: The last box, cxcywh in frame pixels.
+      response: Logits of background and target.
+      offsets: What the boxes differ by from the anchors.
+      frame_hw: Height and width of the frame: the centre stays within it, sides
+        between `min_side_px` and its own.
+      config: Online hyper-parameters.
+
+    Returns:
+      The new box, and its score without penalty and window.
+    """
+    spec, zoom = module.spec, _search_px_per_frame_px(module, box)
+    boxes = decode(head_anchors(spec, spec.input.search_px), offsets)
+    score = jax.nn.softmax(response, axis=-1)[..., 1]
+    penalty = shape_penalty(
+        boxes[..., 2:], box[2:] * zoom, k=config.penalty_k, context=spec.input.context
+    )
+    window = jnp.asarray(hann(score.shape[0]))[..., None]
+    share = config.window_influence
+    ranked = penalty * score * (1.0 - share) + window * share
+    # An offset so large that its box has no end is no proposal.
+    usable = jnp.isfinite(ranked) & jnp.isfinite(boxes).all(axis=-1)
+    best = jnp.argmax(jnp.where(usable, ranked, -jnp.inf).reshape(-1))
+    chosen = boxes.reshape(-1, 4)[best]
+    chosen_score = score.reshape(-1)[best]
+    rate = config.size_rate * penalty.reshape(-1)[best] * chosen_score
+    wh = jnp.asarray(frame_hw, jnp.float32)[::-1]
+    centre = box[:2] + (chosen[:2] - 0.5 * spec.input.search_px) / zoom
+    size = box[2:] * (1.0 - rate) + chosen[2:] / zoom * rate
+    size = jnp.maximum(jnp.minimum(size, wh), config.min_side_px)
+    moved = jnp.concatenate([jnp.clip(centre, 0.0, wh), size])
+    sound = jnp.isfinite(response).all() & jnp.isfinite(offsets).all()
+    sound = sound & jnp.isfinite(moved).all()
+    return jnp.where(sound, moved, box), jnp.where(sound, chosen_score, 0.0)
+
+
+def shape_penalty(
+    sizes_wh: Float[Array, "*b 2"],
+    last_wh: Float[Array, " 2"],
+    *,
+    k: float,
+    context: float = 0.5,
+) -> Float[Array, "*b"]:
+    r"""How much a change of size and of shape leaves of a box's score.
+
+    .. math:: e^{-k (r_c s_c - 1)}, \quad r_c = \max(r, 1/r), s_c = \max(s, 1/s)
+
+    with s the ratio of the sides of both boxes' squares with context, and r that of
+    their width over height.
+
+    Args:
+      sizes_wh: Width and height of the proposed boxes.
+      last_wh: Width and height of the last box, in the same pixels.
+      k: 0 leaves everything.
+      context: Share of the mean side that is added around a box, as in the crops.
+
+    Example:
+      >>> sizes = jnp.array([[20.0, 10.0], [10.0, 10.0], [20.0, 20.0]])
+      >>> [f"{p:.3f}" for p in shape_penalty(sizes, jnp.array([10.0, 10.0]), k=1.0)]
+      ['0.141', '1.000', '0.368']
+    """
+    s = context_side(sizes_wh, context=context) / context_side(last_wh, context=context)
+    r = sizes_wh[..., 0] / sizes_wh[..., 1] / (last_wh[0] / last_wh[1])
+    change = jnp.maximum(r, 1.0 / r) * jnp.maximum(s, 1.0 / s)
+    return jnp.exp(-k * (change - 1.0))
+
+
+def _search_px_per_frame_px(module: Siamese, box: Float[Array, " 4"]) -> Scalar:
+    spec = module.spec.input
+    return spec.template_px / context_side(box[2:], context=spec.context)

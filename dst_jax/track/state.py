@@ -1,0 +1,105 @@
+"""What the procedures of all families share: the state of a video and how it begins.
+
+A procedure is a module with `init`, `step` and `step_many` of one signature: `siamfc`
+or `siamrpn`. All of them keep the first frame's template and follow one box.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Num
+
+from dst_jax.models.build import Variables, embed
+from dst_jax.models.siamese import Features, Siamese
+from dst_jax.track.config import Tracking
+from dst_jax.typing import Array, Float, Int
+
+TRACKED, UNCERTAIN, LOST = 0, 1, 2
+
+FrameSize: TypeAlias = Num[Array, " 2"]
+
+
+class TrackState(NamedTuple):
+    """What a video carries from frame to frame; every field may have a video axis.
+
+    Attributes:
+      box: cxcywh, frame pixels.
+      template: Last stage's features of the first frame's target.
+      fill_rgb: Mean colour of the first frame, seen beyond the frame's border.
+    """
+
+    box: Float[Array, "*b 4"]
+    template: Features
+    fill_rgb: Float[Array, "*b 3"]
+
+
+class TrackOutput(NamedTuple):
+    """What a step says.
+
+    Attributes:
+      box: cxcywh, frame pixels.
+      score: 0 to 1: the sigmoid of SiamFC's highest response, or the probability
+        of the box that SiamRPN chose, as the network gave it.
+      state: TRACKED, UNCERTAIN or LOST; None if no threshold is set.
+    """
+
+    box: Float[Array, "*b 4"]
+    score: Float[Array, "*b"]
+    state: Int[Array, "*b"] | None
+
+
+def remember(
+    module: Siamese,
+    variables: Variables,
+    crop: Float[Array, "p p 3"],
+    box: Float[Array, " 4"],
+    fill_rgb: Float[Array, " 3"],
+) -> TrackState:
+    """The state of a video whose first frame shows the target as in `crop`."""
+    last = last_stage(module)
+    features = embed(module, variables, crop[None])
+    return TrackState(jnp.asarray(box), {last: features[last][0]}, fill_rgb)
+
+
+def step_alone(
+    step_many: Callable[..., tuple[TrackState, TrackOutput]],
+    state: TrackState,
+    frame: Num[Array, "h w 3"],
+    frame_hw: FrameSize | None,
+) -> tuple[TrackState, TrackOutput]:
+    """One video's step, by a step of several: `step_many(state, frames, frame_hw)`."""
+    hw = jnp.asarray(frame.shape[:2] if frame_hw is None else frame_hw)
+    batched = jax.tree.map(lambda leaf: leaf[None], (state, frame, hw))
+    return jax.tree.map(lambda leaf: leaf[0], step_many(*batched))
+
+
+def last_stage(module: Siamese) -> str:
+    """Name of the stage whose features are correlated."""
+    return f"conv{len(module.spec.backbone.layers)}"
+
+
+def mean_rgb(
+    frame: Num[Array, "h w 3"], *, frame_hw: FrameSize | None = None
+) -> Float[Array, " 3"]:
+    """Mean colour of the frame proper, without the rest of its canvas."""
+    height, width, _ = frame.shape
+    hw = jnp.asarray((height, width) if frame_hw is None else frame_hw, jnp.float32)
+    rows = jnp.arange(height, dtype=jnp.float32)[:, None, None] < hw[0]
+    columns = jnp.arange(width, dtype=jnp.float32)[None, :, None] < hw[1]
+    inside = jnp.where(rows & columns, frame.astype(jnp.float32), 0.0)
+    # Row by row first: sums of a whole frame would lose the last digits of float32.
+    return (inside.sum(axis=1) / hw[1]).sum(axis=0) / hw[0]
+
+
+def judge(scores: Float[Array, "*b"], config: Tracking) -> Int[Array, "*b"] | None:
+    """TRACKED, UNCERTAIN or LOST by the thresholds that are set; None without any."""
+    if not config.has_states:
+        return None
+    states = jnp.full(scores.shape, TRACKED, jnp.int32)
+    if config.uncertain_below is not None:
+        states = jnp.where(scores < config.uncertain_below, UNCERTAIN, states)
+    if config.lost_below is not None:
+        states = jnp.where(scores < config.lost_below, LOST, states)
+    return states

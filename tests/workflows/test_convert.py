@@ -1,0 +1,90 @@
+"""`dst-jax convert`, from a file of PyTorch's to a tracked video."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from dst_jax.bundle import load_bundle
+from dst_jax.cli import main
+from dst_jax.errors import InputError
+from dst_jax.track import SIAMRPN_PRESETS, SiamFCTracking, SiamRPNTracking
+from dst_jax.workflows import convert as workflow
+from tests import dasiamrpn
+from tests.dasiamrpn import torch
+from tests.track import scenes
+
+QUIET = Console(quiet=True)
+WIDTHS, FEATURES = (4, 6, 8, 8, 6), 5
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "net.model"
+    state = dasiamrpn.Network(WIDTHS, FEATURES).state_dict()
+    torch.save({f"module.{name}": tensor for name, tensor in state.items()}, path)
+    return path
+
+
+def test_dasiamrpn_is_converted_tracked_and_evaluated(weights, tmp_path, capsys):
+    bundle, out = tmp_path / "bundle", tmp_path / "boxes.txt"
+    assert main(["convert", "--source", "dasiamrpn", str(weights), str(bundle)]) == 0
+    assert "widths [4, 6, 8, 8, 6]" in capsys.readouterr().out
+    loaded = load_bundle(bundle)
+    assert loaded.spec.backbone.widths == WIDTHS
+    assert loaded.spec.head.features == FEATURES
+    assert loaded.tracking == SiamRPNTracking()
+    assert loaded.card["source"] == "dasiamrpn" and loaded.card["left_over"] == []
+    kind = json.loads((bundle / "tracking.json").read_text())["kind"]
+    assert kind == "siamrpn"
+    # One sequence in OTB's layout.
+    images = tmp_path / "otb" / "Square" / "img"
+    images.mkdir(parents=True)
+    frames, boxes = scenes.video(3, velocity=(2.0, 0.0))
+    for number, frame in enumerate(frames, start=1):
+        cv2.imwrite(str(images / f"{number:04d}.jpg"), frame[..., ::-1])
+    rows = boxes - np.float32([0.5, 0.5, 0, 0]) * boxes[:, [2, 3, 2, 3]]
+    lines = [",".join(f"{v:g}" for v in row + np.float32([1, 1, 0, 0])) for row in rows]
+    (images.parent / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
+    box = ",".join(f"{v:g}" for v in rows[0])
+    arguments = ["--tracker", str(bundle), "--video", str(images), "--box", box]
+    assert main(["track", *arguments, "--out", str(out)]) == 0
+    found = np.loadtxt(out, delimiter=",")
+    assert found.shape == (3, 4) and np.isfinite(found).all()
+    scores = tmp_path / "scores.json"
+    data = ["--dataset", f"otb:{tmp_path / 'otb'}", "--tracker", str(bundle)]
+    assert main(["evaluate", *data, "--json", str(scores)]) == 0
+    assert "bundle" in scores.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [("siamrpn-big", "big"), ("siamrpn", "vot"), ("dstrpn", "big")]
+)
+def test_public_widths_get_the_public_settings(name, preset):
+    spec = workflow.named(name)
+    assert workflow.public_tracking(spec) == SIAMRPN_PRESETS[preset]
+
+
+def test_siamfc_keeps_its_own_settings():
+    spec = workflow.named("siamfc-alexnet")
+    assert workflow.public_tracking(spec) == SiamFCTracking()
+
+
+def test_what_does_not_fit_is_named(weights, tmp_path):
+    def attempt(message, source, file=weights, **options):
+        out = tmp_path / "out"
+        with pytest.raises(InputError, match=message):
+            workflow.convert(source, file, out, console=QUIET, **options)
+        assert not out.exists()
+
+    attempt("there is siamfc-pytorch, dasiamrpn", "pysot")
+    attempt("net.model: no tensor is called backbone", "siamfc-pytorch")
+    attempt("has shape", "dasiamrpn", architecture="siamrpn")
+    attempt("up-channel head", "dasiamrpn", architecture="siamfc-alexnet")
+    attempt("no architecture 'x'", "dasiamrpn", architecture="x")
+    other = tmp_path / "other.pth"
+    torch.save({"backbone.conv1.0.weight": torch.zeros(1)}, other)
+    attempt("other.pth: no tensor is called featureExtract", "dasiamrpn", other)
