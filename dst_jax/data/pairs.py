@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence as ListOf
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -22,18 +22,35 @@ class PairConfig:
     Attributes:
       max_gap: Largest distance between the two frames, in annotated frames.
       negative_share: Part of the pairs whose search frame shows another video's target.
+      max_gaps: (source, gap) where a source has a gap of its own.
+      negatives_from: Whether that other target is uniform over all sequences, or over
+        sources first and then over the sequences of one.
     """
 
     max_gap: int = 100
     negative_share: float = 0.0
+    max_gaps: tuple[tuple[str, int], ...] = ()
+    negatives_from: Literal["sequences", "sources"] = "sequences"
 
     def __post_init__(self):
-        if self.max_gap < 0:
-            raise InputError(f"PairConfig.max_gap={self.max_gap}: must be at least 0.")
+        for field in ("max_gap", "max_gaps"):
+            value = getattr(self, field)
+            gaps = [gap for _, gap in value] if field == "max_gaps" else [value]
+            if min(gaps, default=0) < 0:
+                raise InputError(f"PairConfig.{field}={value}: must be at least 0.")
+        if self.negatives_from not in ("sequences", "sources"):
+            raise InputError(
+                f"PairConfig.negatives_from={self.negatives_from!r}: must be "
+                '"sequences" or "sources".'
+            )
         if not 0.0 <= self.negative_share <= 1.0:
             raise InputError(
                 f"PairConfig.negative_share={self.negative_share}: must be from 0 to 1."
             )
+
+    def gap(self, source: str) -> int:
+        """The largest distance within a sequence of `source`."""
+        return dict(self.max_gaps).get(source, self.max_gap)
 
 
 class Pair(NamedTuple):
@@ -166,11 +183,12 @@ def sample_pair(
     visible = _visible_frames(sequences[first])
     template = int(visible[rng.integers(len(visible))])
     if rng.random() < config.negative_share:
-        other = _another_video(sequences, first, rng)
+        other = _another_video(rng, sequences, first, _negatives(rng, order, config))
         frames = _visible_frames(sequences[other])
         search = int(frames[rng.integers(len(frames))])
         return Pair(first, template, other, search, True)
-    near = visible[np.abs(visible - template) <= config.max_gap]
+    gap = config.gap(sequences[first].source)
+    near = visible[np.abs(visible - template) <= gap]
     others = near[near != template]
     pool = others if len(others) else near
     return Pair(first, template, first, int(pool[rng.integers(len(pool))]), False)
@@ -186,16 +204,32 @@ def _visible_frames(sequence: Sequence) -> Int[np.ndarray, " n"]:
     return frames
 
 
+def _negatives(
+    rng: np.random.Generator, order: SourceOrder, config: PairConfig
+) -> ListOf[int] | None:
+    """Sequences that the other target may come from; None for all."""
+    if config.negatives_from == "sequences" or len(order.members) == 1:
+        return None
+    return order.members[int(rng.integers(len(order.members)))]
+
+
 def _another_video(
-    sequences: ListOf[Sequence], first: int, rng: np.random.Generator
+    rng: np.random.Generator,
+    sequences: ListOf[Sequence],
+    first: int,
+    among: ListOf[int] | None,
 ) -> int:
     """A uniform sequence of another video than that of `first`."""
     video = sequences[first].video
+    pool = range(len(sequences)) if among is None else among
     # Rejection needs one draw or two where videos are many; the list is for few.
-    for other in rng.integers(len(sequences), size=4):
-        if sequences[other].video != video:
-            return int(other)
-    others = [i for i, s in enumerate(sequences) if s.video != video]
+    for draw in rng.integers(len(pool), size=4):
+        if sequences[pool[draw]].video != video:
+            return pool[draw]
+    others = [i for i in pool if sequences[i].video != video]
+    if not others:
+        # A source of one video has no negative for itself.
+        others = [i for i, s in enumerate(sequences) if s.video != video]
     if not others:
         raise InputError(
             f"negative pairs need a second video beside {video!r}; add one or set "

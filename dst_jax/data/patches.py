@@ -1,5 +1,6 @@
 """The host's part of cropping: a context patch around the target, at one scale."""
 
+import dataclasses
 import math
 
 import cv2
@@ -8,6 +9,31 @@ import numpy as np
 from dst_jax.data.frames import Frame
 from dst_jax.errors import InputError
 from dst_jax.typing import Float, UInt8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PatchSpec:
+    """Sizes of the host's patches.
+
+    Attributes:
+      template_patch_px: Side of the template patch.
+      search_patch_px: Side of the search patch.
+      template_px: Patch pixels that cover s_z, in both.
+      context: p of `context_side`.
+    """
+
+    template_patch_px: int
+    search_patch_px: int
+    template_px: int
+    context: float = 0.5
+
+    def __post_init__(self):
+        for field in ("template_patch_px", "search_patch_px", "template_px"):
+            if getattr(self, field) < 1:
+                value = getattr(self, field)
+                raise InputError(f"PatchSpec.{field}={value}: must be at least 1.")
+        if not self.context >= 0.0:
+            raise InputError(f"PatchSpec.context={self.context}: must be at least 0.")
 
 
 def context_side(box: Float[np.ndarray, " 4"], *, context: float) -> float:
@@ -33,6 +59,32 @@ def context_side(box: Float[np.ndarray, " 4"], *, context: float) -> float:
     width, height = float(box[2]), float(box[3])
     margin = context * (width + height)
     return math.sqrt((width + margin) * (height + margin))
+
+
+def patch_scale(
+    box: Float[np.ndarray, " 4"], *, template_px: int, context: float
+) -> float:
+    """Patch pixels per frame pixel.
+
+    Example:
+      >>> box = np.float32([0.0, 0.0, 10.0, 10.0])
+      >>> patch_scale(box, template_px=127, context=0.5)
+      6.35
+    """
+    return template_px / context_side(box, context=context)
+
+
+def box_in_patch(
+    box: Float[np.ndarray, " 4"], *, patch_px: int, scale: float
+) -> Float[np.ndarray, " 4"]:
+    """The target's box in its own patch: in the middle, (patch_px / 2, patch_px / 2).
+
+    Example:
+      >>> box_in_patch(np.float32([3, 4, 10, 5]), patch_px=9, scale=2.0).tolist()
+      [4.5, 4.5, 20.0, 10.0]
+    """
+    centre = 0.5 * patch_px
+    return np.array([centre, centre, scale * box[2], scale * box[3]], np.float32)
 
 
 def cut_patch(
@@ -72,7 +124,7 @@ def cut_patch(
         )
     if fill is None:
         fill = np.array(cv2.mean(frame)[:3], np.float32)
-    scale = template_px / context_side(box, context=context)
+    scale = patch_scale(box, template_px=template_px, context=context)
     # OpenCV counts from pixel centres: index = continuous - 0.5, on both sides.
     middle = 0.5 * patch_px - 0.5
     offset_x = middle - scale * (float(box[0]) - 0.5)
@@ -85,6 +137,5 @@ def cut_patch(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=fill.tolist(),
     )
-    centre = 0.5 * patch_px
-    in_patch = np.array([centre, centre, scale * box[2], scale * box[3]], np.float32)
+    in_patch = box_in_patch(box, patch_px=patch_px, scale=scale)
     return np.asarray(patch), in_patch, fill

@@ -6,23 +6,24 @@ number, on any number of threads or processes.
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable, Generator
 from collections.abc import Sequence as ListOf
+from typing import Literal, TypeVar
 
 import numpy as np
 
-from dst_jax.data.frames import FrameCache
+from dst_jax.data.examples import HostBatch, PatchReader
 from dst_jax.data.lint import BoxFilter, LintReport, training_sequences
+from dst_jax.data.packed import is_packed, read_pack
 from dst_jax.data.pairs import Pair, PairConfig, SourceOrder, make_order, sample_pair
-from dst_jax.data.patches import cut_patch
+from dst_jax.data.patches import PatchSpec as PatchSpec
 from dst_jax.data.readers import read_with_report
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 
-HostBatch = dict[str, np.ndarray]
 HostStream = Generator[HostBatch, None, None]
+T = TypeVar("T")
 # More steps than any run takes; Grain wants a length.
 _ENDLESS = 2**48
 
@@ -32,40 +33,52 @@ class DataConfig:
     """What is trained on, and how it reaches the step.
 
     Attributes:
-      sources: Data sets as `LAYOUT:DIR`.
+      sources: Data sets as `LAYOUT:DIR`, or `packed:DIR` for a pack.
       weights: Share of the examples per source, in any unit; empty makes every sequence
         equally frequent, whatever its source.
       batch: Examples per step, over all processes and devices.
       max_gap: Largest distance of template and search frame, in annotated frames.
+      max_gaps: The same per source, in place of `max_gap`; empty for one for all.
       negative_share: Part of the pairs whose search frame shows another video's target.
+      negatives_from: How that target is drawn: uniformly over all sequences, or over
+        the sources first (with `weights`), as pysot does.
       validation_share: Part of each source's videos that is held out.
       threads: Threads that decode and crop, per process; 0 works in the caller's.
       prefetch: Finished batches that wait at most, per process.
-      cache_mb: Decoded frames kept in memory, at most, per process.
+      cache_mb: Decoded frames of image files kept in memory, at most, per process.
+      cache: Where patches wait for their turn: "host" reads them as they are needed;
+        "device" reads all of them once and keeps them in the accelerator's memory.
     """
 
     sources: tuple[str, ...]
     weights: tuple[float, ...] = ()
     batch: int = 8
     max_gap: int = 100
+    max_gaps: tuple[int, ...] = ()
     negative_share: float = 0.0
+    negatives_from: Literal["sequences", "sources"] = "sequences"
     validation_share: float = 0.1
     threads: int = 2
     prefetch: int = 8
     cache_mb: int = 512
+    cache: Literal["host", "device"] = "host"
 
     def __post_init__(self):
         self._require(bool(self.sources), "sources", "name at least one data set")
         self._require(len(set(self.sources)) == len(self.sources), "sources", "repeats")
-        paired = len(self.weights) in (0, len(self.sources))
-        self._require(paired, "weights", "give one per source, or none")
+        for field in ("weights", "max_gaps"):
+            paired = len(getattr(self, field)) in (0, len(self.sources))
+            self._require(paired, field, "give one per source, or none")
         positive = all(0.0 < w < float("inf") for w in self.weights)
         self._require(positive, "weights", "must be positive")
         self._require(self.batch >= 1, "batch", "must be at least 1")
         self._require(0.0 < self.validation_share < 1.0, "validation_share", "0 to 1")
         for field in ("threads", "cache_mb"):
             self._require(getattr(self, field) >= 0, field, "must be at least 0")
+        by_source = self.negatives_from == "sequences" or bool(self.weights)
+        self._require(by_source, "negatives_from", "give weights too")
         self._require(self.prefetch >= 1, "prefetch", "must be at least 1")
+        self._require(self.cache in ("host", "device"), "cache", '"host" or "device"')
         self.pairs()
 
     def _require(self, condition: bool, field: str, expectation: str) -> None:
@@ -75,32 +88,12 @@ class DataConfig:
 
     def pairs(self) -> PairConfig:
         """The part that says how a pair is drawn."""
-        return PairConfig(max_gap=self.max_gap, negative_share=self.negative_share)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PatchSpec:
-    """Sizes of the host's patches.
-
-    Attributes:
-      template_patch_px: Side of the template patch.
-      search_patch_px: Side of the search patch.
-      template_px: Patch pixels that cover s_z, in both.
-      context: p of `patches.context_side`.
-    """
-
-    template_patch_px: int
-    search_patch_px: int
-    template_px: int
-    context: float = 0.5
-
-    def __post_init__(self):
-        for field in ("template_patch_px", "search_patch_px", "template_px"):
-            if getattr(self, field) < 1:
-                value = getattr(self, field)
-                raise InputError(f"PatchSpec.{field}={value}: must be at least 1.")
-        if not self.context >= 0.0:
-            raise InputError(f"PatchSpec.context={self.context}: must be at least 0.")
+        return PairConfig(
+            max_gap=self.max_gap,
+            negative_share=self.negative_share,
+            max_gaps=tuple(zip(self.sources, self.max_gaps, strict=False)),
+            negatives_from=self.negatives_from,
+        )
 
 
 def read_sources(
@@ -121,7 +114,8 @@ def read_sources(
     kept: list[Sequence] = []
     report = LintReport()
     for source in config.sources:
-        sequences, read = read_with_report(source)
+        read_source = read_pack if is_packed(source) else read_with_report
+        sequences, read = read_source(source)
         fit, lint = training_sequences(sequences, box_filter or BoxFilter())
         if not fit:
             raise InputError(f"{source} has no box fit for training; use another set.")
@@ -134,90 +128,56 @@ def read_sources(
     return tuple(kept), report
 
 
-def make_example(
-    sequences: ListOf[Sequence], pair: Pair, spec: PatchSpec, *, cache: FrameCache
-) -> HostBatch:
-    """Decodes and crops one pair: the batch's entries without their first axis.
-
-    Args:
-      sequences: What the pair's indices refer to.
-      pair: From `sample_pair`.
-      spec: Patch sizes.
-      cache: Reads the frames.
-
-    Returns:
-      Patches, boxes and fill colours of both frames, and `is_negative`.
-
-    Raises:
-      InputError: If a frame cannot be read.
-    """
-    sides = {
-        "template": (pair.template_sequence, pair.template_frame, "template_patch_px"),
-        "search": (pair.search_sequence, pair.search_frame, "search_patch_px"),
-    }
-    example: HostBatch = {"is_negative": np.array(pair.is_negative)}
-    for side, (number, time, field) in sides.items():
-        sequence = sequences[number]
-        patch, box, fill = cut_patch(
-            cache.read(sequence.frames[time]),
-            sequence.boxes[time],
-            patch_px=getattr(spec, field),
-            template_px=spec.template_px,
-            context=spec.context,
-        )
-        parts = {"patch": patch, "box": box, "fill_rgb": fill}
-        example.update({f"{side}_{name}": part for name, part in parts.items()})
-    return example
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Source:
-    """Random access to the examples of the stream, by their global number."""
+class Stream:
+    """Random access to the examples of a run, by their global number."""
 
-    sequences: tuple[Sequence, ...]
+    reader: PatchReader
     order: SourceOrder
     pairs: PairConfig
-    patches: PatchSpec
     seed: int
-    cache: FrameCache
 
-    def example(self, index: int) -> HostBatch:
-        """The entries of example `index`, without the batch axis."""
-        pair = sample_pair(
-            self.sequences,
+    def pair(self, index: int) -> Pair:
+        """The sequences and frames of example `index`."""
+        return sample_pair(
+            self.reader.sequences,
             seed=self.seed,
             index=index,
             config=self.pairs,
             order=self.order,
         )
-        example = make_example(self.sequences, pair, self.patches, cache=self.cache)
-        return {
-            **example,
-            "mask": np.ones((), np.float32),
-            "index": np.array(index, np.int32),
-        }
 
     def batch(self, indices: ListOf[int]) -> HostBatch:
-        """Those of several, stacked."""
-        return _stack([self.example(index) for index in indices])
+        """Several examples, read."""
+        batch = self.reader.empty(len(indices))
+        pairs = [self.pair(index) for index in indices]
+        for row, pair in enumerate(pairs):
+            self.reader.read_pair(batch, row, pair)
+        return {
+            **batch,
+            "is_negative": np.array([pair.is_negative for pair in pairs], np.bool_),
+            "mask": np.ones(len(indices), np.float32),
+            "index": np.array(indices, np.int32),
+        }
 
 
-def _stack(examples: ListOf[HostBatch]) -> HostBatch:
-    return {name: np.stack([e[name] for e in examples]) for name in examples[0]}
+def make_stream(
+    sequences: ListOf[Sequence], config: DataConfig, spec: PatchSpec, *, seed: int
+) -> Stream:
+    """The examples of a run.
 
+    Args:
+      sequences: Each with a visible frame on disk or in a pack.
+      config: Sources, weights, pairs.
+      spec: Patch sizes.
+      seed: Of the whole run.
 
-def _make_source(
-    sequences: ListOf[Sequence], config: DataConfig, spec: PatchSpec, seed: int
-) -> _Source:
-    for sequence in sequences:
-        if not (sequence.frames and sequence.visible.any()):
-            raise InputError(
-                f"sequence {sequence.name!r} has no visible frame on disk; "
-                "leave it out."
-            )
+    Raises:
+      InputError: If a sequence has no frame, or a pack does not serve `spec`.
+    """
     order = make_order(sequences, sources=config.sources, weights=config.weights)
-    cache = FrameCache(limit_bytes=config.cache_mb * 2**20)
-    return _Source(tuple(sequences), order, config.pairs(), spec, seed, cache)
+    reader = PatchReader(sequences, spec, cache_mb=config.cache_mb)
+    return Stream(reader, order, config.pairs(), seed)
 
 
 def train_batches(
@@ -254,29 +214,53 @@ def train_batches(
       InputError: If the batch does not divide, or, from the generator in the caller's
         thread, if a frame cannot be read.
     """
-    if config.batch % process_count:
-        full = config.batch - config.batch % process_count + process_count
+    check_processes(config.batch, process_count)
+    stream = make_stream(sequences, config, spec, seed=seed)
+
+    def load(step: int) -> HostBatch:
+        return stream.batch(
+            process_part(step, config.batch, process_index, process_count)
+        )
+
+    return read_ahead(load, start_step, config)
+
+
+def check_processes(batch: int, process_count: int) -> None:
+    """Checks that the batch divides over the processes.
+
+    Raises:
+      InputError: Naming a batch that does.
+    """
+    if batch % process_count:
+        full = batch - batch % process_count + process_count
         raise InputError(
-            f"DataConfig.batch={config.batch} does not divide over {process_count} "
+            f"DataConfig.batch={batch} does not divide over {process_count} "
             f"processes; use {full}."
         )
-    source = _make_source(sequences, config, spec, seed)
-    load = functools.partial(
-        _load_step, source, config.batch, process_index, process_count
-    )
-    return _read_ahead(load, start_step, config)
 
 
-def _load_step(
-    source: _Source, batch: int, process_index: int, process_count: int, step: int
-) -> HostBatch:
-    first = step * batch
-    return source.batch(range(first + process_index, first + batch, process_count))
+def process_part(
+    step: int, batch: int, process_index: int, process_count: int
+) -> range:
+    """Global numbers of the examples that a process holds of a step.
+
+    Example:
+      >>> list(process_part(2, 6, 1, 3))
+      [13, 16]
+    """
+    return range(step * batch + process_index, (step + 1) * batch, process_count)
 
 
-def _read_ahead(
-    load: Callable[[int], HostBatch], start_step: int, config: DataConfig
-) -> HostStream:
+def read_ahead(
+    load: Callable[[int], T], start: int, config: DataConfig
+) -> Generator[T, None, None]:
+    """`load(start)`, `load(start + 1)`, ... without end, computed by threads.
+
+    Args:
+      load: A function of the number alone.
+      start: The first number.
+      config: Threads, and how many results may wait.
+    """
     # Readers and trackers import this package too, and need no Grain.
     import grain
 
@@ -284,13 +268,13 @@ def _read_ahead(
         num_threads=config.threads,
         prefetch_buffer_size=max(config.prefetch, config.threads),
     )
-    steps = grain.MapDataset.range(start_step, _ENDLESS)
-    batches = iter(steps.map(load).to_iter_dataset(options))
+    steps = grain.MapDataset.range(start, _ENDLESS)
+    results = iter(steps.map(load).to_iter_dataset(options))
     try:
-        yield from batches
+        yield from results
     finally:
         # Otherwise the process waits at its end for batches that nobody wants.
-        batches.close()
+        results.close()
 
 
 def fixed_batches(

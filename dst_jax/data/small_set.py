@@ -7,9 +7,9 @@ from collections.abc import Sequence as ListOf
 
 import numpy as np
 
-from dst_jax.data.frames import FrameCache
+from dst_jax.data.examples import HostBatch, PatchReader
 from dst_jax.data.pairs import SourceOrder, sample_pair
-from dst_jax.data.pipeline import DataConfig, HostBatch, PatchSpec, make_example
+from dst_jax.data.pipeline import DataConfig, PatchSpec
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 
@@ -54,26 +54,26 @@ def read_small_set(
       InputError: If a frame cannot be read.
     """
     order = order_by_class(sequences)
-    cache = FrameCache(limit_bytes=config.cache_mb * 2**20)
+    reader = PatchReader(sequences, spec, cache_mb=config.cache_mb)
+    # Written in place: a list of examples beside it would take the memory twice.
+    whole = {
+        **reader.empty(pairs),
+        "is_negative": np.zeros(pairs, np.bool_),
+        "mask": np.ones(pairs, np.float32),
+        "index": np.arange(pairs, dtype=np.int32),
+    }
 
-    def one(index: int) -> HostBatch:
+    def one(index: int) -> None:
         pair = sample_pair(
             sequences, seed=seed, index=index, config=config.pairs(), order=order
         )
-        example = make_example(sequences, pair, spec, cache=cache)
+        reader.read_pair(whole, index, pair)
+        whole["is_negative"][index] = pair.is_negative
         advance()
-        return example
 
-    # Written in place: a list of examples beside it would take the memory twice.
-    whole: HostBatch = {}
     with concurrent.futures.ThreadPoolExecutor(max(config.threads, 1)) as pool:
-        for index, example in enumerate(pool.map(one, range(pairs))):
-            for name, value in example.items():
-                if not index:
-                    whole[name] = np.empty((pairs, *value.shape), value.dtype)
-                whole[name][index] = value
-    whole["mask"] = np.ones(pairs, np.float32)
-    whole["index"] = np.arange(pairs, dtype=np.int32)
+        for _ in pool.map(one, range(pairs)):
+            pass
     return whole
 
 

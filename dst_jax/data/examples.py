@@ -1,0 +1,86 @@
+"""Examples of a batch: each side of a pair from an image file or from a pack."""
+
+from collections.abc import Sequence as ListOf
+from typing import TypeAlias
+
+import numpy as np
+
+from dst_jax.data.frames import FrameCache
+from dst_jax.data.packed import Role, is_packed, open_pack
+from dst_jax.data.pairs import Pair
+from dst_jax.data.patches import PatchSpec, box_in_patch, cut_patch, patch_scale
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+
+HostBatch: TypeAlias = dict[str, np.ndarray]
+ROLES: tuple[Role, ...] = ("template", "search")
+
+
+class PatchReader:
+    """Reads patches of targets; safe between threads.
+
+    Args:
+      sequences: What pairs refer to, each with a visible frame on disk or in a pack.
+      spec: Sizes of the patches.
+      cache_mb: Decoded frames of image files that are kept, at most.
+
+    Raises:
+      InputError: If a sequence has no frame, or a pack does not serve `spec`.
+    """
+
+    def __init__(self, sequences: ListOf[Sequence], spec: PatchSpec, *, cache_mb: int):
+        for sequence in sequences:
+            if not (sequence.frames and sequence.visible.any()):
+                raise InputError(
+                    f"sequence {sequence.name!r} has no visible frame on disk; "
+                    "leave it out."
+                )
+        self.sequences, self.spec = tuple(sequences), spec
+        self._frames = FrameCache(limit_bytes=cache_mb * 2**20)
+        packed = {s.source for s in sequences if is_packed(s.source)}
+        self._packs = {source: open_pack(source) for source in sorted(packed)}
+        for pack in self._packs.values():
+            pack.check_serves(spec)
+
+    def empty(self, count: int, *, roles: tuple[Role, ...] = ROLES) -> HostBatch:
+        """Arrays for `count` examples, to be filled."""
+        batch: HostBatch = {}
+        for role in roles:
+            side = getattr(self.spec, f"{role}_patch_px")
+            batch[f"{role}_patch"] = np.empty((count, side, side, 3), np.uint8)
+            batch[f"{role}_box"] = np.empty((count, 4), np.float32)
+            batch[f"{role}_fill_rgb"] = np.empty((count, 3), np.float32)
+        return batch
+
+    def read_pair(self, batch: HostBatch, row: int, pair: Pair) -> None:
+        """Writes both sides of a pair into row `row` of a batch.
+
+        Raises:
+          InputError: If a frame or record cannot be read.
+        """
+        self.read(batch, row, pair.template_sequence, pair.template_frame, "template")
+        self.read(batch, row, pair.search_sequence, pair.search_frame, "search")
+
+    def read(
+        self, batch: HostBatch, row: int, sequence: int, frame: int, role: Role
+    ) -> None:
+        """Writes patch, box and fill colour of one target into row `row` of a batch.
+
+        Raises:
+          InputError: If the frame or record cannot be read.
+        """
+        target = self.sequences[sequence]
+        pixels = batch[f"{role}_patch"][row]
+        side, name = len(pixels), target.frames[frame]
+        box = target.boxes[frame]
+        sizes = {"template_px": self.spec.template_px, "context": self.spec.context}
+        pack = self._packs.get(target.source)
+        if pack is not None:
+            fill = pack.read(int(name), role, out=pixels)
+            scale = patch_scale(box, **sizes)
+            in_patch = box_in_patch(box, patch_px=side, scale=scale)
+        else:
+            image = self._frames.read(name)
+            pixels[:], in_patch, fill = cut_patch(image, box, patch_px=side, **sizes)
+        batch[f"{role}_box"][row] = in_patch
+        batch[f"{role}_fill_rgb"][row] = fill

@@ -1,0 +1,215 @@
+"""A pack: patches cut once, with an index by track, read as the source `packed:DIR`.
+
+DIR/pack.json             what the patches serve, the shards, where they came from
+DIR/index.npz             tracks: names, lengths, boxes, which frames have a record
+DIR/*.array_record-*      the records, of visible frames in the order of the index
+DIR/dataset_info.json, features.json    for `tfds.builder_from_directory`
+"""
+
+import dataclasses
+import pathlib
+import zipfile
+from collections.abc import Mapping
+from collections.abc import Sequence as ListOf
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from dst_jax.data.lint import LintReport
+from dst_jax.data.patches import PatchSpec
+from dst_jax.data.records import Records, Shard
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+from dst_jax.jsonfile import read_json
+from dst_jax.typing import Float, UInt8
+
+FORMAT = 1
+CARD, INDEX = "pack.json", "index.npz"
+Role = Literal["template", "search"]
+_PREFIX = "packed:"
+
+
+def is_packed(source: str) -> bool:
+    """Whether a source is a pack.
+
+    Example:
+      >>> is_packed("packed:data/vid"), is_packed("got10k:data/train")
+      (True, False)
+    """
+    return source.startswith(_PREFIX)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pack:
+    """An opened pack.
+
+    Attributes:
+      source: As the user named it, `packed:DIR`.
+      serves: Its patches: the widest that training can ask for.
+      augment: The augmentation it was made for, for messages.
+      records: The shards.
+    """
+
+    source: str
+    serves: PatchSpec
+    augment: Mapping[str, Any]
+    records: Records
+
+    def check_serves(self, spec: PatchSpec) -> None:
+        """Refuses a training that needs other patches than the pack has.
+
+        Raises:
+          InputError: If they differ in scale, are wider, or lie between its pixels.
+        """
+        for field in ("template_px", "context"):
+            ours, asked = getattr(self.serves, field), getattr(spec, field)
+            if ours != asked:
+                raise self._refusal(f"{field} {ours}", f"{asked}")
+        for field in ("template_patch_px", "search_patch_px"):
+            ours, asked = getattr(self.serves, field), getattr(spec, field)
+            if asked > ours:
+                raise self._refusal(f"{field} up to {ours}", f"{asked}")
+            # Half a pixel off the middle would have to be interpolated.
+            if (ours - asked) % 2:
+                kind = "odd" if ours % 2 else "even"
+                raise self._refusal(f"{field} {ours} and smaller {kind} sides", asked)
+
+    def _refusal(self, has: str, needs: Any) -> InputError:
+        return InputError(
+            f"{self.source} serves {has}; this training needs {needs}: lessen the "
+            "augmentation, or pack again with its configuration (dst-jax data pack)."
+        )
+
+    def read(
+        self, record: int, role: Role, *, out: UInt8[np.ndarray, "p p 3"]
+    ) -> Float[np.ndarray, " 3"]:
+        """Decodes the middle of a record's patch for `role` into `out`, as RGB.
+
+        Args:
+          record: Its number.
+          role: Which of its patches.
+          out: Receives the pixels; contiguous, of a side that `check_serves` passes.
+
+        Returns:
+          The mean colour of the frame.
+
+        Raises:
+          InputError: If the record is damaged.
+        """
+        fields = self.records[record]
+        encoded = fields[f"{role}_patch"].bytes_list.value[0]
+        whole = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        full = getattr(self.serves, f"{role}_patch_px")
+        if whole is None or whole.shape != (full, full, 3):
+            raise InputError(
+                f"{self.source}: the {role} patch of record {record} is no image of "
+                f"{full} px; pack the data again."
+            )
+        side = len(out)
+        cut = slice((full - side) // 2, (full + side) // 2)
+        cv2.cvtColor(whole[cut, cut], cv2.COLOR_BGR2RGB, dst=out)
+        return np.array(fields["fill_rgb"].float_list.value, np.float32)
+
+
+def open_pack(source: str) -> Pack:
+    """Opens `packed:DIR`.
+
+    Raises:
+      InputError: If there is no whole pack of this format in the folder.
+    """
+    folder = pathlib.Path(source.removeprefix(_PREFIX))
+    card = _read_card(folder)
+    try:
+        shards = tuple(Shard(**shard) for shard in card["shards"])
+        serves = PatchSpec(**card["serves"])
+        augment = dict(card["augment"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / CARD}: {error}; pack the data again.") from None
+    return Pack(source, serves, augment, Records(folder, shards))
+
+
+def _read_card(folder: pathlib.Path) -> dict[str, Any]:
+    path = folder / CARD
+    if not path.is_file():
+        raise InputError(
+            f"{_PREFIX}{folder}: there is no pack ({CARD}); name the folder that "
+            "dst-jax data pack has written."
+        )
+    card = read_json(path)
+    if card.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: format {card.get('format')!r}, this version reads {FORMAT}; "
+            "pack the data again."
+        )
+    return card
+
+
+def read_pack(source: str) -> tuple[tuple[Sequence, ...], LintReport]:
+    """The tracks of `packed:DIR`; `frames` are numbers of records, "" for none.
+
+    Raises:
+      InputError: If the pack is not whole.
+    """
+    folder = pathlib.Path(source.removeprefix(_PREFIX))
+    card = _read_card(folder)
+    try:
+        with np.load(folder / INDEX, allow_pickle=False) as file:
+            index = dict(file)
+        sequences = _sequences(source, index)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{folder / INDEX} is damaged ({reason}); restore the file, or pack the "
+            "data again."
+        ) from None
+    held = int(sum(np.sum(sequence.visible) for sequence in sequences))
+    if held != sum(shard["records"] for shard in card["shards"]):
+        raise InputError(
+            f"{folder / INDEX} and {CARD} do not belong together; pack the data again."
+        )
+    frames = sum(len(sequence) for sequence in sequences)
+    return sequences, LintReport((), len(sequences), frames)
+
+
+def _sequences(source: str, index: Mapping[str, np.ndarray]) -> tuple[Sequence, ...]:
+    ends = np.cumsum(index["length"])
+    records = np.cumsum(index["visible"]) - 1
+    sequences = []
+    for number, end in enumerate(ends):
+        part = slice(int(end - index["length"][number]), int(end))
+        visible = index["visible"][part].copy()
+        height, width = (int(side) for side in index["size"][number])
+        sequences.append(
+            Sequence(
+                name=str(index["track"][number]),
+                video=str(index["video"][number]),
+                frames=tuple(
+                    str(record) if seen else ""
+                    for record, seen in zip(records[part], visible, strict=True)
+                ),
+                boxes=index["box"][part].copy(),
+                visible=visible,
+                category=str(index["category"][number]),
+                source=source,
+                size=(height, width) if height > 0 else None,
+            )
+        )
+    return tuple(sequences)
+
+
+def index_of(sequences: ListOf[Sequence]) -> dict[str, np.ndarray]:
+    """The arrays of `index.npz`."""
+    text = {
+        "track": [s.name for s in sequences],
+        "video": [s.video for s in sequences],
+        "category": [s.category for s in sequences],
+        "source": [s.source for s in sequences],
+    }
+    return {
+        **{name: np.array(values, np.str_) for name, values in text.items()},
+        "length": np.array([len(s) for s in sequences], np.int64),
+        "size": np.array([s.size or (0, 0) for s in sequences], np.int32),
+        "box": np.concatenate([s.boxes for s in sequences]).astype(np.float32),
+        "visible": np.concatenate([s.visible for s in sequences]),
+    }

@@ -1,0 +1,264 @@
+"""Records on disk: a TFDS data set in ArrayRecord shards, without TensorFlow.
+
+TFDS encodes images with TensorFlow; here it is handed JPEG bytes instead. What it is
+asked for is the schema, the protocol buffer of a record, and the two JSON files that
+`tfds.builder_from_directory` opens.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import pathlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from dst_jax.errors import InputError
+
+NAME, SPLIT, VERSION = "dst_jax_pack", "train", "1.0.0"
+# One record per group, so that any can be read alone; JPEG does not shrink further.
+_WRITER = "group_size:1,uncompressed"
+# Random access: no reading ahead, no threads of the reader's own.
+_READER = "readahead_buffer_size:0,max_parallelism:0"
+_DESCRIPTION = "Target-centred context patches of annotated video, by dst-jax."
+
+Record = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Schema:
+    """What a record holds, given the sides of its two patches in pixels.
+
+    Attributes:
+      template_patch_px: Side of the smaller patch.
+      search_patch_px: Side of the larger.
+    """
+
+    template_patch_px: int
+    search_patch_px: int
+
+    def features(self) -> Any:
+        """The schema as TFDS knows it."""
+        # Seconds to load, and only packed data need it.
+        import tensorflow_datasets as tfds
+
+        kinds = tfds.features
+
+        def patch(side: int, doc: str) -> Any:
+            image = {"shape": (side, side, 3), "encoding_format": "jpeg"}
+            return kinds.Image(**image, doc=doc)
+
+        def numbers(shape: tuple[int, ...], dtype: Any, doc: str) -> Any:
+            return kinds.Tensor(shape=shape, dtype=dtype, doc=doc)
+
+        return kinds.FeaturesDict(
+            {
+                "search_patch": patch(self.search_patch_px, "target in the middle"),
+                "template_patch": patch(self.template_patch_px, "its middle part"),
+                "box": numbers((4,), np.float32, "cx, cy, w, h in the search patch"),
+                "frame_box": numbers((4,), np.float32, "cx, cy, w, h in the frame"),
+                "visible": numbers((), np.bool_, "whether training may use it"),
+                "fill_rgb": numbers((3,), np.float32, "the frame's mean colour"),
+                "px_scale": numbers((), np.float32, "patch px per frame px"),
+                "frame_size": numbers((2,), np.int32, "height, width"),
+                "frame_number": numbers((), np.int32, "in its track, from 0"),
+                "video": kinds.Text(doc="shared by the tracks of one video"),
+                "track": kinds.Text(doc="one target in one video"),
+                "category": kinds.Text(doc="kind of object, or empty"),
+                "source": kinds.Text(doc="the data set as it was given"),
+            }
+        )
+
+    def serializer(self) -> Callable[[Record], bytes]:
+        """Turns records, their patches as JPEG bytes, into bytes."""
+        from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+        features = self.features()
+        inner = ExampleSerializer(features.get_serialized_info())
+        return lambda record: inner.serialize_example(features.encode_example(record))
+
+
+def shard_name(index: int, count: int) -> str:
+    """File name of a shard, as TFDS expects it.
+
+    Example:
+      >>> shard_name(3, 12)
+      'dst_jax_pack-train.array_record-00003-of-00012'
+    """
+    return f"{NAME}-{SPLIT}.array_record-{index:05d}-of-{count:05d}"
+
+
+def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> None:
+    """Writes a shard, whole or not at all.
+
+    Raises:
+      InputError: If it cannot be written, for want of space for instance; whatever
+        `records` raises passes through.
+    """
+    from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
+
+    temporary = path.with_name(f".{path.name}.tmp")
+    writer = _written(
+        path, array_record_module.ArrayRecordWriter, str(temporary), _WRITER
+    )
+    try:
+        for record in records:
+            _written(path, writer.write, record)
+            if not writer.ok():  # closing tells why
+                break
+        _written(path, writer.close)
+        _written(path, _flush_to_disk, temporary)
+        temporary.replace(path)
+    finally:
+        if writer.is_open():
+            # Records failed to come; a complaint of the writer would hide that.
+            with contextlib.suppress(Exception):
+                writer.close()
+        temporary.unlink(missing_ok=True)
+
+
+def _written(path: pathlib.Path, call: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return call(*arguments)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"shard {path} cannot be written ({_first_line(error)}); make room or "
+            "mend the folder's rights, then run again to go on."
+        ) from None
+
+
+def _flush_to_disk(path: pathlib.Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0].rstrip(". ")
+
+
+def write_metadata(
+    folder: pathlib.Path, schema: Schema, *, shard_records: Iterable[int], size: int
+) -> None:
+    """Writes `dataset_info.json` and `features.json` beside the shards.
+
+    Args:
+      folder: Of the shards.
+      schema: Of their records.
+      shard_records: Records per shard, in order.
+      size: Bytes of all shards.
+    """
+    import tensorflow_datasets as tfds
+
+    split = tfds.core.SplitInfo(
+        name=SPLIT, shard_lengths=list(shard_records), num_bytes=size
+    )
+    tfds.folder_dataset.write_metadata(
+        data_dir=folder,
+        features=schema.features(),
+        split_infos=[split],
+        version=VERSION,
+        check_data=False,  # it would read the first record with TensorFlow
+        description=_DESCRIPTION,
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard as its pack lists it.
+
+    Attributes:
+      name: Of the file.
+      records: In it.
+      size: Bytes.
+    """
+
+    name: str
+    records: int
+    size: int
+
+
+class Records:
+    """Random access to the records of all shards; safe between threads.
+
+    Args:
+      folder: Of the shards.
+      shards: All of them, in order; each is checked to be there in full length.
+
+    Raises:
+      InputError: If a shard is missing or has another length.
+    """
+
+    def __init__(self, folder: pathlib.Path, shards: tuple[Shard, ...]):
+        self._folder, self._shards = folder, shards
+        self._ends = np.cumsum([shard.records for shard in shards])
+        for shard in shards:
+            self._check(shard)
+        self._lock = threading.Lock()
+        self._readers: list[Any] = [None] * len(shards)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Open files do not travel to another process.
+        return {"folder": self._folder, "shards": self._shards}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["folder"], state["shards"])
+
+    def _check(self, shard: Shard) -> None:
+        path = self._folder / shard.name
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise InputError(
+                f"shard {path} of {len(self._shards)} cannot be read "
+                f"({error.strerror}); restore the file, or pack the data again."
+            ) from None
+        if size != shard.size:
+            raise InputError(
+                f"shard {path} has {size} bytes of {shard.size}; restore the file, or "
+                "pack the data again."
+            )
+
+    def __getitem__(self, number: int) -> Record:
+        """Fields of record `number`, as `tf.train.Feature` buffers.
+
+        Raises:
+          InputError: If the record is damaged.
+        """
+        shard = int(np.searchsorted(self._ends, number, side="right"))
+        within = number - int(self._ends[shard] - self._shards[shard].records)
+        try:
+            encoded = self._reader(shard).read([within])[0]
+            return _example_type().FromString(encoded).features.feature
+        except Exception as error:
+            raise InputError(
+                f"record {within} of shard {self._folder / self._shards[shard].name} "
+                f"is damaged ({_first_line(error)}); restore the file, or pack the "
+                "data again."
+            ) from None
+
+    def _reader(self, shard: int) -> Any:
+        reader = self._readers[shard]
+        if reader is None:
+            from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
+
+            with self._lock:
+                path = str(self._folder / self._shards[shard].name)
+                reader = self._readers[shard] or array_record_module.ArrayRecordReader(
+                    path, _READER, file_reader_buffer_size=2**15
+                )
+                self._readers[shard] = reader
+        return reader
+
+
+@functools.cache
+def _example_type() -> Any:
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    return tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
