@@ -1,6 +1,8 @@
 """What is left out of training, and why: nothing is skipped in silence."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from collections.abc import Sequence as ListOf
 
 import numpy as np
@@ -17,6 +19,65 @@ class Finding:
     sequence: str
     frames: int
     reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in a data set that makes training on it unsafe.
+
+    Attributes:
+      kind: A few words that faults of one sort share.
+      message: One line that names the file, what is in it, and the mend.
+      sequence: Whose it is.
+      frame: The frame's index in that sequence, None where it concerns all of it.
+    """
+
+    kind: str
+    message: str
+    sequence: str
+    frame: int | None = None
+
+
+class DataFault(InputError):
+    """Bad data of a known kind."""
+
+    def __init__(self, kind: str, message: str):
+        super().__init__(message)
+        self.kind = kind
+
+
+class Problems:
+    """Where a reader puts what is wrong: the strict kind raises at the first.
+
+    Attributes:
+      faults: What is wrong, in the order it was met; empty if strict.
+      left_out: What documented rules of the data set leave out; never an error.
+    """
+
+    def __init__(self, *, strict: bool = True):
+        self.strict = strict
+        self.faults: list[Fault] = []
+        self.left_out: list[Finding] = []
+
+    def add(self, fault: Fault) -> None:
+        """Keeps a fault; raises it as a DataFault if strict."""
+        if self.strict:
+            raise DataFault(fault.kind, fault.message)
+        self.faults.append(fault)
+
+    @contextlib.contextmanager
+    def reading(self, sequence: str) -> Iterator[None]:
+        """Turns an error of input raised within into a fault of the whole sequence."""
+        try:
+            yield
+        except (InputError, OSError) as error:
+            if self.strict:
+                raise
+            kind = getattr(error, "kind", "unreadable annotation")
+            message = str(error)
+            if isinstance(error, OSError):
+                message = f"{error.filename}: {error.strerror}; mend or replace it."
+            self.faults.append(Fault(kind, message, sequence))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

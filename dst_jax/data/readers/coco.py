@@ -1,5 +1,6 @@
 """The COCO layout, `instances.json` and `images/`: a box is a video of one frame."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -9,26 +10,33 @@ from typing import Any
 
 import numpy as np
 
-from dst_jax.data.lint import Finding, LintReport
-from dst_jax.data.readers.tables import checked_boxes
+from dst_jax.data.lint import DataFault, Finding, LintReport, Problems
+from dst_jax.data.readers.annotation import Annotation, to_sequence
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.typing import Float
 
-_Record = dict[str, Any]
 _CROWD, _NO_AREA = "crowd annotation", "box without area"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Instances:
+    """The parts of an instance file that boxes refer to."""
+
+    path: pathlib.Path
+    source: str
+    images: dict[Any, dict[str, Any]]
+    categories: dict[Any, str]
+    missing: frozenset[str]
+    frames_required: bool
+
+
 def read_coco(
-    root: str | os.PathLike[str], *, frames_required: bool = True
+    root: str | os.PathLike[str],
+    *,
+    frames_required: bool = True,
+    problems: Problems | None = None,
 ) -> tuple[Sequence, ...]:
-    """The sequences of `read_coco_with_report`, without the report."""
-    return read_coco_with_report(root, frames_required=frames_required)[0]
-
-
-def read_coco_with_report(
-    root: str | os.PathLike[str], *, frames_required: bool = True
-) -> tuple[tuple[Sequence, ...], LintReport]:
     """Reads every usable annotation as a sequence of one frame.
 
     Crowds and boxes without area are part of the published sets: they are left out and
@@ -37,46 +45,52 @@ def read_coco_with_report(
     Args:
       root: Holds `instances.json` and the folder `images`.
       frames_required: If False, images may be missing and `frames` is empty.
+      problems: Gets what is wrong, and what is left out; None raises at the first.
 
     Returns:
-      Sequences in the order of the file, and what was left out, per category.
+      Sequences in the order of the file.
 
     Raises:
       InputError: If a file is missing, a record lacks a field, a box is not finite or
         lies outside its image, or nothing usable is left.
     """
-    folder = pathlib.Path(root)
-    path = folder / "instances.json"
-    images, annotations, categories = _load(path)
-    if frames_required:
-        _require_images(folder / "images", images.values(), path)
+    problems = problems or Problems()
+    path = pathlib.Path(root) / "instances.json"
+    content = _load(path)
+    images = _images(path, content["images"])
+    instances = _Instances(
+        path,
+        f"coco:{root}",
+        images,
+        _categories(path, content.get("categories", [])),
+        _missing(path.parent / "images", images.values() if frames_required else ()),
+        frames_required,
+    )
     sequences: list[Sequence] = []
     left_out: Counter[tuple[str, str]] = Counter()
-    for record in annotations:
-        category = categories.get(record["category_id"], "")
-        reason = _reason_to_leave_out(record, path)
-        if reason:
-            left_out[category, reason] += 1
-            continue
-        image = images.get(record["image_id"])
-        if image is None:
-            raise InputError(
-                f"{path} annotation {record['id']}: no image {record['image_id']}; "
-                "remove the annotation."
-            )
-        file = folder / "images" / image["file_name"] if frames_required else None
-        sequences.append(
-            _one_frame(record, image, category, path, file, f"coco:{root}")
-        )
-    if not sequences:
+    for number, record in enumerate(content["annotations"]):
+        with problems.reading(f"annotation {_id(record, number)}"):
+            found = _annotation(instances, record, number)
+            if isinstance(found, Annotation):
+                sequences.append(to_sequence(found, problems))
+            else:
+                left_out[found] += 1
+    problems.left_out.extend(Finding(c, n, why) for (c, why), n in left_out.items())
+    if not sequences and not problems.faults:
         raise InputError(f"{path} holds no usable box; annotate an image.")
-    found = (Finding(c, n, reason) for (c, reason), n in left_out.items())
-    return tuple(sequences), LintReport(tuple(found), len(sequences), len(sequences))
+    return tuple(sequences)
 
 
-def _load(
-    path: pathlib.Path,
-) -> tuple[dict[Any, _Record], list[_Record], dict[Any, str]]:
+def read_coco_with_report(
+    root: str | os.PathLike[str], *, frames_required: bool = True
+) -> tuple[tuple[Sequence, ...], LintReport]:
+    """The sequences of `read_coco`, and what was left out, per category."""
+    problems = Problems()
+    found = read_coco(root, frames_required=frames_required, problems=problems)
+    return found, LintReport(tuple(problems.left_out), len(found), len(found))
+
+
+def _load(path: pathlib.Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -84,81 +98,102 @@ def _load(
             f"{path} cannot be read ({error.strerror}); name the folder that holds "
             "instances.json."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON file ({error}); restore it.") from error
-    fields = {
-        "images": ("id", "file_name", "width", "height"),
-        "annotations": ("id", "image_id", "category_id", "bbox"),
-    }
-    for part, names in fields.items():
+    for part in ("images", "annotations"):
         records = content.get(part) if isinstance(content, dict) else None
         if not isinstance(records, list):
             raise InputError(
                 f"{path} has no list {part!r}; it is no COCO instance file."
             )
-        for number, record in enumerate(records):
-            missing = [n for n in names if n not in record]
-            if missing:
-                raise InputError(f"{path} {part}[{number}] lacks {missing}; add them.")
-    images = {image["id"]: image for image in content["images"]}
-    categories = {c["id"]: str(c["name"]) for c in content.get("categories", ())}
-    return images, content["annotations"], categories
+    return content
 
 
-def _require_images(
-    folder: pathlib.Path, images: Iterable[_Record], path: pathlib.Path
-) -> None:
+def _require_fields(path: pathlib.Path, where: str, record: Any, *names: str) -> None:
+    """Raises InputError unless `record` has the fields, its ids numbers or text."""
+    if not isinstance(record, dict):
+        raise InputError(f"{path} {where} is no record; remove it.")
+    if missing := [name for name in names if name not in record]:
+        raise InputError(f"{path} {where} lacks {missing}; add them.")
+    for name in (n for n in names if n.endswith("id")):
+        if not isinstance(record[name], int | str):
+            raise InputError(f"{path} {where}: {name} is no number; correct it.")
+
+
+def _images(path: pathlib.Path, records: list[Any]) -> dict[Any, dict[str, Any]]:
+    for number, record in enumerate(records):
+        where = f"images[{number}]"
+        _require_fields(path, where, record, "id", "file_name", "width", "height")
+        sides = (record["width"], record["height"])
+        # 1e6: no image is larger, and a mistyped side does not overflow later.
+        if not all(isinstance(n, int | float) and 0 < n < 1e6 for n in sides):
+            raise InputError(f"{path} {where}: {sides} is no size; correct it.")
+        if not isinstance(record["file_name"], str) or "\0" in record["file_name"]:
+            raise InputError(f"{path} {where}: file_name is no name; correct it.")
+    return {image["id"]: image for image in records}
+
+
+def _categories(path: pathlib.Path, records: Any) -> dict[Any, str]:
+    if not isinstance(records, list):
+        raise InputError(f"{path}: 'categories' is no list; restore the file.")
+    for number, record in enumerate(records):
+        _require_fields(path, f"categories[{number}]", record, "id", "name")
+    return {record["id"]: str(record["name"]) for record in records}
+
+
+def _missing(folder: pathlib.Path, images: Iterable[dict[str, Any]]) -> frozenset[str]:
+    """Names of the images that are not there."""
     present = set(os.listdir(folder)) if folder.is_dir() else set[str]()
-    for image in images:
-        # Names with a subfolder are not in the listing and are looked up one by one.
-        name = str(image["file_name"])
-        if name not in present and not (folder / name).is_file():
-            raise InputError(
-                f"{folder / name}, named in {path}, does not exist; restore the image."
-            )
+    # Names with a subfolder are not in the listing and are looked up one by one.
+    names = {image["file_name"] for image in images} - present
+    return frozenset(name for name in names if not os.path.isfile(folder / name))
 
 
-def _xywh(record: _Record, path: pathlib.Path) -> Float[np.ndarray, "1 4"]:
+def _id(record: Any, number: int) -> Any:
+    return record.get("id", number) if isinstance(record, dict) else number
+
+
+def _xywh(record: dict[str, Any], where: str) -> Float[np.ndarray, "1 4"]:
     try:
         return np.array(record["bbox"], np.float64).reshape(1, 4)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} annotation {record['id']}: bbox is not 4 numbers; correct it."
-        ) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{where}: bbox is not 4 numbers; correct it.") from error
 
 
-def _reason_to_leave_out(record: _Record, path: pathlib.Path) -> str:
-    if record.get("iscrowd", 0):
-        return _CROWD  # its box may be a mask's
-    return _NO_AREA if (_xywh(record, path)[0, 2:] <= 0.0).any() else ""
-
-
-def _one_frame(
-    record: _Record,
-    image: _Record,
-    category: str,
-    path: pathlib.Path,
-    file: pathlib.Path | None,
-    source: str,
-) -> Sequence:
+def _annotation(
+    instances: _Instances, record: Any, number: int
+) -> Annotation | tuple[str, str]:
+    """The annotation of one box, or its category and the reason to leave it out."""
+    path = instances.path
+    fields = ("id", "image_id", "category_id", "bbox")
+    _require_fields(path, f"annotations[{number}]", record, *fields)
     where = f"{path} annotation {record['id']}"
-    size = (int(image["height"]), int(image["width"]))
-    boxes = checked_boxes(
-        _xywh(record, path),
-        absent=np.zeros(1, bool),
-        size=size,
-        origin=0.0,
-        where=lambda _: where,
-        mend="correct or remove the annotation",
-    )
-    stem = pathlib.PurePath(str(image["file_name"])).stem
-    return Sequence(
-        name=f"{stem}-{record['id']}",
-        video=stem,
-        frames=() if file is None else (str(file),),
-        boxes=boxes,
-        visible=np.ones(1, bool),
+    category = instances.categories.get(record["category_id"], "")
+    if record.get("iscrowd", 0):
+        return category, _CROWD  # its box may be a mask's
+    xywh = _xywh(record, where)
+    if (xywh[0, 2:] <= 0.0).any():
+        return category, _NO_AREA
+    image = instances.images.get(record["image_id"])
+    if image is None:
+        raise DataFault(
+            "missing frame",
+            f"{where}: no image {record['image_id']}; remove the annotation.",
+        )
+    file = path.parent / "images" / image["file_name"]
+    if image["file_name"] in instances.missing:
+        raise DataFault(
+            "missing frame", f"{file}, named in {path}, does not exist; restore it."
+        )
+    return Annotation(
+        name=f"{file.stem}-{record['id']}",
+        file=path,
+        xywh=xywh,
+        frames=(str(file),) if instances.frames_required else None,
+        source=instances.source,
+        video=file.stem,
         category=category,
-        source=source,
-        size=size,
+        size=(int(image["height"]), int(image["width"])),
+        place=lambda _: where,
+        mend="correct or remove the annotation",
     )

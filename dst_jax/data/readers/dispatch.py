@@ -1,11 +1,57 @@
 """From what a user writes, `LAYOUT:DIR`, to the reader of that layout."""
 
-from dst_jax.data.lint import LintReport
-from dst_jax.data.readers.coco import read_coco_with_report
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from dst_jax.data.lint import DataFault, LintReport, Problems
+from dst_jax.data.readers.coco import read_coco
+from dst_jax.data.readers.davis import read_davis
+from dst_jax.data.readers.dtb70 import read_dtb70
 from dst_jax.data.readers.got10k import read_got10k
+from dst_jax.data.readers.imagenet import read_det, read_vid
+from dst_jax.data.readers.lasot import read_lasot
+from dst_jax.data.readers.my_folder import read_folder
+from dst_jax.data.readers.nfs import read_nfs
 from dst_jax.data.readers.otb import read_otb
+from dst_jax.data.readers.tc128 import read_tc128
+from dst_jax.data.readers.trackingnet import read_trackingnet
+from dst_jax.data.readers.uav123 import read_uav123
+from dst_jax.data.readers.vot import read_vot
+from dst_jax.data.readers.ytbb import read_ytbb
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+
+
+class Reader(Protocol):
+    """Reads a folder of one layout."""
+
+    def __call__(
+        self, root: str, *, frames_required: bool, problems: Problems
+    ) -> tuple[Sequence, ...]:
+        """The sequences below `root`; what is wrong goes to `problems`."""
+        ...
+
+
+READERS: Mapping[str, Reader] = {
+    "folder": read_folder,
+    "otb": read_otb,
+    "got10k": read_got10k,
+    "lasot": read_lasot,
+    "trackingnet": read_trackingnet,
+    "uav123": read_uav123,
+    "uav123-10fps": functools.partial(read_uav123, fps=10),
+    "dtb70": read_dtb70,
+    "nfs": read_nfs,
+    "nfs-240": functools.partial(read_nfs, fps=240),
+    "tc128": read_tc128,
+    "vot": read_vot,
+    "davis": read_davis,
+    "vid": read_vid,
+    "det": read_det,
+    "ytbb": read_ytbb,
+    "coco": read_coco,
+}
 
 
 def read_sequences(
@@ -16,13 +62,14 @@ def read_sequences(
 
 
 def read_with_report(
-    source: str, *, frames_required: bool = True
+    source: str, *, frames_required: bool = True, problems: Problems | None = None
 ) -> tuple[tuple[Sequence, ...], LintReport]:
-    """Reads `otb:DIR`, `got10k:DIR` or `coco:DIR`.
+    """Reads `LAYOUT:DIR`, such as `otb:DIR`; `READERS` has the layouts.
 
     Args:
       source: Layout and folder.
       frames_required: If False, only annotations are read, and images may be missing.
+      problems: Gets what is wrong; None raises at the first.
 
     Returns:
       Sequences, whose `source` is the text given, and what the reader left out.
@@ -30,17 +77,31 @@ def read_with_report(
     Raises:
       InputError: If the layout is unknown or the data set is faulty.
     """
-    layout, colon, root = source.partition(":")
-    match layout if colon and root else "":
-        case "otb":
-            sequences = read_otb(root, frames_required=frames_required)
-        case "got10k":
-            sequences = read_got10k(root, frames_required=frames_required)
-        case "coco":
-            return read_coco_with_report(root, frames_required=frames_required)
-        case _:
-            raise InputError(
-                f"data set {source!r}: write otb:DIR, got10k:DIR or coco:DIR."
-            )
+    layout, _, root = source.partition(":")
+    reader = READERS.get(layout)
+    if reader is None or not root:
+        raise InputError(
+            f"data set {source!r}: write LAYOUT:DIR, such as otb:DIR; the layouts are "
+            f"{', '.join(READERS)}."
+        )
+    problems = problems or Problems()
+    found = reader(root, frames_required=frames_required, problems=problems)
+    sequences = _unique(found, source, problems)
     frames = sum(len(sequence) for sequence in sequences)
-    return sequences, LintReport((), len(sequences), frames)
+    return sequences, LintReport(tuple(problems.left_out), len(sequences), frames)
+
+
+def _unique(
+    sequences: Iterable[Sequence], source: str, problems: Problems
+) -> tuple[Sequence, ...]:
+    """The sequences, each name once; reports and result files go by names."""
+    found: dict[str, Sequence] = {}
+    for sequence in sequences:
+        with problems.reading(sequence.name):
+            if sequence.name in found:
+                raise DataFault(
+                    "name twice",
+                    f"{source} has two sequences {sequence.name!r}; rename one.",
+                )
+            found[sequence.name] = sequence
+    return tuple(found.values())

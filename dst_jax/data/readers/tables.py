@@ -3,13 +3,12 @@
 import os
 import pathlib
 import re
-from collections.abc import Callable
 
 import numpy as np
 
-from dst_jax import boxes as box_math
+from dst_jax.data.lint import DataFault
 from dst_jax.errors import InputError
-from dst_jax.typing import Bool, Float
+from dst_jax.typing import Float, Int
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
@@ -67,51 +66,26 @@ def _row(
     return values
 
 
-def checked_boxes(
-    xywh: Float[np.ndarray, "t 4"],
-    *,
-    absent: Bool[np.ndarray, " t"],
-    size: tuple[int, int] | None,
-    origin: float,
-    where: Callable[[int], str],
-    mend: str,
-) -> Float[np.ndarray, "t 4"]:
-    """Turns a file's boxes into the library's and refuses those that cannot be.
-
-    Args:
-      xywh: Left, top, width and height, as in the file.
-      absent: Frames without the target; their boxes may be anything.
-      size: (height, width) of the frames, or None to leave boxes outside unchecked.
-      origin: Coordinate of the first pixel: 1 for OTB, else 0.
-      where: Names the place of a line (counted from 1) in complaints.
-      mend: What the user can do about a bad box, as an imperative clause.
-
-    Returns:
-      float32 (cx, cy, w, h), 0-based, NaN where absent.
+def read_labels(
+    path: str | os.PathLike[str], count: int, *, default: int
+) -> Int[np.ndarray, " t"]:
+    """Whole numbers, one per frame, on one line or on many; `default` if no file.
 
     Raises:
-      InputError: At the first box that is not finite, has no area or lies wholly
-        outside the frame although the target is not marked absent.
+      DataFault: If there are not `count` of them.
+      InputError: If the file holds anything else.
     """
-    boxes = np.array(box_math.xywh_to_cxcywh(xywh))
-    boxes[:, :2] -= origin
-    finite = np.isfinite(boxes).all(axis=1)
-    problems = {
-        "is not finite": ~finite,
-        "has no area": finite & (boxes[:, 2:] <= 0.0).any(axis=1),
-    }
-    if size is not None:
-        corners = np.array(box_math.cxcywh_to_xyxy(boxes))
-        limit = np.array([[size[1], size[0]]], np.float64)
-        outside = (corners[:, 2:] <= 0.0) | (corners[:, :2] >= limit)
-        problem = f"lies outside the frame of {size[1]}x{size[0]} px"
-        problems[problem] = finite & outside.any(axis=1)
-    for problem, bad in problems.items():
-        lines = np.flatnonzero(bad & ~absent)
-        if lines.size:
-            values = ",".join(f"{v:g}" for v in xywh[lines[0]])
-            raise InputError(
-                f"{where(int(lines[0]) + 1)}: box {values} {problem}; {mend}."
-            )
-    boxes[absent] = np.nan
-    return boxes.astype(np.float32)
+    if not pathlib.Path(path).exists():
+        return np.full(count, default, np.int64)
+    text = "\n".join(read_lines(path))
+    fields = [field for field in re.split(r"[,;\s]+", text.strip()) if field]
+    try:
+        labels = np.array([int(float(field)) for field in fields], np.int64)
+    except (ValueError, OverflowError):
+        raise InputError(f"{path} holds more than numbers; restore it.") from None
+    if len(labels) != count:
+        raise DataFault(
+            "counts differ",
+            f"{path} has {len(labels)} labels for {count} boxes; give one per frame.",
+        )
+    return labels

@@ -1,0 +1,218 @@
+"""The layouts of ImageNet VID and DET: one XML file per image, below two folders.
+
+Data/VID/train/SET/SNIPPET/000000.JPEG          frames
+Annotations/VID/train/SET/SNIPPET/000000.xml    size, and per object: trackid, name,
+                                                bndbox, occluded
+Data/DET/train/SET/IMAGE.JPEG, Annotations/DET/train/SET/IMAGE.xml: the same, no trackid
+
+Corners are 0-based pixel indices, the last one included: a box that spans an image of
+1280 px has xmin 0 and xmax 1279.
+"""
+
+import functools
+import os
+import pathlib
+
+import numpy as np
+
+from dst_jax.data.frames import frame_paths
+from dst_jax.data.lint import DataFault, Finding, Problems
+from dst_jax.data.readers.annotation import (
+    Annotation,
+    folder_of,
+    nowhere,
+    numbers_of,
+    read_each,
+    require_any,
+)
+from dst_jax.data.readers.xml_tree import Element, read_xml
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+
+_MEND = "correct the file, or take the image out of both folders"
+
+
+def read_vid(
+    root: str | os.PathLike[str],
+    *,
+    frames_required: bool = True,
+    problems: Problems | None = None,
+) -> tuple[Sequence, ...]:
+    """Reads every track of every snippet as `SNIPPET-TRACKID`.
+
+    In frames without the track's object the target is absent; it stays visible when
+    marked occluded, which in this set means partly.
+
+    Args:
+      root: Holds `Annotations` and `Data` (the archive's ILSVRC or ILSVRC2015).
+      frames_required: If False, only the boxes are read and `frames` is empty.
+      problems: Gets what is wrong; None raises at the first.
+
+    Returns:
+      Sequences, snippets in the order of paths; the category is the synset's number.
+
+    Raises:
+      InputError: At the first missing file, file that is no annotation, or bad box.
+    """
+    problems = problems or Problems()
+    folder = folder_of(root, "ImageNet VID")
+    files = _xml_files(folder, "VID")
+    snippets = list(dict.fromkeys(file.parent for file in files))
+    read = functools.partial(
+        _tracks, folder=folder, source=f"vid:{root}", frames_required=frames_required
+    )
+    found = read_each(snippets, read, problems)
+    return require_any(found, problems, root, "Annotations/VID/SET/SNIPPET/000000.xml")
+
+
+def read_det(
+    root: str | os.PathLike[str],
+    *,
+    frames_required: bool = True,
+    problems: Problems | None = None,
+) -> tuple[Sequence, ...]:
+    """Reads every object of every image as a sequence of one frame, `IMAGE-NUMBER`.
+
+    Images without an object are part of the set; they are left out and counted.
+
+    Args:
+      root: Holds `Annotations` and `Data`.
+      frames_required: If False, only the boxes are read and `frames` is empty.
+      problems: Gets what is wrong; None raises at the first.
+
+    Returns:
+      Sequences, images in the order of paths; the category is the synset's number.
+
+    Raises:
+      InputError: At the first missing file, file that is no annotation, or bad box.
+    """
+    problems = problems or Problems()
+    folder = folder_of(root, "ImageNet DET")
+    empty: list[pathlib.Path] = []
+
+    def read(file: pathlib.Path) -> list[Annotation]:
+        found = _objects(file, folder, f"det:{root}", frames_required)
+        if not found:
+            empty.append(file)
+        return found
+
+    sequences = read_each(_xml_files(folder, "DET"), read, problems)
+    if empty:
+        reason = "image without an object"
+        problems.left_out.append(Finding("DET", len(empty), reason))
+    expected = "Annotations/DET/SET/IMAGE.xml with an object"
+    return require_any(sequences, problems, root, expected)
+
+
+def _xml_files(folder: pathlib.Path, part: str) -> list[pathlib.Path]:
+    return sorted((folder / "Annotations" / part).rglob("*.xml"))
+
+
+def _tracks(
+    snippet: pathlib.Path, *, folder: pathlib.Path, source: str, frames_required: bool
+) -> list[Annotation]:
+    files = sorted(snippet.glob("*.xml"))
+    boxes: dict[str, np.ndarray] = {}
+    categories: dict[str, str] = {}
+    size = (0, 0)
+    for time, file in enumerate(files):
+        tree = read_xml(file)
+        size = _size(tree, file)
+        for number, found in enumerate(tree.findall("object")):
+            track = found.findtext("trackid") or ""
+            rows = boxes.setdefault(track, np.full((len(files), 4), np.nan))
+            if not track.strip() or not np.isnan(rows[time]).all():
+                raise InputError(
+                    f"{file}: object {number} has no trackid of its own; correct it."
+                )
+            rows[time] = _xywh(found, file)
+            categories.setdefault(track, found.findtext("name") or "")
+    frames = _frames(folder, snippet, files) if frames_required else None
+    return [
+        Annotation(
+            name=f"{snippet.name}-{track.strip()}",
+            file=snippet,
+            xywh=xywh,
+            frames=frames,
+            source=source,
+            video=snippet.name,
+            absent=nowhere(xywh),
+            category=categories[track],
+            size=size,
+            place=lambda row: str(files[row]),
+            mend=_MEND,
+        )
+        for track, xywh in boxes.items()
+    ]
+
+
+def _frames(
+    folder: pathlib.Path, snippet: pathlib.Path, files: list[pathlib.Path]
+) -> tuple[str, ...]:
+    """The images of XML files, which must be those of the folder, one for one."""
+    images = folder / "Data" / snippet.relative_to(folder / "Annotations")
+    try:
+        found = {pathlib.PurePath(p).stem: p for p in frame_paths(images)}
+    except InputError as error:
+        raise DataFault("missing frame", str(error)) from None
+    stems = [file.stem for file in files]
+    for stem in stems:
+        if stem not in found:
+            raise DataFault(
+                "missing frame", f"{images} has no image {stem}; restore it."
+            )
+    if surplus := sorted(set(found).difference(stems)):
+        raise DataFault(
+            "missing annotation",
+            f"{snippet} has no {surplus[0]}.xml for its image; restore it.",
+        )
+    return tuple(found[stem] for stem in stems)
+
+
+def _objects(
+    file: pathlib.Path, folder: pathlib.Path, source: str, frames_required: bool
+) -> list[Annotation]:
+    tree = read_xml(file)
+    objects = tree.findall("object")
+    size = _size(tree, file) if objects else None
+    below = file.relative_to(folder / "Annotations")
+    image = (folder / "Data" / below).with_suffix(".JPEG")
+    if objects and frames_required and not image.is_file():
+        raise DataFault("missing frame", f"{image} does not exist; restore it.")
+    return [
+        Annotation(
+            name=f"{file.stem}-{number}",
+            file=file,
+            xywh=np.array([_xywh(found, file)]),
+            frames=(str(image),) if frames_required else None,
+            source=source,
+            video=file.stem,
+            category=found.findtext("name") or "",
+            size=size,
+            place=lambda _: str(file),
+            mend=_MEND,
+        )
+        for number, found in enumerate(objects)
+    ]
+
+
+def _size(tree: Element, file: pathlib.Path) -> tuple[int, int]:
+    """(height, width) as the file says.
+
+    Raises:
+      InputError: If it says none.
+    """
+    sides = ("size/height", "size/width")
+    texts = {side: tree.findtext(side) for side in sides}
+    height, width = numbers_of(texts, str(file))
+    if not (0.0 < height < 1e6 and 0.0 < width < 1e6):
+        raise InputError(f"{file}: size {width:g}x{height:g} px; correct it.")
+    return int(height), int(width)
+
+
+def _xywh(found: Element, file: pathlib.Path) -> list[float]:
+    """Left, top, width and height; the last corner is included."""
+    corners = ("bndbox/xmin", "bndbox/ymin", "bndbox/xmax", "bndbox/ymax")
+    texts = {corner: found.findtext(corner) for corner in corners}
+    left, top, right, bottom = numbers_of(texts, str(file))
+    return [left, top, right + 1.0 - left, bottom + 1.0 - top]

@@ -1,0 +1,180 @@
+"""The layout for one's own video: a folder of frames and one text file in it.
+
+VIDEO/0001.jpg ...   frames, any names; they are ordered by the numbers in them
+VIDEO/boxes.txt      either one line per frame, x,y,w,h or absent,
+                     or one line per box, IMAGE,x,y,w,h or IMAGE,absent, and after it
+                     ,TARGET where there are several; images not named are not used
+
+Pixels count from 0 at the top left. Lines that start with # are comments.
+"""
+
+import functools
+import os
+import pathlib
+import re
+
+import numpy as np
+
+from dst_jax.data.lint import DataFault, Problems
+from dst_jax.data.readers.annotation import (
+    Annotation,
+    absent_codes,
+    folder_of,
+    frames_in,
+    read_each,
+    require_any,
+    subfolders,
+)
+from dst_jax.data.readers.tables import read_lines
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+
+BOXES = "boxes.txt"
+_ABSENT = "absent"
+# Line number, name of the image or "", box.
+_Row = tuple[int, str, list[float]]
+
+
+def read_folder(
+    root: str | os.PathLike[str],
+    *,
+    frames_required: bool = True,
+    problems: Problems | None = None,
+) -> tuple[Sequence, ...]:
+    """Reads a folder of videos, or a single video.
+
+    Args:
+      root: Holds folders with `boxes.txt`, or is one.
+      frames_required: If False, only the boxes are read and `frames` is empty.
+      problems: Gets what is wrong; None raises at the first.
+
+    Returns:
+      Sequences in the order of names: `VIDEO`, or `VIDEO-TARGET` for named targets.
+
+    Raises:
+      InputError: At the first missing file, bad line or bad box, if one line per frame
+        is given and their numbers differ, or if there are images without boxes.txt.
+    """
+    folder = folder_of(root, "video")
+    problems = problems or Problems()
+    single = (folder / BOXES).is_file()
+    entries = [folder.resolve()] if single else list(subfolders(folder))
+    read = functools.partial(
+        _annotations, source=f"folder:{root}", frames_required=frames_required
+    )
+    found = read_each(entries, read, problems)
+    return require_any(found, problems, root, f"VIDEO/{BOXES} or {BOXES}")
+
+
+def _annotations(
+    entry: pathlib.Path, *, source: str, frames_required: bool
+) -> list[Annotation]:
+    file = entry / BOXES
+    if not file.is_file():
+        raise DataFault(
+            "missing annotation", f"{entry} has no {BOXES}; add it, or move the folder."
+        )
+    targets = _targets(file)
+    if not targets:
+        raise InputError(f"{file} is empty; give one line per frame.")
+    frames = frames_in(entry) if frames_required else None
+    return [
+        _annotation(entry, target, rows, frames, source)
+        for target, rows in targets.items()
+    ]
+
+
+def _annotation(
+    entry: pathlib.Path,
+    target: str,
+    rows: list[_Row],
+    frames: tuple[str, ...] | None,
+    source: str,
+) -> Annotation:
+    file = entry / BOXES
+    if rows[0][1]:
+        rows, frames = _chosen(file, rows, frames)
+    xywh = np.array([box for _, _, box in rows])
+    return Annotation(
+        name=f"{entry.name}-{target}" if target else entry.name,
+        file=file,
+        xywh=xywh,
+        frames=frames,
+        source=source,
+        video=entry.name,
+        absent=absent_codes(xywh),
+        place=lambda row: f"{file} line {rows[row][0]}",
+        mend=f"correct the line, or write {_ABSENT} for the box",
+    )
+
+
+def _chosen(
+    file: pathlib.Path, rows: list[_Row], frames: tuple[str, ...] | None
+) -> tuple[list[_Row], tuple[str, ...] | None]:
+    """Rows and images in the order of the frames, where rows name their images."""
+    seen: dict[str, int] = {}
+    for line, image, _ in rows:
+        if image in seen:
+            raise InputError(
+                f"{file} line {line}: {image} has a box in line {seen[image]} already; "
+                "remove one, or name the targets."
+            )
+        seen[image] = line
+    if frames is None:
+        return rows, None
+    order = {pathlib.PurePath(path).name: i for i, path in enumerate(frames)}
+    for image, line in seen.items():
+        if image not in order:
+            raise DataFault(
+                "missing frame",
+                f"{file} line {line}: there is no image {image}; correct the name.",
+            )
+    rows = sorted(rows, key=lambda row: order[row[1]])
+    return rows, tuple(frames[order[image]] for _, image, _ in rows)
+
+
+def _targets(file: pathlib.Path) -> dict[str, list[_Row]]:
+    """Rows by the name of the target, "" where none is given."""
+    found: dict[str, list[_Row]] = {}
+    named = None
+    for number, line in enumerate(read_lines(file), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        first = re.split(r"[,;\s]+", text)[0]
+        # The first line says which of the two forms the file has.
+        named = first != _ABSENT and not _is_number(first) if named is None else named
+        target, row = _row(file, number, text, named)
+        found.setdefault(target, []).append(row)
+    return found
+
+
+def _row(file: pathlib.Path, number: int, text: str, named: bool) -> tuple[str, _Row]:
+    """The target and the row of one line."""
+    # Names of images may hold spaces; numbers alone may be separated by them.
+    separator = r"\s*[,;\t]\s*" if named else r"[,;\s]+"
+    fields = re.split(separator, text)
+    image = fields.pop(0) if named else ""
+    box = [float("nan")] * 4
+    if fields and fields[0] == _ABSENT:
+        fields = fields[1:]
+    elif len(fields) >= 4 and all(_is_number(field) for field in fields[:4]):
+        box = [float(field) for field in fields[:4]]
+        fields = fields[4:]
+    else:
+        fields = ["", ""]
+    if len(fields) > named:
+        form = "IMAGE,x,y,w,h" if named else "x,y,w,h"
+        raise InputError(
+            f"{file} line {number}: {text[:60]!r} is not {form} or {_ABSENT}; correct "
+            "the line."
+        )
+    return (fields[0] if fields else ""), (number, image, box)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,128 @@
+"""The layout of NfS (Need for Speed) at 30 or 240 frames per second.
+
+NAME/30/NAME/00001.jpg ...   frames
+NAME/30/NAME.txt             one line per frame, from VATIC, separated by spaces:
+                             track xmin ymin xmax ymax frame lost occluded generated
+                             "label"
+"""
+
+import functools
+import os
+import pathlib
+import shlex
+
+import numpy as np
+
+from dst_jax.data.lint import Finding, Problems
+from dst_jax.data.readers.annotation import (
+    Annotation,
+    folder_of,
+    frames_in,
+    read_each,
+    require_any,
+    subfolders,
+)
+from dst_jax.data.readers.tables import read_lines
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+
+_COLUMNS = 10
+# Some files of the 30 fps set have a line for each frame of the 240 fps video.
+_DENSER = 8
+# Lists of frames and of boxes differ by one at the end in some sequences.
+_SURPLUS = 1
+
+
+def read_nfs(
+    root: str | os.PathLike[str],
+    *,
+    fps: int = 30,
+    frames_required: bool = True,
+    problems: Problems | None = None,
+) -> tuple[Sequence, ...]:
+    """Reads every sequence at one frame rate, in the order of names.
+
+    Lost targets are absent and occluded ones hidden. Two rules mend the set as it was
+    published: of eight times as many boxes as frames every eighth is used, and one
+    frame or box too many at the end is left out and counted.
+
+    Args:
+      root: Holds one folder per sequence.
+      fps: 30 or 240.
+      frames_required: If False, only the boxes are read and `frames` is empty.
+      problems: Gets what is wrong; None raises at the first.
+
+    Returns:
+      Sequences; the category is the label.
+
+    Raises:
+      InputError: At the first missing file, bad line or bad box, or if counts differ.
+    """
+    folder = folder_of(root, "NfS")
+    problems = problems or Problems()
+    read = functools.partial(
+        _annotations,
+        fps=fps,
+        source=f"{'nfs' if fps == 30 else f'nfs-{fps}'}:{root}",
+        frames_required=frames_required,
+        problems=problems,
+    )
+    entries = [p for p in subfolders(folder) if (p / str(fps)).is_dir()]
+    found = read_each(entries, read, problems)
+    return require_any(found, problems, root, f"NAME/{fps}/NAME.txt")
+
+
+def _annotations(
+    entry: pathlib.Path,
+    *,
+    fps: int,
+    source: str,
+    frames_required: bool,
+    problems: Problems,
+) -> list[Annotation]:
+    file = entry / str(fps) / f"{entry.name}.txt"
+    lines = read_lines(file)
+    rows = np.array([_numbers(file, i, line) for i, line in enumerate(lines, 1)])
+    if not len(rows):
+        raise InputError(f"{file} is empty; give one line per frame.")
+    label = shlex.split(lines[0])[-1]
+    lines_kept = np.arange(len(rows))
+    frames = frames_in(file.with_suffix("")) if frames_required else None
+    if frames is not None:
+        if abs(len(rows) / len(frames) - _DENSER) < 1.0:
+            lines_kept = lines_kept[::_DENSER]
+        surplus = abs(len(frames) - len(lines_kept))
+        if 0 < surplus <= _SURPLUS:
+            reason = "last frame or box without the other"
+            problems.left_out.append(Finding(entry.name, surplus, reason))
+            count = min(len(frames), len(lines_kept))
+            frames, lines_kept = frames[:count], lines_kept[:count]
+    rows = rows[lines_kept]
+    return [
+        Annotation(
+            name=entry.name,
+            file=file,
+            xywh=np.concatenate([rows[:, 1:3], rows[:, 3:5] - rows[:, 1:3]], axis=1),
+            frames=frames,
+            source=source,
+            absent=rows[:, 6] != 0.0,
+            hidden=rows[:, 7] != 0.0,
+            category=label,
+            place=lambda row: f"{file} line {lines_kept[row] + 1}",
+        )
+    ]
+
+
+def _numbers(file: pathlib.Path, number: int, line: str) -> list[float]:
+    """The nine numbers before the label, which is quoted and may hold spaces."""
+    try:
+        fields = shlex.split(line)
+        values = [float(field) for field in fields[: _COLUMNS - 1]]
+    except ValueError:
+        fields, values = [], []
+    if len(fields) != _COLUMNS:
+        raise InputError(
+            f"{file} line {number}: {line.strip()[:60]!r} is not nine numbers and a "
+            "label; correct the line."
+        )
+    return values

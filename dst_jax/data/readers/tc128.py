@@ -1,0 +1,81 @@
+"""The TC-128 (Temple Color) layout.
+
+NAME/img/0001.jpg ...   frames, more than are annotated
+NAME/NAME_gt.txt        x,y,w,h of each annotated frame, 1-based
+NAME/NAME_frames.txt    first,last: the numbers of the annotated frames
+"""
+
+import functools
+import os
+import pathlib
+
+from dst_jax.data.lint import Problems
+from dst_jax.data.readers.annotation import (
+    Annotation,
+    folder_of,
+    frames_from_to,
+    frames_in,
+    read_each,
+    require_any,
+    subfolders,
+)
+from dst_jax.data.readers.tables import read_rows
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+
+
+def read_tc128(
+    root: str | os.PathLike[str],
+    *,
+    frames_required: bool = True,
+    problems: Problems | None = None,
+) -> tuple[Sequence, ...]:
+    """Reads every sequence, in the order of names.
+
+    Args:
+      root: Holds one folder per sequence.
+      frames_required: If False, only the boxes are read and `frames` is empty.
+      problems: Gets what is wrong; None raises at the first.
+
+    Returns:
+      Sequences with the target visible in every frame: the set marks no absence.
+
+    Raises:
+      InputError: At the first missing file, bad line or bad box, or if counts differ.
+    """
+    folder = folder_of(root, "TC-128")
+    problems = problems or Problems()
+    source = f"tc128:{root}"
+    read = functools.partial(
+        _annotations, source=source, frames_required=frames_required
+    )
+    entries = [p for p in subfolders(folder) if _is_sequence(p)]
+    found = read_each(entries, read, problems)
+    return require_any(found, problems, root, "NAME/NAME_gt.txt")
+
+
+def _is_sequence(entry: pathlib.Path) -> bool:
+    return (entry / f"{entry.name}_gt.txt").is_file() or (entry / "img").is_dir()
+
+
+def _annotations(
+    entry: pathlib.Path, *, source: str, frames_required: bool
+) -> list[Annotation]:
+    file = entry / f"{entry.name}_gt.txt"
+    rows = read_rows(file, columns=4)
+    frames = _frames(entry) if frames_required else None
+    annotation = Annotation(
+        name=entry.name, file=file, xywh=rows, frames=frames, source=source, origin=1.0
+    )
+    return [annotation]
+
+
+def _frames(entry: pathlib.Path) -> tuple[str, ...]:
+    file = entry / f"{entry.name}_frames.txt"
+    if not file.is_file():
+        return frames_in(entry / "img")
+    rows = read_rows(file, columns=2)
+    first, last = rows[0]
+    if len(rows) != 1 or not (0 <= first <= last < 1e9):
+        raise InputError(f"{file} is not one line first,last; restore it.")
+    return frames_from_to(entry / "img", int(first), int(last))

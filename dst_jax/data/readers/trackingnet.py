@@ -1,0 +1,100 @@
+"""The TrackingNet layout: chunks TRAIN_0 ... TRAIN_11 and TEST, or one of them.
+
+TRAIN_0/frames/VIDEO/0.jpg ...   frames, numbered from 0
+TRAIN_0/anno/VIDEO.txt           x,y,w,h of each frame, 0-based, with decimals
+"""
+
+import os
+import pathlib
+
+import numpy as np
+
+from dst_jax.data.lint import DataFault, Finding, Problems
+from dst_jax.data.readers.annotation import (
+    Annotation,
+    absent_codes,
+    folder_of,
+    frames_in,
+    read_each,
+    require_any,
+    subfolders,
+)
+from dst_jax.data.readers.tables import read_rows
+from dst_jax.data.sequence import Sequence
+
+
+def read_trackingnet(
+    root: str | os.PathLike[str],
+    *,
+    frames_required: bool = True,
+    problems: Problems | None = None,
+) -> tuple[Sequence, ...]:
+    """Reads every annotation of every chunk, chunks in numeric order.
+
+    Videos of TEST have a box for their first frame alone, since a server holds the
+    rest: those frames are there with no box, not visible, and counted as left out.
+
+    Args:
+      root: Holds the chunks' folders, or is one (with `anno` and `frames`).
+      frames_required: If False, only the boxes are read and `frames` is empty.
+      problems: Gets what is wrong; None raises at the first.
+
+    Returns:
+      Sequences, named as the annotation files.
+
+    Raises:
+      InputError: At the first missing file, bad line or bad box, if counts differ, or
+        if there are frames without an annotation.
+    """
+    folder = folder_of(root, "TrackingNet")
+    problems = problems or Problems()
+    chunks = [folder] if (folder / "anno").is_dir() else list(subfolders(folder))
+    chunks = [c for c in chunks if (c / "anno").is_dir() or (c / "frames").is_dir()]
+    # TRAIN_2 before TRAIN_10.
+    chunks.sort(key=lambda c: (len(c.name), c.name))
+    files = [file for chunk in chunks for file in sorted(chunk.glob("anno/*.txt"))]
+    source = f"trackingnet:{root}"
+
+    def read(file: pathlib.Path) -> list[Annotation]:
+        return [_annotation(file, source, frames_required, problems)]
+
+    found = list(read_each(files, read, problems))
+    for chunk in chunks if frames_required else ():
+        _require_annotated(chunk, problems)
+    expected = "TRAIN_0/anno/VIDEO.txt or anno/VIDEO.txt"
+    return require_any(found, problems, root, expected)
+
+
+def _annotation(
+    file: pathlib.Path, source: str, frames_required: bool, problems: Problems
+) -> Annotation:
+    rows = read_rows(file, columns=4)
+    chunk = file.parent.parent
+    frames = frames_in(chunk / "frames" / file.stem) if frames_required else None
+    count = len(rows) if frames is None else len(frames)
+    if chunk.name == "TEST" and len(rows) == 1 < count:
+        reason = "test frame, whose box is not published"
+        problems.left_out.append(Finding(file.stem, count - 1, reason))
+        rows = np.concatenate([rows, np.full((count - 1, 4), np.nan)])
+    return Annotation(
+        name=file.stem,
+        file=file,
+        xywh=rows,
+        frames=frames,
+        source=source,
+        absent=absent_codes(rows),
+    )
+
+
+def _require_annotated(chunk: pathlib.Path, problems: Problems) -> None:
+    """Adds a fault for every video that has frames and no annotation."""
+    known = {file.stem for file in chunk.glob("anno/*.txt")}
+    videos = chunk / "frames"
+    for entry in subfolders(videos) if videos.is_dir() else ():
+        with problems.reading(entry.name):
+            if entry.name not in known:
+                raise DataFault(
+                    "missing annotation",
+                    f"{entry} has no {chunk / 'anno' / entry.name}.txt; restore it, or "
+                    "move the frames away.",
+                )

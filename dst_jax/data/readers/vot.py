@@ -1,0 +1,145 @@
+"""The VOT layout: four corners, a rectangle or a mask per frame.
+
+list.txt                              names of the folders (optional)
+NAME/00000001.jpg ...                 frames, since 2018 in NAME/color/
+NAME/groundtruth.txt                  x1,y1,...,x4,y4 or x,y,w,h or m<mask> a line
+"""
+
+import functools
+import os
+import pathlib
+import re
+
+import numpy as np
+
+from dst_jax.data.lint import DataFault, Problems
+from dst_jax.data.readers.annotation import (
+    Annotation,
+    folder_of,
+    frames_in,
+    nowhere,
+    read_each,
+    require_any,
+    subfolders,
+)
+from dst_jax.data.readers.tables import read_lines
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+from dst_jax.typing import Float
+
+# Where the kit has no region it writes a number: unknown, initialisation, failure.
+_MARKERS = ([0.0], [1.0], [2.0])
+
+
+def read_vot(
+    root: str | os.PathLike[str],
+    *,
+    frames_required: bool = True,
+    problems: Problems | None = None,
+) -> tuple[Sequence, ...]:
+    """Reads the sequences that `list.txt` names, or every folder if there is none.
+
+    A polygon becomes the upright box of its own area and of the proportions of its
+    bounding box, around the mean of its corners, as the public kits do; a mask becomes
+    its bounding box. A line of NaN, an empty mask or a marker (0, 1, 2) is no target.
+
+    Args:
+      root: The folder of `list.txt`.
+      frames_required: If False, only the boxes are read and `frames` is empty.
+      problems: Gets what is wrong; None raises at the first.
+
+    Returns:
+      Sequences, in the order of the list.
+
+    Raises:
+      InputError: At the first missing file, bad line or bad box, or if counts differ.
+    """
+    folder = folder_of(root, "VOT")
+    problems = problems or Problems()
+    if (folder / "list.txt").is_file():
+        names = [line.strip() for line in read_lines(folder / "list.txt")]
+        entries = [folder / name for name in names if name]
+    else:
+        found = subfolders(folder)
+        entries = [p for p in found if (p / "groundtruth.txt").is_file()]
+    source = f"vot:{root}"
+    read = functools.partial(
+        _annotations, source=source, frames_required=frames_required
+    )
+    sequences = read_each(entries, read, problems)
+    return require_any(sequences, problems, root, "list.txt or NAME/groundtruth.txt")
+
+
+def _annotations(
+    entry: pathlib.Path, *, source: str, frames_required: bool
+) -> list[Annotation]:
+    if not entry.is_dir():
+        raise DataFault(
+            "missing sequence",
+            f"{entry} is in list.txt but does not exist; remove the line.",
+        )
+    file = entry / "groundtruth.txt"
+    lines = read_lines(file)
+    if not lines:
+        raise InputError(f"{file} is empty; give one line per frame.")
+    rows = np.array([_xywh(file, i, line) for i, line in enumerate(lines, 1)])
+    frames = None
+    if frames_required:
+        colour = entry / "color"
+        frames = frames_in(colour if colour.is_dir() else entry)
+    annotation = Annotation(
+        name=entry.name,
+        file=file,
+        xywh=rows,
+        frames=frames,
+        source=source,
+        absent=nowhere(rows),
+    )
+    return [annotation]
+
+
+def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
+    """The box of one line."""
+    text = line.strip()
+    # m<left>,<top>,<width>,<height>,<runs>: the rectangle around the mask comes first.
+    is_mask = text.startswith("m")
+    try:
+        values = [float(v) for v in re.split(r"[,;\s]+", text[1:] if is_mask else text)]
+    except ValueError:
+        values = []
+    empty = is_mask and values[2:4] == [0.0, 0.0]
+    if empty or (not is_mask and values in _MARKERS):
+        return [float("nan")] * 4
+    match len(values):
+        case 4:
+            return values
+        case count if is_mask and count > 4:
+            return values[:4]
+        case count if count >= 6 and count % 2 == 0:
+            return upright_box(np.array(values).reshape(-1, 2))
+    raise InputError(
+        f"{file} line {number}: {text[:60]!r} is no rectangle, polygon or mask; "
+        "correct the line."
+    )
+
+
+def upright_box(corners: Float[np.ndarray, "n 2"]) -> list[float]:
+    """x,y,w,h of the upright box of a polygon's area.
+
+    Args:
+      corners: x, y of at least three corners, in order.
+
+    Returns:
+      A box centred at the corners' mean; its sides are those of the bounding box times
+      sqrt(polygon's area / bounding box's area).
+    """
+    x, y = corners.T
+    # A corner at infinity gives NaN here, and a complaint where boxes are checked.
+    with np.errstate(all="ignore"):
+        area = 0.5 * np.abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+        sides = corners.max(axis=0) - corners.min(axis=0)
+        bounding = np.prod(sides)
+        scale = np.sqrt(area / bounding) if bounding > 0.0 else 0.0
+        left, top = corners.mean(axis=0) - 0.5 * scale * sides
+        sides = scale * sides
+    return [float(left), float(top), float(sides[0]), float(sides[1])]

@@ -1,0 +1,49 @@
+"""XML files as trees; document types and entities are refused, nothing is fetched."""
+
+import os
+import pathlib
+from typing import NoReturn
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element as Element
+from xml.parsers import expat
+
+from dst_jax.errors import InputError
+
+
+class _Forbidden(Exception):
+    """Raised by a handler: the file defines a document type or an entity."""
+
+
+def _forbid(*_: object) -> NoReturn:
+    raise _Forbidden
+
+
+def read_xml(path: str | os.PathLike[str]) -> Element:
+    """The root element of an XML file.
+
+    A document type, and with it every definition of an entity, is refused: expanding
+    one can fill the memory, or read another file.
+
+    Raises:
+      InputError: If the file is missing, is no XML or has a document type.
+    """
+    builder = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler = _forbid
+    parser.EntityDeclHandler = _forbid
+    try:
+        parser.Parse(pathlib.Path(path).read_bytes(), True)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); restore it or correct the path."
+        ) from error
+    except _Forbidden:
+        raise InputError(
+            f"{path} defines a document type or entities; remove the <!DOCTYPE> part."
+        ) from None
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        raise InputError(f"{path} is no XML file ({error}); restore it.") from None
+    return builder.close()

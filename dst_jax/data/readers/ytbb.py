@@ -1,0 +1,172 @@
+"""The YouTube-BoundingBoxes layout: CSV files of Google's, and frames that you decode.
+
+*.csv                                   youtube_id,timestamp_ms,class_id,class_name,
+                                        object_id,object_presence,xmin,xmax,ymin,ymax
+frames/YOUTUBE_ID/TIMESTAMP_MS.jpg      one image per annotated time (any image suffix)
+
+Coordinates are shares of the frame's sides; note the order of the four.
+"""
+
+import array
+import csv
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from dst_jax.data.lint import DataFault, Finding, Problems
+from dst_jax.data.readers.annotation import (
+    Annotation,
+    folder_of,
+    frame_size,
+    frames_in,
+    require_any,
+    to_sequence,
+)
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+
+_COLUMNS = 10
+_PRESENCE = {"present": 1.0, "absent": 0.0, "uncertain": 0.0}
+# Per frame: time in ms, 1 if present, xmin, xmax, ymin, ymax, line of the file.
+_WIDTH = 7
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Segment:
+    """One object in one stretch of one video, as in the CSV file."""
+
+    file: pathlib.Path
+    video: str
+    category: str
+    rows: array.array
+
+
+def read_ytbb(
+    root: str | os.PathLike[str],
+    *,
+    frames_required: bool = True,
+    problems: Problems | None = None,
+) -> tuple[Sequence, ...]:
+    """Reads every segment as `YOUTUBE_ID-CLASS_ID-OBJECT_ID`, in the order of rows.
+
+    The frame is there but not visible where presence is "absent" or "uncertain".
+    Segments of videos without a folder of frames are left out and counted: many videos
+    can no longer be had.
+
+    Args:
+      root: Holds CSV files and `frames`.
+      frames_required: Must be True: boxes are shares of frames' sizes.
+      problems: Gets what is wrong; None raises at the first.
+
+    Returns:
+      Sequences.
+
+    Raises:
+      InputError: At the first row that is none, missing frame or bad box, or if frames
+        are not to be read.
+    """
+    folder = folder_of(root, "YouTube-BoundingBoxes")
+    problems = problems or Problems()
+    if not frames_required:
+        raise InputError(
+            f"ytbb:{root}: boxes are shares of frames' sizes; give the frames."
+        )
+    sequences: list[Sequence] = []
+    gone = 0
+    for name, segment in _segments(folder).items():
+        images = folder / "frames" / segment.video
+        if not images.is_dir():
+            gone += len(segment.rows) // _WIDTH
+            continue
+        with problems.reading(name):
+            found = _annotation(name, segment, images, f"ytbb:{root}", problems)
+            sequences.append(to_sequence(found, problems))
+    if gone:
+        reason = "frame of a video without a folder in frames"
+        problems.left_out.append(Finding("videos", gone, reason))
+    expected = "*.csv and frames/YOUTUBE_ID/TIMESTAMP_MS.jpg"
+    return require_any(sequences, problems, root, expected)
+
+
+def _segments(folder: pathlib.Path) -> dict[str, _Segment]:
+    """Rows by segment; numbers alone are kept, since the files have millions."""
+    found: dict[str, _Segment] = {}
+    for file in sorted(folder.glob("*.csv")):
+        for line, fields in _lines(file):
+            video, stamp, class_id, category, object_id, presence, *shares = fields
+            name = f"{video}-{class_id}-{object_id}"
+            segment = found.get(name)
+            if segment is None:
+                segment = _Segment(file, video, category, array.array("d"))
+                found[name] = segment
+            try:
+                values = [float(stamp), _PRESENCE[presence], *map(float, shares), line]
+            except (ValueError, KeyError):
+                raise InputError(
+                    f"{file} line {line}: {','.join(fields)[:60]!r} is no row of "
+                    "detections; correct the line."
+                ) from None
+            segment.rows.extend(values)
+    return found
+
+
+def _lines(file: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and fields of the rows, read as they are asked for."""
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as stream:
+            rows = csv.reader(stream)
+            for fields in rows:
+                if not fields or fields[0] == "youtube_id":
+                    continue
+                if len(fields) != _COLUMNS or "/" in fields[0] or "\0" in fields[0]:
+                    raise InputError(
+                        f"{file} line {rows.line_num}: {','.join(fields)[:60]!r} is "
+                        f"not {_COLUMNS} fields; correct the line."
+                    )
+                yield rows.line_num, fields
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be read ({error.strerror}); restore it."
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file} is no CSV file ({error}); restore it.") from error
+
+
+def _annotation(
+    name: str,
+    segment: _Segment,
+    images: pathlib.Path,
+    source: str,
+    problems: Problems,
+) -> Annotation:
+    rows = np.array(segment.rows).reshape(-1, _WIDTH)
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    found = {pathlib.PurePath(p).stem: p for p in frames_in(images)}
+    frames: list[str] = []
+    for stamp in rows[:, 0]:
+        if f"{stamp:.0f}" not in found:
+            raise DataFault(
+                "missing frame", f"{images} has no image {stamp:.0f}; decode it."
+            )
+        frames.append(found[f"{stamp:.0f}"])
+    size = frame_size(frames[0], problems)
+    if size is None:
+        raise DataFault("unreadable frame", f"frame {frames[0]} is no image; mend it.")
+    low, high = rows[:, [2, 4]], rows[:, [3, 5]]
+    scale = np.array([[size[1], size[0]]], np.float64)
+    return Annotation(
+        name=name,
+        file=segment.file,
+        xywh=np.concatenate([low * scale, (high - low) * scale], axis=1),
+        frames=tuple(frames),
+        source=source,
+        video=segment.video,
+        absent=rows[:, 1] == 0.0,
+        category=segment.category,
+        size=size,
+        place=lambda row: f"{segment.file} line {rows[row, 6]:.0f}",
+        mend="correct the line",
+    )
