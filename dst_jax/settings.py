@@ -66,19 +66,34 @@ def override(experiment: Experiment, arguments: Sequence[str]) -> Experiment:
     changes: dict[str, dict[str, Any]] = {}
     known = fields_of(experiment)
     for name, values in _pairs(arguments):
-        section, _, field = name.partition(".")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean --{near[0]}?" if near else "see dst-jax config show."
             raise InputError(f"--{name}: unknown field; {hint}")
-        kind = typing.get_type_hints(type(getattr(experiment, section)))[field]
+        section, _, field = name.rpartition(".")
+        kind = typing.get_type_hints(type(_part(experiment, section)))[field]
         changes.setdefault(section, {})[field] = _parse(name, kind, values)
     # Each section at once: its fields are checked together, in whatever order given.
-    parts = {
-        section: dataclasses.replace(getattr(experiment, section), **fields)
-        for section, fields in changes.items()
-    }
-    return dataclasses.replace(experiment, **parts)
+    for section, fields in changes.items():
+        experiment = _replaced(experiment, section, fields)
+    return experiment
+
+
+def _part(value: Any, path: str) -> Any:
+    """The settings at "section" or "section.part"."""
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _replaced(value: Any, path: str, fields: Mapping[str, Any]) -> Any:
+    """`value` with new fields in the settings at `path`; "" is `value` itself."""
+    if not path:
+        return dataclasses.replace(value, **fields)
+    name, _, rest = path.partition(".")
+    return dataclasses.replace(
+        value, **{name: _replaced(getattr(value, name), rest, fields)}
+    )
 
 
 def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
@@ -105,10 +120,20 @@ def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
 def fields_of(experiment: Experiment) -> list[str]:
     """Every "section.field" that can be overridden."""
     return [
-        f"{section}.{field.name}"
+        f"{section}.{field}"
         for section in sections()
-        for field in dataclasses.fields(getattr(experiment, section))
+        for field in _names(getattr(experiment, section))
     ]
+
+
+def _names(settings: Any) -> list[str]:
+    """Names of all fields, "part.field" where a field is a group of settings."""
+    found = []
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        inner = _names(value) if dataclasses.is_dataclass(value) else []
+        found += [f"{field.name}.{name}" for name in inner] or [field.name]
+    return found
 
 
 def as_argument(value: Any) -> str:

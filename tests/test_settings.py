@@ -165,3 +165,15 @@ def test_fields_that_are_checked_together_may_come_in_any_order():
     for order in (words, words[2:] + words[:2]):
         search = settings.override(experiment, order).search
         assert (search.pairs, search.batch) == (2, 2)
+
+
+def test_settings_within_settings_are_reached_by_their_path(experiment):
+    arguments = ["--distill.assign.positives", "8", "--distill.hard_margin", "0.5"]
+    changed = settings.override(experiment, arguments)
+    assert changed.distill.assign.positives == 8
+    assert changed.distill.assign.negatives == experiment.distill.assign.negatives
+    assert changed.distill.hard_margin == 0.5
+    assert "distill.assign.positives" in settings.fields_of(experiment)
+    assert "distill.assign" not in settings.fields_of(experiment)
+    with pytest.raises(InputError, match=r"AssignConfig.positives=0"):
+        settings.override(experiment, ["--distill.assign.positives", "0"])

@@ -1,0 +1,48 @@
+"""The SiamRPN teacher of DST, 361.8 MB: the recipe of pysot, ground truth alone.
+
+Run:     dst-jax train configs/siamrpn_teacher.py --workdir runs/teacher \
+             --data.sources got10k:DIR coco:DIR
+         --student teacher=siamrpn trains the network of half the width.
+Expect:  not run to the end here. The paper's teacher, almost surely the released one of
+         DaSiamRPN, has an OTB-100 AUC of .643; `dst-jax convert` reads its weights.
+"""
+
+from dst_jax.arch import named
+from dst_jax.data.pipeline import DataConfig
+from dst_jax.distill import DistillConfig, with_row
+from dst_jax.experiment import Experiment
+from dst_jax.ops.augment import AugmentConfig
+from dst_jax.track import SiamRPNTracking
+from dst_jax.train import OptimConfig
+
+
+def experiment() -> Experiment:
+    """Plain training of the double-width network."""
+    return Experiment(
+        students={"teacher": named("siamrpn-big")},
+        data=DataConfig(
+            sources=("got10k:data/got10k/train", "coco:data/coco"),
+            weights=(4.0, 1.0),
+            batch=32,
+            negative_share=0.05,
+        ),
+        # Shift, scale, colour and blur of pysot, at search crops of 271 px.
+        augment=AugmentConfig(
+            search_stretch=0.18,
+            template_shift_px=4.0,
+            search_shift_px=64.0,
+            colour=1.0,
+            blur=0.2,
+        ),
+        distill=with_row(DistillConfig(), "NOKD"),
+        optim=OptimConfig(
+            epochs=50.0,
+            pairs_per_epoch=40_000,
+            learning_rate=1e-2,
+            final_learning_rate=1e-4,
+            momentum=0.9,
+            weight_decay=1e-4,
+            clip_norm=10.0,
+        ),
+        tracking=SiamRPNTracking(),
+    )

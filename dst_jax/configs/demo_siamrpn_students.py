@@ -1,0 +1,23 @@
+"""The two students of the SiamRPN demonstration: one searched, both distilled.
+
+Run:     dst-jax demo --family siamrpn --workdir runs/demo-siamrpn  (its last stages)
+Expect:  on two CPU cores, a minute or two for the search, three for each row.
+"""
+
+import dataclasses
+
+from dst_jax.arch import named
+from dst_jax.configs import demo_siamrpn_teacher, demo_students
+from dst_jax.distill import DistillConfig
+from dst_jax.experiment import Experiment
+
+
+def experiment() -> Experiment:
+    """A short search for the dull student, then TSsKD; data and steps the teacher's."""
+    names = {"dull": "mini-siamrpn-dull", "intelligent": "mini-siamrpn-half"}
+    return dataclasses.replace(
+        demo_siamrpn_teacher.experiment(),
+        students={name: named(which) for name, which in names.items()},
+        distill=DistillConfig(),
+        search=demo_students.experiment().search,
+    )

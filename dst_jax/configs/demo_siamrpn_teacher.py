@@ -1,0 +1,27 @@
+"""The teacher of the SiamRPN demonstration: a miniature on synthetic video.
+
+Run:     dst-jax demo --family siamrpn --workdir runs/demo-siamrpn  (its second stage)
+Expect:  two or three minutes on two CPU cores.
+"""
+
+import dataclasses
+
+from dst_jax.arch import named
+from dst_jax.configs import demo_teacher
+from dst_jax.distill import DistillConfig, with_row
+from dst_jax.experiment import Experiment
+from dst_jax.ops.augment import AugmentConfig
+from dst_jax.track import SiamRPNTracking
+
+
+def experiment() -> Experiment:
+    """Plain training of the network "teacher"; boxes need moved and scaled crops."""
+    base = demo_teacher.experiment()
+    return dataclasses.replace(
+        base,
+        students={"teacher": named("mini-siamrpn")},
+        data=dataclasses.replace(base.data, negative_share=0.05),
+        augment=AugmentConfig(search_stretch=0.18, search_shift_px=24.0, flip=0.5),
+        distill=with_row(DistillConfig(), "NOKD"),
+        tracking=SiamRPNTracking(),
+    )
