@@ -155,10 +155,13 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
 
 
 def _demo(verb: Demo, console: Console) -> None:
-    from dst_jax.configs import demo_students, demo_teacher
+    from dst_jax.settings import load_experiment
     from dst_jax.workflows.demo import run_demo
 
-    experiments = demo_teacher.experiment(), demo_students.experiment()
+    family = {"siamfc": "demo", "siamrpn": "demo_siamrpn"}[verb.family]
+    experiments = [
+        load_experiment(f"{family}_{part}") for part in ("teacher", "students")
+    ]
     run_demo(*experiments, workdir=verb.workdir, seed=verb.seed, console=console)
 
 

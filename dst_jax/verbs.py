@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, UseAppendAction, arg
@@ -22,6 +22,9 @@ class Demo:
     """
 
     workdir: Annotated[Path, arg(help="folder for data, runs and report")]
+    family: Annotated[
+        Literal["siamfc", "siamrpn"], arg(help="of miniature trackers")
+    ] = "siamfc"
     seed: Annotated[int, arg(help="of data, weights and data order")] = 0
 
 
