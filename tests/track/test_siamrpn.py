@@ -173,9 +173,9 @@ def test_box_without_end_is_not_chosen():
 
 def test_windows_of_the_crops_own_size_are_slices_of_the_frame():
     frame = np.random.default_rng(2).integers(0, 256, (120, 150, 3), dtype=np.uint8)
-    # Context of 39 px, the template's side. Corners: round(60 - 40 / 2) = 40 and
-    # round(56 - 20) = 36; of the search window 60 - 40 = 20 and 56 - 40 = 16.
-    box = np.array([60.0, 56.0, 19.5, 19.5], np.float32)
+    # Context of 39 px, the template's side. Corners: round(61 - 40 / 2) = 41 and
+    # round(57 - 20) = 37; of the search window 61 - 40 = 21 and 57 - 40 = 17.
+    box = np.array([61.0, 57.0, 19.5, 19.5], np.float32)
     variables = scenes.region_weights()
 
     @jax.jit
@@ -184,11 +184,11 @@ def test_windows_of_the_crops_own_size_are_slices_of_the_frame():
         return state, siamrpn.search_crop(MODULE, state, frame, HW)
 
     state, search = windows(frame, box)
-    np.testing.assert_array_equal(search, frame[16:95, 20:99])
+    np.testing.assert_array_equal(search, frame[17:96, 21:100])
     np.testing.assert_array_equal(
         search, reference.subwindow(frame, box[:2], 79, 79, np.zeros(3))
     )
-    template = frame[None, 36:75, 40:79].astype(np.float32)
+    template = frame[None, 37:76, 41:80].astype(np.float32)
     expected = jax.jit(lambda x: embed(MODULE, variables, x))(template)["conv1"][0]
     np.testing.assert_allclose(state.template["conv1"], expected, rtol=1e-5, atol=1e-2)
     mean = frame.astype(np.float64).mean(axis=(0, 1))
