@@ -20,6 +20,7 @@ from dst_jax import configs
 from dst_jax.arch import read_spec
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, sections
+from dst_jax.track.config import default_tracking
 
 
 def packaged() -> dict[str, str]:
@@ -99,7 +100,8 @@ def _replaced(value: Any, path: str, fields: Mapping[str, Any]) -> Any:
 def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
     """Returns `experiment` with these students and no others, if any is given.
 
-    Each is given as NAME=ZOO or NAME=SPEC.json.
+    Each is given as NAME=ZOO or NAME=SPEC.json. Students of another family than the
+    configuration's bring their family's settings for tracking.
 
     Raises:
       InputError: If a choice is no such pair, or names nothing.
@@ -114,7 +116,10 @@ def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
                 f"--student {choice}: expected NAME=ZOO or NAME=SPEC.json."
             )
         students[name] = read_spec(what)
-    return dataclasses.replace(experiment, students=students)
+    usual = default_tracking(next(iter(students.values())))
+    fits = isinstance(experiment.tracking, type(usual))
+    tracking = experiment.tracking if fits else usual
+    return dataclasses.replace(experiment, students=students, tracking=tracking)
 
 
 def fields_of(experiment: Experiment) -> list[str]:

@@ -177,3 +177,10 @@ def test_settings_within_settings_are_reached_by_their_path(experiment):
     assert "distill.assign" not in settings.fields_of(experiment)
     with pytest.raises(InputError, match=r"AssignConfig.positives=0"):
         settings.override(experiment, ["--distill.assign.positives", "0"])
+
+
+def test_students_of_another_family_bring_its_settings_for_tracking(experiment):
+    same = settings.with_students(experiment, ["dull=mini"])
+    assert same.tracking == experiment.tracking
+    other = settings.with_students(experiment, ["dull=tiny-siamrpn"])
+    assert type(other.tracking).__name__ == "SiamRPNTracking"
