@@ -7,7 +7,6 @@ from dst_jax.search.loop import Score as Score
 from dst_jax.search.loop import Trial as Trial
 from dst_jax.search.loop import best_trial as best_trial
 from dst_jax.search.loop import run_search as run_search
-from dst_jax.search.loop import step_means as step_means
 from dst_jax.search.masked import expand as expand
 from dst_jax.search.masked import extract as extract
 from dst_jax.search.masked import make_mask as make_mask
@@ -16,6 +15,7 @@ from dst_jax.search.policy import PolicyConfig as PolicyConfig
 from dst_jax.search.reward import compression as compression
 from dst_jax.search.reward import mean_reward as mean_reward
 from dst_jax.search.reward import proposal_overlap as proposal_overlap
+from dst_jax.search.reward import region_overlap as region_overlap
 from dst_jax.search.reward import reward as reward
 from dst_jax.search.space import ACTIONS as ACTIONS
 from dst_jax.search.space import ImpossibleError as ImpossibleError

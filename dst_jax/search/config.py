@@ -22,12 +22,15 @@ class SearchConfig:
     ground truth with the run's optimizer, at its first rate throughout.
 
     Attributes:
-      steps: Updates of the policy.
+      steps: Updates of the policy. Not part of what a search is: a finished one goes
+        on when it is given more.
       candidates: N_a, networks per step.
       sampler: The learning policy, or uniform actions for comparison.
-      layers: Stages that may shrink, counted from 1; empty for all.
-      attributes: What may shrink of a stage.
-      min_width: No stage falls below this many channels.
+      layers: Stages that may shrink, counted from 1; a region head counts as the one
+        after the last. Empty for all.
+      attributes: What may shrink of a stage; of a region head only its features, also
+        called feature_out, may.
+      min_width: No stage and no region head falls below this many channels.
       pin_geometry: Whether a smaller kernel leaves feature maps and labels in place;
         the padding then follows the kernel and its action does nothing. Otherwise
         kernel and padding shrink by themselves, as in N2N.
@@ -40,7 +43,8 @@ class SearchConfig:
       epochs: Passes over it.
       batch: Pairs per step.
       validation_pairs: M of eq. 7, pairs of held-out videos.
-      proposals: N of eq. 7, cells of highest response whose boxes count.
+      proposals: N of eq. 7: anchors of highest target score, or cells of highest
+        response, whose boxes count.
     """
 
     steps: int = 50

@@ -12,7 +12,7 @@ from dst_jax.arch import TrackerSpec, spec_id
 from dst_jax.errors import InputError
 from dst_jax.search.config import SearchConfig
 from dst_jax.search.policy import PolicyConfig, init_policy, sample, update
-from dst_jax.search.reward import IMPOSSIBLE, compression, mean_reward, reward
+from dst_jax.search.reward import IMPOSSIBLE, compression, reward
 from dst_jax.search.space import (
     ACTIONS,
     Actions,
@@ -135,14 +135,6 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
             "if they diverged, or change the space (SearchConfig)."
         )
     return max(possible, key=lambda t: t.reward)
-
-
-def step_means(trials: Sequence[Trial]) -> list[float]:
-    """R_t of every step, eq. 8."""
-    steps: dict[int, list[float]] = {}
-    for trial in trials:
-        steps.setdefault(trial.step, []).append(trial.reward)
-    return [mean_reward(rewards) for rewards in steps.values()]
 
 
 def _uniform(key: Any, free: np.ndarray, candidates: int) -> np.ndarray:

@@ -6,6 +6,7 @@ zero everywhere, and normalisation treats channels one by one, so the child comp
 and learns exactly what it does in its own shape, to rounding.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.arch import TrackerSpec, width_multiples
-from dst_jax.arch.spec import ConvSpec
+from dst_jax.arch.spec import ConvSpec, HeadSpec, RegionHeadSpec
 from dst_jax.distill import DistillConfig, Objective, make_objective
 from dst_jax.errors import InputError
 from dst_jax.models import Variables, variable_shapes
@@ -92,14 +93,17 @@ def _map(
     *others: Variables,
 ) -> Any:
     """Applies `function(leaf, places, ...)` to every array of a child or parent."""
-    stages = _stage_places(child, parent)
+    known = _stage_places(child, parent)
+    below = known[f"conv{len(known)}"][-1]
+    known |= _head_places(child.head, parent.head, below)
 
     def one(path: tuple[Any, ...], leaf: Any, *rest: Any) -> np.ndarray:
+        # collection, backbone or head, layer, ..., leaf
         keys = [entry.key for entry in path]
-        if "backbone" not in keys:
-            return np.asarray(leaf)  # the head's scalar
-        stage = stages[keys[keys.index("backbone") + 1]]
-        taps, inputs, outputs = stage
+        name = keys[2].removesuffix("_norm")
+        if name not in known:
+            return np.asarray(leaf)  # of a size that no width changes
+        taps, inputs, outputs = known[name]
         kernel = (taps, taps, inputs, outputs)
         return function(leaf, kernel if keys[-1] == "kernel" else (outputs,), *rest)
 
@@ -107,9 +111,7 @@ def _map(
     return jax.tree_util.tree_map_with_path(one, dict(variables), *others)
 
 
-def _stage_places(
-    child: TrackerSpec, parent: TrackerSpec
-) -> dict[str, tuple[Int[np.ndarray, " _"], ...]]:
+def _stage_places(child: TrackerSpec, parent: TrackerSpec) -> dict[str, Places]:
     """Per stage the parent's taps, input channels of a group and output channels."""
     layers, wider = child.backbone.layers, parent.backbone.layers
     if len(layers) != len(wider):
@@ -127,6 +129,37 @@ def _stage_places(
         assert inputs.max(initial=0) < parent_below // large.groups
         places[name] = (_kept_taps(small, large, name), inputs, outputs)
         below, below_width, parent_below = outputs, small.features, large.features
+    return places
+
+
+def _head_places(
+    small: HeadSpec, large: HeadSpec, below: Int[np.ndarray, " _"]
+) -> dict[str, Places]:
+    """The same of a head's layers; those that are left out have one size in both."""
+    alike = small
+    if isinstance(small, RegionHeadSpec) and isinstance(large, RegionHeadSpec):
+        alike = dataclasses.replace(small, features=large.features)
+    if alike != large:
+        raise InputError(
+            f"{small} is not {large} with fewer features; keep the parent's head."
+        )
+    if not isinstance(small, RegionHeadSpec) or not isinstance(large, RegionHeadSpec):
+        return {}
+    taps, single = np.arange(small.kernel), np.arange(1)
+    width = _kept_channels(small.features, large.features, 1, "the head")
+    places: dict[str, Places] = {}
+    for name, outputs in (("cls", 2 * small.anchors), ("r", 4 * small.anchors)):
+        if small.form == "up_channel":
+            # Channels of the kernels count the width fastest.
+            wide = outputs * small.features, outputs * large.features
+            kernels = _kept_channels(*wide, outputs, f"{name}1")
+            places[f"{name}1"] = taps, below, kernels
+            places[f"{name}2"] = taps, below, width
+        else:
+            places[f"{name}_template"] = taps, below, width
+            places[f"{name}_search"] = taps, below, width
+            places[f"{name}_mix"] = single, width, width
+            places[f"{name}_read"] = single, width, np.arange(outputs)
     return places
 
 

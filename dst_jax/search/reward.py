@@ -8,6 +8,7 @@ import numpy as np
 
 from dst_jax.arch import TrackerSpec, tracker_cost
 from dst_jax.boxes import iou
+from dst_jax.ops.anchors import decode
 from dst_jax.typing import Array, Float
 
 IMPOSSIBLE = -1.0  # N2N's reward of a network that cannot be built
@@ -64,6 +65,39 @@ def proposal_overlap(
     offset = jnp.stack([columns, rows], axis=-1).astype(response.dtype)
     centres = centre + stride * (offset - 0.5 * (side - 1))
     sizes = jnp.broadcast_to(size[:, None].astype(response.dtype), centres.shape)
-    boxes = jnp.concatenate([centres, sizes], axis=-1)
-    truths = jnp.broadcast_to(truth[:, None].astype(response.dtype), boxes.shape)
+    return _mean_overlap(jnp.concatenate([centres, sizes], axis=-1), truth)
+
+
+def region_overlap(
+    response: Float[Array, "b u v k 2"],
+    offsets: Float[Array, "b u v k 4"],
+    anchors: Float[Array, "u v k 4"],
+    truth: Float[Array, "b 4"],
+    *,
+    proposals: int,
+) -> Float[Array, " b"]:
+    """The same for a head that proposes boxes: those of the top-N anchors.
+
+    Neither window nor penalties of tracking take part.
+
+    Args:
+      response: Logits, background first.
+      offsets: (dx, dy, dw, dh) of every anchor.
+      anchors: (cx, cy, w, h) in pixels of the search crop.
+      truth: (cx, cy, w, h) in the same pixels.
+      proposals: N; all anchors if there are fewer.
+    """
+    batch = len(response)
+    # Of two classes, the difference of logits orders as the probability does.
+    score = (response[..., 1] - response[..., 0]).reshape(batch, -1)
+    _, best = jax.lax.top_k(score, min(proposals, score.shape[-1]))
+    chosen = jnp.take_along_axis(offsets.reshape(batch, -1, 4), best[..., None], axis=1)
+    boxes = decode(jnp.asarray(anchors).reshape(-1, 4)[best], chosen)
+    return _mean_overlap(boxes, truth)
+
+
+def _mean_overlap(
+    boxes: Float[Array, "b n 4"], truth: Float[Array, "b 4"]
+) -> Float[Array, " b"]:
+    truths = jnp.broadcast_to(truth[:, None].astype(boxes.dtype), boxes.shape)
     return jnp.mean(iou(boxes, truths), axis=-1)

@@ -35,38 +35,53 @@ class Description:
       rows: Five numbers for each primitive layer, in the order of FEATURES.
       free: Which of them an action may change.
       stages: The row of each stage's convolution.
+      head: The row of a region head, whose features are feature_out; None where the
+        head has nothing to shrink.
     """
 
     rows: tuple[tuple[int, ...], ...]
     free: tuple[tuple[bool, ...], ...]
     stages: tuple[int, ...]
+    head: int | None = None
 
 
 def describe(parent: TrackerSpec, config: SearchConfig) -> Description:
     """Returns what the policy reads of `parent`, and where it may act.
 
+    A region head is read as one convolution after the last stage: those of its two
+    branches share kernel and width, and only that width, feature_out, may shrink. The
+    2k and 4k outputs are the anchors' and stay.
+
     Raises:
-      InputError: If `config` frees a stage that does not exist, or `parent` proposes
-        regions.
+      InputError: If `config` frees a layer that does not exist.
     """
-    if isinstance(parent.head, RegionHeadSpec):
-        raise InputError("a tracker that proposes regions cannot be searched yet.")
-    layers = parent.backbone.layers
-    chosen = config.layers or tuple(range(1, len(layers) + 1))
-    if max(chosen) > len(layers):
+    layers, head = parent.backbone.layers, parent.head
+    last = len(layers) + isinstance(head, RegionHeadSpec)
+    chosen = config.layers or tuple(range(1, last + 1))
+    if max(chosen) > last:
+        more = f", its head is layer {last}" if last > len(layers) else ""
         raise InputError(
-            f"SearchConfig.layers has {max(chosen)}; the backbone has {len(layers)}."
+            f"SearchConfig.layers has {max(chosen)}; the backbone has {len(layers)}"
+            f"{more}."
         )
     rows: list[tuple[int, ...]] = []
     free: list[tuple[bool, ...]] = []
     stages: list[int] = []
+
+    def add(layer: ConvSpec, may_shrink: tuple[str, ...]) -> int:
+        row = len(rows)
+        rows.extend(_rows(layer))
+        free.append(tuple(name in may_shrink for name in FEATURES))
+        free.extend([(False,) * len(FEATURES)] * (len(rows) - len(free)))
+        return row
+
     for number, layer in enumerate(layers, start=1):
-        stages.append(len(rows))
-        rows += _rows(layer)
-        acts = number in chosen
-        free.append(tuple(acts and name in config.attributes for name in FEATURES))
-        free += [(False,) * len(FEATURES)] * (len(rows) - len(free))
-    return Description(tuple(rows), tuple(free), tuple(stages))
+        stages.append(add(layer, config.attributes if number in chosen else ()))
+    head_row = None
+    if isinstance(head, RegionHeadSpec):
+        width = {"features"} & set(config.attributes) if last in chosen else ()
+        head_row = add(_head_layer(head), tuple(width))
+    return Description(tuple(rows), tuple(free), tuple(stages), head_row)
 
 
 def check_space(parent: TrackerSpec, config: SearchConfig) -> None:
@@ -90,30 +105,46 @@ def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> Track
     """Returns the network that `actions` make of `parent`.
 
     A stage of kernel k and o output channels gets max(k a // 10, 1) and
-    max(o a // 10, min_width), the latter cut down to whole groups. Entries that are
-    not free in `describe(parent, config)` have no effect.
+    max(o a // 10, min_width), the latter cut down to whole groups; so do the features
+    of a region head. Entries that are not free in `describe(parent, config)` have no
+    effect.
 
     Raises:
       ImpossibleError: If a feature map vanishes, the response would lie on another
         grid than the parent's, or nothing shrank.
     """
     description = describe(parent, config)
-    layers = []
+
+    def tenths(row: int) -> dict[str, int]:
+        chosen = zip(FEATURES, actions[row], description.free[row], strict=True)
+        return {name: tenth if free else 10 for name, tenth, free in chosen}
+
     multiples = width_multiples(parent.backbone)
-    for index, layer in enumerate(parent.backbone.layers):
-        row = description.stages[index]
-        tenths = {
-            name: actions[row][column] if description.free[row][column] else 10
-            for column, name in enumerate(FEATURES)
-        }
-        layers.append(_shrink_stage(layer, tenths, multiples[index], config))
+    stages = zip(parent.backbone.layers, description.stages, multiples, strict=True)
+    layers = tuple(
+        _shrink_stage(layer, tenths(row), multiple, config)
+        for layer, row, multiple in stages
+    )
+    head = parent.head
+    if isinstance(head, RegionHeadSpec) and description.head is not None:
+        width = _width(head.features, tenths(description.head), 1, config)
+        head = dataclasses.replace(head, features=width)
     try:
-        backbone = dataclasses.replace(parent.backbone, layers=tuple(layers))
-        child = dataclasses.replace(parent, backbone=backbone)
+        backbone = dataclasses.replace(parent.backbone, layers=layers)
+        child = dataclasses.replace(parent, backbone=backbone, head=head)
     except InputError as error:
         raise ImpossibleError(str(error)) from None
     _check_child(child, parent)
     return child
+
+
+def _head_layer(head: RegionHeadSpec) -> ConvSpec:
+    """One of the convolutions before the correlation, as a stage."""
+    depthwise = head.form == "depthwise"
+    activation = "relu" if depthwise else "none"
+    return ConvSpec(
+        head.features, head.kernel, batch_norm=depthwise, activation=activation
+    )
 
 
 def _rows(layer: ConvSpec) -> list[tuple[int, ...]]:
@@ -131,16 +162,23 @@ def _rows(layer: ConvSpec) -> list[tuple[int, ...]]:
 def _shrink_stage(
     layer: ConvSpec, tenths: dict[str, int], multiple: int, config: SearchConfig
 ) -> ConvSpec:
-    floor = min(config.min_width, layer.features)
-    width = max(layer.features * tenths["features"] // 10, floor)
-    # Whole groups, upwards only where cutting down would leave none.
-    width = max(width // multiple, -(-floor // multiple)) * multiple
+    width = _width(layer.features, tenths, multiple, config)
     kernel = max(layer.kernel * tenths["kernel"] // 10, 1)
-    shrunk = dataclasses.replace(layer, features=min(width, layer.features))
+    shrunk = dataclasses.replace(layer, features=width)
     if config.pin_geometry:
         return shrink_kernel(shrunk, kernel)
     padding = layer.padding * tenths["padding"] // 10
     return dataclasses.replace(shrunk, kernel=kernel, padding=padding)
+
+
+def _width(
+    full: int, tenths: dict[str, int], multiple: int, config: SearchConfig
+) -> int:
+    floor = min(config.min_width, full)
+    width = max(full * tenths["features"] // 10, floor)
+    # Whole groups, upwards only where cutting down would leave none.
+    width = max(width // multiple, -(-floor // multiple)) * multiple
+    return min(width, full)
 
 
 def _check_child(child: TrackerSpec, parent: TrackerSpec) -> None:

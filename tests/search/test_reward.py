@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from dst_jax.arch import named
-from dst_jax.search import compression, mean_reward, proposal_overlap, reward
+from dst_jax.search import (
+    compression,
+    mean_reward,
+    proposal_overlap,
+    region_overlap,
+    reward,
+)
 
 
 def overlap(a, b):
@@ -51,6 +57,29 @@ def test_more_proposals_than_cells_are_all_cells():
     arguments = {"stride": 100.0, "search_px": 100}
     found = proposal_overlap(response, truth[:, 2:], truth, **arguments, proposals=99)
     np.testing.assert_allclose(found, [1 / 9], rtol=1e-6)
+
+
+def test_regions_are_the_boxes_of_the_anchors_of_highest_target_score():
+    rng = np.random.default_rng(0)
+    response = rng.normal(size=(2, 3, 4, 2, 2)).astype(np.float32)
+    offsets = rng.normal(0, 0.3, (2, 3, 4, 2, 4)).astype(np.float32)
+    anchors = rng.uniform(20, 40, (3, 4, 2, 4)).astype(np.float32)
+    truth = np.float32([[30, 33, 24, 30], [28, 31, 35, 22]])
+    found = region_overlap(response, offsets, anchors, truth, proposals=5)
+    for number in range(2):
+        odds = np.exp(response[number].astype(np.float64))
+        score = odds[..., 1] / odds.sum(axis=-1)
+        want = []
+        for flat in np.argsort(score.ravel())[::-1][:5]:
+            place = np.unravel_index(flat, (3, 4, 2))
+            (x, y, w, h), (dx, dy, dw, dh) = anchors[place], offsets[number][place]
+            box = x + dx * w, y + dy * h, w * np.exp(dw), h * np.exp(dh)
+            want.append(overlap(box, truth[number]))
+        np.testing.assert_allclose(found[number], np.mean(want), rtol=1e-5)
+    # More than there are: all 24.
+    many = region_overlap(response, offsets, anchors, truth, proposals=99)
+    every = region_overlap(response, offsets, anchors, truth, proposals=24)
+    np.testing.assert_array_equal(many, every)
 
 
 def test_rewards_balance_accuracy_and_compression():

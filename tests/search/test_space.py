@@ -7,7 +7,7 @@ import pytest
 
 from dst_jax.arch import ConvSpec, PoolSpec, named, spec_id, tracker_cost
 from dst_jax.errors import InputError
-from dst_jax.search import ImpossibleError, SearchConfig, describe, shrink
+from dst_jax.search import ImpossibleError, SearchConfig, check_space, describe, shrink
 from tests import networks
 
 ALEXNET = named("siamfc-alexnet")
@@ -17,10 +17,12 @@ DEFAULT = SearchConfig()
 
 
 def actions_for(parent, config=DEFAULT, **tenths):
-    """All tenths 10, but for `features=[...]` or `kernel=[...]` by stage."""
+    """All tenths 10, but for `features=[...]` or `kernel=[...]` by stage, `head=`."""
     description = describe(parent, config)
     actions = [[10] * 5 for _ in description.rows]
     columns = {"kernel": 1, "stride": 2, "features": 3, "padding": 4}
+    if (head := tenths.pop("head", None)) is not None:
+        actions[description.head][columns["features"]] = head
     for name, values in tenths.items():
         for row, value in zip(description.stages, values, strict=True):
             actions[row][columns[name]] = value
@@ -44,6 +46,67 @@ def test_rows_are_primitive_layers_with_n2ns_numbers():
     # Kernel, features and padding of convolutions; type and stride never.
     assert free[[0, 4, 7]].tolist() == [[False, True, False, True, True]] * 3
     assert not free[[1, 2, 3, 5, 6]].any()
+
+
+def test_a_region_head_is_one_more_convolution_of_free_width():
+    rpn = named("siamrpn-big")
+    description = describe(rpn, DEFAULT)
+    assert description.head == len(description.rows) - 1
+    assert description.rows[-1] == (1, 3, 1, 512, 0)
+    assert description.free[-1] == (False, False, False, True, False)
+    assert np.sum(description.free) == 5 * 3 + 1
+    # pysot's form normalises the maps that it correlates.
+    description = describe(named("siamrpn-depthwise"), DEFAULT)
+    assert description.head == len(description.rows) - 3
+    assert description.rows[-3:] == (
+        (1, 3, 1, 256, 0),
+        (4, 0, 0, 256, 0),
+        (3,) + 4 * (0,),
+    )
+    assert not np.any(description.free[-2:])
+    assert describe(ALEXNET, DEFAULT).head is None
+
+
+def test_the_stand_in_of_the_region_family_is_on_the_grid():
+    parent = named("siamrpn-big")
+    actions = actions_for(parent, features=[2, 2, 2, 1, 2], head=3)
+    assert spec_id(shrink(parent, actions, DEFAULT)) == spec_id(named("dstrpn"))
+
+
+def test_a_region_head_is_chosen_as_the_layer_after_the_last():
+    parent = named("mini-siamrpn")
+    actions = actions_for(parent, features=[5] * 5, head=5)
+    for layers, widths, features in (
+        ((6,), parent.backbone.widths, 24),
+        ((1,), (12, 48, 64, 64, 48), 48),
+        ((), (12, 24, 32, 32, 24), 24),
+    ):
+        child = shrink(parent, actions, SearchConfig(layers=layers))
+        assert (child.backbone.widths, child.head.features) == (widths, features)
+    lowest = actions_for(parent, head=1)
+    assert shrink(parent, lowest, SearchConfig(min_width=7)).head.features == 7
+    assert shrink(parent, lowest, SearchConfig(min_width=3)).head.features == 4
+    # Kernels of the head stay: of it only the width is free.
+    kernels = SearchConfig(layers=(6,), attributes=("kernel", "padding"))
+    assert not np.any(describe(parent, kernels).free)
+    with pytest.raises(InputError, match="the search space is empty"):
+        check_space(parent, kernels)
+    with pytest.raises(InputError, match="the backbone has 5, its head is layer 6"):
+        describe(parent, SearchConfig(layers=(7,)))
+
+
+@pytest.mark.parametrize("name", ["siamrpn-big", "siamrpn-depthwise", "mini-siamrpn"])
+def test_any_actions_keep_outputs_and_anchors_of_a_region_head(name):
+    parent = named(name)
+    rng = np.random.default_rng(0)
+    rows = len(describe(parent, DEFAULT).rows)
+    for _ in range(8):
+        child = shrink(parent, rng.integers(1, 11, (rows, 5)).tolist(), DEFAULT)
+        kept = dataclasses.replace(child.head, features=parent.head.features)
+        assert kept == parent.head
+        for pixels in (parent.input.search_px, parent.input.train_search_px):
+            assert child.response_side(pixels) == parent.response_side(pixels)
+        assert tracker_cost(child).parameters < tracker_cost(parent).parameters
 
 
 def test_only_chosen_layers_and_attributes_are_free():
