@@ -17,16 +17,19 @@ from dst_jax.verbs import (
     Ablate,
     Config,
     Convert,
+    Data,
     Demo,
     Distill,
     Evaluate,
     Info,
     ListConfigs,
+    ListLayouts,
     Search,
     Show,
     Track,
     Train,
     Verb,
+    Verify,
 )
 
 DESCRIPTION = """Distilled Siamese trackers in JAX.
@@ -146,12 +149,10 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             track_video(verb.tracker, verb.video, parse_box(verb.box), verb.out)
         case Evaluate():
             _evaluate(verb, console)
-        case Info():
-            from dst_jax.workflows.info import print_info
-
-            print_info(verb.name, console)
-        case Config():
-            _config(verb.do, console)
+        case Data():
+            _data(verb.do, console)
+        case Info() | Config():
+            _show(verb, console)
 
 
 def _demo(verb: Demo, console: Console) -> None:
@@ -247,6 +248,26 @@ def _evaluate(verb: Evaluate, console: Console) -> None:
             results_out=verb.results_out,
             console=console,
         )
+
+
+def _data(verb: Verify | ListLayouts, console: Console) -> None:
+    from dst_jax.workflows.verify import print_layouts, verify_data
+
+    if isinstance(verb, ListLayouts):
+        print_layouts(console)
+        return
+    verify_data(
+        verb.source, every_frame=verb.all, report_path=verb.report, console=console
+    )
+
+
+def _show(verb: Info | Config, console: Console) -> None:
+    from dst_jax.workflows.info import print_info
+
+    if isinstance(verb, Info):
+        print_info(verb.name, console)
+    else:
+        _config(verb.do, console)
 
 
 def _config(verb: Show | ListConfigs, console: Console) -> None:

@@ -176,6 +176,37 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Verify:
+    """Find what is wrong with a data set before training does.
+
+    Checks annotations and decodes a few frames per sequence, prints a table and writes
+    a report. Training refuses a data set whose report lists faults, or leaves out what
+    it lists under --skip-bad. Exits with 2 if there are faults.
+    """
+
+    source: Annotated[Positional[str], arg(help="LAYOUT:DIR, such as got10k:DIR")]
+    all: Annotated[bool, arg(help="decode every frame")] = False
+    report: Annotated[
+        Path | None, arg(help="file; None: DIR.verify.json, where training looks")
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ListLayouts:
+    """List the layouts of data sets that can be read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Verify data sets; list the layouts that can be read."""
+
+    do: tyro.conf.OmitArgPrefixes[
+        Annotated[Verify, tyro.conf.subcommand("verify", prefix_name=False)]
+        | Annotated[ListLayouts, tyro.conf.subcommand("list", prefix_name=False)]
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
 class Info:
     """Print layers, sizes and costs of an architecture or a bundle."""
 
@@ -215,6 +246,7 @@ Verb = (
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Track, tyro.conf.subcommand("track")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Config, tyro.conf.subcommand("config")]
 )

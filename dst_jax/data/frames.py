@@ -52,14 +52,20 @@ def read_frame(path: str | os.PathLike[str]) -> Frame:
         ) from error
     pixels = None
     if data and not _is_truncated(data):
-        flags = cv2.IMREAD_UNCHANGED
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = _decode(data)
     if pixels is None:
         raise InputError(
             f"frame {path} is no complete image ({len(data)} bytes); "
             "copy the file again."
         )
     return _to_rgb(pixels, path)
+
+
+def _decode(data: bytes) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None  # more pixels than OpenCV allows, for one
 
 
 def _is_truncated(data: bytes) -> bool:

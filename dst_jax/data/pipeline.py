@@ -18,8 +18,8 @@ from dst_jax.data.lint import BoxFilter, LintReport, training_sequences
 from dst_jax.data.packed import is_packed, read_pack
 from dst_jax.data.pairs import Pair, PairConfig, SourceOrder, make_order, sample_pair
 from dst_jax.data.patches import PatchSpec as PatchSpec
-from dst_jax.data.readers import read_with_report
 from dst_jax.data.sequence import Sequence
+from dst_jax.data.verified import read_verified
 from dst_jax.errors import InputError
 
 HostStream = Generator[HostBatch, None, None]
@@ -42,6 +42,9 @@ class DataConfig:
       negative_share: Part of the pairs whose search frame shows another video's target.
       negatives_from: How that target is drawn: uniformly over all sequences, or over
         the sources first (with `weights`), as pysot does.
+      skip_bad: Leave out what `dst-jax data verify` found wrong, in place of refusing
+        a data set that has such a report.
+      reports: Those reports, one file per source; empty looks beside each data set.
       validation_share: Part of each source's videos that is held out.
       threads: Threads that decode and crop, per process; 0 works in the caller's.
       prefetch: Finished batches that wait at most, per process.
@@ -57,6 +60,8 @@ class DataConfig:
     max_gaps: tuple[int, ...] = ()
     negative_share: float = 0.0
     negatives_from: Literal["sequences", "sources"] = "sequences"
+    skip_bad: bool = False
+    reports: tuple[str, ...] = ()
     validation_share: float = 0.1
     threads: int = 2
     prefetch: int = 8
@@ -66,7 +71,7 @@ class DataConfig:
     def __post_init__(self):
         self._require(bool(self.sources), "sources", "name at least one data set")
         self._require(len(set(self.sources)) == len(self.sources), "sources", "repeats")
-        for field in ("weights", "max_gaps"):
+        for field in ("weights", "max_gaps", "reports"):
             paired = len(getattr(self, field)) in (0, len(self.sources))
             self._require(paired, field, "give one per source, or none")
         positive = all(0.0 < w < float("inf") for w in self.weights)
@@ -113,9 +118,13 @@ def read_sources(
     """
     kept: list[Sequence] = []
     report = LintReport()
-    for source in config.sources:
-        read_source = read_pack if is_packed(source) else read_with_report
-        sequences, read = read_source(source)
+    reports = config.reports or ("",) * len(config.sources)
+    for source, path in zip(config.sources, reports, strict=True):
+        if is_packed(source):
+            sequences, read = read_pack(source)
+        else:
+            skip_bad = config.skip_bad
+            sequences, read = read_verified(source, report=path, skip_bad=skip_bad)
         fit, lint = training_sequences(sequences, box_filter or BoxFilter())
         if not fit:
             raise InputError(f"{source} has no box fit for training; use another set.")

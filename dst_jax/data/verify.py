@@ -1,0 +1,290 @@
+"""Verification of a data set: what is wrong with it, in one report that training reads.
+
+The rules, each with the kinds of its faults: files of annotations can be read
+("unreadable annotation", "missing annotation", "missing sequence"), and names differ
+("name twice"); boxes, labels and frames agree in number ("counts differ"); a box is
+finite, has an area and meets its frame, unless its target is marked absent ("box is not
+finite", "box has no area", "box lies outside the frame"); frames are there, decode and
+have the size of their video ("missing frame", "unreadable frame", "frame of another
+size"); something is left to train on ("nothing usable").
+"""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import pathlib
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Sequence as ListOf
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from dst_jax.data.frames import read_frame
+from dst_jax.data.lint import (
+    BoxFilter,
+    Fault,
+    Finding,
+    Problems,
+    training_sequences,
+)
+from dst_jax.data.readers import read_with_report
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+from dst_jax.jsonfile import read_json, write_json
+
+FORMAT = 1
+# Frames of a sequence that are decoded, unless all are: first, last, and between.
+SAMPLE = 3
+# Files on their way through the threads; a list of all would not fit for large sets.
+_CHUNK = 512
+# Worth a look, but no reason to refuse: a video may fade to black.
+ONE_COLOUR = "frame of one colour, used all the same"
+# Called with the frames done and their number.
+Tick = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What verification found.
+
+    Attributes:
+      source: The data set, as `LAYOUT:DIR`, with an absolute path.
+      faults: What makes training unsafe.
+      left_out: What documented rules leave out of training.
+      sequences: Sequences that could be read.
+      frames: Their frames.
+      decoded: Images that were decoded.
+      every_frame: Whether those are all images.
+      fingerprint: Of names, counts and boxes; the report is of this state of the data.
+    """
+
+    source: str
+    faults: tuple[Fault, ...]
+    left_out: tuple[Finding, ...]
+    sequences: int
+    frames: int
+    decoded: int
+    every_frame: bool
+    fingerprint: str
+
+
+def verify(
+    source: str,
+    *,
+    every_frame: bool = False,
+    threads: int = 2,
+    tick: Tick = lambda done, total: None,
+) -> VerifyReport:
+    """Reads a data set and decodes some of its frames, or all.
+
+    Args:
+      source: `LAYOUT:DIR`.
+      every_frame: Decode every frame, not `SAMPLE` per sequence.
+      threads: Threads that decode.
+      tick: Is told of progress.
+
+    Returns:
+      The report; verification itself finds no fault too bad to be reported.
+
+    Raises:
+      InputError: If the layout is unknown.
+    """
+    problems = Problems(strict=False)
+    absolute = absolute_source(source)
+    sequences: tuple[Sequence, ...] = ()
+    try:
+        sequences, _ = read_with_report(absolute, problems=problems)
+    except (InputError, OSError) as error:
+        problems.add(Fault("unreadable data set", str(error), ""))
+    bad_files = _bad_files(sequences)
+    uses = _uses(sequences, every_frame, set(bad_files))
+    for number, seen in enumerate(_look_at(list(uses), threads), 1):
+        for sequence, frame in uses[seen.path]:
+            _judge(seen, sequence, frame, problems)
+        tick(number, len(uses))
+    problems.faults.extend(bad_files.values())
+    _, lint = training_sequences(
+        without_faults(sequences, problems.faults), BoxFilter()
+    )
+    if not lint.kept_sequences:
+        message = f"{source} has no box fit for training; use another set."
+        problems.add(Fault("nothing usable", message, ""))
+    return VerifyReport(
+        source=absolute,
+        faults=tuple(problems.faults),
+        left_out=(*problems.left_out, *lint.findings),
+        sequences=len(sequences),
+        frames=sum(len(sequence) for sequence in sequences),
+        decoded=len(uses),
+        every_frame=every_frame,
+        fingerprint=fingerprint(sequences),
+    )
+
+
+def absolute_source(source: str) -> str:
+    """The same data set, named from any folder."""
+    layout, colon, root = source.partition(":")
+    return f"{layout}{colon}{pathlib.Path(root).resolve()}" if root else source
+
+
+def fingerprint(sequences: Iterable[Sequence]) -> str:
+    """SHA-256 of names, numbers of frames and boxes."""
+    digest = hashlib.sha256()
+    for sequence in sequences:
+        digest.update(f"{sequence.name}/{len(sequence.frames)}/".encode())
+        digest.update(np.ascontiguousarray(sequence.boxes, np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def without_faults(
+    sequences: ListOf[Sequence], faults: Iterable[Fault]
+) -> tuple[Sequence, ...]:
+    """Sequences with the faulty frames not visible, less the wholly faulty ones."""
+    frames: dict[str, set[int]] = collections.defaultdict(set)
+    whole: set[str] = set()
+    for fault in faults:
+        if fault.frame is None:
+            whole.add(fault.sequence)
+        else:
+            frames[fault.sequence].add(fault.frame)
+    kept: list[Sequence] = []
+    for sequence in sequences:
+        if sequence.name in whole:
+            continue
+        if bad := [n for n in frames.get(sequence.name, ()) if n < len(sequence)]:
+            visible = sequence.visible.copy()
+            visible[bad] = False
+            sequence = dataclasses.replace(sequence, visible=visible)
+        kept.append(sequence)
+    return tuple(kept)
+
+
+def _bad_files(sequences: Iterable[Sequence]) -> dict[tuple[str, str, int], Fault]:
+    """Faults of frames that need no decoding to be seen, by path and frame."""
+    found: dict[tuple[str, str, int], Fault] = {}
+    for sequence in sequences:
+        for frame, path in enumerate(sequence.frames):
+            problem = _file_problem(path)
+            if problem is not None:
+                fault = Fault(*problem, sequence.name, frame)
+                found[path, sequence.name, frame] = fault
+    return found
+
+
+def _file_problem(path: str) -> tuple[str, str] | None:
+    """Kind and message, None for a file that holds something."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        message = f"frame {path} cannot be read ({error.strerror}); restore the file."
+        return "missing frame", message
+    # Opening a pipe would wait for somebody to write.
+    if not stat.S_ISREG(status.st_mode):
+        return "unreadable frame", f"frame {path} is no file; restore it."
+    if status.st_size == 0:
+        return "unreadable frame", f"frame {path} is empty; copy the file again."
+    return None
+
+
+def _uses(
+    sequences: Iterable[Sequence],
+    every_frame: bool,
+    bad: Collection[tuple[str, str, int]],
+) -> dict[str, list[tuple[Sequence, int]]]:
+    """Where the files to be decoded are used; several targets may share one."""
+    uses: dict[str, list[tuple[Sequence, int]]] = {}
+    for sequence in sequences:
+        count = len(sequence.frames)
+        chosen = range(count) if every_frame else _sample(count)
+        for frame in chosen:
+            path = sequence.frames[frame]
+            if (path, sequence.name, frame) not in bad:
+                uses.setdefault(path, []).append((sequence, frame))
+    return uses
+
+
+def _sample(count: int) -> list[int]:
+    if not count:
+        return []
+    places = np.linspace(0, count - 1, min(SAMPLE, count))
+    return np.unique(np.rint(places).astype(int)).tolist()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Seen:
+    """What decoding one file showed."""
+
+    path: str
+    size: tuple[int, int] | None = None
+    problem: str = ""
+    one_colour: bool = False
+
+
+def _look_at(paths: ListOf[str], threads: int) -> Iterator[_Seen]:
+    """Decodes files, in order."""
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        for first in range(0, len(paths), _CHUNK):
+            yield from pool.map(_see, paths[first : first + _CHUNK])
+
+
+def _see(path: str) -> _Seen:
+    try:
+        frame = read_frame(path)
+    except InputError as error:
+        return _Seen(path, problem=str(error))
+    height, width, _ = frame.shape
+    one_colour = bool((frame == frame[0, 0]).all())
+    return _Seen(path, (height, width), one_colour=one_colour)
+
+
+def _judge(seen: _Seen, sequence: Sequence, frame: int, problems: Problems) -> None:
+    """Adds what a decoded file means for one frame of one sequence."""
+    if seen.size is None:
+        fault = Fault("unreadable frame", seen.problem, sequence.name, frame)
+        problems.add(fault)
+        return
+    if sequence.size is not None and seen.size != sequence.size:
+        (height, width), (h, w) = seen.size, sequence.size
+        message = (
+            f"frame {seen.path} has {width}x{height} px, its annotation is for "
+            f"{w}x{h}; restore the file."
+        )
+        fault = Fault("frame of another size", message, sequence.name, frame)
+        problems.add(fault)
+    if seen.one_colour:
+        problems.left_out.append(Finding(sequence.name, 1, ONE_COLOUR))
+
+
+def report_beside(source: str) -> pathlib.Path:
+    """Where the report of a data set lies by default: DIR.verify.json beside DIR."""
+    root = pathlib.Path(source.partition(":")[2]).resolve()
+    return root.with_name(f"{root.name}.verify.json")
+
+
+def save_report(report: VerifyReport, path: pathlib.Path) -> None:
+    """Writes a report: under a temporary name, then renamed."""
+    values = dataclasses.asdict(report)
+    write_json(path, {"format_version": FORMAT, **values})
+
+
+def load_report(path: pathlib.Path) -> VerifyReport:
+    """Reads a report.
+
+    Raises:
+      InputError: If the file is no report of a known format.
+    """
+    values: dict[str, Any] = read_json(path)
+    version = values.pop("format_version", None)
+    if version != FORMAT:
+        raise InputError(
+            f"{path}: format_version {version!r} is not {FORMAT}; verify again."
+        )
+    try:
+        values["faults"] = tuple(Fault(**fault) for fault in values["faults"])
+        values["left_out"] = tuple(Finding(**found) for found in values["left_out"])
+        return VerifyReport(**values)
+    except (KeyError, TypeError):
+        raise InputError(f"{path} is no verification report; verify again.") from None

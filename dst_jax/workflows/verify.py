@@ -1,0 +1,106 @@
+"""`dst-jax data verify`: a table of what is wrong with a data set, and a report."""
+
+import functools
+import inspect
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+
+from dst_jax.data.readers import READERS
+from dst_jax.data.verify import VerifyReport, report_beside, save_report, verify
+from dst_jax.errors import InputError
+
+
+def verify_data(
+    source: str,
+    *,
+    every_frame: bool,
+    report_path: pathlib.Path | None,
+    console: Console,
+) -> VerifyReport:
+    """Verifies a data set, prints what was found and writes the report.
+
+    Args:
+      source: `LAYOUT:DIR`.
+      every_frame: Decode every frame, not a few per sequence.
+      report_path: Of the report; None writes `DIR.verify.json` beside the folder,
+        where training looks for it.
+      console: Gets table and progress.
+
+    Returns:
+      The report, if it lists no fault.
+
+    Raises:
+      InputError: If the layout or folder is unknown, or there are faults.
+    """
+    layout, _, root = source.partition(":")
+    if layout in READERS and root and not pathlib.Path(root).is_dir():
+        raise InputError(f"data set {source}: folder {root} does not exist.")
+    path = report_path or report_beside(source)
+    with _bar(console) as tick:
+        threads = os.cpu_count() or 1
+        report = verify(source, every_frame=every_frame, threads=threads, tick=tick)
+    save_report(report, path)
+    _print(report, console)
+    console.print(f"report: {path}", highlight=False, soft_wrap=True)
+    if report.faults:
+        names = {fault.sequence for fault in report.faults}
+        raise InputError(
+            f"{source} is not safe to train on: {len(report.faults)} faults in "
+            f"{len(names)} sequences; mend them and verify again, or train with "
+            "--skip-bad."
+        )
+    return report
+
+
+def print_layouts(console: Console) -> None:
+    """Prints the name of every layout and the first line about it."""
+    for name, reader in READERS.items():
+        read = reader.func if isinstance(reader, functools.partial) else reader
+        about = (inspect.getdoc(inspect.getmodule(read)) or "").splitlines()[0]
+        line = f"[bold]{name}:DIR[/bold]  {escape(about)}"
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Callable[[int, int], None]]:
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress("decode", *columns, console=console, transient=True) as progress:
+        task = progress.add_task("decode", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _print(report: VerifyReport, console: Console) -> None:
+    """One row per kind: how often, in how many sequences, and the first example."""
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("")
+    table.add_column("what")
+    table.add_column("count", justify="right")
+    table.add_column("in", justify="right")
+    table.add_column("first", overflow="fold")
+    for kind in dict.fromkeys(fault.kind for fault in report.faults):
+        found = [fault for fault in report.faults if fault.kind == kind]
+        names = {fault.sequence for fault in found}
+        row = (kind, f"{len(found):,}", f"{len(names):,}", found[0].message)
+        table.add_row("[red]fault[/red]", *map(escape, row))
+    for reason in dict.fromkeys(finding.reason for finding in report.left_out):
+        notes = [f for f in report.left_out if f.reason == reason]
+        names = {finding.sequence for finding in notes}
+        frames = sum(finding.frames for finding in notes)
+        row = (reason, f"{frames:,}", f"{len(names):,}", notes[0].sequence)
+        table.add_row("note", *map(escape, row))
+    if table.row_count:
+        console.print(table)
+    how = "all" if report.every_frame else "a sample; --all decodes every frame"
+    console.print(
+        f"{report.sequences:,} sequences, {report.frames:,} frames; "
+        f"{report.decoded:,} images decoded ({how}); {len(report.faults):,} faults",
+        highlight=False,
+    )
