@@ -36,7 +36,7 @@ def crops_of(frame, box, spec, *, count=4):
 
 
 # Surfer's target covers .0035 of the frame, which makes it a small one.
-@pytest.mark.parametrize(("name", "frames"), [("Deer", 40), ("Surfer", 40)])
+@pytest.mark.parametrize(("name", "frames"), [("Deer", 71), ("Surfer", 30)])
 def test_boxes_agree_with_the_restated_tracker(real_data, name, frames):
     folder = real_data / "otb" / name
     video = [read_frame(path) for path in frame_paths(folder / "img")[:frames]]
