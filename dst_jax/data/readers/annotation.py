@@ -74,7 +74,8 @@ def to_sequence(annotation: Annotation, problems: Problems) -> Sequence:
     never = np.zeros(count, bool)
     absent = never if annotation.absent is None else annotation.absent
     hidden = never if annotation.hidden is None else annotation.hidden
-    boxes = np.array(box_math.xywh_to_cxcywh(annotation.xywh))
+    with np.errstate(all="ignore"):  # absurd values are refused below
+        boxes = np.array(box_math.xywh_to_cxcywh(annotation.xywh))
     boxes[:, :2] -= annotation.origin
     bad = never.copy()
     for problem, rows in _bad_boxes(boxes, size).items():
@@ -123,7 +124,8 @@ def _bad_boxes(
         "has no area": np.asarray(finite & (boxes[:, 2:] <= 0.0).any(axis=1)),
     }
     if size is not None:
-        corners = np.array(box_math.cxcywh_to_xyxy(boxes))
+        usable = np.where(finite[:, None], boxes, 0.0)
+        corners = np.array(box_math.cxcywh_to_xyxy(usable))
         limit = np.array([[size[1], size[0]]], np.float64)
         outside = (corners[:, 2:] <= 0.0) | (corners[:, :2] >= limit)
         problem = f"lies outside the frame of {size[1]}x{size[0]} px"

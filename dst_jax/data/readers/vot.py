@@ -116,6 +116,9 @@ def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
         case count if is_mask and count > 4:
             return values[:4]
         case count if count >= 6 and count % 2 == 0:
+            if not np.isfinite(values).all():
+                # All NaN is no target; anything else must not look like it.
+                return [float("nan" if np.isnan(values).all() else "inf")] * 4
             return upright_box(np.array(values).reshape(-1, 2))
     raise InputError(
         f"{file} line {number}: {text[:60]!r} is no rectangle, polygon or mask; "
@@ -134,12 +137,12 @@ def upright_box(corners: Float[np.ndarray, "n 2"]) -> list[float]:
       sqrt(polygon's area / bounding box's area).
     """
     x, y = corners.T
-    # A corner at infinity gives NaN here, and a complaint where boxes are checked.
+    # Absurd corners overflow; their boxes are refused where all boxes are checked.
     with np.errstate(all="ignore"):
         area = 0.5 * np.abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
         sides = corners.max(axis=0) - corners.min(axis=0)
         bounding = np.prod(sides)
         scale = np.sqrt(area / bounding) if bounding > 0.0 else 0.0
-        left, top = corners.mean(axis=0) - 0.5 * scale * sides
-        sides = scale * sides
-    return [float(left), float(top), float(sides[0]), float(sides[1])]
+        low = corners.mean(axis=0) - 0.5 * scale * sides
+        box = np.concatenate([low, scale * sides])
+    return np.where(np.isnan(box), np.inf, box).tolist()
