@@ -13,6 +13,7 @@ from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import read_sources
 from dst_jax.data.readers import read_sequences
 from dst_jax.data.synthetic import write_synthetic
+from dst_jax.errors import InputError
 from dst_jax.evaluate import OTB, TrackerScore, report, score
 from dst_jax.experiment import Experiment, experiment_to_json, without
 from dst_jax.jsonfile import read_json, write_json
@@ -182,6 +183,8 @@ def _identity(experiment: Experiment, teacher: Bundle | None) -> dict[str, Any]:
 
 def _read_dataset(name: str, source: str) -> Dataset:
     sequences = read_sequences(source)
+    if max(map(len, sequences)) == 1:
+        raise InputError(f"--dataset {source}: holds single images; give video.")
     truths = {s.name: s.boxes for s in sequences}
     still = {s.name: np.repeat(s.boxes[:1], len(s.boxes), axis=0) for s in sequences}
     targets = data_hash(sequences)

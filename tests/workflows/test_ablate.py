@@ -236,6 +236,16 @@ def test_what_needs_a_teacher_says_so_before_anything_is_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_single_images_are_refused_before_anything_is_trained(
+    tmp_path, source, teacher
+):
+    stills = dataclasses.replace(VIDEOS, videos=1, length=1)
+    images = f"got10k:{write_synthetic(tmp_path / 'stills', stills, seed=0)}"
+    with pytest.raises(InputError, match="holds single images; give video"):
+        Stub().run(tmp_path / "runs", source, teacher, datasets=(images,))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_after_a_kill_only_the_rest_is_trained(tmp_path, source, teacher):
     choice = {"rows": ("GT", "TS", "TSKD", "TSsKD"), "seeds": (0, 1)}
     killed = Stub(kill_at=3)
