@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dst_jax.arch import TrackerSpec, spec_id
+from dst_jax.arch import RegionHeadSpec, TrackerSpec, spec_id
 from dst_jax.data.pipeline import HostBatch
 from dst_jax.data.small_set import small_batches
 from dst_jax.distill import make_objective, with_row
 from dst_jax.experiment import Experiment
-from dst_jax.models import Variables, build, forward, init_variables
-from dst_jax.ops.augment import centre_crops
+from dst_jax.models import Output, Variables, build, forward, init_variables
+from dst_jax.ops.anchors import head_anchors
+from dst_jax.ops.augment import AugmentConfig, augment, centre_crops
 from dst_jax.search import (
     Score,
     SearchConfig,
@@ -23,6 +24,7 @@ from dst_jax.search import (
     make_mask,
     make_masked_objective,
     proposal_overlap,
+    region_overlap,
 )
 from dst_jax.train import (
     Crops,
@@ -38,6 +40,9 @@ from dst_jax.typing import Array
 
 STUDENT = "candidate"
 Advance = Callable[[], None]
+# (output, size of the target in the template [b, 2], box of the truth [b, 4]) -> [b]
+Judge = Callable[[Output, Array, Array], Array]
+_PLAIN = AugmentConfig(stretch=0.0, search_shift_px=0.0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,34 +78,39 @@ def make_score(exam: Exam, *, advance: Advance = lambda: None) -> Score:
 
 
 def make_accuracy(
-    spec: TrackerSpec, validation: Sequence[HostBatch], *, proposals: int
+    spec: TrackerSpec,
+    validation: Sequence[HostBatch],
+    *,
+    proposals: int,
+    windows: AugmentConfig = _PLAIN,
 ) -> Callable[[Variables], float]:
     """Returns eq. 7 of one architecture, as a mean in [0, 1].
 
-    Pairs are seen as in training without augmentation: crops of `train_search_px`
-    around the target. NaN if the variables are not finite, after a divergence.
+    It is NaN if the variables are not finite, after a divergence.
+
+    Args:
+      spec: The network.
+      validation: Batches of held-out pairs.
+      proposals: N.
+      windows: Shift, stretch and scale of a region head's crops, as in training: the
+        same windows for every network. SiamFC's have the target in the middle, where
+        it is trained to look.
     """
     module = build(spec)
-    pixels = spec.input.train_search_px
-    stride = float(spec.backbone.total_stride)
+    proposes = isinstance(spec.head, RegionHeadSpec)
+    judge = (_region_judge if proposes else _cell_judge)(spec, proposals)
+    moved = dataclasses.replace(
+        windows, flip=0.0, grey=0.0, brightness=0.0, colour=0.0, blur=0.0
+    )
 
     def overlap(variables: Variables, batch: Mapping[str, Array]) -> Array:
-        examples = centre_crops(batch, input=spec.input)
-        response = forward(
-            module, variables, examples.template, examples.search
-        ).response
-        # Both patches are at the template's scale; the crop is the patch's middle.
-        truth = batch["search_box"]
-        margin = 0.5 * (batch["search_patch"].shape[1] - pixels)
-        truth = jnp.concatenate([truth[:, :2] - margin, truth[:, 2:]], axis=-1)
-        found = proposal_overlap(
-            response,
-            batch["template_box"][:, 2:],
-            truth,
-            stride=stride,
-            search_px=pixels,
-            proposals=proposals,
-        )
+        if proposes:
+            key = jax.random.key(0)
+            examples = augment(key, batch, input=spec.input, config=moved)
+        else:
+            examples = centre_crops(batch, input=spec.input)
+        output = forward(module, variables, examples.template, examples.search)
+        found = judge(output, batch["template_box"][:, 2:], examples.search_box)
         return jnp.stack([jnp.sum(found * examples.mask), jnp.sum(examples.mask)])
 
     compiled = jax.jit(overlap, compiler_options=quick_compilation())
@@ -116,9 +126,48 @@ def make_accuracy(
     return accuracy
 
 
+def judge_of(spec: TrackerSpec, exam: Exam) -> Callable[[Variables], float]:
+    """Returns the accuracy on the held-out pairs of `exam`."""
+    return make_accuracy(
+        spec,
+        exam.validation,
+        proposals=exam.experiment.search.proposals,
+        windows=exam.experiment.augment,
+    )
+
+
+def _cell_judge(spec: TrackerSpec, proposals: int) -> Judge:
+    """The previous target's box at the cells of highest response."""
+
+    def judge(output: Output, size: Array, truth: Array) -> Array:
+        return proposal_overlap(
+            output.response,
+            size,
+            truth,
+            stride=float(spec.backbone.total_stride),
+            search_px=spec.input.train_search_px,
+            proposals=proposals,
+        )
+
+    return judge
+
+
+def _region_judge(spec: TrackerSpec, proposals: int) -> Judge:
+    """The boxes of the anchors of highest target score."""
+    anchors = head_anchors(spec, spec.input.train_search_px)
+
+    def judge(output: Output, size: Array, truth: Array) -> Array:
+        del size  # the network tells it
+        assert output.offsets is not None
+        response, offsets = output.response, output.offsets
+        return region_overlap(response, offsets, anchors, truth, proposals=proposals)
+
+    return judge
+
+
 def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
     """Compiles, trains and scores the reduced network itself."""
-    experiment, search = exam.experiment, exam.experiment.search
+    experiment = exam.experiment
     distill = with_row(experiment.distill, "NOKD")
     objective = make_objective(None, {STUDENT: spec}, distill)
     step = jax.jit(
@@ -130,8 +179,7 @@ def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
     for batch in _batches(exam):
         state, _ = step(state, {}, batch)
         advance()
-    judge = make_accuracy(spec, exam.validation, proposals=search.proposals)
-    return judge(_variables(state))
+    return judge_of(spec, exam)(_variables(state))
 
 
 def _make_masked(exam: Exam, advance: Advance) -> Score:
@@ -141,7 +189,7 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
     objective = make_masked_objective(parent, with_row(experiment.distill, "NOKD"))
     step = over_candidates(_train_step(objective, exam), batching=search.batching)
     places = _places(search)
-    judge = make_accuracy(parent, exam.validation, proposals=search.proposals)
+    judge = judge_of(parent, exam)
 
     def score(specs: Sequence[TrackerSpec]) -> list[float]:
         found = []

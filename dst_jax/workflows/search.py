@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 from rich.console import Console
@@ -16,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dst_jax.arch import spec_id, spec_to_json, tracker_cost
+from dst_jax.arch import RegionHeadSpec, spec_id, spec_to_json, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import fixed_batches
 from dst_jax.data.sequence import Sequence as Video
@@ -34,7 +35,7 @@ from dst_jax.search import (
     read_ledger,
     run_search,
 )
-from dst_jax.workflows.scoring import Exam, make_accuracy, make_score
+from dst_jax.workflows.scoring import Exam, judge_of, make_score
 from dst_jax.workflows.search_plot import search_plot
 from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
 from dst_jax.workflows.workdir import LEDGER, open_workdir
@@ -72,7 +73,7 @@ def search_student(
     teacher: pathlib.Path,
     console: Console,
 ) -> Searched:
-    """Searches, or goes on where `workdir` stopped.
+    """Searches, or goes on where `workdir` stopped, also when asked for more steps.
 
     Args:
       experiment: Data, optimizer, search and policy are read.
@@ -94,13 +95,13 @@ def search_student(
     check_space(bundle.spec, experiment.search)
     train_set, validation_set = load_data(experiment, console)
     config = {
-        "experiment": without(experiment_to_json(experiment), *_UNREAD),
+        "experiment": _identity(experiment),
         "teacher": bundle.weights_sha256,
         "data": data_hash(train_set),
     }
     with open_workdir(workdir, config):
         past = read_ledger(workdir / LEDGER, candidates=experiment.search.candidates)
-        done = len(past) // experiment.search.candidates
+        done = _steps_done(workdir, past, experiment)
         if done == experiment.search.steps and (workdir / SUMMARY).exists():
             console.print(f"{workdir}: the search is finished.")
             accuracy = read_json(workdir / SUMMARY)["teacher_accuracy"]
@@ -116,6 +117,24 @@ def search_student(
     seconds = time.perf_counter() - began
     student, plot = workdir / STUDENT_FILE, workdir / PLOT
     return Searched(student, plot, best, trials, accuracy, seconds)
+
+
+def _identity(experiment: Experiment) -> dict[str, Any]:
+    """What makes it this search; more steps of it continue the same trajectory."""
+    values = without(experiment_to_json(experiment), *_UNREAD)
+    return {**values, "search": without(values["search"], "steps")}
+
+
+def _steps_done(
+    workdir: pathlib.Path, past: Sequence[Trial], experiment: Experiment
+) -> int:
+    done, steps = len(past) // experiment.search.candidates, experiment.search.steps
+    if done > steps:
+        raise InputError(
+            f"--search.steps {steps}: {workdir} already holds {done} steps; ask for "
+            f"{done} or more, or choose another folder."
+        )
+    return done
 
 
 def _search(
@@ -147,9 +166,7 @@ def _search(
 
 def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
     """acc_t of eq. 6."""
-    proposals = exam.experiment.search.proposals
-    judge = make_accuracy(bundle.spec, exam.validation, proposals=proposals)
-    accuracy = judge(bundle.variables)
+    accuracy = judge_of(bundle.spec, exam)(bundle.variables)
     if not accuracy > 0.0:
         raise InputError(
             f"--teacher {path}: its accuracy on the held-out pairs is {accuracy}, so "
@@ -186,11 +203,12 @@ def print_searched(searched: Searched, console: Console) -> None:
     """Says which network was found, what it is worth, and where it is."""
     best = searched.best
     assert best.spec is not None
-    layers = best.spec.backbone.layers
+    layers, head = best.spec.backbone.layers, best.spec.head
     cost = tracker_cost(best.spec)
+    read = f"head {head.features}, " if isinstance(head, RegionHeadSpec) else ""
     console.print(
         f"best of {len(searched.trials)}: widths {list(best.spec.backbone.widths)}, "
-        f"kernels {[layer.kernel for layer in layers]}, "
+        f"{read}kernels {[layer.kernel for layer in layers]}, "
         f"{cost.parameters:,} parameters ({cost.megabytes:.3f} MB)",
         highlight=False,
     )

@@ -10,6 +10,7 @@ from dst_jax.data.pipeline import DataConfig
 from dst_jax.distill import DistillConfig
 from dst_jax.experiment import Experiment
 from dst_jax.models import init_variables
+from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import SearchConfig, describe, shrink
 from dst_jax.train import OptimConfig
 from dst_jax.workflows.scoring import Exam, make_accuracy, make_score
@@ -29,7 +30,7 @@ EXPERIMENT = Experiment(
 )
 
 
-def make_exam(**changes):
+def make_exam(parent=PARENT, **changes):
     experiment = dataclasses.replace(EXPERIMENT, **changes)
     held_out = []
     for number in (8, 9):
@@ -37,14 +38,14 @@ def make_exam(**changes):
         centre = 0.5 * batch["search_patch"].shape[1]
         box = np.tile(np.float32([centre, centre, 12, 16]), (4, 1))
         held_out.append({**batch, "search_box": box, "template_box": box})
-    return Exam(experiment, PARENT, setting.make_batch(0), held_out)
+    return Exam(experiment, parent, setting.make_batch(0), held_out)
 
 
-def children(count):
+def children(count, parent=PARENT):
     rng = np.random.default_rng(1)
-    rows = len(describe(PARENT, SEARCH).rows)
+    rows = len(describe(parent, SEARCH).rows)
     drawn = rng.integers(1, 10, (count, rows, 5)).tolist()
-    return [shrink(PARENT, actions, SEARCH) for actions in drawn]
+    return [shrink(parent, actions, SEARCH) for actions in drawn]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,47 @@ def test_accuracy_is_the_mean_overlap_of_proposals_around_the_target():
         inter = max(12 - 4 * abs(dx - 2), 0) * max(16 - 4 * abs(dy - 2), 0)
         want.append(inter / (2 * 12 * 16 - inter))
     assert found == pytest.approx(np.mean(want), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_networks_with_a_region_head_score_the_same_masked_and_exact():
+    parent = networks.REGION_TEACHER
+    specs = children(5, parent)
+    masked = make_score(make_exam(parent))
+    together = masked(specs)
+    assert all(0 < accuracy <= 1 for accuracy in together)
+    np.testing.assert_allclose(masked(specs[::-1]), together[::-1], atol=1e-6)
+    search = dataclasses.replace(SEARCH, mode="exact")
+    exact = make_score(make_exam(parent, search=search))(specs[:1])
+    np.testing.assert_allclose(exact, together[:1], atol=1e-4)
+
+
+def test_regions_are_scored_where_the_target_is_seen():
+    # No offsets and all anchors: 5 x 5 x 3, 4 px apart, around a crop of 47 px.
+    parent = networks.REGION_TEACHER
+    variables = init_variables(jax.random.key(0), parent)
+    adjust = variables["params"]["head"]["regress_adjust"]
+    adjust["kernel"] = np.zeros_like(adjust["kernel"])
+    batch = setting.make_batch(3, sides=(31, 47))
+    box = np.float32([[27.5, 21.5, 18, 13]])
+    batch["search_box"] = np.tile(box, (4, 1))
+    found = make_accuracy(parent, [batch], proposals=75)(variables)
+    want = []
+    # Sides of 16 px^2 at ratios .5, 1 and 2 in whole pixels, times 4.
+    for width, height in ((20, 8), (16, 16), (8, 16)):
+        for row, column in np.ndindex(5, 5):
+            x, y = 23.5 + 4 * (column - 2), 23.5 + 4 * (row - 2)
+            low = max(x - width / 2, 18.5), max(y - height / 2, 15)
+            high = min(x + width / 2, 36.5), min(y + height / 2, 28)
+            inter = max(high[0] - low[0], 0) * max(high[1] - low[1], 0)
+            want.append(inter / (width * height + 18 * 13 - inter))
+    assert found == pytest.approx(np.mean(want), rel=1e-5)
+    # A crop that is moved shows the target elsewhere.
+    windows = AugmentConfig(stretch=0.0, search_shift_px=4.0)
+    wide = setting.make_batch(3, sides=(31, 55))
+    wide["search_box"] = batch["search_box"] + np.float32([4, 4, 0, 0])
+    accuracy = make_accuracy(parent, [wide], proposals=75, windows=windows)
+    assert accuracy(variables) != pytest.approx(found, rel=1e-3)
 
 
 def test_masked_pairs_do_not_count():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from unittest import mock
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from dst_jax import settings
-from dst_jax.arch import spec_id
+from dst_jax.arch import named, spec_id
 from dst_jax.bundle import Bundle, save_bundle
 from dst_jax.cli import main
 from dst_jax.data.pipeline import DataConfig
@@ -19,8 +20,9 @@ from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.models import init_variables
+from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import SearchConfig
-from dst_jax.track.config import SiamFCTracking
+from dst_jax.track.config import SiamFCTracking, SiamRPNTracking
 from dst_jax.train import OptimConfig
 from dst_jax.workflows.search import print_searched, search_student
 from tests import networks
@@ -112,6 +114,26 @@ def test_a_killed_search_goes_on_to_the_same_result(
     assert strip == [dataclasses.replace(t, seconds=0.0) for t in searched.trials]
 
 
+def test_a_finished_search_goes_on_when_it_is_given_more_steps(
+    searched, experiment, teacher, tmp_path
+):
+    workdir = tmp_path / "longer"
+    shutil.copytree(searched.student.parent, workdir)
+    search = dataclasses.replace(SEARCH, steps=3)
+    longer = dataclasses.replace(experiment, search=search)
+    again = search_student(longer, workdir, teacher=teacher, console=CONSOLE)
+    before = (searched.student.parent / "ledger.jsonl").read_text()
+    after = (workdir / "ledger.jsonl").read_text()
+    assert after.startswith(before)
+    assert [trial.step for trial in again.trials] == [0, 0, 1, 1, 2, 2]
+    assert list(again.trials[:4]) == list(searched.trials)
+    assert json.loads((workdir / "search.json").read_text())["candidates"] == 6
+    # It cannot be made shorter.
+    with pytest.raises(InputError, match=r"steps 2: .* already holds 3 steps"):
+        search_student(experiment, workdir, teacher=teacher, console=CONSOLE)
+    assert (workdir / "ledger.jsonl").read_text() == after
+
+
 def test_another_configuration_may_not_use_the_workdir(searched, experiment, teacher):
     other = dataclasses.replace(
         experiment, search=dataclasses.replace(SEARCH, proposals=3)
@@ -172,3 +194,29 @@ def test_the_command_line_searches_with_overrides(
     assert stored["experiment"]["seed"] == 4
     assert main(["info", str(workdir / "student.json")]) == 0
     assert "parameters" in capsys.readouterr().out
+
+
+def test_a_tracker_that_proposes_regions_is_searched(experiment, tmp_path, capsys):
+    parent = named("tiny-siamrpn")
+    variables = init_variables(jax.random.key(0), parent)
+    bundle, workdir = tmp_path / "teacher", tmp_path / "run"
+    save_bundle(Bundle(parent, variables, SiamRPNTracking(), {}), bundle)
+    regions = dataclasses.replace(
+        experiment,
+        students={"other": named("tiny-siamrpn")},
+        augment=AugmentConfig(search_shift_px=12.0),
+        distill=DistillConfig(),
+    )
+    found = search_student(regions, workdir, teacher=bundle, console=CONSOLE)
+    rows = (workdir / "ledger.jsonl").read_text().splitlines()
+    assert [json.loads(row)["problem"] for row in rows] == [None] * 4
+    head = found.best.spec.head
+    assert dataclasses.replace(head, features=parent.head.features) == parent.head
+    widths = {trial.spec.head.features for trial in found.trials}
+    assert len(widths) > 1, "the head took part"
+    for trial in found.trials:
+        assert trial.accuracy > 0
+    with_found = settings.with_students(regions, [f"dull={found.student}"])
+    assert with_found.students["dull"] == found.best.spec
+    print_searched(found, Console(width=200))
+    assert f"head {head.features}, kernels" in capsys.readouterr().out
