@@ -161,8 +161,8 @@ def _by_matmul(search: jax.Array, template: jax.Array, *, pad: tuple) -> jax.Arr
     batch, rows, columns, height, width = products.shape
     area = height * width
     # Cell (h, w) = (u + i, v + j) of a flat map lies j cells and i rows after (u, v).
-    by_row = _skewed_sum(products.reshape(batch * rows, columns, area), step=1)
-    total = _skewed_sum(by_row.reshape(batch, rows, area), step=width)
+    by_row = diagonal_sum(products.reshape(batch * rows, columns, area), step=1)
+    total = diagonal_sum(by_row.reshape(batch, rows, area), step=width)
     maps = total.reshape(batch, height, width)
     return maps[:, : height - rows + 1, : width - columns + 1]
 
@@ -180,7 +180,9 @@ def _by_fourier(search: jax.Array, template: jax.Array) -> jax.Array:
     return maps[:, : height - rows + 1, : width - columns + 1].astype(search.dtype)
 
 
-def _skewed_sum(maps: jax.Array, *, step: int) -> jax.Array:
+def diagonal_sum(
+    maps: Float[jax.Array, "b k size"], *, step: int
+) -> Float[jax.Array, "b size"]:
     """Returns sum_k maps[:, k, p + k step] at p, right where no term runs off.
 
     A row of `size` cells read with stride `size + step` starts `step` cells further

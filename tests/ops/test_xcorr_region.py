@@ -8,7 +8,7 @@ import pytest
 from dst_jax.errors import InputError
 from dst_jax.ops.xcorr_region import xcorr_depthwise, xcorr_up
 
-UP = ("conv", "unrolled", "im2col")
+UP = ("conv", "unrolled", "im2col", "matmul")
 DEPTHWISE = ("conv", "shifted")
 
 

@@ -1,0 +1,243 @@
+"""Each layer's speed here and in PyTorch, beside a plain matrix product's.
+
+Used by `bench_step.py --layers`. Both sides get the same shapes; ours runs `ops.conv`
+as the networks do, PyTorch's the faster of its two memory formats.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch_terms import weight_map
+
+from dst_jax.arch import ConvSpec, RegionHeadSpec, TrackerSpec
+from dst_jax.ops.conv import conv2d, max_pool
+from dst_jax.ops.xcorr import xcorr_same
+
+MATMUL = 1536
+
+
+class Layer(NamedTuple):
+    """A convolution of the step: its input, and whether that needs a gradient."""
+
+    name: str
+    shape: tuple[int, int, int, int]
+    conv: ConvSpec
+    from_image: bool
+
+    @property
+    def kernel(self) -> tuple[int, int, int, int]:
+        """Height, width, inputs, outputs."""
+        inputs = self.shape[-1] // self.conv.groups
+        return self.conv.kernel, self.conv.kernel, inputs, self.conv.features
+
+    @property
+    def gflop(self) -> float:
+        """Of the forward pass."""
+        side = self.shape[1] + 2 * self.conv.padding
+        out = (side - self.conv.kernel) // self.conv.stride + 1
+        cells = self.shape[0] * out * out * self.conv.features
+        return 2e-9 * cells * int(np.prod(self.kernel[:3]))
+
+
+def layers_of(spec: TrackerSpec, batch: int) -> Iterator[Layer]:
+    """The convolutions of both images, the head's included."""
+    crops = {"z": spec.input.template_px, "x": spec.input.train_search_px}
+    for image, px in crops.items():
+        side, below = px, 3
+        for index, layer in enumerate(spec.backbone.layers, start=1):
+            shape = (batch, side, side, below)
+            yield Layer(f"conv{index} {image}", shape, layer, index == 1)
+            side, below = spec.stage_sides(px)[index - 1][1], layer.features
+        if isinstance(spec.head, RegionHeadSpec):
+            width, k = spec.head.features, spec.head.anchors
+            kinds = {"cls1": 2 * k * width, "r1": 4 * k * width}
+            if image == "x":
+                kinds = {"cls2": width, "r2": width}
+            for name, outputs in kinds.items():
+                conv = ConvSpec(outputs, spec.head.kernel)
+                yield Layer(f"{name} {image}", (batch, side, side, below), conv, False)
+
+
+def seconds(
+    functions: Mapping[str, Callable[[], Any]], repeats: int
+) -> dict[str, float]:
+    """Shortest time of each, taking turns; other work on the cores only adds."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+    for _ in range(repeats):
+        for name, function in functions.items():
+            began = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - began)
+    return {name: min(values) for name, values in times.items()}
+
+
+def ours(function: Callable[..., Any], arrays: list[Any], wanted: int) -> Any:
+    """Forward, and forward with the gradients of the last `wanted` arguments."""
+    forward = jax.jit(function)
+    arrays = [jnp.asarray(a) for a in arrays]
+    cotangent = jnp.ones_like(forward(*arrays))
+
+    @jax.jit
+    def both(cotangent: jax.Array, *arrays: jax.Array) -> Any:
+        y, pull = jax.vjp(function, *arrays)
+        return y, pull(cotangent)[-wanted:]
+
+    return (
+        lambda: jax.block_until_ready(forward(*arrays)),
+        lambda: jax.block_until_ready(both(cotangent, *arrays)),
+    )
+
+
+def theirs(function: Callable[..., Any], tensors: list[Any], wanted: int) -> Any:
+    """The same in PyTorch."""
+    learnt = [t.detach().requires_grad_() for t in tensors[-wanted:]]
+    inputs = [*tensors[: len(tensors) - wanted], *learnt]
+
+    def forward() -> None:
+        with torch.no_grad():
+            function(*inputs)
+
+    def both() -> None:
+        y = function(*inputs)
+        torch.autograd.grad(y, learnt, torch.ones_like(y))
+
+    return forward, both
+
+
+def sides(
+    function: Callable[..., Any],
+    other: Callable[..., Any],
+    arrays: list[np.ndarray],
+    wanted: int,
+    repeats: int,
+) -> tuple[float, float, float, float]:
+    """Seconds: ours forward, ours with gradients, PyTorch's best of both."""
+    once, full = {}, {}
+    once["ours"], full["ours"] = ours(function, arrays, wanted)
+    flat = [torch.from_numpy(a) for a in arrays]
+    for name, layout in (
+        ("contiguous", torch.contiguous_format),
+        ("last", torch.channels_last),
+    ):
+        placed = [t.contiguous(memory_format=layout) for t in turned(flat)]
+        once[name], full[name] = theirs(other, placed, wanted)
+    first, both = seconds(once, repeats), seconds(full, repeats)
+    best = min(first["contiguous"], first["last"])
+    return first["ours"], both["ours"], best, min(both["contiguous"], both["last"])
+
+
+def turned(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Images and maps [b, h, w, c] as [b, c, h, w]; a kernel comes after its input."""
+    return [t.permute(0, 3, 1, 2) for t in tensors]
+
+
+def bench_conv(layer: Layer, repeats: int) -> tuple[float, float, float, float]:
+    """Times one convolution on both sides."""
+    rng, conv = np.random.default_rng(0), layer.conv
+    x = rng.standard_normal(layer.shape, np.float32)
+    height, width, inputs, outputs = layer.kernel
+    # OHWI here, so that one turn serves images and kernels alike.
+    kernel = rng.standard_normal((outputs, height, width, inputs), np.float32)
+
+    def here(x: jax.Array, kernel: jax.Array) -> Any:
+        kernel = kernel.transpose(1, 2, 3, 0)
+        options: dict[str, Any] = {"padding": conv.padding, "groups": conv.groups}
+        return conv2d(x, kernel, stride=conv.stride, **options)
+
+    def there(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        options: dict[str, Any] = {"padding": conv.padding, "groups": conv.groups}
+        return F.conv2d(x, kernel, stride=conv.stride, **options)
+
+    wanted = 1 if layer.from_image else 2
+    return sides(here, there, [x, kernel], wanted, repeats)
+
+
+def other_work(
+    spec: TrackerSpec, batch: int
+) -> Iterator[tuple[str, Callable[..., Any], Callable[..., Any], list[Any]]]:
+    """What else a student does to the search image: norm with ReLU, pools, W."""
+    rng = np.random.default_rng(0)
+    z, x = spec.input.template_px, spec.input.train_search_px
+    small, large = spec.stage_sides(z), spec.stage_sides(x)
+    for index, layer in enumerate(spec.backbone.layers):
+        name, width = f"conv{index + 1} x", layer.features
+        shape = (batch, large[index][0], large[index][0], width)
+        maps = rng.standard_normal(shape, np.float32)
+        if layer.batch_norm:
+            yield f"{name}: norm, ReLU", _norm_here, _norm_there, [maps]
+        if layer.pool:
+            yield f"{name}: pool", _pool_here, _pool_there, [maps]
+        if index >= 2:
+            side = small[index][0]
+            template = rng.standard_normal((batch, side, side, width), np.float32)
+            yield f"{name}: W of STR", xcorr_same, weight_map, [maps, template]
+
+
+def _norm_here(x: jax.Array) -> jax.Array:
+    mean = jnp.mean(x, (0, 1, 2), keepdims=True)
+    var = jnp.mean(jnp.square(x), (0, 1, 2), keepdims=True) - jnp.square(mean)
+    return jax.nn.relu((x - mean) * jax.lax.rsqrt(var + 1e-6))
+
+
+def _norm_there(x: torch.Tensor) -> torch.Tensor:
+    return F.relu_(F.batch_norm(x, None, None, training=True, eps=1e-6))
+
+
+def _pool_here(x: jax.Array) -> Any:
+    return max_pool(x, window=3, stride=2)
+
+
+def _pool_there(x: torch.Tensor) -> torch.Tensor:
+    return F.max_pool2d(x, 3, 2)
+
+
+def matmul_ceiling(repeats: int) -> tuple[float, float]:
+    """GFLOP/s of a square float32 product: XLA, PyTorch."""
+    a = np.random.default_rng(0).standard_normal((MATMUL, MATMUL), np.float32)
+    here, there = jnp.asarray(a), torch.from_numpy(a)
+    product = jax.jit(lambda a: a @ a)
+    found = seconds(
+        {
+            "here": lambda: jax.block_until_ready(product(here)),
+            "there": lambda: there @ there,
+        },
+        repeats,
+    )
+    gflop = 2e-9 * MATMUL**3
+    return gflop / found["here"], gflop / found["there"]
+
+
+def print_table(
+    teacher: TrackerSpec, students: Mapping[str, TrackerSpec], batch: int, repeats: int
+) -> None:
+    """Prints Markdown: GFLOP/s of convolutions, then milliseconds of the rest."""
+    ceiling = matmul_ceiling(repeats)
+    print(f"\nmatmul {MATMUL}: {ceiling[0]:.0f} GFLOP/s here, {ceiling[1]:.0f} PyTorch")
+    print("GFLOP/s, forward / forward and gradients; milliseconds of the latter.\n")
+    print("| network | layer | GFLOP | here | PyTorch | here, ms | PyTorch, ms |")
+    print("|---|---|---|---|---|---|---|")
+    networks = {"teacher": teacher, **students}
+    for name, spec in networks.items():
+        for layer in layers_of(spec, batch):
+            times = bench_conv(layer, repeats)
+            products = 2 if layer.from_image else 3
+            gflop = (layer.gflop, products * layer.gflop)
+            here = f"{gflop[0] / times[0]:.0f} / {gflop[1] / times[1]:.0f}"
+            there = f"{gflop[0] / times[2]:.0f} / {gflop[1] / times[3]:.0f}"
+            counted = (times[0], times[2]) if name == "teacher" else times[1::2]
+            ms = " | ".join(f"{1e3 * t:.1f}" for t in counted)
+            row = f"| {name} | {layer.name} | {layer.gflop:.2f} | {here} | {there} |"
+            print(row, ms, "|", flush=True)
+    print("\n| network | the rest | here, ms | PyTorch, ms |\n|---|---|---|---|")
+    for name, spec in students.items():
+        for what, function, other, arrays in other_work(spec, batch):
+            times = sides(function, other, arrays, len(arrays), repeats)
+            print(f"| {name} | {what} | {1e3 * times[1]:.1f} | {1e3 * times[3]:.1f} |")
