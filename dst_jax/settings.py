@@ -58,22 +58,27 @@ def load_experiment(config: str) -> Experiment:
     return experiment
 
 
+# Options without a section.
+_SHORT = {"skip_bad": "data.skip_bad"}
+
+
 def override(experiment: Experiment, arguments: Sequence[str]) -> Experiment:
-    """Applies `--section.field VALUE [VALUE ...]` pairs.
+    """Applies `--section.field VALUE [VALUE ...]` pairs, and `--skip-bad`.
 
     Raises:
       InputError: If a field is unknown (the nearest is named) or a value unfit.
     """
     changes: dict[str, dict[str, Any]] = {}
     known = fields_of(experiment)
-    for name, values in _pairs(arguments):
+    for given, values in _pairs(arguments):
+        name = _SHORT.get(given, given)
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean --{near[0]}?" if near else "see dst-jax config show."
             raise InputError(f"--{name}: unknown field; {hint}")
         section, _, field = name.rpartition(".")
         kind = typing.get_type_hints(type(_part(experiment, section)))[field]
-        changes.setdefault(section, {})[field] = _parse(name, kind, values)
+        changes.setdefault(section, {})[field] = _parse(given, kind, values)
     # Each section at once: its fields are checked together, in whatever order given.
     for section, fields in changes.items():
         experiment = _replaced(experiment, section, fields)

@@ -33,7 +33,8 @@ class Train:
     """Train networks on the ground truth alone, a teacher for instance.
 
     Any field of the configuration can be given as --section.field VALUE;
-    `dst-jax config show CONFIG` lists them. Running again goes on.
+    `dst-jax config show CONFIG` lists them. --skip-bad leaves out what `dst-jax data
+    verify` found wrong. Running again goes on.
     """
 
     config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
@@ -54,7 +55,8 @@ class Distill:
 
     Writes metrics, checkpoints and one bundle per student. Any field of the
     configuration can be given as --section.field VALUE, e.g. --distill.temperature 2
-    --data.sources got10k:DIR coco:DIR; --row picks a row of the paper's tables.
+    --data.sources got10k:DIR coco:DIR; --skip-bad leaves out what `dst-jax data verify`
+    found wrong; --row picks a row of the paper's tables.
     """
 
     config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
@@ -80,8 +82,8 @@ class Search:
     Trains small networks derived from the teacher on a small set and rewards
     accuracy and compression. Writes ledger.jsonl, search.png and student.json; go on
     with `dst-jax distill CONFIG --student dull=WORKDIR/student.json ...`. Any field
-    can be given as --search.steps 50, --policy.learning_rate 0.03 and so on; running
-    again goes on.
+    can be given as --search.steps 50, --policy.learning_rate 0.03 and so on;
+    --skip-bad leaves out what `dst-jax data verify` found wrong; running again goes on.
     """
 
     config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
@@ -192,16 +194,35 @@ class Verify:
 
 
 @dataclasses.dataclass(frozen=True)
+class Pack:
+    """Cut every target's patches once; training on them only decodes.
+
+    Writes a TFDS data set in ArrayRecord format; train with --data.sources packed:DIR.
+    A configuration decides scale and size of the patches; any of its fields can be
+    given, e.g. --augment.search_shift_px 64. Running again goes on.
+    """
+
+    sources: Annotated[
+        Positional[tuple[str, ...]], arg(help="LAYOUT:DIR, such as got10k:DIR")
+    ]
+    out: Annotated[Path, arg(help="folder of the pack; it must not exist")]
+    config: Annotated[str, arg(help="what it is for: a .py file, or see `config list`")]
+    quality: Annotated[int, arg(help="of the JPEG patches, 1 to 100")] = 95
+    workers: Annotated[int, arg(help="threads; 0: one per core")] = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class ListLayouts:
     """List the layouts of data sets that can be read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Verify data sets; list the layouts that can be read."""
+    """Verify data sets, pack them; list the layouts that can be read."""
 
     do: tyro.conf.OmitArgPrefixes[
         Annotated[Verify, tyro.conf.subcommand("verify", prefix_name=False)]
+        | Annotated[Pack, tyro.conf.subcommand("pack", prefix_name=False)]
         | Annotated[ListLayouts, tyro.conf.subcommand("list", prefix_name=False)]
     ]
 

@@ -16,6 +16,7 @@ VERBS = (
     "convert",
     "track",
     "evaluate",
+    "data",
     "info",
     "config",
 )
@@ -76,6 +77,8 @@ def test_config_list_and_show(capsys):
         (("info", "nothing"), "no architecture 'nothing'"),
         (("config", "show", "nothing"), "CONFIG 'nothing'"),
         (("info", "tiny", "--loud"), "--loud: unknown"),
+        (("data", "verify", "got10k:gone"), "folder gone does not exist"),
+        (("data", "verify", "gone"), "write LAYOUT:DIR"),
         (("evaluate", "--dataset", "otb:D"), "either --tracker"),
         (
             ("evaluate", "--dataset", "otb:D", "--tracker", "T", *ORIGIN),

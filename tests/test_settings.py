@@ -179,6 +179,13 @@ def test_settings_within_settings_are_reached_by_their_path(experiment):
         settings.override(experiment, ["--distill.assign.positives", "0"])
 
 
+def test_skipping_bad_data_needs_no_section(experiment):
+    assert not experiment.data.skip_bad
+    assert settings.override(experiment, ["--skip-bad"]).data.skip_bad
+    with pytest.raises(InputError, match="--skip_bad perhaps: expected bool"):
+        settings.override(experiment, ["--skip-bad", "perhaps"])
+
+
 def test_students_of_another_family_bring_its_settings_for_tracking(experiment):
     same = settings.with_students(experiment, ["dull=mini"])
     assert same.tracking == experiment.tracking

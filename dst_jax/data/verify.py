@@ -30,7 +30,7 @@ from dst_jax.data.lint import (
     Problems,
     training_sequences,
 )
-from dst_jax.data.readers import read_with_report
+from dst_jax.data.readers import read_with_report, reader_of
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.jsonfile import read_json, write_json
@@ -92,6 +92,7 @@ def verify(
     Raises:
       InputError: If the layout is unknown.
     """
+    reader_of(source)
     problems = Problems(strict=False)
     absolute = absolute_source(source)
     sequences: tuple[Sequence, ...] = ()

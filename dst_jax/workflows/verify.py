@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from dst_jax.data.readers import READERS
+from dst_jax.data.readers import READERS, reader_of
 from dst_jax.data.verify import VerifyReport, report_beside, save_report, verify
 from dst_jax.errors import InputError
 
@@ -40,8 +40,8 @@ def verify_data(
     Raises:
       InputError: If the layout or folder is unknown, or there are faults.
     """
-    layout, _, root = source.partition(":")
-    if layout in READERS and root and not pathlib.Path(root).is_dir():
+    _, root = reader_of(source)
+    if not pathlib.Path(root).is_dir():
         raise InputError(f"data set {source}: folder {root} does not exist.")
     path = report_path or report_beside(source)
     with _bar(console) as tick:

@@ -312,6 +312,14 @@ def test_a_folder_that_does_not_exist_leaves_no_report(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_unknown_layout_leaves_no_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for source in ("got10k", "elsewhere:x", "packed:x"):
+        with pytest.raises(InputError, match="write LAYOUT:DIR"):
+            verified(source)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_layouts_are_listed(capsys):
     print_layouts(Console(width=200))
     out = capsys.readouterr().out

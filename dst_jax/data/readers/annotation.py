@@ -116,9 +116,8 @@ def _bad_boxes(
     boxes: Float[np.ndarray, "t 4"], size: tuple[int, int] | None
 ) -> dict[str, Bool[np.ndarray, " t"]]:
     """Rows that no frame can have, by what is wrong with them."""
-    finite = np.isfinite(boxes).all(axis=1)
     # Nothing beyond this is a place in an image, and float32 holds its square.
-    finite &= (np.abs(boxes) < 1e9).all(axis=1)
+    finite = np.asarray((np.abs(boxes) < 1e9).all(axis=1))
     problems = {
         "is not finite": np.asarray(~finite),
         "has no area": np.asarray(finite & (boxes[:, 2:] <= 0.0).any(axis=1)),

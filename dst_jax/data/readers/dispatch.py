@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dst_jax.data.lint import DataFault, LintReport, Problems
 from dst_jax.data.readers.coco import read_coco
@@ -23,6 +23,7 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Reads a folder of one layout."""
 
@@ -77,6 +78,20 @@ def read_with_report(
     Raises:
       InputError: If the layout is unknown or the data set is faulty.
     """
+    reader, root = reader_of(source)
+    problems = problems or Problems()
+    found = reader(root, frames_required=frames_required, problems=problems)
+    sequences = _unique(found, source, problems)
+    frames = sum(len(sequence) for sequence in sequences)
+    return sequences, LintReport(tuple(problems.left_out), len(sequences), frames)
+
+
+def reader_of(source: str) -> tuple[Reader, str]:
+    """The reader and the folder of `LAYOUT:DIR`.
+
+    Raises:
+      InputError: If it is of another form or the layout is unknown.
+    """
     layout, _, root = source.partition(":")
     reader = READERS.get(layout)
     if reader is None or not root:
@@ -84,11 +99,7 @@ def read_with_report(
             f"data set {source!r}: write LAYOUT:DIR, such as otb:DIR; the layouts are "
             f"{', '.join(READERS)}."
         )
-    problems = problems or Problems()
-    found = reader(root, frames_required=frames_required, problems=problems)
-    sequences = _unique(found, source, problems)
-    frames = sum(len(sequence) for sequence in sequences)
-    return sequences, LintReport(tuple(problems.left_out), len(sequences), frames)
+    return reader, root
 
 
 def _unique(
