@@ -33,7 +33,7 @@ def experiment() -> Experiment:
             colour=1.0,
             blur=0.2,
         ),
-        distill=DistillConfig(warmup_epochs=10.0),
+        distill=DistillConfig(warmup_epochs=10.0, batch_norm="pair"),
         optim=OptimConfig(
             epochs=60.0,
             hold_epochs=10.0,

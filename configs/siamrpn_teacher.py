@@ -34,7 +34,7 @@ def experiment() -> Experiment:
             colour=1.0,
             blur=0.2,
         ),
-        distill=with_row(DistillConfig(), "NOKD"),
+        distill=with_row(DistillConfig(batch_norm="pair"), "NOKD"),
         optim=OptimConfig(
             epochs=50.0,
             pairs_per_epoch=40_000,

@@ -18,6 +18,6 @@ def experiment() -> Experiment:
     return dataclasses.replace(
         demo_siamrpn_teacher.experiment(),
         students={name: named(which) for name, which in names.items()},
-        distill=DistillConfig(),
+        distill=DistillConfig(batch_norm="pair"),
         search=demo_students.experiment().search,
     )

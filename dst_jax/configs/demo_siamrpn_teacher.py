@@ -22,6 +22,6 @@ def experiment() -> Experiment:
         students={"teacher": named("mini-siamrpn")},
         data=dataclasses.replace(base.data, negative_share=0.05),
         augment=AugmentConfig(search_stretch=0.18, search_shift_px=24.0, flip=0.5),
-        distill=with_row(DistillConfig(), "NOKD"),
+        distill=with_row(DistillConfig(batch_norm="pair"), "NOKD"),
         tracking=SiamRPNTracking(),
     )

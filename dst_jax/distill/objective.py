@@ -80,7 +80,13 @@ def make_objective(
     check_fit(teacher, students, config)
     family = family_of(next(iter(students.values())), config, axis_name=axis_name)
     modules = {
-        name: build(spec, axis_name=axis_name, dtype=dtype, param_dtype=dtype)
+        name: build(
+            spec,
+            axis_name=axis_name,
+            dtype=dtype,
+            param_dtype=dtype,
+            pair_norm=config.batch_norm == "pair",
+        )
         for name, spec in students.items()
     }
     teacher_module = None

@@ -37,6 +37,9 @@ class DistillConfig:
       sharing_reduction: Mean over cells, or the sum that eq. 17 writes.
       stop_peer: Whether a student is a fixed target for those who learn from it.
       warmup_epochs: Epochs on the ground truth alone (weight 1) before the rest.
+      batch_norm: Whether template and search crops are normalised in training each by
+        its own statistics, as in public trackers, or pairs by common ones. Inference
+        has one set for both; from nothing, a region head learns to rely on the gap.
       label_radius_px: Cells within this distance of the centre are positive (SiamFC).
       assign: Which anchors are positive or negative (this and the rest: SiamRPN).
       hard_margin: m of eq. 10, by how much a student must beat the teacher's boxes.
@@ -67,6 +70,7 @@ class DistillConfig:
     sharing_reduction: Literal["mean", "sum"] = "mean"
     stop_peer: bool = True
     warmup_epochs: float = 0.0
+    batch_norm: Literal["image", "pair"] = "image"
     label_radius_px: float = 16.0
     assign: AssignConfig = AssignConfig()
     hard_margin: float = 0.005

@@ -26,9 +26,10 @@ def build(
     dtype: DTypeLike = jnp.float32,
     param_dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
+    pair_norm: bool = False,
 ) -> Siamese:
     """Returns the module of `spec`; equal arguments give equal, hashable modules."""
-    return Siamese(spec, dtype=dtype, param_dtype=param_dtype, axis_name=axis_name)
+    return Siamese(spec, dtype, param_dtype, axis_name, pair_norm)
 
 
 def init_variables(

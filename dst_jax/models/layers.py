@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dst_jax.arch.spec import ConvSpec
@@ -67,24 +68,37 @@ class ConvStage(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b h w c"], *, train: bool
-    ) -> tuple[Float[Array, "b u v d"], Float[Array, "b i j d"]]:
-        """Returns the stage's features before and after pooling."""
-        x = Conv(self.spec, self.dtype, self.param_dtype, name="conv")(x)
+        self, images: Sequence[Float[Array, "_ _ _ _"]], *, train: bool
+    ) -> tuple[list[Float[Array, "_ _ _ _"]], list[Float[Array, "_ _ _ _"]]]:
+        """Returns the stage's features before and after pooling, image by image.
+
+        In training all images together are normalised by their common statistics.
+        """
+        conv = Conv(self.spec, self.dtype, self.param_dtype, name="conv")
+        maps = [conv(x) for x in images]
         if self.spec.batch_norm:
-            x = nn.BatchNorm(
-                use_running_average=not train,
-                momentum=self.norm_momentum,
-                epsilon=self.norm_epsilon,
-                dtype=self.dtype,
-                param_dtype=self.param_dtype,
-                # Only training reduces over devices.
-                axis_name=self.axis_name if train else None,
-                name="norm",
-            )(x)
+            maps = self._normalised(maps, train)
         if self.spec.activation == "relu":
-            x = jax.nn.relu(x)
+            maps = [jax.nn.relu(x) for x in maps]
         if self.spec.pool is None:
-            return x, x
-        pool = self.spec.pool
-        return x, max_pool(x, window=pool.window, stride=pool.stride)
+            return maps, maps
+        window, stride = self.spec.pool.window, self.spec.pool.stride
+        return maps, [max_pool(x, window=window, stride=stride) for x in maps]
+
+    def _normalised(self, maps: list[Array], train: bool) -> list[Array]:
+        norm = nn.BatchNorm(
+            use_running_average=not train,
+            momentum=self.norm_momentum,
+            epsilon=self.norm_epsilon,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            # Only training reduces over devices.
+            axis_name=self.axis_name if train else None,
+            name="norm",
+        )
+        if len(maps) == 1:
+            return [norm(maps[0])]
+        cells = [x.reshape(-1, x.shape[-1]) for x in maps]
+        ends = [sum(len(c) for c in cells[:n]) for n in range(1, len(cells))]
+        parts = jnp.split(norm(jnp.concatenate(cells)), ends)
+        return [part.reshape(x.shape) for part, x in zip(parts, maps, strict=True)]

@@ -1,5 +1,6 @@
 """The Siamese tracker: one backbone for both images, a correlation, a read-out."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 import flax.linen as nn
@@ -42,9 +43,11 @@ class Backbone(nn.Module):
     axis_name: str | None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w 3"], *, train: bool) -> Features:
-        """Returns the features of every stage."""
-        features: Features = {}
+    def __call__(
+        self, images: Sequence[Float[Array, "_ _ _ 3"]], *, train: bool
+    ) -> list[Features]:
+        """Returns the features of every stage, image by image."""
+        features: list[Features] = [{} for _ in images]
         for index, layer in enumerate(self.spec.layers, start=1):
             stage = ConvStage(
                 layer,
@@ -55,7 +58,9 @@ class Backbone(nn.Module):
                 self.axis_name,
                 name=f"conv{index}",
             )
-            features[f"conv{index}"], x = stage(x, train=train)
+            maps, images = stage(images, train=train)
+            for found, one in zip(features, maps, strict=True):
+                found[f"conv{index}"] = one
         return features
 
 
@@ -67,12 +72,15 @@ class Siamese(nn.Module):
       dtype: Of the computation.
       param_dtype: Of the parameters.
       axis_name: Device axis over which training synchronises batch normalisation.
+      pair_norm: Whether training normalises template and search crops by common
+        statistics. Each by its own leaves a gap to inference, which has one set.
     """
 
     spec: TrackerSpec
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+    pair_norm: bool = False
 
     def setup(self) -> None:
         """Builds the parts."""
@@ -85,10 +93,13 @@ class Siamese(nn.Module):
         self, images: Float[Array, "b h w 3"], *, train: bool = False
     ) -> Features:
         """Features of template or search images, RGB 0-255."""
+        return self.backbone([self._scaled(images)], train=train)[0]
+
+    def _scaled(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
         convention = self.spec.input
         mean = jnp.asarray(convention.mean, images.dtype)[None, None, None]
         std = jnp.asarray(convention.std, images.dtype)[None, None, None]
-        return self.backbone((images * convention.scale - mean) / std, train=train)
+        return (images * convention.scale - mean) / std
 
     def _make_head(self) -> CorrelationHead | RegionHead:
         head, backbone = self.spec.head, self.spec.backbone
@@ -117,9 +128,17 @@ class Siamese(nn.Module):
         *,
         train: bool = False,
     ) -> Output:
-        """Embeds template, then search (two normalisation updates), and responds."""
-        template_features = self.embed(template, train=train)
-        search_features = self.embed(search, train=train)
+        """Embeds both and responds.
+
+        In training, template, then search: two updates of the running statistics; with
+        `pair_norm` a single one.
+        """
+        if train and self.pair_norm:
+            images = [self._scaled(template), self._scaled(search)]
+            template_features, search_features = self.backbone(images, train=True)
+        else:
+            template_features = self.embed(template, train=train)
+            search_features = self.embed(search, train=train)
         answer = self.respond(template_features, search_features, train=train)
         return Output(
             answer.response, template_features, search_features, answer.offsets

@@ -1,5 +1,7 @@
 """The SiamFC module: shapes, weight sharing, and what a correlation must do."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,7 @@ from dst_jax.models import (
     respond,
     variable_shapes,
 )
+from tests import networks
 
 SPEC = arch.named("tiny")
 
@@ -148,3 +151,30 @@ def test_fresh_weights_follow_from_the_key_and_have_kaimings_spread():
     norm = one["batch_stats"]["backbone"]["conv1"]["norm"]
     assert norm["var"].min() == 1.0
     assert norm["mean"].max() == 0.0
+
+
+def test_a_normalised_pair_trains_as_it_is_inferred():
+    spec = networks.REGION_TEACHER
+    variables = init_variables(jax.random.key(0), spec)
+    rng = np.random.default_rng(0)
+    template = rng.uniform(0, 255, (3, 31, 31, 3)).astype(np.float32)
+    search = rng.uniform(90, 120, (3, 47, 47, 3)).astype(np.float32)
+
+    @functools.partial(jax.jit, static_argnames="pair")
+    def both(variables, template, search, pair):
+        module = build(spec, pair_norm=pair)
+        trained, stats = forward_train(module, variables, template, search)
+        # What one update adds is the batch's share, a tenth; two add .19.
+        kept = 0.9 if pair else 0.81
+        seen = jax.tree.map(
+            lambda new, old: (new - kept * old) / (1 - kept),
+            stats,
+            variables["batch_stats"],
+        )
+        judged = {"params": variables["params"], "batch_stats": seen}
+        return trained.response, forward(module, judged, template, search).response
+
+    trained, inferred = both(variables, template, search, pair=True)
+    np.testing.assert_allclose(trained, inferred, rtol=1e-3, atol=1e-3)
+    trained, inferred = both(variables, template, search, pair=False)
+    assert np.abs(trained - inferred).max() > 0.1 * np.abs(trained).max()
