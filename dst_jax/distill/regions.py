@@ -45,7 +45,7 @@ def region_family(
       axis_name: Device axis, for a gate of AH over the batch.
     """
     return Family(
-        targets=lambda examples, key: anchors_of(spec, examples, key, config),
+        targets=lambda examples, key: anchors_of(key, spec, examples, config),
         task=lambda o, anchors, weight: task_terms(o, anchors, config, weight),
         hard=lambda s, t, anchors, weight: hard_terms(
             s, t, anchors, config, weight, axis_name=axis_name
@@ -58,9 +58,9 @@ def region_family(
 
 
 def anchors_of(
-    spec: TrackerSpec, examples: Examples, key: Array, config: DistillConfig
+    key: Array, spec: TrackerSpec, examples: Examples, config: DistillConfig
 ) -> Anchors:
-    """Labels of a batch; what an example draws depends on the key and its index."""
+    """Labels of a batch; what an example draws depends on the key and its number."""
     box = examples.search_box
     grid = head_anchors(spec, spec.input.train_search_px).astype(box.dtype)
     found = jax.vmap(
@@ -71,7 +71,7 @@ def anchors_of(
             is_negative=negative,
             config=config.assign,
         )
-    )(examples.index, box, examples.is_negative)
+    )(examples.number, box, examples.is_negative)
     keep = examples.mask[:, None, None, None]
     return Anchors(
         labels=jnp.where(keep > 0.0, found.label, -1),
@@ -86,7 +86,7 @@ def task_terms(
 ) -> list[Term]:
     """The tracker's own loss on the labels, eq. 5: cross-entropy and smooth L1."""
     distance = losses.smooth_l1(
-        output.offsets, anchors.deltas, beta=config.regression_beta
+        _offsets(output), anchors.deltas, beta=config.regression_beta
     )
     return [
         *_classification(output, anchors, weight),
@@ -105,8 +105,8 @@ def hard_terms(
 ) -> list[Term]:
     """AH, eq. 10 and 11: the boxes' part stops where the student beats the teacher."""
     beta = config.regression_beta
-    own = losses.smooth_l1(student.offsets, anchors.deltas, beta=beta)
-    bound = losses.smooth_l1(teacher.offsets, anchors.deltas, beta=beta)
+    own = losses.smooth_l1(_offsets(student), anchors.deltas, beta=beta)
+    bound = losses.smooth_l1(_offsets(teacher), anchors.deltas, beta=beta)
     if config.hard_gate == "batch":
         sums = [jnp.sum(values * anchors.weights) for values in (own, bound)]
         *totals, pairs = psum([*sums, _pairs(anchors)], axis_name)
@@ -135,7 +135,7 @@ def soft_terms(
         direction=config.soft_kl,
     )
     distance = losses.smooth_l1(
-        student.offsets, teacher.offsets, beta=config.regression_beta
+        _offsets(student), _offsets(teacher), beta=config.regression_beta
     )
     boxes = (
         _per_anchor(distance, anchors, weight * config.regression_weight)
@@ -156,8 +156,8 @@ def sharing_terms(
         stop_peer=config.stop_peer,
     )
     boxes = losses.regression_sharing(
-        learner.offsets,
-        peer.offsets,
+        _offsets(learner),
+        _offsets(peer),
         beta=config.regression_beta,
         stop_peer=config.stop_peer,
     )
@@ -171,6 +171,11 @@ def sharing_terms(
             )
         ]
     return [term for values, own in group for term in _per_anchor(values, anchors, own)]
+
+
+def _offsets(output: Output) -> Array:
+    assert output.offsets is not None  # a region head's
+    return output.offsets
 
 
 def _classification(output: Output, anchors: Anchors, weight: Any) -> list[Term]:

@@ -69,7 +69,7 @@ class ConvStage(nn.Module):
     @nn.compact
     def __call__(
         self, images: Sequence[Float[Array, "_ _ _ _"]], *, train: bool
-    ) -> tuple[list[Float[Array, "_ _ _ _"]], list[Float[Array, "_ _ _ _"]]]:
+    ) -> tuple[Sequence[Float[Array, "_ _ _ _"]], Sequence[Float[Array, "_ _ _ _"]]]:
         """Returns the stage's features before and after pooling, image by image.
 
         In training all images together are normalised by their common statistics.
@@ -85,7 +85,7 @@ class ConvStage(nn.Module):
         window, stride = self.spec.pool.window, self.spec.pool.stride
         return maps, [max_pool(x, window=window, stride=stride) for x in maps]
 
-    def _normalised(self, maps: list[Array], train: bool) -> list[Array]:
+    def _normalised(self, maps: Sequence[Array], train: bool) -> Sequence[Array]:
         norm = nn.BatchNorm(
             use_running_average=not train,
             momentum=self.norm_momentum,

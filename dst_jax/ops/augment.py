@@ -104,7 +104,7 @@ class Examples(NamedTuple):
       mask: Which examples count.
       is_negative: Whether the search crop shows another object.
       search_box: The object in the search crop, (cx, cy, w, h) in its pixels.
-      index: The example's number in the whole run.
+      number: Of the example in the whole run, the batch's `index`.
     """
 
     template: Float[Array, "b t t 3"]
@@ -112,7 +112,7 @@ class Examples(NamedTuple):
     mask: Float[Array, " b"]
     is_negative: Float[Array, " b"]
     search_box: Float[Array, "b 4"]
-    index: Int[Array, " b"]
+    number: Int[Array, " b"]
 
 
 def patch_sides(input: InputSpec, augment: AugmentConfig) -> tuple[int, int]:
@@ -265,7 +265,7 @@ def _examples(
         search.astype(dtype),
         *flags,
         search_box=box.astype(exact),
-        index=jnp.asarray(batch["index"]),
+        number=jnp.asarray(batch["index"]),
     )
 
 

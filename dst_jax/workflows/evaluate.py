@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from dst_jax.arch import TrackerSpec
 from dst_jax.bundle import load_bundle
 from dst_jax.data.frames import Frame, read_frame, require_size
 from dst_jax.data.readers import read_sequences
@@ -160,7 +161,7 @@ def run_tracker(
     Raises:
       InputError: If a first box is missing or a frame cannot be used.
     """
-    groups = _by_canvas(sequences)
+    groups = _by_program(tracker, sequences)
     boxes, seconds = {}, 0.0
     for group in groups:
         first = np.stack([sequence.boxes[0] for sequence in group])
@@ -177,9 +178,9 @@ def run_tracker(
     return {s.name: boxes[s.name] for s in sequences}, frames / max(seconds, 1e-9)
 
 
-def _by_canvas(sequences: ListOf[Sequence]) -> list[list[Sequence]]:
+def _by_program(tracker: Tracker, sequences: ListOf[Sequence]) -> list[list[Sequence]]:
     """Groups that share compiled code, long videos first, so that batches are even."""
-    groups: dict[tuple[int, int], list[Sequence]] = {}
+    groups: dict[tuple[tuple[int, int], TrackerSpec], list[Sequence]] = {}
     for sequence in sequences:
         if not sequence.frames or sequence.size is None:
             raise ValueError(f"sequence {sequence.name!r} was read without its frames")
@@ -188,7 +189,9 @@ def _by_canvas(sequences: ListOf[Sequence]) -> list[list[Sequence]]:
                 f"sequence {sequence.name!r} has no box in its first frame, from which "
                 "a tracker starts; cut the frames before the target appears."
             )
-        groups.setdefault(canvas_size(*sequence.size), []).append(sequence)
+        crops = tracker.search_spec(sequence.boxes[0], *sequence.size)
+        program = canvas_size(*sequence.size), crops
+        groups.setdefault(program, []).append(sequence)
     return [sorted(group, key=len, reverse=True) for group in groups.values()]
 
 

@@ -48,7 +48,7 @@ def setting():
             mask=jnp.ones(4, jnp.float64),
             is_negative=jnp.zeros(4, jnp.float64),
             search_box=jnp.full((4, 4), 23.5, jnp.float64),
-            index=jnp.arange(4, dtype=jnp.int32),
+            number=jnp.arange(4, dtype=jnp.int32),
         )
         yield teacher, students, examples
 

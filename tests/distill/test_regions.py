@@ -58,7 +58,7 @@ def setting():
             mask=jnp.ones(4, jnp.float64),
             is_negative=jnp.array([0.0, 1.0, 0.0, 0.0], jnp.float64),
             search_box=jnp.asarray(np.concatenate([centres, sizes], axis=-1)),
-            index=jnp.array([7, 8, 9, 10], jnp.int32),
+            number=jnp.array([7, 8, 9, 10], jnp.int32),
         )
         yield teacher, students, examples
 
@@ -285,11 +285,11 @@ def test_sharing_can_sum_over_anchors():
 def test_the_anchors_that_an_example_draws_depend_on_its_number_alone(setting):
     *_, examples = setting
     with jax.enable_x64(True):
-        draw = jax.jit(lambda e: r.anchors_of(TEACHER, e, jax.random.key(5), CONFIG))
+        draw = jax.jit(lambda e: r.anchors_of(jax.random.key(5), TEACHER, e, CONFIG))
         whole = draw(examples)
         part = jax.tree.map(lambda leaf: leaf[2:], examples)
         half = draw(part)
-        other = examples._replace(index=examples.index + 100)
+        other = examples._replace(number=examples.number + 100)
         moved = draw(other)
     np.testing.assert_array_equal(whole.labels[2:], half.labels)
     assert np.any(np.asarray(whole.labels) != np.asarray(moved.labels))
