@@ -73,14 +73,15 @@ def make_setting(family: str, batch: int) -> Setting:
 def check(differences: Mapping[str, float], tolerance: float) -> None:
     """Prints the largest difference; ends the script if it is too large.
 
-    Terms must agree to `tolerance`; gradients and updates, in which the roundings of
-    thousands of sums and of ties in max pooling add up, to 30 times as much.
+    Terms must agree to `tolerance`; gradients and updates to 100 times as much. The
+    first kernel's gradient is a sum over all pixels, far from zero in the mean, times
+    values that normalisation makes sum to zero: most digits of float32 cancel.
     """
     print("relative differences of one step from the same weights and crops:")
     wrong = []
     for name, value in differences.items():
         summed = name.endswith(("/gradient", "/update"))
-        limit = 30.0 * tolerance if summed else tolerance
+        limit = 100.0 * tolerance if summed else tolerance
         print(f"  {name:24}{value:10.1e}")
         if not value <= limit:
             wrong.append(name)

@@ -123,3 +123,10 @@ def test_pool_gradients_equal_those_of_lax_even_at_ties():
 
 def test_large_batches_are_not_unrolled():
     assert conv.default_conv_formulation(4096, 64) != "per_example"
+
+
+def test_small_maps_are_multiplied_together_and_single_images_left_to_xla():
+    assert conv.default_conv_formulation(8, 256, cells=16) == "im2col"
+    assert conv.default_conv_formulation(8, 256, cells=484) == "per_example"
+    assert conv.default_conv_formulation(8, 3, cells=16) == "per_example"
+    assert conv.default_conv_formulation(1, 256, cells=16) == "per_example"
