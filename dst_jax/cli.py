@@ -24,6 +24,7 @@ from dst_jax.verbs import (
     Info,
     ListConfigs,
     ListLayouts,
+    Pack,
     Search,
     Show,
     Track,
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb, console = None, Console()
     try:
         verb, rest = _parse(given or ["--help"])
-        if rest and not isinstance(verb, Train | Distill | Search | Ablate):
+        packs = isinstance(verb, Data) and isinstance(verb.do, Pack)
+        if rest and not (packs or isinstance(verb, Train | Distill | Search | Ablate)):
             raise InputError(f"{rest[0]}: unknown; see dst-jax {given[0]} --help.")
         _dispatch(verb, rest, console)
     except InputError as error:
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dst-jax: {error.filename}: {error.strerror}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        goes_on = isinstance(verb, Demo | Train | Distill | Search | Ablate)
+        done = verb.do if isinstance(verb, Data) else verb
+        goes_on = isinstance(done, Demo | Train | Distill | Search | Ablate | Pack)
         hint = "; run again to go on" if goes_on else ""
         print(f"dst-jax: {str(stop) or 'interrupted'}{hint}", file=sys.stderr)
         return 130
@@ -150,7 +153,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
         case Evaluate():
             _evaluate(verb, console)
         case Data():
-            _data(verb.do, console)
+            _data(verb.do, rest, console)
         case Info() | Config():
             _show(verb, console)
 
@@ -250,15 +253,33 @@ def _evaluate(verb: Evaluate, console: Console) -> None:
         )
 
 
-def _data(verb: Verify | ListLayouts, console: Console) -> None:
+def _data(verb: Verify | Pack | ListLayouts, rest: list[str], console: Console) -> None:
     from dst_jax.workflows.verify import print_layouts, verify_data
 
+    if isinstance(verb, Pack):
+        _pack(verb, rest, console)
+        return
     if isinstance(verb, ListLayouts):
         print_layouts(console)
         return
     verify_data(
         verb.source, every_frame=verb.all, report_path=verb.report, console=console
     )
+
+
+def _pack(verb: Pack, rest: list[str], console: Console) -> None:
+    from dst_jax import settings
+    from dst_jax.workflows.pack import PackConfig, pack_data, print_packed
+
+    experiment = settings.override(settings.load_experiment(verb.config), rest)
+    packed = pack_data(
+        experiment,
+        verb.sources,
+        verb.out,
+        config=PackConfig(quality=verb.quality, workers=verb.workers),
+        console=console,
+    )
+    print_packed(packed, console)
 
 
 def _show(verb: Info | Config, console: Console) -> None:

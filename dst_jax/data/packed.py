@@ -142,6 +142,8 @@ def _read_card(folder: pathlib.Path) -> dict[str, Any]:
             f"{path}: format {card.get('format')!r}, this version reads {FORMAT}; "
             "pack the data again."
         )
+    if not isinstance(card.get("shards"), list):
+        raise InputError(f"{path}: lists no shards; pack the data again.")
     return card
 
 
@@ -154,10 +156,11 @@ def read_pack(source: str) -> tuple[tuple[Sequence, ...], LintReport]:
     folder = pathlib.Path(source.removeprefix(_PREFIX))
     card = _read_card(folder)
     try:
-        with np.load(folder / INDEX, allow_pickle=False) as file:
-            index = dict(file)
+        # NumPy would leave a damaged file open.
+        with (folder / INDEX).open("rb") as file:
+            index = dict(np.load(file, allow_pickle=False))
         sequences = _sequences(source, index)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{folder / INDEX} is damaged ({reason}); restore the file, or pack the "

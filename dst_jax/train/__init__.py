@@ -8,6 +8,7 @@ from dst_jax.train.checkpoint import Checkpoints as Checkpoints
 from dst_jax.train.checkpoint import Snapshot as Snapshot
 from dst_jax.train.checkpoint import first_best as first_best
 from dst_jax.train.checkpoint import student_variables as student_variables
+from dst_jax.train.device_data import device_batches as device_batches
 from dst_jax.train.loop import Interrupted as Interrupted
 from dst_jax.train.loop import LoopConfig as LoopConfig
 from dst_jax.train.loop import Run as Run

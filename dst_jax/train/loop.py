@@ -18,6 +18,7 @@ from dst_jax.train.checkpoint import Best, Checkpoints, Snapshot, student_variab
 from dst_jax.train.state import TrainState
 from dst_jax.train.step import StepMetrics, TrainStep
 from dst_jax.train.validate import Validate
+from dst_jax.typing import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Run(NamedTuple):
 
     step: TrainStep
     teacher_vars: Variables
-    batches: Iterator[Mapping[str, np.ndarray]]
+    batches: Iterator[Mapping[str, Array]]
     validate: Validate | None
     total_steps: int
     steps_per_epoch: int
@@ -167,6 +168,7 @@ class Window:
         values = {key: float(np.mean([row[key] for row in named])) for key in named[0]}
         values["pairs_per_s"] = len(rows) * self._batch / elapsed
         values["data_wait_share"] = self._waited / elapsed
+        values["data_wait_s"] = self._waited / len(rows)  # per step
         self._metrics, self._waited = [], 0.0
         self._began = time.perf_counter()
         return values

@@ -27,6 +27,7 @@ from dst_jax.train import (
     Snapshot,
     check_batch,
     data_parallel,
+    device_batches,
     first_best,
     fit,
     init_state,
@@ -203,10 +204,12 @@ def _make_run(
 ) -> Run:
     """The parts of a run that follow from its configuration and its position."""
     batch, patch = experiment.data.batch, patch_spec(experiment)
+    on_device = experiment.data.cache == "device"
+    stream = device_batches if on_device else train_batches
     return Run(
         step=_compiled_step(experiment, teacher),
         teacher_vars=jax.device_put(dict(teacher.variables)) if teacher else {},
-        batches=train_batches(
+        batches=stream(
             train_set,
             experiment.data,
             patch,

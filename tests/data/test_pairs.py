@@ -101,6 +101,41 @@ def test_weights_give_each_source_its_share_evenly_spread():
     assert sorted(of_b[:7]) == list(range(2, 9)) == sorted(of_b[7:14])
 
 
+def test_a_source_may_have_a_gap_of_its_own():
+    sequences = [make_sequence(s, 60, source=s) for s in "ab"]
+    config = PairConfig(max_gap=20, max_gaps=(("b", 2),))
+    widest = {"a": 0, "b": 0}
+    for pair in draw(sequences, 400, config=config):
+        source = sequences[pair.template_sequence].source
+        gap = abs(pair.search_frame - pair.template_frame)
+        widest[source] = max(widest[source], gap)
+    assert widest["b"] == 2 and 15 < widest["a"] <= 20
+
+
+def test_negatives_may_come_from_any_source_alike():
+    # Source a has 40 videos, b 2: over sequences b would be rare, over sources half.
+    sources = ["a"] * 40 + ["b"] * 2
+    sequences = [make_sequence(str(i), 2, source=s) for i, s in enumerate(sources)]
+    order = make_order(sequences, sources=("a", "b"), weights=(1.0, 1.0))
+    shares = {}
+    for kind in ("sequences", "sources"):
+        config = PairConfig(negative_share=1.0, negatives_from=kind)
+        pairs = draw(sequences, 1000, config=config, order=order)
+        assert all(p.template_sequence != p.search_sequence for p in pairs)
+        shares[kind] = np.mean([p.search_sequence >= 40 for p in pairs])
+    # Five standard deviations of 1000 draws are .08 and .03.
+    assert abs(shares["sources"] - 0.5) < 0.08
+    assert shares["sequences"] < 2 / 42 + 0.04
+
+
+def test_a_source_of_one_video_takes_its_negatives_elsewhere():
+    sequences = [make_sequence(s, 2, source=s) for s in "ab"]
+    order = make_order(sequences, sources=("a", "b"), weights=(1.0, 1.0))
+    config = PairConfig(negative_share=1.0, negatives_from="sources")
+    for pair in draw(sequences, 40, config=config, order=order):
+        assert {pair.template_sequence, pair.search_sequence} == {0, 1}
+
+
 def test_a_tiny_weight_is_not_forgotten():
     sequences = [make_sequence(s, 2, source=s) for s in "ab"]
     order = make_order(sequences, sources=("a", "b"), weights=(1.0, 1e-6))
@@ -120,6 +155,8 @@ def test_faulty_orders_are_refused():
         draw([make_sequence("a", 2, visible=[0, 0])], 1)
     with pytest.raises(InputError, match="max_gap"):
         PairConfig(max_gap=-1)
+    with pytest.raises(InputError, match="max_gaps"):
+        PairConfig(max_gaps=(("a", -1),))
     with pytest.raises(InputError, match="negative_share"):
         PairConfig(negative_share=1.5)
 

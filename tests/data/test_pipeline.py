@@ -12,6 +12,7 @@ from dst_jax.data.pipeline import (
     DataConfig,
     PatchSpec,
     fixed_batches,
+    make_stream,
     read_sources,
     train_batches,
 )
@@ -66,10 +67,26 @@ def test_a_batch_holds_what_the_step_expects(sequences):
     )
 
 
-@pytest.mark.parametrize("step", [1, 2, 5])
+@pytest.mark.parametrize("step", range(1, 8))
 def test_a_restart_at_any_step_gives_the_rest_of_the_stream(sequences, step):
     whole = take(sequences, 8)
     assert_same(take(sequences, 8 - step, start_step=step), whole[step:])
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_every_number_comes_once_whatever_the_processes(sequences, count):
+    parts = [
+        take(sequences, 5, process_index=p, process_count=count) for p in range(count)
+    ]
+    numbers = [n for part in parts for batch in part for n in batch["index"].tolist()]
+    assert sorted(numbers) == list(range(20))
+
+
+def test_every_sequence_comes_once_in_each_pass_of_the_stream(sequences):
+    # 5 sequences, 20 examples: four passes.
+    stream = make_stream(sequences, CONFIG, SPEC, seed=3)
+    firsts = [stream.pair(i).template_sequence for i in range(20)]
+    assert all(sorted(firsts[k : k + 5]) == [0, 1, 2, 3, 4] for k in range(0, 20, 5))
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -186,6 +203,9 @@ def test_sources_are_read_filtered_and_reported(tmp_path):
         ("prefetch", 0),
         ("cache_mb", -1),
         ("max_gap", -1),
+        ("max_gaps", (1, 2)),
+        ("max_gaps", (-1,)),
+        ("negatives_from", "sources"),
         ("negative_share", 2.0),
     ],
 )

@@ -1,0 +1,330 @@
+"""`dst-jax data pack`: from annotated video to records that training only decodes."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from dst_jax.data.frames import read_frame
+from dst_jax.data.packed import CARD, FORMAT, INDEX, index_of, is_packed
+from dst_jax.data.patches import cut_patch, patch_scale
+from dst_jax.data.pipeline import DataConfig, PatchSpec, read_sources
+from dst_jax.data.records import Record, Schema, shard_name, write_metadata, write_shard
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+from dst_jax.experiment import Experiment, differences
+from dst_jax.jsonfile import read_json, write_json
+from dst_jax.workflows.training_data import patch_spec
+
+# Small enough to lose little when a pack is interrupted, and to spread over threads.
+_MIN_SHARD_RECORDS, _MAX_SHARDS = 256, 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class PackConfig:
+    """How a pack is written.
+
+    Attributes:
+      quality: Of the JPEG patches, 1 to 100.
+      workers: Threads that decode, crop and encode; 0 for one per core.
+    """
+
+    quality: int = 95
+    workers: int = 0
+
+    def __post_init__(self):
+        if not 1 <= self.quality <= 100:
+            raise InputError(f"--quality {self.quality}: must be from 1 to 100.")
+        if self.workers < 0:
+            raise InputError(f"--workers {self.workers}: must be at least 0.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """What was written.
+
+    Attributes:
+      folder: For `packed:DIR`.
+      records: Patches in it.
+      size: Bytes of its shards.
+      seconds: Of this call.
+    """
+
+    folder: pathlib.Path
+    records: int
+    size: int
+    seconds: float
+
+
+def pack_data(
+    experiment: Experiment,
+    sources: tuple[str, ...],
+    out: pathlib.Path,
+    *,
+    config: PackConfig = PackConfig(),
+    console: Console,
+) -> Packed:
+    """Packs every frame that training may use, or goes on where a call stopped.
+
+    Shards are written under a hidden folder beside `out`, which gets its name when
+    all are there.
+
+    Args:
+      experiment: Its students' input and its augmentation decide the patches.
+      sources: Data sets as `LAYOUT:DIR`.
+      out: Must not exist, unless it is this very pack.
+      config: Quality and threads.
+      console: For the bar and for what is said.
+
+    Raises:
+      InputError: If a source is faulty, `out` is something else, or cannot be written.
+    """
+    began = time.perf_counter()
+    if packed := [source for source in sources if is_packed(source)]:
+        raise InputError(f"{packed[0]} is a pack already; give the data set itself.")
+    if not sources:
+        raise InputError("dst-jax data pack: name a data set, such as got10k:DIR.")
+    skip_bad = experiment.data.skip_bad
+    data = DataConfig(sources=sources, skip_bad=skip_bad)
+    sequences, report = read_sources(data)
+    console.print(report.summary(), highlight=False)
+    plan = _plan(experiment, sequences, sources, config, report.summary())
+    if not _is_done(out, plan):
+        with _partial(out, plan) as partial:
+            _write_shards(partial, plan, sequences, config, console)
+            try:
+                _finish(partial, plan, sequences)
+                partial.rename(out)
+            except OSError as error:
+                raise InputError(
+                    f"--out {out}: {error.strerror or error}; make room or mend the "
+                    "folder's rights, then run again to go on."
+                ) from None
+    card = read_json(out / CARD)
+    size = sum(shard["size"] for shard in card["shards"])
+    return Packed(out, plan["records"], size, time.perf_counter() - began)
+
+
+def print_packed(packed: Packed, console: Console) -> None:
+    """Says what was written and how it is used."""
+    console.print(
+        f"{packed.records:,} patches, {packed.size / 2**20:.1f} MiB, "
+        f"{packed.seconds:.0f} s: --data.sources packed:{packed.folder}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _plan(
+    experiment: Experiment,
+    sequences: tuple[Sequence, ...],
+    sources: tuple[str, ...],
+    config: PackConfig,
+    summary: str,
+) -> dict[str, Any]:
+    """All that decides what is written; equal plans make equal packs."""
+    records = int(sum(np.sum(sequence.visible) for sequence in sequences))
+    return {
+        "format": FORMAT,
+        "serves": dataclasses.asdict(patch_spec(experiment)),
+        "augment": dataclasses.asdict(experiment.augment),
+        "quality": config.quality,
+        "sources": list(sources),
+        "tracks": len(sequences),
+        "records": records,
+        "shard_records": max(_MIN_SHARD_RECORDS, -(-records // _MAX_SHARDS)),
+        "targets": _digest(sequences),
+        "left_out": summary.splitlines(),
+    }
+
+
+def _digest(sequences: tuple[Sequence, ...]) -> str:
+    """Identity of the targets and of the frames that are packed."""
+    digest = hashlib.sha256()
+    for sequence in sequences:
+        digest.update(f"{sequence.source}/{sequence.name}/{sequence.video}".encode())
+        digest.update(np.ascontiguousarray(sequence.boxes, np.float32).tobytes())
+        digest.update(sequence.visible.tobytes())
+    return digest.hexdigest()
+
+
+def _is_done(out: pathlib.Path, plan: dict[str, Any]) -> bool:
+    """Whether `out` is the pack; anything else there is refused."""
+    if not out.exists():
+        return False
+    if not (out / CARD).is_file():
+        raise InputError(f"--out {out} exists and is no pack; choose another folder.")
+    if different := _different(out / CARD, plan):
+        raise InputError(
+            f"--out {out} is another pack ({different[0]}); choose another folder."
+        )
+    return True
+
+
+def _different(card: pathlib.Path, plan: dict[str, Any]) -> list[str]:
+    """How the plan of another call differs, whether or not that one has finished."""
+    found = read_json(card)
+    return differences(plan, {name: found.get(name) for name in plan})
+
+
+@contextlib.contextmanager
+def _partial(out: pathlib.Path, plan: dict[str, Any]) -> Iterator[pathlib.Path]:
+    """The folder of the unfinished pack, held against another process."""
+    partial = out.with_name(f".{out.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    with (partial.with_name(f"{partial.name}.lock")).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"--out {out}: another process is packing it; wait for it to end."
+            ) from None
+        path = partial / CARD
+        if not path.exists():
+            write_json(path, plan)
+        elif different := _different(path, plan):
+            raise InputError(
+                f"--out {out}: {partial} holds an unfinished pack of another kind "
+                f"({different[0]}); remove it or choose another folder."
+            )
+        yield partial
+        pathlib.Path(lock.name).unlink(missing_ok=True)
+
+
+def _shards(plan: dict[str, Any]) -> list[range]:
+    """Numbers of the records of each shard."""
+    step, total = plan["shard_records"], plan["records"]
+    return [range(i, min(i + step, total)) for i in range(0, total, step)]
+
+
+def _write_shards(
+    partial: pathlib.Path,
+    plan: dict[str, Any],
+    sequences: tuple[Sequence, ...],
+    config: PackConfig,
+    console: Console,
+) -> None:
+    """Writes the shards that are missing."""
+    shards = _shards(plan)
+    names = [shard_name(i, len(shards)) for i in range(len(shards))]
+    missing = [i for i, name in enumerate(names) if not (partial / name).exists()]
+    done = plan["records"] - sum(len(shards[i]) for i in missing)
+    if done:
+        console.print(f"goes on at {done} of {plan['records']} patches")
+    tracks, times = _targets(sequences)
+    encode = _encoder(plan)
+    columns = TextColumn("pack"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("pack", total=plan["records"], completed=done)
+
+        def write(shard: int) -> None:
+            def records() -> Iterator[bytes]:
+                for number in shards[shard]:
+                    if stopping:
+                        raise _Stopped
+                    yield encode(sequences[tracks[number]], int(times[number]))
+                    progress.advance(task)
+
+            write_shard(partial / names[shard], records())
+
+        stopping: list[bool] = []
+        workers = config.workers or os.cpu_count() or 1
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            futures = [pool.submit(write, shard) for shard in missing]
+            try:
+                for future in concurrent.futures.as_completed(futures):
+                    future.result()
+            except BaseException:
+                # What is finished stays; the rest is not waited for.
+                stopping.append(True)
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+class _Stopped(Exception):
+    """Another thread has failed."""
+
+
+def _targets(
+    sequences: tuple[Sequence, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sequence and frame of every record."""
+    frames = [np.flatnonzero(sequence.visible) for sequence in sequences]
+    tracks = np.repeat(np.arange(len(frames)), [len(found) for found in frames])
+    return tracks, np.concatenate(frames)
+
+
+def _encoder(plan: dict[str, Any]) -> Callable[[Sequence, int], bytes]:
+    """Makes the record of one frame of a sequence."""
+    spec, quality = PatchSpec(**plan["serves"]), plan["quality"]
+    schema = Schema(spec.template_patch_px, spec.search_patch_px)
+    serialize = schema.serializer()
+    return lambda sequence, time: serialize(_record(sequence, time, spec, quality))
+
+
+def _record(sequence: Sequence, time: int, spec: PatchSpec, quality: int) -> Record:
+    frame, box = read_frame(sequence.frames[time]), sequence.boxes[time]
+    sizes: dict[str, Any] = {"template_px": spec.template_px, "context": spec.context}
+    search, in_patch, fill = cut_patch(
+        frame, box, patch_px=spec.search_patch_px, **sizes
+    )
+    template, _, _ = cut_patch(
+        frame, box, patch_px=spec.template_patch_px, fill=fill, **sizes
+    )
+    return {
+        "search_patch": _jpeg(search, quality),
+        "template_patch": _jpeg(template, quality),
+        "box": in_patch,
+        "frame_box": np.asarray(box, np.float32),
+        "visible": bool(sequence.visible[time]),
+        "fill_rgb": fill,
+        "px_scale": np.float32(patch_scale(box, **sizes)),
+        "frame_size": np.array(frame.shape[:2], np.int32),
+        "frame_number": np.int32(time),
+        "video": sequence.video,
+        "track": sequence.name,
+        "category": sequence.category,
+        "source": sequence.source,
+    }
+
+
+def _jpeg(patch: np.ndarray, quality: int) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    bgr = cv2.cvtColor(patch, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, options)[1].tobytes()
+
+
+def _finish(
+    partial: pathlib.Path, plan: dict[str, Any], sequences: tuple[Sequence, ...]
+) -> None:
+    """Writes the index and the metadata beside the shards."""
+    shards = _shards(plan)
+    names = [shard_name(i, len(shards)) for i in range(len(shards))]
+    sizes = [(partial / name).stat().st_size for name in names]
+    lengths = [len(shard) for shard in shards]
+    spec = plan["serves"]
+    schema = Schema(spec["template_patch_px"], spec["search_patch_px"])
+    write_metadata(partial, schema, shard_records=lengths, size=sum(sizes))
+    np.savez(partial / INDEX, **index_of(sequences))  # pyright: ignore[reportArgumentType]
+    listed = [
+        {"name": name, "records": length, "size": size}
+        for name, length, size in zip(names, lengths, sizes, strict=True)
+    ]
+    write_json(partial / CARD, {**plan, "shards": listed})

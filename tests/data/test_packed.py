@@ -1,0 +1,246 @@
+"""A pack stands for the data set that it was made from."""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dst_jax.data.packed import open_pack, read_pack
+from dst_jax.data.pipeline import (
+    DataConfig,
+    PatchSpec,
+    fixed_batches,
+    read_sources,
+    train_batches,
+)
+from dst_jax.data.small_set import order_by_class, read_small_set
+from dst_jax.errors import InputError
+from tests.data import packs
+from tests.data.packs import SPEC
+
+ROOT = pathlib.Path(__file__).parents[2]
+WITHOUT_TENSORFLOW = """
+import sys
+
+from importlib.machinery import PathFinder
+
+def found(name, *where, find=PathFinder.find_spec):
+    return None if name.partition(".")[0] == "tensorflow" else find(name, *where)
+
+PathFinder.find_spec = found
+import dst_jax
+from dst_jax.data.pipeline import DataConfig, read_sources, train_batches
+from tests.data.packs import SPEC, pack
+source = pack(sys.argv[1], __import__("pathlib").Path(sys.argv[2]))
+sequences, _ = read_sources(DataConfig(sources=(source,)))
+stream = train_batches(sequences, DataConfig(sources=(source,)), SPEC, seed=0)
+print(next(stream)["search_patch"].shape, "tensorflow" in sys.modules)
+stream.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Two data sets, raw and packed: ((raw, raw), (packed, packed))."""
+    root = tmp_path_factory.mktemp("packs")
+    kinds = ("cat", "cat", "cat", "dog", "dog"), ()
+    raw = [
+        packs.write_raw(root / f"raw{i}", seed=i, categories=kinds[i]) for i in (0, 1)
+    ]
+    made = [packs.pack(source, root / f"pack{i}") for i, source in enumerate(raw)]
+    return tuple(raw), tuple(made)
+
+
+def take(sources, steps, *, spec=SPEC, threads=2, **options):
+    """Host batches of the first set, or of both with weights."""
+    weights = (3.0, 1.0) if len(sources) == 2 else ()
+    config = DataConfig(
+        sources=sources,
+        weights=weights,
+        batch=4,
+        negative_share=0.3,
+        threads=threads,
+    )
+    sequences, _ = read_sources(config)
+    stream = train_batches(sequences, config, spec, seed=3, **options)
+    batches = list(itertools.islice(stream, steps))
+    stream.close()
+    return batches
+
+
+def assert_same(first, second, *, exact=True):
+    """Equal batches; patches only to the losses of JPEG unless `exact`."""
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            if exact or not name.endswith("_patch"):
+                np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+            else:
+                apart = np.abs(a[name].astype(np.int32) - b[name])
+                # Halved colours at quality 95; another frame is tens of levels off.
+                assert apart.mean() < 4.0, name
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_pairs_are_those_of_the_data_set_itself(sources, count):
+    raw, packed = (take(part[:count], 12) for part in sources)
+    assert_same(raw, packed, exact=False)
+
+
+def test_a_pack_keeps_tracks_boxes_and_visibility(sources):
+    raw, _ = read_sources(DataConfig(sources=sources[0][:1]))
+    packed, report = read_pack(sources[1][0])
+    assert report.kept_sequences == len(raw) == len(packed)
+    for a, b in zip(raw, packed, strict=True):
+        names = ("name", "video", "category", "size")
+        assert [getattr(a, n) for n in names] == [getattr(b, n) for n in names]
+        np.testing.assert_array_equal(a.boxes, b.boxes)
+        np.testing.assert_array_equal(a.visible, b.visible)
+        assert b.source == sources[1][0]
+
+
+def test_a_restart_at_any_step_gives_the_rest_of_the_stream(sources):
+    whole = take(sources[1], 6)
+    for step in range(1, 6):
+        assert_same(take(sources[1], 6 - step, start_step=step), whole[step:])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_together_hold_the_global_batches(sources, count):
+    whole = take(sources[1], 4)
+    parts = [
+        take(sources[1], 4, process_index=p, process_count=count) for p in range(count)
+    ]
+    for step, batch in enumerate(whole):
+        # Example k of process p is number k * count + p of the global batch.
+        for name, values in batch.items():
+            for p, part in enumerate(parts):
+                np.testing.assert_array_equal(part[step][name], values[p::count])
+
+
+@pytest.mark.parametrize("threads", [0, 1, 4])
+def test_threads_do_not_change_the_batches(sources, threads):
+    assert_same(take(sources[1], 4, threads=threads), take(sources[1], 4))
+
+
+def test_smaller_patches_are_the_middle_of_the_packed_ones(sources):
+    smaller = PatchSpec(
+        template_patch_px=SPEC.template_patch_px - 2,
+        search_patch_px=SPEC.search_patch_px - 6,
+        template_px=SPEC.template_px,
+        context=SPEC.context,
+    )
+    (small,), (full,) = (take(sources[1][:1], 1, spec=spec) for spec in (smaller, SPEC))
+    np.testing.assert_array_equal(
+        small["search_patch"], full["search_patch"][:, 3:-3, 3:-3]
+    )
+    np.testing.assert_array_equal(
+        small["template_patch"], full["template_patch"][:, 1:-1, 1:-1]
+    )
+    np.testing.assert_array_equal(
+        small["search_box"][:, :2], full["search_box"][:, :2] - 3.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"search_patch_px": 2}, r"serves search_patch_px up to \d+; .* needs \d+"),
+        ({"template_patch_px": 2}, "serves template_patch_px up to"),
+        ({"search_patch_px": -1}, "smaller odd sides"),
+        ({"template_px": 1}, "serves template_px 31; this training needs 32"),
+        ({"context": 0.1}, "serves context 0.5"),
+    ],
+)
+def test_training_that_needs_more_than_the_pack_has_is_refused(
+    sources, change, message
+):
+    fields = dataclasses.asdict(SPEC)
+    spec = PatchSpec(**{**fields, **{k: fields[k] + v for k, v in change.items()}})
+    for read in (take, read_fixed):
+        with pytest.raises(InputError, match=message) as refused:
+            read(sources[1][:1], 1, spec=spec)
+        assert "\n" not in str(refused.value)
+
+
+def read_fixed(sources, steps, *, spec):
+    config = DataConfig(sources=sources)
+    return fixed_batches(read_sources(config)[0], config, spec, seed=0, examples=steps)
+
+
+def test_a_small_set_of_a_pack_is_uniform_over_categories(sources):
+    config = DataConfig(sources=sources[1][:1])
+    sequences, _ = read_sources(config)
+    order = order_by_class(sequences)
+    assert [len(members) for members in order.members] == [3, 2]
+    small = read_small_set(sequences, config, SPEC, pairs=24, seed=0)
+    raw_config = DataConfig(sources=sources[0][:1])
+    raw = read_small_set(
+        read_sources(raw_config)[0], raw_config, SPEC, pairs=24, seed=0
+    )
+    assert_same([small], [raw], exact=False)
+
+
+def damaged(sources, tmp_path, name, change):
+    """A copy of a pack with one file changed."""
+    source = packs.copy_of(sources[1][0], tmp_path / "pack")
+    path = next((tmp_path / "pack").glob(name))
+    path.write_bytes(change(path.read_bytes()))
+    return source
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("pack.json", lambda b: b[:-9], "pack.json: not JSON"),
+        ("pack.json", lambda b: b.replace(b'"format": 1', b'"format": 9'), "format 9"),
+        ("pack.json", lambda b: b.replace(b'"shards"', b'"shreds"'), "shards"),
+        ("index.npz", lambda b: b[: len(b) // 2], "index.npz is damaged"),
+        ("index.npz", lambda b: b"", "index.npz is damaged"),
+        ("*array_record*", lambda b: b[:-1], r"has \d+ bytes of \d+"),
+    ],
+)
+def test_a_damaged_pack_is_one_line(sources, tmp_path, name, change, message):
+    source = damaged(sources, tmp_path, name, change)
+    with pytest.raises(InputError, match=message) as refused:
+        take((source,), 1)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_record_surfaces_in_the_caller(sources, tmp_path):
+    def spoil(data):
+        half = len(data) // 4
+        return data[:half] + bytes(len(data) - half)
+
+    source = damaged(sources, tmp_path, "*array_record*", spoil)
+    with pytest.raises(InputError, match=r"of shard .* is damaged"):
+        take((source,), 20)
+
+
+def test_an_index_of_another_pack_is_refused(sources, tmp_path):
+    source = packs.copy_of(sources[1][0], tmp_path / "pack")
+    card = json.loads((tmp_path / "pack" / "pack.json").read_text())
+    card["shards"][0]["records"] -= 1
+    (tmp_path / "pack" / "pack.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="do not belong together"):
+        read_pack(source)
+
+
+def test_a_folder_without_a_pack_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"there is no pack \(pack.json\)"):
+        open_pack(f"packed:{tmp_path}")
+
+
+def test_packing_and_reading_need_no_tensorflow(sources, tmp_path):
+    program = [sys.executable, "-c", WITHOUT_TENSORFLOW, sources[0][0]]
+    done = subprocess.run(
+        [*program, str(tmp_path / "pack")], cwd=ROOT, capture_output=True, text=True
+    )
+    side = SPEC.search_patch_px
+    assert done.stdout.strip() == f"(8, {side}, {side}, 3) False", done.stderr

@@ -1,0 +1,137 @@
+"""Shards: every record comes back, and whatever is wrong with a file is named."""
+
+import pathlib
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dst_jax.data.records import Records, Schema, Shard, shard_name, write_shard
+from dst_jax.errors import InputError
+
+ROOT = pathlib.Path(__file__).parents[2]
+TEXTS = [bytes([65 + i]) * (1000 + i) for i in range(7)]
+DISK_FULL = """
+import pathlib, resource, signal, sys
+from dst_jax.data.records import write_shard
+from dst_jax.errors import InputError
+# What a full disk does to a file of this process, as near as it can be had.
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    write_shard(pathlib.Path(sys.argv[1]) / "shard", (bytes(50_000) for _ in range(9)))
+except InputError as error:
+    print(error)
+"""
+
+
+def make_shards(folder, lengths):
+    """Shards of serialized records whose only field tells their number."""
+    from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
+
+    def record(number):
+        numbers = tf_feature_pb2.Int64List(value=[number])
+        feature = {"number": tf_feature_pb2.Feature(int64_list=numbers)}
+        features = tf_feature_pb2.Features(feature=feature)
+        return tf_example_pb2.Example(features=features).SerializeToString()
+
+    shards, first = [], 0
+    for index, length in enumerate(lengths):
+        path = folder / shard_name(index, len(lengths))
+        write_shard(path, (record(first + i) for i in range(length)))
+        shards.append(Shard(path.name, length, path.stat().st_size))
+        first += length
+    return tuple(shards)
+
+
+def number_in(record):
+    return record["number"].int64_list.value[0]
+
+
+def test_every_record_of_every_shard_comes_back(tmp_path):
+    records = Records(tmp_path, make_shards(tmp_path, (3, 1, 4)))
+    assert len(records) == 8
+    order = np.random.default_rng(0).permutation(8).tolist()
+    assert [number_in(records[i]) for i in order] == order
+    assert not list(tmp_path.glob(".*")), "a temporary file stayed"
+
+
+def test_records_travel_to_another_process(tmp_path):
+    records = Records(tmp_path, make_shards(tmp_path, (2, 2)))
+    number_in(records[0])
+    assert number_in(pickle.loads(pickle.dumps(records))[3]) == 3
+
+
+def test_a_missing_or_shortened_shard_is_named(tmp_path):
+    shards = make_shards(tmp_path, (3, 3))
+    path = tmp_path / shards[1].name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(InputError, match=r"00001-of-00002 has \d+ bytes of .* again"):
+        Records(tmp_path, shards)
+    path.unlink()
+    with pytest.raises(InputError, match=r"00001-of-00002 .*No such file.* restore"):
+        Records(tmp_path, shards)
+
+
+def test_a_damaged_record_is_named_and_the_others_are_read(tmp_path):
+    # Random bytes do not occur twice: the middle record can be found and hit.
+    middle = np.random.default_rng(0).bytes(2000)
+    path = tmp_path / shard_name(0, 1)
+    write_shard(path, [b"", middle, b""])
+    data = bytearray(path.read_bytes())
+    data[data.index(middle) + 1000] ^= 1
+    path.write_bytes(data)
+    records = Records(tmp_path, (Shard(path.name, 3, len(data)),))
+    with pytest.raises(InputError, match=r"record 1 of shard .*00000-of-00001 is dam"):
+        records[1]
+    assert not records[0] and not records[2]
+
+
+def test_a_shard_is_whole_or_absent(tmp_path):
+    def stopped():
+        yield from TEXTS
+        raise InputError("frame 7 cannot be read")
+
+    with pytest.raises(InputError, match="frame 7"):
+        write_shard(tmp_path / "shard", stopped())
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match=r"absent/shard cannot be written"):
+        write_shard(tmp_path / "absent" / "shard", TEXTS)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_shard(tmp_path):
+    program = [sys.executable, "-c", DISK_FULL, str(tmp_path)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "File too large" in done.stdout, done.stderr
+    assert "run again to go on" in done.stdout and done.stdout.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_schema_serializes_what_tfds_reads_back():
+    schema = Schema(template_patch_px=5, search_patch_px=9)
+    record = {
+        "search_patch": b"jpeg",
+        "template_patch": b"smaller",
+        "box": np.float32([1, 2, 3, 4]),
+        "frame_box": np.float32([5, 6, 7, 8]),
+        "visible": True,
+        "fill_rgb": np.float32([9, 10, 11]),
+        "px_scale": np.float32(0.5),
+        "frame_size": np.int32([30, 40]),
+        "frame_number": np.int32(2),
+        "video": "v",
+        "track": "t",
+        "category": "",
+        "source": "got10k:x",
+    }
+    from tensorflow_datasets.core.example_parser import ExampleParserNp
+
+    specs = schema.features().get_serialized_info()
+    back = ExampleParserNp(specs).parse_example(schema.serializer()(record))
+    assert back.keys() == record.keys()
+    assert back["frame_size"].tolist() == [30, 40]
+    assert back["search_patch"] == b"jpeg" and back["track"] == b"t"
+    np.testing.assert_array_equal(back["frame_box"], record["frame_box"])

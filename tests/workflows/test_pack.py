@@ -1,0 +1,249 @@
+"""`dst-jax data pack`: whole or absent, resumable, and TFDS opens what it leaves."""
+
+import dataclasses
+import fcntl
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+from dst_jax.cli import main
+from dst_jax.data.frames import read_frame
+from dst_jax.data.patches import cut_patch
+from dst_jax.data.pipeline import DataConfig, read_sources
+from dst_jax.distill import DistillConfig, with_row
+from dst_jax.errors import InputError
+from dst_jax.ops.augment import AugmentConfig
+from dst_jax.train import LoopConfig, OptimConfig
+from dst_jax.workflows import pack as module
+from dst_jax.workflows.pack import PackConfig, pack_data
+from dst_jax.workflows.train import run_training
+from tests.data import packs
+from tests.data.packs import CONSOLE, EXPERIMENT, SPEC
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return packs.write_raw(tmp_path_factory.mktemp("raw") / "raw", categories=("cat",))
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    """About thirty records in four shards."""
+    monkeypatch.setattr(module, "_MIN_SHARD_RECORDS", 8)
+
+
+def visible_frames(source):
+    sequences, _ = read_sources(DataConfig(sources=(source,)))
+    return sum(int(sequence.visible.sum()) for sequence in sequences)
+
+
+def files_of(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def test_tfds_opens_a_pack_and_finds_every_field(source, tmp_path):
+    import tensorflow_datasets as tfds
+
+    packs.pack(source, tmp_path / "pack")
+    builder = tfds.builder_from_directory(tmp_path / "pack")
+    records = builder.as_data_source(split="train")
+    sequences, _ = read_sources(DataConfig(sources=(source,)))
+    targets = [(s, t) for s in sequences for t in np.flatnonzero(s.visible)]
+    assert len(records) == len(targets) == builder.info.splits["train"].num_examples
+    assert len(list((tmp_path / "pack").glob("*array_record*"))) == 4
+    for record, (sequence, time) in zip(records, targets, strict=True):
+        assert record["track"].decode() == sequence.name
+        assert record["video"].decode() == sequence.video
+        assert record["category"].decode() == sequence.category
+        assert record["source"].decode() == source
+        assert record["frame_number"] == time and record["visible"]
+        np.testing.assert_array_equal(record["frame_box"], sequence.boxes[time])
+        frame = read_frame(sequence.frames[time])
+        assert record["frame_size"].tolist() == list(frame.shape[:2]) == [64, 80]
+        for role in ("search", "template"):
+            patch, box, fill = cut_patch(
+                frame,
+                sequence.boxes[time],
+                patch_px=getattr(SPEC, f"{role}_patch_px"),
+                template_px=SPEC.template_px,
+                context=SPEC.context,
+            )
+            apart = np.abs(record[f"{role}_patch"].astype(np.int32) - patch)
+            assert apart.mean() < 4.0
+        np.testing.assert_array_equal(record["fill_rgb"], fill)
+        np.testing.assert_allclose(record["box"][2:], box[2:], rtol=1e-6)
+        np.testing.assert_allclose(
+            record["px_scale"], box[2] / sequence.boxes[time][2], rtol=1e-5
+        )
+        assert record["box"][:2].tolist() == [SPEC.search_patch_px / 2] * 2
+
+
+def test_a_pack_says_what_it_serves_and_holds(source, tmp_path):
+    packs.pack(source, tmp_path / "pack")
+    card = json.loads((tmp_path / "pack" / "pack.json").read_text())
+    assert card["serves"] == dataclasses.asdict(SPEC)
+    assert card["augment"]["search_shift_px"] == 3.0
+    assert card["quality"] == 95 and card["sources"] == [source]
+    held = sum(shard["records"] for shard in card["shards"])
+    assert held == card["records"] == visible_frames(source)
+
+
+def test_an_interrupted_pack_goes_on_and_equals_an_uninterrupted_one(
+    source, tmp_path, monkeypatch
+):
+    record, made = module._record, []
+
+    def interrupted(*arguments):
+        made.append(1)
+        if len(made) == 20:
+            raise KeyboardInterrupt
+        return record(*arguments)
+
+    monkeypatch.setattr(module, "_record", interrupted)
+    out = tmp_path / "pack"
+    one = PackConfig(workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        packs.pack(source, out, config=one)
+    partial = tmp_path / ".pack.partial"
+    finished = sorted(partial.glob("*array_record*"))
+    assert not out.exists() and len(finished) == 2
+    # What a kill leaves of the shard in work.
+    (partial / f".{finished[0].name[:-14]}00002-of-00004.tmp").write_bytes(b"half")
+    before = {path.name: path.stat().st_mtime_ns for path in finished}
+    packs.pack(source, out, config=one)
+    assert len(made) == 20 + visible_frames(source) - 16
+    assert {name: (out / name).stat().st_mtime_ns for name in before} == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pack"]
+    packs.pack(source, tmp_path / "whole", config=PackConfig(workers=3))
+    again, whole = files_of(out), files_of(tmp_path / "whole")
+    # The archive's entries carry the time they were written.
+    for files in (again, whole):
+        assert files.pop("index.npz")
+    assert again == whole
+
+
+def test_packing_again_changes_nothing(source, tmp_path):
+    packs.pack(source, tmp_path / "pack")
+    before = files_of(tmp_path / "pack")
+    packs.pack(source, tmp_path / "pack")
+    assert files_of(tmp_path / "pack") == before
+
+
+def wider():
+    return dataclasses.replace(EXPERIMENT, augment=AugmentConfig(search_shift_px=9.0))
+
+
+def test_a_folder_of_anything_else_is_refused(source, tmp_path, monkeypatch):
+    packs.pack(source, tmp_path / "pack")
+    with pytest.raises(InputError, match=r"another pack \(augment.search_shift_px"):
+        packs.pack(source, tmp_path / "pack", experiment=wider())
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="exists and is no pack"):
+        packs.pack(source, tmp_path / "folder")
+    monkeypatch.setattr(module, "_finish", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        packs.pack(source, tmp_path / "other")
+    with pytest.raises(InputError, match="unfinished pack of another kind"):
+        packs.pack(source, tmp_path / "other", experiment=wider())
+
+
+def test_two_processes_do_not_write_one_pack(source, tmp_path):
+    with (tmp_path / ".pack.partial.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another process is packing it"):
+            packs.pack(source, tmp_path / "pack")
+
+
+def test_a_bad_frame_is_named_and_packing_goes_on_when_it_is_mended(tmp_path):
+    source = packs.write_raw(tmp_path / "raw")
+    sequence = read_sources(DataConfig(sources=(source,)))[0][2]
+    frame = pathlib.Path(sequence.frames[np.flatnonzero(sequence.visible)[-1]])
+    whole = frame.read_bytes()
+    frame.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=rf"{frame} is no complete image"):
+        packs.pack(source, tmp_path / "pack", config=PackConfig(workers=1))
+    assert not (tmp_path / "pack").exists()
+    frame.write_bytes(whole)
+    packs.pack(source, tmp_path / "pack")
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(source, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_metadata", full)
+        with pytest.raises(InputError, match=r"No space left .* run again to go on"):
+            packs.pack(source, tmp_path / "pack")
+    assert not (tmp_path / "pack").exists()
+    shards = sorted((tmp_path / ".pack.partial").glob("*array_record*"))
+    before = [shard.stat().st_mtime_ns for shard in shards]
+    packs.pack(source, tmp_path / "pack")
+    after = sorted((tmp_path / "pack").glob("*array_record*"))
+    assert [shard.stat().st_mtime_ns for shard in after] == before
+
+
+def test_the_command_packs_and_refuses_in_one_line(source, tmp_path, capsys):
+    config = tmp_path / "config.py"
+    config.write_text(
+        "from tests.data.packs import EXPERIMENT\n"
+        "def experiment():\n    return EXPERIMENT\n"
+    )
+    out = str(tmp_path / "pack")
+    verb = ["data", "pack", "--out", out, "--config", str(config)]
+    shift = ["--augment.search_shift_px", "5"]
+    assert main([*verb, source, *shift]) == 0
+    assert f"packed:{out}" in capsys.readouterr().out
+    card = json.loads(pathlib.Path(out, "pack.json").read_text())
+    assert card["augment"]["search_shift_px"] == 5.0
+    for wrong in (
+        [],
+        [source],
+        [f"packed:{out}"],
+        [source, "--quality", "101"],
+        [source, "--augment.shift", "5"],
+    ):
+        assert main([*verb, *wrong]) == 2, wrong
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.optax
+def test_training_is_the_same_from_a_pack_on_the_host_and_on_the_device(
+    source, tmp_path
+):
+    packed = packs.pack(source, tmp_path / "pack")
+    objective = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
+    plain = dataclasses.replace(
+        EXPERIMENT,
+        data=DataConfig(sources=(packed,), batch=4, validation_share=0.34),
+        distill=with_row(objective, "NOKD"),
+        optim=OptimConfig(epochs=1.0, pairs_per_epoch=8, learning_rate=1e-2),
+        loop=LoopConfig(log_every=1),
+    )
+    losses = []
+    for cache in ("host", "device"):
+        data = dataclasses.replace(plain.data, cache=cache)
+        experiment = dataclasses.replace(plain, data=data)
+        run = run_training(experiment, tmp_path / cache, console=CONSOLE)
+        rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+        steps = [row for row in rows if "loss" in row]
+        assert all(0.0 <= row["data_wait_s"] < 60.0 for row in steps)
+        losses.append([row["loss"] for row in steps])
+    assert losses[0] == losses[1] and len(losses[0]) == 2
+    assert "tensorflow" not in sys.modules
+    needy = dataclasses.replace(plain, augment=AugmentConfig(search_shift_px=9.0))
+    with pytest.raises(InputError, match=r"serves search_patch_px up to .* needs"):
+        run_training(needy, tmp_path / "needy", console=CONSOLE)
+
+
+def test_settings_of_a_pack_are_checked():
+    with pytest.raises(InputError, match="--quality 0"):
+        PackConfig(quality=0)
+    with pytest.raises(InputError, match="--workers -1"):
+        PackConfig(workers=-1)
+    with pytest.raises(InputError, match="is a pack already"):
+        out = pathlib.Path("unused")
+        pack_data(EXPERIMENT, ("packed:x",), out, console=CONSOLE)
