@@ -1,9 +1,39 @@
 import numpy as np
 import pytest
 
-from dst_jax.data.lint import BoxFilter, training_sequences
+from dst_jax.data.lint import (
+    BoxFilter,
+    DataFault,
+    Fault,
+    Problems,
+    training_sequences,
+)
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+
+
+def test_strict_problems_raise_at_the_first_and_others_are_kept():
+    fault = Fault("counts differ", "2 boxes for 3 frames; mend it.", "a", 1)
+    with pytest.raises(InputError, match="2 boxes for 3 frames"):
+        Problems().add(fault)
+    with pytest.raises(InputError, match="bad line"), Problems().reading("a"):
+        raise InputError("bad line")
+    kept = Problems(strict=False)
+    kept.add(fault)
+    with kept.reading("b"):
+        raise DataFault("missing frame", "no 3.jpg")
+    with kept.reading("c"):
+        raise PermissionError(13, "Permission denied", "c.txt")
+    assert kept.faults[1:] == [
+        Fault("missing frame", "no 3.jpg", "b"),
+        Fault(
+            "unreadable annotation",
+            "c.txt: Permission denied; mend or replace it.",
+            "c",
+        ),
+    ]
+    with pytest.raises(ZeroDivisionError), kept.reading("d"):
+        raise ZeroDivisionError
 
 
 def make(sides, *, visible=None, size=(100, 200)):
