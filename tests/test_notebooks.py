@@ -10,13 +10,13 @@ from nbclient import NotebookClient
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOKS = {path.stem: path for path in sorted(ROOT.glob("notebooks/*.ipynb"))}
-SECONDS_PER_CELL = 600
+SECONDS_PER_CELL = 1800  # for a machine that does a dozen things at once
 
 every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 
 def test_the_notebooks_are_found():
-    assert {"losses"} <= set(NOTEBOOKS)
+    assert set(NOTEBOOKS) == {"ablation", "losses"}
 
 
 @every_notebook
@@ -63,4 +63,4 @@ def test_a_notebook_runs(name, tmp_path, monkeypatch):
         for output in cell.outputs
         if "image/png" in output.get("data", {})
     ]
-    assert len(pictures) >= 3
+    assert len(pictures) >= 4

@@ -173,7 +173,8 @@ def _order(
 
 def _unshared(group: Iterable[Mapping[str, Any]]) -> list[frozenset[str]]:
     """TSKD and TSsKD are one training where no gate has opened."""
-    shut = any(line["gates"] == SHUT for line in group)
+    rows = {line["row"]: line["gates"] for line in group}
+    shut = "TSKD" in rows and rows.get("TSsKD") == SHUT
     return [frozenset({"TSKD", "TSsKD"})] if shut else []
 
 

@@ -357,6 +357,8 @@ def test_a_row_whose_gates_never_opened_is_called_shut(tmp_path, source, teacher
     )
     assert (order["agreeing"], order["pairs"]) == (2, 2)
     assert order["statement"].endswith("its gates never opened.")
+    alone = Stub(gate=0.0).run(tmp_path, source, teacher, rows=("NOKD", "TSsKD"))
+    assert not any("gates" in found["statement"] for found in alone["order"])
 
 
 def test_the_order_of_rows_is_compared_pair_by_pair():
