@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from dst_jax.arch.spec import TrackerSpec
+from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
 from dst_jax.models.layers import kernel_deviation
 from dst_jax.models.siamese import Features, Output, Siamese
 from dst_jax.typing import Array, Float
@@ -38,7 +38,9 @@ def init_variables(
     """Returns freshly initialised parameters and running statistics.
 
     The numbers are drawn on the host: XLA needs seconds to compile a generator for
-    every kernel, and NumPy's are the same on every platform.
+    every kernel, and NumPy's are the same on every platform. The kernels that an
+    up-channel head makes of templates start small: sums over hundreds of products
+    would give logits of 20 and boxes far off their anchors.
 
     Args:
       key: Randomness of the kernels.
@@ -49,11 +51,14 @@ def init_variables(
       {"params": ..., "batch_stats": ...}, arrays on the host.
     """
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    scale = _head_scale(spec)
 
     def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         match path[-1].key:
             case "kernel":
                 values = kernel_deviation(leaf.shape) * rng.standard_normal(leaf.shape)
+                if path[1].key == "head":
+                    values = values * scale.get(path[2].key, 1.0)
             case "scale" | "var":
                 values = np.ones(leaf.shape)
             case _:
@@ -63,6 +68,19 @@ def init_variables(
     return jax.tree_util.tree_map_with_path(
         draw, variable_shapes(spec, param_dtype=param_dtype)
     )
+
+
+def _head_scale(spec: TrackerSpec) -> dict[str, float]:
+    """Factors of the first weights of a head's parts, where they are not 1.
+
+    With them the first logits have a spread of about 1, the first offsets of a tenth.
+    """
+    head = spec.head
+    if not isinstance(head, RegionHeadSpec) or head.form != "up_channel":
+        return {}
+    side = spec.feature_side(spec.input.template_px) - head.kernel + 1
+    unit = (side * side * head.features) ** -0.5
+    return {"cls1": unit, "r1": 0.1 * unit}
 
 
 def variable_shapes(

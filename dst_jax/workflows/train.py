@@ -18,6 +18,7 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.distill import check_fit, make_objective
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
+from dst_jax.track.config import require_matching
 from dst_jax.train import (
     AXIS_NAME,
     Checkpoints,
@@ -84,6 +85,8 @@ def run_training(
       InputError: If configuration, data, teacher and workdir do not fit together.
     """
     check_batch(experiment.data.batch)
+    for spec in experiment.students.values():
+        require_matching(spec, experiment.tracking)
     teacher_bundle = load_bundle(teacher) if teacher is not None else None
     teacher_spec = teacher_bundle.spec if teacher_bundle else None
     check_fit(teacher_spec, experiment.students, experiment.distill)

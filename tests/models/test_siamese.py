@@ -178,3 +178,18 @@ def test_a_normalised_pair_trains_as_it_is_inferred():
     np.testing.assert_allclose(trained, inferred, rtol=1e-3, atol=1e-3)
     trained, inferred = both(variables, template, search, pair=False)
     assert np.abs(trained - inferred).max() > 0.1 * np.abs(trained).max()
+
+
+@pytest.mark.parametrize("name", ["mini-siamrpn-dull", "mini-siamrpn-half"])
+def test_a_fresh_region_head_answers_with_unit_logits_and_boxes_near_anchors(name):
+    spec = arch.named(name)
+    variables = init_variables(jax.random.key(0), spec)
+    rng = np.random.default_rng(0)
+    template = rng.uniform(0, 255, (2, 79, 79, 3)).astype(np.float32)
+    search = rng.uniform(0, 255, (2, 143, 143, 3)).astype(np.float32)
+    module = build(spec, pair_norm=True)
+    output, _ = jax.jit(lambda *a: forward_train(module, *a))(
+        variables, template, search
+    )
+    assert 0.3 < float(output.response.std()) < 3.0
+    assert 0.03 < float(output.offsets.std()) < 0.3
