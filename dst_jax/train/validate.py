@@ -17,7 +17,7 @@ from dst_jax.ops.augment import AugmentConfig, Examples, augment, centre_crops
 from dst_jax.typing import Array, Float
 
 Validate = Callable[[Mapping[str, Variables]], dict[str, float]]
-_PLAIN = AugmentConfig(stretch=0.0, search_shift_px=0.0)
+PLAIN = AugmentConfig(stretch=0.0, search_shift_px=0.0)
 
 
 def make_validate(
@@ -25,19 +25,15 @@ def make_validate(
     batches: Sequence[Mapping[str, np.ndarray]],
     *,
     distill: DistillConfig,
-    windows: AugmentConfig = _PLAIN,
+    windows: AugmentConfig = PLAIN,
 ) -> Validate:
     """Returns a function of the networks' variables, by name.
-
-    SiamFC's crops have the target in the middle, as its labels do. A region head would
-    learn nothing of its boxes there: its crops are moved and stretched as in training,
-    the same way at every validation, with their colours left alone.
 
     Args:
       specs: The networks; all see the same crops.
       batches: Host batches of held-out pairs; `mask` is 0 where padded.
       distill: What the labels say, as in training.
-      windows: Shift, stretch and scale of a region head's crops, as in training.
+      windows: Of `held_out_crops`.
 
     Returns:
       `validate(variables) -> {"val/NAME/gt": ..., "val/NAME/peak_px": ...}`: the loss
@@ -70,7 +66,7 @@ def _make_measure(
     module, family = build(spec), family_of(spec, distill)
 
     def measure(variables: Variables, batch: Mapping[str, Array]) -> dict[str, Any]:
-        examples = _crops(spec, batch, windows)
+        examples = held_out_crops(spec, batch, windows=windows)
         # Pairs without a target have no answer to measure.
         examples = examples._replace(mask=examples.mask * (1.0 - examples.is_negative))
         output = forward(module, variables, examples.template, examples.search)
@@ -87,9 +83,19 @@ def _make_measure(
     return measure
 
 
-def _crops(
-    spec: TrackerSpec, batch: Mapping[str, Array], windows: AugmentConfig
+def held_out_crops(
+    spec: TrackerSpec, batch: Mapping[str, Array], *, windows: AugmentConfig = PLAIN
 ) -> Examples:
+    """Crops on which a network is judged, the same at every call.
+
+    SiamFC's have the target in the middle, where it is trained to look. A region head's
+    are moved, stretched and scaled as in training, with their colours left alone.
+
+    Args:
+      spec: The network.
+      batch: A host batch of held-out pairs.
+      windows: How far a region head's crops are moved, stretched and scaled.
+    """
     if not isinstance(spec.head, RegionHeadSpec):
         return centre_crops(batch, input=spec.input)
     plain = dataclasses.replace(

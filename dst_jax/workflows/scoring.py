@@ -16,7 +16,7 @@ from dst_jax.distill import make_objective, with_row
 from dst_jax.experiment import Experiment
 from dst_jax.models import Output, Variables, build, forward, init_variables
 from dst_jax.ops.anchors import head_anchors
-from dst_jax.ops.augment import AugmentConfig, augment, centre_crops
+from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import (
     Score,
     SearchConfig,
@@ -27,8 +27,10 @@ from dst_jax.search import (
     region_overlap,
 )
 from dst_jax.train import (
+    PLAIN,
     Crops,
     TrainState,
+    held_out_crops,
     init_state,
     make_optimizer,
     make_train_step,
@@ -42,7 +44,6 @@ STUDENT = "candidate"
 Advance = Callable[[], None]
 # (output, size of the target in the template [b, 2], box of the truth [b, 4]) -> [b]
 Judge = Callable[[Output, Array, Array], Array]
-_PLAIN = AugmentConfig(stretch=0.0, search_shift_px=0.0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ def make_accuracy(
     validation: Sequence[HostBatch],
     *,
     proposals: int,
-    windows: AugmentConfig = _PLAIN,
+    windows: AugmentConfig = PLAIN,
 ) -> Callable[[Variables], float]:
     """Returns eq. 7 of one architecture, as a mean in [0, 1].
 
@@ -92,23 +93,14 @@ def make_accuracy(
       spec: The network.
       validation: Batches of held-out pairs.
       proposals: N.
-      windows: Shift, stretch and scale of a region head's crops, as in training: the
-        same windows for every network. SiamFC's have the target in the middle, where
-        it is trained to look.
+      windows: Of `held_out_crops`: the same for every network.
     """
     module = build(spec)
     proposes = isinstance(spec.head, RegionHeadSpec)
     judge = (_region_judge if proposes else _cell_judge)(spec, proposals)
-    moved = dataclasses.replace(
-        windows, flip=0.0, grey=0.0, brightness=0.0, colour=0.0, blur=0.0
-    )
 
     def overlap(variables: Variables, batch: Mapping[str, Array]) -> Array:
-        if proposes:
-            key = jax.random.key(0)
-            examples = augment(key, batch, input=spec.input, config=moved)
-        else:
-            examples = centre_crops(batch, input=spec.input)
+        examples = held_out_crops(spec, batch, windows=windows)
         output = forward(module, variables, examples.template, examples.search)
         found = judge(output, batch["template_box"][:, 2:], examples.search_box)
         return jnp.stack([jnp.sum(found * examples.mask), jnp.sum(examples.mask)])
