@@ -1,4 +1,4 @@
-"""A search of the dull SiamFC student cut to two cores: 32 pairs a candidate.
+"""A search of the dull SiamFC student cut to two cores: 24 pairs a candidate.
 
 Run:     dst-jax search configs/siamfc_search_short.py --teacher BUNDLE \
              --workdir runs/search --data.sources got10k:DIR
@@ -23,5 +23,5 @@ def experiment() -> Experiment:
         optim=OptimConfig(
             learning_rate=1e-2, final_learning_rate=1e-2, momentum=0.9, clip_norm=5.0
         ),
-        search=SearchConfig(pairs=32, epochs=1.0, batch=8, validation_pairs=32),
+        search=SearchConfig(pairs=24, epochs=1.0, batch=8, validation_pairs=24),
     )
