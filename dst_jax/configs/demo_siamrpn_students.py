@@ -19,5 +19,6 @@ def experiment() -> Experiment:
         demo_siamrpn_teacher.experiment(),
         students={name: named(which) for name, which in names.items()},
         distill=DistillConfig(batch_norm="pair"),
-        search=demo_students.experiment().search,
+        # Boxes mean nothing before some 20 steps.
+        search=dataclasses.replace(demo_students.experiment().search, pairs=320),
     )

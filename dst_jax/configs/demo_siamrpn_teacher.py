@@ -15,13 +15,21 @@ from dst_jax.track import SiamRPNTracking
 
 
 def experiment() -> Experiment:
-    """Plain training of the network "teacher"; boxes need moved and scaled crops."""
+    """Plain training of the network "teacher"; boxes need moved and scaled crops.
+
+    Adam: under gradient descent at rates that learn in hundreds of steps, the first
+    steps of a region head from nothing raise its loss several times.
+    """
     base = demo_teacher.experiment()
+    optim = dataclasses.replace(
+        base.optim, method="adam", learning_rate=1e-3, final_learning_rate=5e-5
+    )
     return dataclasses.replace(
         base,
         students={"teacher": named("mini-siamrpn")},
         data=dataclasses.replace(base.data, negative_share=0.05),
         augment=AugmentConfig(search_stretch=0.18, search_shift_px=24.0, flip=0.5),
         distill=with_row(DistillConfig(batch_norm="pair"), "NOKD"),
+        optim=optim,
         tracking=SiamRPNTracking(),
     )
