@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dst_jax import boxes
@@ -14,6 +14,7 @@ PLACES = st.floats(-100.0, 100.0)
 BOXES = st.tuples(PLACES, PLACES, SIDES, SIDES).map(np.array)
 
 
+@settings(deadline=None)
 @given(BOXES)
 def test_conversions_are_inverse(box):
     there_and_back = [
@@ -37,6 +38,7 @@ def test_overlap_by_hand():
     np.testing.assert_allclose(boxes.iou(a, b), 6 / 26)
 
 
+@settings(deadline=None)
 @given(BOXES, BOXES, st.floats(0.1, 10.0), PLACES)
 def test_overlap_is_symmetric_and_does_not_depend_on_scale_or_place(a, b, scale, dx):
     value = boxes.iou(a, b)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dst_jax import arch
@@ -75,6 +75,7 @@ def test_unknown_and_ill_typed_json_fields_are_named():
         arch.spec_from_json(values)
 
 
+@settings(deadline=None)  # a busy machine is no fault of the code's
 @given(factor=st.floats(0.05, 2.0))
 def test_scaled_widths_always_build(factor):
     spec = arch.scale_widths(arch.named("siamfc-alexnet"), factor)

