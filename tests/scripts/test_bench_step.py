@@ -27,9 +27,8 @@ def scripts():
 
 
 @pytest.mark.optax
-@pytest.mark.parametrize(
-    "family", ["tiny", pytest.param("tiny-siamrpn", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["tiny", "tiny-siamrpn"])
 def test_one_step_in_pytorch_equals_ours(scripts, family):
     sides, teacher = scripts.step_sides, named(family)
     students = {
