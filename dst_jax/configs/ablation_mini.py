@@ -3,7 +3,7 @@
 Run:     dst-jax demo --workdir runs/demo      (for its video and its teacher), then
          dst-jax ablate ablation_mini --teacher runs/demo/teacher/bundles/teacher \
              --workdir runs/ablation --seeds 0 1 2
-Expect:  six trainings a seed for the ten rows, on two CPU cores two minutes each.
+Expect:  six trainings a seed for the ten rows.
 """
 
 import dataclasses

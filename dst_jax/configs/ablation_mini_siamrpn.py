@@ -3,8 +3,7 @@
 Run:     dst-jax demo --family siamrpn --workdir runs/demo-siamrpn, then
          dst-jax ablate ablation_mini_siamrpn --workdir runs/ablation-siamrpn \
              --teacher runs/demo-siamrpn/teacher/bundles/teacher --seeds 0 1 2
-Expect:  eight trainings a seed for the ten rows, on two CPU cores two minutes each;
-         on real video in docs/results.md.
+Expect:  eight trainings a seed for the ten rows.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """The teacher of the SiamRPN demonstration: a miniature on synthetic video.
 
 Run:     dst-jax demo --family siamrpn --workdir runs/demo-siamrpn  (its second stage)
-Expect:  two or three minutes on two CPU cores.
+Expect:  docs/results.md, "SiamRPN in miniature".
 """
 
 import dataclasses

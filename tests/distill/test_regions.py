@@ -274,6 +274,30 @@ def test_a_gate_over_the_batch_shuts_all_boxes_or_none(better):
     np.testing.assert_allclose(found, classes + 1.5 * boxes, rtol=1e-5)
 
 
+def test_a_gate_over_the_batch_looks_at_all_devices():
+    config = dataclasses.replace(CONFIG, hard_gate="batch")
+    anchors, teacher = some_anchors(), one_pair(1)
+    teacher = teacher._replace(offsets=anchors.deltas + 1.0)
+    # The first pair beats the teacher, the second is so far off that the mean does not.
+    apart = jnp.array([0.5, 4.0]).reshape(2, 1, 1, 1, 1)
+    student = one_pair(0)._replace(offsets=anchors.deltas + apart)
+
+    def share(student, teacher, anchors, *, axis_name=None):
+        group = r.hard_terms(
+            student, teacher, anchors, config, 1.0, axis_name=axis_name
+        )
+        return t.psum(t.reduce_terms(group, axis_name), axis_name)
+
+    together = jax.jit(share)(student, teacher, anchors)
+    split = jax.tree.map(lambda leaf: leaf[:, None], (student, teacher, anchors))
+    over_two = jax.pmap(
+        functools.partial(share, axis_name="data"),
+        axis_name="data",
+        devices=jax.local_devices()[:2],
+    )
+    np.testing.assert_allclose(over_two(*split)[0], together, rtol=1e-5)
+
+
 def test_sharing_can_sum_over_anchors():
     config = dataclasses.replace(CONFIG, sharing_reduction="sum")
     learner, peer = one_pair(0), one_pair(1)

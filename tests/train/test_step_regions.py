@@ -56,18 +56,6 @@ def test_four_devices_take_the_steps_that_one_takes(one_device):
         assert all(a.terms[f"{name}/ks"] > 0 for name in STUDENTS)
 
 
-def test_a_gate_over_the_batch_is_the_same_on_all_devices():
-    config = DistillConfig(
-        response_layers=(2, 3),
-        hard_gate="batch",
-        sharing=False,
-        assign=setting.REGION_CONFIG.assign,
-    )
-    alone = {"dull": STUDENTS["dull"]}
-    found = [take(alone, 2, devices=n, config=config)[0] for n in (1, 2)]
-    assert setting.relative_difference(*(learnt(s) for s in found)) < 1e-10
-
-
 def test_without_sharing_together_equals_each_alone():
     config = with_row(setting.REGION_CONFIG, "TSKD")
     together, _ = take(STUDENTS, 2, config=config)

@@ -16,10 +16,12 @@ from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.models import build as build_module
 from dst_jax.models import forward, init_variables
+from dst_jax.ops.anchors import assign, head_anchors
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import LoopConfig, OptimConfig, check_batch, make_validate
 from dst_jax.workflows.train import gate_share, run_training
 from tests import networks
+from tests.distill import reference
 
 pytestmark = pytest.mark.optax
 
@@ -179,7 +181,21 @@ def test_validation_of_a_region_head_equals_plain_numpy():
         overlaps.append(common / (w * h + 240.0 - common))
     np.testing.assert_allclose(found["val/t/peak_px"], np.mean(distances), rtol=1e-4)
     np.testing.assert_allclose(found["val/t/iou"], np.mean(overlaps), rtol=1e-4)
-    assert np.isfinite(found["val/t/gt"]) and found["val/t/gt"] > 0.0
+    expected = region_loss(spec, output, batch["search_box"][0], kept=[0, 2])
+    np.testing.assert_allclose(found["val/t/gt"], expected, rtol=1e-4)
+
+
+def region_loss(spec, output, box, *, kept):
+    """Eq. 5 of some examples on the anchors that each draws by its own number."""
+    grid = head_anchors(spec, 47)
+    rows = [
+        assign(jax.random.fold_in(jax.random.key(0), row), grid, box) for row in kept
+    ]
+    labels, deltas, weights = (np.stack(part) for part in zip(*rows, strict=True))
+    response = np.asarray(output.response, np.float64)[kept]
+    offsets = np.asarray(output.offsets, np.float64)[kept]
+    boxes = reference.pair_mean(reference.smooth_l1(offsets, deltas), weights)
+    return reference.anchor_cross_entropy(response, labels) + boxes
 
 
 def test_the_share_of_open_gates_weighs_windows_by_their_steps(tmp_path):
