@@ -144,6 +144,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
                 verb.file,
                 verb.out,
                 architecture=verb.architecture,
+                preset=verb.preset,
                 console=console,
             )
         case Track():

@@ -133,7 +133,8 @@ class Convert:
     """Turn weights of another project into a bundle.
 
     The network of siamfc-pytorch, or DaSiamRPN's of any width, which is recognised by
-    its shapes. The bundle gets the public settings of online tracking.
+    its shapes. The bundle gets the public settings of online tracking; SiamRPNotb has
+    the shapes of SiamRPNvot, and wants `--preset otb`.
     """
 
     file: Annotated[Positional[Path], arg(help="the weights, e.g. a .pth file")]
@@ -141,6 +142,10 @@ class Convert:
     source: Annotated[str, arg(help="whose format: siamfc-pytorch or dasiamrpn")]
     architecture: Annotated[
         str | None, arg(help="name in the zoo; None: as the project has it")
+    ] = None
+    preset: Annotated[
+        str | None,
+        arg(help="big, vot, otb or alex: what to track with; None: by the network"),
     ] = None
 
 

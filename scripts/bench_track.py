@@ -193,8 +193,8 @@ def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]
 
     @jax.jit
     def read_out(state: siamfc.TrackState, features: Any, hw: Any) -> Any:
-        template = {last: state.template[last][None]}
-        maps = respond(module, variables, template, {last: features}).response
+        made = {name: kernel[None] for name, kernel in state.kernels.items()}
+        maps = respond(module, variables, made, {last: features}).response
         box, _ = siamfc.update_box(module, state.box, maps, hw, config=CONFIG)
         return state._replace(box=box)
 

@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
+from dst_jax.models.heads import Answer, Kernels
 from dst_jax.models.layers import kernel_deviation
 from dst_jax.models.siamese import Features, Output, Siamese
 from dst_jax.typing import Array, Float
@@ -108,12 +109,16 @@ def embed(
     return module.apply(variables, images, method=Siamese.embed)  # pyright: ignore[reportReturnType]
 
 
+def kernels(module: Siamese, variables: Variables, template: Features) -> Kernels:
+    """What the head correlates with, of embedded templates: needed once a video."""
+    return module.apply(variables, template, method=Siamese.kernels)  # pyright: ignore[reportReturnType]
+
+
 def respond(
-    module: Siamese, variables: Variables, template: Features, search: Features
-) -> Output:
-    """The response to embedded images; the template's batch may be 1."""
-    answer: Any = module.apply(variables, template, search, method=Siamese.respond)
-    return Output(answer.response, template, search, answer.offsets)
+    module: Siamese, variables: Variables, kernels: Kernels, search: Features
+) -> Answer:
+    """The head's answer to embedded search images; the kernels' batch may be 1."""
+    return module.apply(variables, kernels, search, method=Siamese.respond)  # pyright: ignore[reportReturnType]
 
 
 def forward(

@@ -1,16 +1,22 @@
-"""Read-outs of a Siamese tracker: from two feature maps to a response."""
+"""Read-outs of a Siamese tracker: from two feature maps to a response.
 
-from typing import NamedTuple
+A head has two halves, so that a tracker runs the first once a video: `kernels` makes of
+the template what the search map is correlated with, a call does the rest.
+"""
+
+from typing import NamedTuple, TypeAlias
 
 import flax.linen as nn
-import jax
 from jax.typing import DTypeLike
 
 from dst_jax.arch.spec import ConvSpec, CorrelationHeadSpec, RegionHeadSpec
-from dst_jax.models.layers import Conv
+from dst_jax.models.layers import Conv, ConvStage
 from dst_jax.ops.xcorr import xcorr
 from dst_jax.ops.xcorr_region import xcorr_depthwise, xcorr_up
 from dst_jax.typing import Array, Float
+
+# What the search map is correlated with, by branch: "cls", and "r" of a region head.
+Kernels: TypeAlias = dict[str, Float[Array, "_ _ _ ..."]]
 
 
 class Answer(NamedTuple):
@@ -32,30 +38,82 @@ class CorrelationHead(nn.Module):
     spec: CorrelationHeadSpec
     param_dtype: DTypeLike
 
-    @nn.compact
+    def setup(self) -> None:
+        """Declares the bias, if there is one."""
+        if self.spec.bias:
+            zeros = nn.initializers.zeros
+            self.bias = self.param("bias", zeros, (), self.param_dtype)
+
+    def kernels(
+        self, template: Float[Array, "k i j d"], *, train: bool = False
+    ) -> Kernels:
+        """The template's features themselves."""
+        del train  # nothing here normalises
+        return {"cls": template}
+
     def __call__(
-        self,
-        template: Float[Array, "k i j d"],
-        search: Float[Array, "b h w d"],
-        *,
-        train: bool = False,
+        self, kernels: Kernels, search: Float[Array, "b h w d"], *, train: bool = False
     ) -> Answer:
         """Correlates; the template's batch is that of the search, or 1."""
-        del train  # nothing here normalises
-        response = xcorr(search, template) * self.spec.scale
+        del train
+        response = xcorr(search, kernels["cls"]) * self.spec.scale
         if self.spec.bias:
-            bias = self.param("bias", nn.initializers.zeros, (), self.param_dtype)
-            response = response + bias.astype(response.dtype)
+            response = response + self.bias.astype(response.dtype)
         return Answer(response, None)
 
 
-class RegionHead(nn.Module):
+class UpChannelHead(nn.Module):
     """SiamRPN's classification and regression branches (eq. 3, 4).
 
-    Names of the parts follow DaSiamRPN in the up-channel form: `cls1` and `r1` make
-    kernels of the template, `cls2` and `r2` read the search map, `regress_adjust`
-    mixes the offsets. Their channels count anchors fastest, logits or coordinates
-    slowest, as the public weights do.
+    Names of the parts follow DaSiamRPN: `cls1` and `r1` make kernels of the template,
+    `cls2` and `r2` read the search map, `regress_adjust` mixes the offsets. Their
+    channels count anchors fastest, logits or coordinates slowest, as the public weights
+    do.
+    """
+
+    spec: RegionHeadSpec
+    dtype: DTypeLike
+    param_dtype: DTypeLike
+
+    def setup(self) -> None:
+        """Declares the five convolutions."""
+        k, width, kernel = self.spec.anchors, self.spec.features, self.spec.kernel
+
+        def conv(features: int, kernel: int) -> Conv:
+            return Conv(ConvSpec(features, kernel), self.dtype, self.param_dtype)
+
+        self.cls1, self.r1 = conv(2 * k * width, kernel), conv(4 * k * width, kernel)
+        self.cls2, self.r2 = conv(width, kernel), conv(width, kernel)
+        self.regress_adjust = conv(4 * k, 1)
+
+    def kernels(
+        self, template: Float[Array, "k i j d"], *, train: bool = False
+    ) -> Kernels:
+        """A kernel for every logit and offset of every anchor, [k, a, b, width, n]."""
+        del train  # nothing here normalises
+        width, made = self.spec.features, {}
+        for name, conv in (("cls", self.cls1), ("r", self.r1)):
+            flat = conv(template)
+            outputs = flat.shape[-1] // width
+            split = flat.reshape(*flat.shape[:3], outputs, width)
+            made[name] = split.swapaxes(-1, -2)
+        return made
+
+    def __call__(
+        self, kernels: Kernels, search: Float[Array, "b h w d"], *, train: bool = False
+    ) -> Answer:
+        """Logits and offsets of every anchor."""
+        del train
+        logits = xcorr_up(self.cls2(search), kernels["cls"])
+        offsets = xcorr_up(self.r2(search), kernels["r"])
+        return _by_anchor(self.spec.anchors, logits, self.regress_adjust(offsets))
+
+
+class DepthwiseHead(nn.Module):
+    """The same of pysot's `alex` network: channel by channel, then mixed.
+
+    In each branch `template` and `search` adjust the maps, `mix` and `read` turn their
+    depth-wise correlation into logits or offsets, counted as in `UpChannelHead`.
     """
 
     spec: RegionHeadSpec
@@ -65,64 +123,60 @@ class RegionHead(nn.Module):
     param_dtype: DTypeLike
     axis_name: str | None
 
-    @nn.compact
+    def setup(self) -> None:
+        """Declares four layers for each branch."""
+        kernel = self.spec.kernel
+        self.cls_template, self.r_template = self._stage(kernel), self._stage(kernel)
+        self.cls_search, self.r_search = self._stage(kernel), self._stage(kernel)
+        self.cls_mix, self.r_mix = self._stage(1), self._stage(1)
+        k = self.spec.anchors
+        self.cls_read, self.r_read = self._read(2 * k), self._read(4 * k)
+
+    def kernels(
+        self, template: Float[Array, "k i j d"], *, train: bool = False
+    ) -> Kernels:
+        """One channel of a kernel for each channel of the search map."""
+        return {
+            "cls": _alone(self.cls_template, template, train),
+            "r": _alone(self.r_template, template, train),
+        }
+
     def __call__(
-        self,
-        template: Float[Array, "k i j d"],
-        search: Float[Array, "b h w d"],
-        *,
-        train: bool = False,
+        self, kernels: Kernels, search: Float[Array, "b h w d"], *, train: bool = False
     ) -> Answer:
         """Logits and offsets of every anchor."""
-        k = self.spec.anchors
-        branch = self._up if self.spec.form == "up_channel" else self._depthwise
-        logits = branch("cls", template, search, 2 * k, train)
-        offsets = branch("r", template, search, 4 * k, train)
-        if self.spec.form == "up_channel":
-            offsets = self._conv("regress_adjust", offsets, 4 * k, 1)
-        sides = logits.shape[:3]
-        logits = logits.reshape(*sides, 2, k).swapaxes(-1, -2)
-        return Answer(logits, offsets.reshape(*sides, 4, k).swapaxes(-1, -2))
+        branches = {
+            "cls": (self.cls_search, self.cls_mix, self.cls_read),
+            "r": (self.r_search, self.r_mix, self.r_read),
+        }
+        maps = {}
+        for name, (adjust, mix, read) in branches.items():
+            x = xcorr_depthwise(_alone(adjust, search, train), kernels[name])
+            maps[name] = read(_alone(mix, x, train))
+        return _by_anchor(self.spec.anchors, maps["cls"], maps["r"])
 
-    def _up(
-        self, name: str, template: Array, search: Array, outputs: int, train: bool
-    ) -> Array:
-        del train
-        width = self.spec.features
-        kernels = self._conv(f"{name}1", template, width * outputs, self.spec.kernel)
-        kernels = kernels.reshape(*kernels.shape[:3], outputs, width)
-        kernels = kernels.swapaxes(-1, -2)
-        return xcorr_up(
-            self._conv(f"{name}2", search, width, self.spec.kernel), kernels
+    def _stage(self, kernel: int) -> ConvStage:
+        return ConvStage(
+            ConvSpec(self.spec.features, kernel, batch_norm=True, activation="relu"),
+            self.norm_epsilon,
+            self.norm_momentum,
+            self.dtype,
+            self.param_dtype,
+            self.axis_name,
+            use_bias=False,
         )
 
-    def _depthwise(
-        self, name: str, template: Array, search: Array, outputs: int, train: bool
-    ) -> Array:
-        width, kernel = self.spec.features, self.spec.kernel
-        z = self._normalised(f"{name}_template", template, width, kernel, train)
-        x = self._normalised(f"{name}_search", search, width, kernel, train)
-        mixed = xcorr_depthwise(x, z)
-        mixed = self._normalised(f"{name}_mix", mixed, width, 1, train)
-        return self._conv(f"{name}_read", mixed, outputs, 1)
+    def _read(self, outputs: int) -> Conv:
+        return Conv(ConvSpec(outputs, 1), self.dtype, self.param_dtype)
 
-    def _conv(
-        self, name: str, x: Array, features: int, kernel: int, *, bias: bool = True
-    ) -> Array:
-        spec = ConvSpec(features, kernel)
-        return Conv(spec, self.dtype, self.param_dtype, use_bias=bias, name=name)(x)
 
-    def _normalised(
-        self, name: str, x: Array, features: int, kernel: int, train: bool
-    ) -> Array:
-        x = self._conv(name, x, features, kernel, bias=False)
-        x = nn.BatchNorm(
-            use_running_average=not train,
-            momentum=self.norm_momentum,
-            epsilon=self.norm_epsilon,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            axis_name=self.axis_name if train else None,
-            name=f"{name}_norm",
-        )(x)
-        return jax.nn.relu(x)
+def _alone(stage: ConvStage, x: Array, train: bool) -> Array:
+    return stage([x], train=train)[0][0]
+
+
+def _by_anchor(
+    k: int, logits: Float[Array, "b u v _"], offsets: Float[Array, "b u v _"]
+) -> Answer:
+    sides = logits.shape[:3]
+    logits = logits.reshape(*sides, 2, k).swapaxes(-1, -2)
+    return Answer(logits, offsets.reshape(*sides, 4, k).swapaxes(-1, -2))

@@ -65,6 +65,7 @@ class ConvStage(nn.Module):
     dtype: DTypeLike
     param_dtype: DTypeLike
     axis_name: str | None
+    use_bias: bool = True
 
     @nn.compact
     def __call__(
@@ -74,7 +75,8 @@ class ConvStage(nn.Module):
 
         In training all images together are normalised by their common statistics.
         """
-        conv = Conv(self.spec, self.dtype, self.param_dtype, name="conv")
+        types = self.dtype, self.param_dtype
+        conv = Conv(self.spec, *types, use_bias=self.use_bias, name="conv")
         maps = [conv(x) for x in images]
         if self.spec.batch_norm:
             maps = self._normalised(maps, train)

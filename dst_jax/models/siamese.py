@@ -8,7 +8,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dst_jax.arch.spec import BackboneSpec, CorrelationHeadSpec, TrackerSpec
-from dst_jax.models.heads import Answer, CorrelationHead, RegionHead
+from dst_jax.models.heads import (
+    Answer,
+    CorrelationHead,
+    DepthwiseHead,
+    Kernels,
+    UpChannelHead,
+)
 from dst_jax.models.layers import ConvStage
 from dst_jax.typing import Array, Float
 
@@ -101,11 +107,13 @@ class Siamese(nn.Module):
         std = jnp.asarray(convention.std, images.dtype)[None, None, None]
         return (images * convention.scale - mean) / std
 
-    def _make_head(self) -> CorrelationHead | RegionHead:
+    def _make_head(self) -> CorrelationHead | UpChannelHead | DepthwiseHead:
         head, backbone = self.spec.head, self.spec.backbone
         if isinstance(head, CorrelationHeadSpec):
             return CorrelationHead(head, self.param_dtype)
-        return RegionHead(
+        if head.form == "up_channel":
+            return UpChannelHead(head, self.dtype, self.param_dtype)
+        return DepthwiseHead(
             head,
             backbone.norm_epsilon,
             backbone.norm_momentum,
@@ -114,12 +122,20 @@ class Siamese(nn.Module):
             self.axis_name,
         )
 
+    def kernels(self, template: Features, *, train: bool = False) -> Kernels:
+        """What the head correlates with, of an embedded template."""
+        return self.head.kernels(template[self.last_stage], train=train)
+
     def respond(
-        self, template: Features, search: Features, *, train: bool = False
+        self, kernels: Kernels, search: Features, *, train: bool = False
     ) -> Answer:
-        """What the head makes of embedded images."""
-        last = f"conv{len(self.spec.backbone.layers)}"
-        return self.head(template[last], search[last], train=train)
+        """What the head makes of an embedded search image."""
+        return self.head(kernels, search[self.last_stage], train=train)
+
+    @property
+    def last_stage(self) -> str:
+        """Name of the stage whose features are correlated."""
+        return f"conv{len(self.spec.backbone.layers)}"
 
     def __call__(
         self,
@@ -139,7 +155,8 @@ class Siamese(nn.Module):
         else:
             template_features = self.embed(template, train=train)
             search_features = self.embed(search, train=train)
-        answer = self.respond(template_features, search_features, train=train)
+        kernels = self.kernels(template_features, train=train)
+        answer = self.respond(kernels, search_features, train=train)
         return Output(
             answer.response, template_features, search_features, answer.offsets
         )

@@ -100,10 +100,9 @@ def _map(
     def one(path: tuple[Any, ...], leaf: Any, *rest: Any) -> np.ndarray:
         # collection, backbone or head, layer, ..., leaf
         keys = [entry.key for entry in path]
-        name = keys[2].removesuffix("_norm")
-        if name not in known:
+        if keys[2] not in known:
             return np.asarray(leaf)  # of a size that no width changes
-        taps, inputs, outputs = known[name]
+        taps, inputs, outputs = known[keys[2]]
         kernel = (taps, taps, inputs, outputs)
         return function(leaf, kernel if keys[-1] == "kernel" else (outputs,), *rest)
 

@@ -23,7 +23,6 @@ from dst_jax.track.state import (
     TrackOutput,
     TrackState,
     judge,
-    last_stage,
     mean_rgb,
     remember,
     step_alone,
@@ -109,14 +108,11 @@ def step_many(
         state, frames, frame_hw
     )
     videos, scales = crops.shape[:2]
-    last = last_stage(module)
     features = embed(module, variables, crops.reshape(-1, *crops.shape[2:]))
-    template = state.template[last]
+    kernels = state.kernels
     if videos > 1:
-        template = jnp.repeat(template, scales, axis=0)
-    response = respond(
-        module, variables, {last: template}, {last: features[last]}
-    ).response
+        kernels = {name: jnp.repeat(k, scales, axis=0) for name, k in kernels.items()}
+    response = respond(module, variables, kernels, features).response
     responses = response.reshape(videos, scales, *response.shape[1:])
     move = jax.vmap(lambda box, r, hw: update_box(module, box, r, hw, config=config))
     boxes, scores = move(state.box, responses, frame_hw)

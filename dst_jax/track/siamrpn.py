@@ -27,7 +27,6 @@ from dst_jax.track.state import (
     TrackOutput,
     TrackState,
     judge,
-    last_stage,
     mean_rgb,
     remember,
     step_alone,
@@ -135,11 +134,9 @@ def step_many(
     """
     cut = jax.vmap(lambda s, frame, hw: search_crop(module, s, frame, hw))
     features = embed(module, variables, cut(state, frames, frame_hw))
-    last = last_stage(module)
-    template, search = {last: state.template[last]}, {last: features[last]}
-    output = respond(module, variables, template, search)
+    answer = respond(module, variables, state.kernels, features)
     move = jax.vmap(lambda *one: update_box(module, *one, config=config))
-    boxes, scores = move(state.box, output.response, output.offsets, frame_hw)
+    boxes, scores = move(state.box, answer.response, answer.offsets, frame_hw)
     said = TrackOutput(boxes, scores, judge(scores, config))
     return state._replace(box=boxes), said
 

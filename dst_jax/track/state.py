@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Num
 
-from dst_jax.models.build import Variables, embed
-from dst_jax.models.siamese import Features, Siamese
+from dst_jax.models.build import Variables, embed, kernels
+from dst_jax.models.heads import Kernels
+from dst_jax.models.siamese import Siamese
 from dst_jax.track.config import Tracking
 from dst_jax.typing import Array, Float, Int
 
@@ -26,12 +27,12 @@ class TrackState(NamedTuple):
 
     Attributes:
       box: cxcywh, frame pixels.
-      template: Last stage's features of the first frame's target.
+      kernels: What the head makes of the first frame's target, once a video.
       fill_rgb: Mean colour of the first frame, seen beyond the frame's border.
     """
 
     box: Float[Array, "*b 4"]
-    template: Features
+    kernels: Kernels
     fill_rgb: Float[Array, "*b 3"]
 
 
@@ -58,9 +59,9 @@ def remember(
     fill_rgb: Float[Array, " 3"],
 ) -> TrackState:
     """The state of a video whose first frame shows the target as in `crop`."""
-    last = last_stage(module)
-    features = embed(module, variables, crop[None])
-    return TrackState(jnp.asarray(box), {last: features[last][0]}, fill_rgb)
+    batch = kernels(module, variables, embed(module, variables, crop[None]))
+    alone = {name: kernel[0] for name, kernel in batch.items()}
+    return TrackState(jnp.asarray(box), alone, fill_rgb)
 
 
 def step_alone(
@@ -73,11 +74,6 @@ def step_alone(
     hw = jnp.asarray(frame.shape[:2] if frame_hw is None else frame_hw)
     batched = jax.tree.map(lambda leaf: leaf[None], (state, frame, hw))
     return jax.tree.map(lambda leaf: leaf[0], step_many(*batched))
-
-
-def last_stage(module: Siamese) -> str:
-    """Name of the stage whose features are correlated."""
-    return f"conv{len(module.spec.backbone.layers)}"
 
 
 def mean_rgb(

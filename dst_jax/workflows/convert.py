@@ -17,7 +17,12 @@ from dst_jax.models.convert import (
     siamrpn_from_pytorch,
     siamrpn_spec,
 )
-from dst_jax.track.config import SIAMRPN_PRESETS, Tracking, default_tracking
+from dst_jax.track.config import (
+    SIAMRPN_PRESETS,
+    Tracking,
+    default_tracking,
+    require_matching,
+)
 from dst_jax.workflows.versions import versions
 
 StateDict = Mapping[str, np.ndarray]
@@ -47,6 +52,7 @@ def convert(
     out: pathlib.Path,
     *,
     architecture: str | None = None,
+    preset: str | None = None,
     console: Console,
 ) -> pathlib.Path:
     """Writes the bundle `out` from the weights in `file`.
@@ -57,10 +63,12 @@ def convert(
       out: Folder of the bundle.
       architecture: Name in the zoo that the weights were trained with; None: the one
         of that project, by the shapes in the file where it has several.
+      preset: Name in `SIAMRPN_PRESETS` of the settings to track with; None: those of
+        `public_tracking`.
       console: Where what was done, and what did not fit, is said.
 
     Raises:
-      InputError: If the source is unknown or the weights do not fit.
+      InputError: If source or preset are unknown, or the weights do not fit.
     """
     if source not in SOURCES:
         raise InputError(f"--source {source}: there is {', '.join(SOURCES)}.")
@@ -71,6 +79,7 @@ def convert(
         variables, left_over = SOURCES[source].convert(state, spec)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
+    tracking = public_tracking(spec) if preset is None else _preset(preset, spec)
     card = {
         "made_by": "dst-jax convert",
         "source": source,
@@ -80,7 +89,7 @@ def convert(
         "versions": versions(),
         "sizes": describe(spec),
     }
-    save_bundle(Bundle(spec, variables, public_tracking(spec), card), out)
+    save_bundle(Bundle(spec, variables, tracking, card), out)
     parameters = card["sizes"]["parameters"]
     line = f"{out}: {_shown(spec)}, {parameters:,} parameters, all found."
     console.print(line, soft_wrap=True)
@@ -93,11 +102,25 @@ def public_tracking(spec: TrackerSpec) -> Tracking:
     """The settings with which the public weights of an architecture are run.
 
     The network of normal width was released twice, as SiamRPNvot and SiamRPNotb; the
-    weights do not say which, and get the settings of the first.
+    weights do not say which, and get the settings of the first unless asked otherwise.
     """
     if spec == named("siamrpn"):
         return SIAMRPN_PRESETS["vot"]
     return default_tracking(spec)
+
+
+def _preset(name: str, spec: TrackerSpec) -> Tracking:
+    known = ", ".join(SIAMRPN_PRESETS)
+    if name not in SIAMRPN_PRESETS:
+        raise InputError(f"--preset {name}: there are {known}.")
+    try:
+        require_matching(spec, SIAMRPN_PRESETS[name])
+    except InputError:
+        raise InputError(
+            f"--preset {name}: {known} are for networks that propose regions; leave "
+            "it out."
+        ) from None
+    return SIAMRPN_PRESETS[name]
 
 
 def _shown(spec: TrackerSpec) -> str:

@@ -14,6 +14,7 @@ from dst_jax.models import (
     forward,
     forward_train,
     init_variables,
+    kernels,
     respond,
     variable_shapes,
 )
@@ -75,11 +76,12 @@ def test_template_and_search_share_one_backbone(variables, keys):
 def test_one_template_serves_a_batch_of_search_images(variables, keys):
     module = build(SPEC)
     template = embed(module, variables, images(next(keys), 1, 79))
+    made = kernels(module, variables, template)
     search = embed(module, variables, images(next(keys), 3, 111))
-    together = respond(module, variables, template, search).response
+    together = respond(module, variables, made, search).response
     for i in range(3):
         one = {name: value[i : i + 1] for name, value in search.items()}
-        alone = respond(module, variables, template, one).response
+        alone = respond(module, variables, made, one).response
         np.testing.assert_allclose(together[i], alone[0], rtol=1e-4, atol=1e-6)
 
 

@@ -52,9 +52,11 @@ def up_channel(spec, params, name, z, x, outputs):
 
 def depthwise(spec, params, name, z, x, outputs):
     def layer(part, y):
-        y = conv(y, params[f"{name}_{part}"])
-        norm = params[f"{name}_{part}_norm"]
-        return np.maximum(normalised(y, norm, spec.backbone.norm_epsilon), 0)
+        stage = params[f"{name}_{part}"]
+        y = normalised(
+            conv(y, stage["conv"]), stage["norm"], spec.backbone.norm_epsilon
+        )
+        return np.maximum(y, 0)
 
     z, x = layer("template", z), layer("search", x)
     mixed = np.einsum("buvdij,bijd->buvd", windows(x, z.shape[1]), z)

@@ -91,7 +91,7 @@ def test_windows_of_the_crops_own_size_are_slices_of_the_frame():
     np.testing.assert_array_equal(search, frame[16:95, 21:100])
     template = frame[None, 36:75, 41:80].astype(np.float32)
     expected = jax.jit(lambda x: embed(MODULE, variables, x))(template)["conv1"][0]
-    np.testing.assert_allclose(state.template["conv1"], expected, rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(state.kernels["cls"], expected, rtol=1e-5, atol=1e-2)
 
 
 def test_crops_beyond_the_frame_have_the_first_frames_mean():

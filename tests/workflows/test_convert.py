@@ -68,6 +68,17 @@ def test_public_widths_get_the_public_settings(name, preset):
     assert workflow.public_tracking(spec) == SIAMRPN_PRESETS[preset]
 
 
+def test_a_preset_is_taken_in_place_of_the_networks_own(weights, tmp_path):
+    options = ["--source", "dasiamrpn", "--preset", "otb"]
+    assert main(["convert", *options, str(weights), str(tmp_path / "out")]) == 0
+    assert load_bundle(tmp_path / "out").tracking == SIAMRPN_PRESETS["otb"]
+    with pytest.raises(InputError, match="--preset tob: there are big, vot, otb, alex"):
+        workflow.convert(
+            "dasiamrpn", weights, tmp_path / "no", preset="tob", console=QUIET
+        )
+    assert not (tmp_path / "no").exists()
+
+
 def test_siamfc_keeps_its_own_settings():
     spec = workflow.named("siamfc-alexnet")
     assert workflow.public_tracking(spec) == SiamFCTracking()
