@@ -28,6 +28,8 @@ FORMAT = 1
 CARD, INDEX = "pack.json", "index.npz"
 Role = Literal["template", "search"]
 _PREFIX = "packed:"
+# Our own patches have no note on how a camera was held.
+_AS_IT_IS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def is_packed(source: str) -> bool:
@@ -99,7 +101,7 @@ class Pack:
         """
         fields = self.records[record]
         encoded = fields[f"{role}_patch"].bytes_list.value[0]
-        whole = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        whole = cv2.imdecode(np.frombuffer(encoded, np.uint8), _AS_IT_IS)
         full = getattr(self.serves, f"{role}_patch_px")
         if whole is None or whole.shape != (full, full, 3):
             raise InputError(
@@ -108,7 +110,7 @@ class Pack:
             )
         side = len(out)
         cut = slice((full - side) // 2, (full + side) // 2)
-        cv2.cvtColor(whole[cut, cut], cv2.COLOR_BGR2RGB, dst=out)
+        out[:] = whole[cut, cut]
         return np.array(fields["fill_rgb"].float_list.value, np.float32)
 
 

@@ -157,9 +157,18 @@ def _gather(image: Array, taps_y: _Taps, taps_x: _Taps) -> Float[Array, "v u 3"]
         for dx in (0, 1):
             columns = jnp.clip(taps_x[0] + dx, 0, width - 1)[None, :]
             weights = taps_y[1 + dy][:, None] * taps_x[1 + dx][None, :]
-            pixels = image[rows, columns].astype(jnp.float32)
+            pixels = _pixels(image, rows, columns).astype(jnp.float32)
             total = total + weights[..., None] * pixels
     return total
+
+
+def _pixels(
+    image: Array, rows: Int[Array, "v 1"], columns: Int[Array, "1 u"]
+) -> Num[Array, "v u 3"]:
+    """`image[rows, columns]` of indices within it: one index and no check a pixel."""
+    height, width, channels = image.shape
+    flat = jnp.asarray(image).reshape(height * width, channels)
+    return flat.at[rows * width + columns].get(mode="promise_in_bounds")
 
 
 def _gather_fixed_point(
@@ -204,7 +213,8 @@ def _gather_fixed_point(
             inside = (row >= 0) & (row < hw[0]) & (column >= 0) & (column < hw[1])
             i = jnp.clip(row, 0, image.shape[0] - 1)
             j = jnp.clip(column, 0, image.shape[1] - 1)
-            pixels = jnp.where(inside[..., None], image[i, j].astype(jnp.int32), colour)
+            seen = _pixels(image, i, j).astype(jnp.int32)
+            pixels = jnp.where(inside[..., None], seen, colour)
             blended = blended + weights_x[dx][None, :, None] * pixels
         total = total + ((weights_y[dy][:, None, None] * (blended >> 4)) >> 16)
     return ((total + 2) >> 2).astype(jnp.float32)
