@@ -12,7 +12,8 @@ and what a pair costs in time on a core, which other work on the machine changes
 
 Then the wait for data of a step that takes `--step-ms` per pair and none of the cores,
 as an accelerator's: by the training loop's own clock, from a pack and with the small
-set on the device. `waited` is a share of the whole time.
+set on the device, where the step itself gathers its batch and only row numbers come
+from the host. `waited` is a share of the whole time.
 """
 
 import argparse
@@ -45,7 +46,7 @@ from dst_jax.data.pipeline import (
 from dst_jax.data.sequence import Sequence
 from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig, augment, centre_crops
-from dst_jax.train import device_batches
+from dst_jax.train import device_set
 from dst_jax.workflows.pack import PackConfig, pack_data
 from dst_jax.workflows.training_data import patch_spec
 
@@ -256,7 +257,9 @@ def waits(bench: Bench, args: argparse.Namespace) -> None:
     config = bench.config(packed=True)
     streams = {
         "packed": bench.batches(packed=True),
-        "on the device": device_batches(bench.packed, config, bench.patch, seed=SEED),
+        "on the device": device_set(
+            bench.packed, config, bench.patch, seed=SEED
+        ).batches,
     }
     found: dict[str, list[float]] = {name: [] for name in streams}
     for _ in range(args.rounds):

@@ -34,7 +34,8 @@ class Pairs(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Template and search crop, uint8 RGB, and the box in the latter."""
         rng = np.random.default_rng((1, index))
-        pair, config = self.stream.pair(index), self.config
+        config = self.config
+        (pair,) = self.stream.pairs.draw(range(index, index + 1)).rows()
         sequences = self.stream.reader.sequences
         first, second = (sequences[i] for i in (pair[0], pair[2]))
         times = pair.template_frame, pair.search_frame

@@ -3,13 +3,13 @@
 import dataclasses
 import functools
 from collections.abc import Sequence as ListOf
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.typing import Int
+from dst_jax.typing import Bool, Float, Int
 
 # Sources take turns in a cycle of at most this many examples.
 _CYCLE = 1000
@@ -61,6 +61,21 @@ class Pair(NamedTuple):
     search_sequence: int
     search_frame: int
     is_negative: bool
+
+
+class Pairs(NamedTuple):
+    """The same of several pairs."""
+
+    template_sequence: Int[np.ndarray, " n"]
+    template_frame: Int[np.ndarray, " n"]
+    search_sequence: Int[np.ndarray, " n"]
+    search_frame: Int[np.ndarray, " n"]
+    is_negative: Bool[np.ndarray, " n"]
+
+    def rows(self) -> list[Pair]:
+        """One by one."""
+        columns = (column.tolist() for column in self)
+        return [Pair(*row) for row in zip(*columns, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,32 +147,8 @@ def _turns(weights: tuple[float, ...]) -> tuple[int, ...]:
     return tuple(turns)
 
 
-def sequence_index(order: SourceOrder, *, seed: int, index: int) -> int:
-    """The sequence of the `index`-th example: in each pass over a source, each once."""
-    cycle, turn = divmod(index, len(order.turns))
-    source = order.turns[turn]
-    before = order.turns[:turn].count(source)
-    position = cycle * order.turns.count(source) + before
-    members = order.members[source]
-    lap, place = divmod(position, len(members))
-    return members[int(_shuffle(seed, source, lap, len(members))[place])]
-
-
-# Neighbouring examples share a pass, and prefetching runs a little ahead of it.
-@functools.lru_cache(maxsize=16)
-def _shuffle(seed: int, source: int, lap: int, length: int) -> Int[np.ndarray, " n"]:
-    return np.random.default_rng((seed, source, lap)).permutation(length)
-
-
-def sample_pair(
-    sequences: ListOf[Sequence],
-    *,
-    seed: int,
-    index: int,
-    config: PairConfig,
-    order: SourceOrder | None = None,
-) -> Pair:
-    """The `index`-th training pair; the same on any number of processes or threads.
+class PairSampler:
+    """Draws training pairs: the i-th is a function of (seed, i) alone.
 
     The template is uniform among the visible frames, the search frame among the other
     visible ones at most `max_gap` away; a sequence with a single such frame is paired
@@ -165,74 +156,159 @@ def sample_pair(
 
     Args:
       sequences: Each with a visible frame.
+      config: Gaps and share of negatives.
       seed: Of the whole run.
-      index: Global number of the example, from 0, without end.
-      config: Gap and share of negatives.
       order: From `make_order`; all sequences equally often if None.
-
-    Returns:
-      Indices into `sequences` and their frames.
 
     Raises:
       InputError: If a sequence has no visible frame, or negatives are asked for and
         there is only one video.
     """
-    order = make_order(sequences) if order is None else order
-    rng = np.random.default_rng((seed, index))
-    first = sequence_index(order, seed=seed, index=index)
-    visible = _visible_frames(sequences[first])
-    template = int(visible[rng.integers(len(visible))])
-    if rng.random() < config.negative_share:
-        other = _another_video(rng, sequences, first, _negatives(rng, order, config))
-        frames = _visible_frames(sequences[other])
-        search = int(frames[rng.integers(len(frames))])
-        return Pair(first, template, other, search, True)
-    gap = config.gap(sequences[first].source)
-    near = visible[np.abs(visible - template) <= gap]
-    others = near[near != template]
-    pool = others if len(others) else near
-    return Pair(first, template, first, int(pool[rng.integers(len(pool))]), False)
+
+    def __init__(
+        self,
+        sequences: ListOf[Sequence],
+        config: PairConfig,
+        *,
+        seed: int,
+        order: SourceOrder | None = None,
+    ):
+        self._config, self._seed = config, seed
+        self._turns = _Turns(make_order(sequences) if order is None else order, seed)
+        self._frames = _VisibleFrames(sequences, config)
+        numbers: dict[str, int] = {}
+        videos = [numbers.setdefault(s.video, len(numbers)) for s in sequences]
+        self._videos = np.array(videos)
+        if config.negative_share and len(numbers) == 1:
+            raise InputError(
+                f"negative pairs need a second video beside {sequences[0].video!r}; "
+                "add one or set negative_share to 0."
+            )
+        self._pools = (np.arange(len(sequences)),)
+        if config.negatives_from == "sources":
+            self._pools = self._turns.members
+
+    def draw(self, indices: range) -> Pairs:
+        """The pairs of these global numbers, from 0, without end.
+
+        The same on any number of processes or threads, and however they are grouped.
+        """
+        chances = _uniform(self._seed, indices)
+        first = self._turns.sequences(np.array(indices, np.int64))
+        template, near = self._frames.draw(first, chances[:, 0], chances[:, 2])
+        is_negative = chances[:, 1] < self._config.negative_share
+        search, other = near, first.copy()
+        for row in np.flatnonzero(is_negative):
+            other[row] = self._another_video(int(first[row]), chances[row, 3:])
+        if is_negative.any():
+            # Any visible frame of the other target.
+            far, _ = self._frames.draw(other, chances[:, 2], chances[:, 2])
+            search = np.where(is_negative, far, near)
+        return Pairs(first, template, other, search, is_negative)
+
+    def _another_video(self, first: int, chances: Float[np.ndarray, " 5"]) -> int:
+        """A uniform sequence of another video than that of `first`."""
+        which, *tries, last = chances
+        pool = self._pools[_pick(which, len(self._pools))]
+        video = self._videos[first]
+        # Rejection needs one draw or two where videos are many; the list is for few.
+        for chance in tries:
+            found = pool[_pick(chance, len(pool))]
+            if self._videos[found] != video:
+                return int(found)
+        others = pool[self._videos[pool] != video]
+        if not len(others):
+            # A source of one video has no negative for itself.
+            others = np.flatnonzero(self._videos != video)
+        return int(others[_pick(last, len(others))])
 
 
-def _visible_frames(sequence: Sequence) -> Int[np.ndarray, " n"]:
-    frames = np.flatnonzero(sequence.visible)
-    if not len(frames):
-        raise InputError(
-            f"sequence {sequence.name!r} has no visible frame to train on; "
-            "leave it out."
+class _Turns:
+    """The sequence of every example: in each pass over a source, each once."""
+
+    def __init__(self, order: SourceOrder, seed: int):
+        self.members = tuple(np.array(members) for members in order.members)
+        self._seed, self._source = seed, np.array(order.turns)
+        self._sizes = np.array([len(members) for members in self.members])
+        # In a cycle: a source's turns, and how many it has had before each.
+        mine = self._source[:, None] == np.arange(len(self.members))[None, :]
+        self._per_cycle = mine.sum(axis=0)
+        before = mine.cumsum(axis=0) - mine
+        self._before = before[np.arange(len(before)), self._source]
+
+    def sequences(self, indices: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        cycle, turn = np.divmod(indices, len(self._source))
+        source = self._source[turn]
+        position = cycle * self._per_cycle[source] + self._before[turn]
+        lap, place = np.divmod(position, self._sizes[source])
+        found = np.empty_like(indices)
+        for which, number in set(zip(source.tolist(), lap.tolist(), strict=True)):
+            rows = (source == which) & (lap == number)
+            members = self.members[which]
+            shuffled = _shuffle(self._seed, which, number, len(members))
+            found[rows] = members[shuffled[place[rows]]]
+        return found
+
+
+class _VisibleFrames:
+    """The visible frames of all sequences in one ascending array of keys."""
+
+    def __init__(self, sequences: ListOf[Sequence], config: PairConfig):
+        visible = [np.flatnonzero(sequence.visible) for sequence in sequences]
+        for sequence, frames in zip(sequences, visible, strict=True):
+            if not len(frames):
+                raise InputError(
+                    f"sequence {sequence.name!r} has no visible frame to train on; "
+                    "leave it out."
+                )
+        self._ends = np.cumsum([len(frames) for frames in visible])
+        self._counts = np.array([len(frames) for frames in visible])
+        longest = max(len(sequence) for sequence in sequences)
+        gaps = [min(config.gap(sequence.source), longest) for sequence in sequences]
+        self._gaps = np.array(gaps)
+        # Sequences lie so far apart that no gap reaches from one into the next.
+        self._apart = 2 * longest + 1
+        self._keys = np.concatenate(
+            [number * self._apart + frames for number, frames in enumerate(visible)]
         )
-    return frames
+
+    def draw(
+        self,
+        sequence: Int[np.ndarray, " n"],
+        first: Float[np.ndarray, " n"],
+        second: Float[np.ndarray, " n"],
+    ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+        """A frame of each sequence and another near it."""
+        counts = self._counts[sequence]
+        place = self._ends[sequence] - counts + _pick(first, counts)
+        frame, gap = self._keys[place], self._gaps[sequence]
+        low = np.searchsorted(self._keys, frame - gap)
+        others = np.searchsorted(self._keys, frame + gap, side="right") - low - 1
+        other = low + _pick(second, others)
+        # The template's own frame is passed over, unless it is the only one.
+        other += (other >= place) & (others > 0)
+        base = sequence * self._apart
+        return frame - base, self._keys[other] - base
 
 
-def _negatives(
-    rng: np.random.Generator, order: SourceOrder, config: PairConfig
-) -> ListOf[int] | None:
-    """Sequences that the other target may come from; None for all."""
-    if config.negatives_from == "sequences" or len(order.members) == 1:
-        return None
-    return order.members[int(rng.integers(len(order.members)))]
+# Uniform numbers of an example; Philox makes four at a time.
+_CHANCES = 8
 
 
-def _another_video(
-    rng: np.random.Generator,
-    sequences: ListOf[Sequence],
-    first: int,
-    among: ListOf[int] | None,
-) -> int:
-    """A uniform sequence of another video than that of `first`."""
-    video = sequences[first].video
-    pool = range(len(sequences)) if among is None else among
-    # Rejection needs one draw or two where videos are many; the list is for few.
-    for draw in rng.integers(len(pool), size=4):
-        if sequences[pool[draw]].video != video:
-            return pool[draw]
-    others = [i for i in pool if sequences[i].video != video]
-    if not others:
-        # A source of one video has no negative for itself.
-        others = [i for i, s in enumerate(sequences) if s.video != video]
-    if not others:
-        raise InputError(
-            f"negative pairs need a second video beside {video!r}; add one or set "
-            "negative_share to 0."
-        )
-    return others[int(rng.integers(len(others)))]
+def _uniform(seed: int, indices: range) -> Float[np.ndarray, "n _"]:
+    """Numbers in [0, 1) of each example: Philox counts them, so any can be had."""
+    first, count = indices.start, len(indices) and indices[-1] - indices.start + 1
+    bits = np.random.Philox(key=seed, counter=first * (_CHANCES // 4))
+    rows = np.random.Generator(bits).random((count, _CHANCES))
+    return rows[:: indices.step]
+
+
+def _pick(chance: Any, count: Any) -> Any:
+    """A whole number from 0 to below `count`."""
+    return (chance * count).astype(np.int64)
+
+
+# Neighbouring examples share a pass, and prefetching runs a little ahead of it.
+@functools.lru_cache(maxsize=16)
+def _shuffle(seed: int, source: int, lap: int, length: int) -> Int[np.ndarray, " n"]:
+    return np.random.default_rng((seed, source, lap)).permutation(length)

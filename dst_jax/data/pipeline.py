@@ -16,7 +16,7 @@ import numpy as np
 from dst_jax.data.examples import HostBatch, PatchReader
 from dst_jax.data.lint import BoxFilter, LintReport, training_sequences
 from dst_jax.data.packed import is_packed, read_pack
-from dst_jax.data.pairs import Pair, PairConfig, SourceOrder, make_order, sample_pair
+from dst_jax.data.pairs import PairConfig, PairSampler, make_order
 from dst_jax.data.patches import PatchSpec as PatchSpec
 from dst_jax.data.sequence import Sequence
 from dst_jax.data.verified import read_verified
@@ -142,29 +142,17 @@ class Stream:
     """Random access to the examples of a run, by their global number."""
 
     reader: PatchReader
-    order: SourceOrder
-    pairs: PairConfig
-    seed: int
+    pairs: PairSampler
 
-    def pair(self, index: int) -> Pair:
-        """The sequences and frames of example `index`."""
-        return sample_pair(
-            self.reader.sequences,
-            seed=self.seed,
-            index=index,
-            config=self.pairs,
-            order=self.order,
-        )
-
-    def batch(self, indices: ListOf[int]) -> HostBatch:
+    def batch(self, indices: range) -> HostBatch:
         """Several examples, read."""
+        pairs = self.pairs.draw(indices)
         batch = self.reader.empty(len(indices))
-        pairs = [self.pair(index) for index in indices]
-        for row, pair in enumerate(pairs):
+        for row, pair in enumerate(pairs.rows()):
             self.reader.read_pair(batch, row, pair)
         return {
             **batch,
-            "is_negative": np.array([pair.is_negative for pair in pairs], np.bool_),
+            "is_negative": pairs.is_negative,
             "mask": np.ones(len(indices), np.float32),
             "index": np.array(indices, np.int32),
         }
@@ -186,7 +174,8 @@ def make_stream(
     """
     order = make_order(sequences, sources=config.sources, weights=config.weights)
     reader = PatchReader(sequences, spec, cache_mb=config.cache_mb)
-    return Stream(reader, order, config.pairs(), seed)
+    sampler = PairSampler(reader.sequences, config.pairs(), seed=seed, order=order)
+    return Stream(reader, sampler)
 
 
 def train_batches(

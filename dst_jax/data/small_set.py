@@ -8,7 +8,7 @@ from collections.abc import Sequence as ListOf
 import numpy as np
 
 from dst_jax.data.examples import HostBatch, PatchReader
-from dst_jax.data.pairs import SourceOrder, sample_pair
+from dst_jax.data.pairs import Pair, PairSampler, SourceOrder
 from dst_jax.data.pipeline import DataConfig, PatchSpec
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
@@ -55,24 +55,22 @@ def read_small_set(
     """
     order = order_by_class(sequences)
     reader = PatchReader(sequences, spec, cache_mb=config.cache_mb)
+    sampler = PairSampler(sequences, config.pairs(), seed=seed, order=order)
+    drawn = sampler.draw(range(pairs))
     # Written in place: a list of examples beside it would take the memory twice.
     whole = {
         **reader.empty(pairs),
-        "is_negative": np.zeros(pairs, np.bool_),
+        "is_negative": drawn.is_negative,
         "mask": np.ones(pairs, np.float32),
         "index": np.arange(pairs, dtype=np.int32),
     }
 
-    def one(index: int) -> None:
-        pair = sample_pair(
-            sequences, seed=seed, index=index, config=config.pairs(), order=order
-        )
+    def one(index: int, pair: Pair) -> None:
         reader.read_pair(whole, index, pair)
-        whole["is_negative"][index] = pair.is_negative
         advance()
 
     with concurrent.futures.ThreadPoolExecutor(max(config.threads, 1)) as pool:
-        for _ in pool.map(one, range(pairs)):
+        for _ in pool.map(one, range(pairs), drawn.rows()):
             pass
     return whole
 

@@ -175,15 +175,18 @@ def augment(
     ) -> tuple[Array, Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, number), 6)
         windows = _windows(keys, (template, search), input, config)
+        box = _seen(box, windows[1])
+        if config.flip:
+            mirrored = jax.random.bernoulli(keys[2], config.flip)
+            windows = tuple(_mirrored(window, mirrored) for window in windows)
+            box = _mirrored_box(box, mirrored, input.train_search_px)
         z, x = (
             _cut(patch, window, config.fill)
             for patch, window in zip((template, search), windows, strict=True)
         )
-        box = _seen(box, windows[1])
-        mirrored = jax.random.bernoulli(keys[2], config.flip)
-        faded = jax.random.bernoulli(keys[3], config.grey)
-        z, x = (faded_to_grey(_mirrored(c, mirrored), faded) for c in (z, x))
-        box = _mirrored_box(box, mirrored, input.train_search_px)
+        if config.grey:
+            faded = jax.random.bernoulli(keys[3], config.grey)
+            z, x = (faded_to_grey(crop, faded) for crop in (z, x))
         z, x = (_painted(k, c, config) for k, c in ((keys[4], z), (keys[5], x)))
         if config.blur:
             own = jax.random.fold_in(keys[5], _BLUR_DRAW)
@@ -244,7 +247,10 @@ def _patch(batch: Mapping[str, Array], name: str) -> _Patch:
 
 
 class _Window(NamedTuple):
-    """A part of a patch, in its pixels, and the side of the crop it becomes."""
+    """A part of a patch, in its pixels, and the side of the crop it becomes.
+
+    Of a negative width it is seen in a mirror.
+    """
 
     centre: Array
     size: Array
@@ -322,8 +328,10 @@ def _seen(box: Array, window: _Window) -> Array:
     return jnp.concatenate([(box[:2] - corner) * zoom, box[2:] * zoom])
 
 
-def _mirrored(crop: Array, mirrored: Array) -> Array:
-    return jnp.where(mirrored, crop[:, ::-1], crop)
+def _mirrored(window: _Window, mirrored: Array) -> _Window:
+    """Read from right to left: mirroring afterwards would sample everything twice."""
+    sign = jnp.where(mirrored, -1.0, 1.0)
+    return window._replace(size=window.size * jnp.stack([sign, jnp.ones_like(sign)]))
 
 
 def _mirrored_box(box: Array, mirrored: Array, side: int) -> Array:

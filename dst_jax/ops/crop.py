@@ -45,7 +45,7 @@ def crop_resize(
     Args:
       image: The frame, uint8 or float; it may be a canvas larger than the frame.
       centre_xy: Centre of the window, continuous frame pixels.
-      size_wh: Width and height of the window, frame pixels.
+      size_wh: Width and height of the window, frame pixels; a negative width mirrors.
       out_px: Side of the result.
       fill: Colour outside the frame, 0..255.
       frame_hw: Height and width of the frame in the canvas's top left corner; None

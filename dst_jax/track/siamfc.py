@@ -111,7 +111,7 @@ def step_many(
     features = embed(module, variables, crops.reshape(-1, *crops.shape[2:]))
     kernels = state.kernels
     if videos > 1:
-        kernels = {name: jnp.repeat(k, scales, axis=0) for name, k in kernels.items()}
+        kernels = jax.tree.map(lambda k: jnp.repeat(k, scales, axis=0), kernels)
     response = respond(module, variables, kernels, features).response
     responses = response.reshape(videos, scales, *response.shape[1:])
     move = jax.vmap(lambda box, r, hw: update_box(module, box, r, hw, config=config))

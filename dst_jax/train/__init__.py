@@ -8,7 +8,9 @@ from dst_jax.train.checkpoint import Checkpoints as Checkpoints
 from dst_jax.train.checkpoint import Snapshot as Snapshot
 from dst_jax.train.checkpoint import first_best as first_best
 from dst_jax.train.checkpoint import student_variables as student_variables
-from dst_jax.train.device_data import device_batches as device_batches
+from dst_jax.train.device_data import DeviceSet as DeviceSet
+from dst_jax.train.device_data import device_set as device_set
+from dst_jax.train.device_data import gathering as gathering
 from dst_jax.train.loop import Interrupted as Interrupted
 from dst_jax.train.loop import LoopConfig as LoopConfig
 from dst_jax.train.loop import Run as Run
@@ -23,6 +25,7 @@ from dst_jax.train.state import TrainState as TrainState
 from dst_jax.train.state import init_state as init_state
 from dst_jax.train.step import Crops as Crops
 from dst_jax.train.step import StepMetrics as StepMetrics
+from dst_jax.train.step import TrainStep as TrainStep
 from dst_jax.train.step import make_train_step as make_train_step
 from dst_jax.train.validate import PLAIN as PLAIN
 from dst_jax.train.validate import held_out_crops as held_out_crops

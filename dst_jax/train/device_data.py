@@ -1,40 +1,50 @@
-"""A small data set in the accelerator's memory: batches are gathered there.
+"""A small data set in the accelerator's memory: the step itself gathers its batch.
 
-The same pairs in the same order as from the host: what the host sends is a few row
-numbers, drawn ahead, and the patches never move again.
+The same pairs in the same order as from the host: what the host sends is row numbers,
+drawn for many steps at once, and the patches never move again.
 """
 
 import concurrent.futures
+import itertools
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from collections.abc import Sequence as ListOf
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dst_jax.data.examples import ROLES, HostBatch, PatchReader
-from dst_jax.data.pipeline import (
-    DataConfig,
-    PatchSpec,
-    Stream,
-    check_processes,
-    make_stream,
-    process_part,
-    read_ahead,
-)
+from dst_jax.data.pairs import PairSampler
+from dst_jax.data.pipeline import DataConfig, PatchSpec, check_processes, make_stream
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.train.parallel import AXIS_NAME
-from dst_jax.typing import Array
+from dst_jax.train.step import TrainStep
+from dst_jax.typing import Array, Int
 
-# Row of a visible frame, by sequence and frame.
-Rows: TypeAlias = dict[int, dict[int, int]]
-DeviceStream: TypeAlias = Generator[dict[str, Array], None, None]
+# Steps whose pairs are drawn at once: some milliseconds' work, seconds of training.
+_STEPS_AHEAD = 256
+RowStream: TypeAlias = Generator[HostBatch, None, None]
 
 
-def device_batches(
+class DeviceSet(NamedTuple):
+    """A data set on the device.
+
+    Attributes:
+      patches: Patches, boxes and fill colours of every visible frame, [n, ...], as in a
+        batch of `data.train_batches`; on each device of this process.
+      batches: The endless stream: `template_row` and `search_row` int32 [b] in place of
+        what they are the rows of, and the other entries of `data.train_batches`.
+    """
+
+    patches: dict[str, Array]
+    batches: RowStream
+
+
+def device_set(
     sequences: ListOf[Sequence],
     config: DataConfig,
     spec: PatchSpec,
@@ -43,11 +53,10 @@ def device_batches(
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,
-) -> DeviceStream:
-    """The stream of `data.train_batches`, gathered on the device.
+) -> DeviceSet:
+    """Reads every patch of `sequences` once and puts them on the device.
 
-    Every patch of `sequences` is read once, at the start, and kept on each device of
-    this process.
+    `gathering` makes a step that takes such patches and batches.
 
     Args:
       sequences: Each with a visible frame on disk or in a pack.
@@ -58,95 +67,113 @@ def device_batches(
       process_index: This process's number.
       process_count: Processes in all; divides the batch.
 
-    Returns:
-      A generator of the entries of `train_batches`, split over this process's devices.
-
     Raises:
       InputError: If the batch does not divide, a frame cannot be read, or the patches
         do not fit into the device's memory.
     """
     check_processes(config.batch, process_count)
     stream = make_stream(sequences, config, spec, seed=seed)
-    rows = _row_numbers(stream.reader.sequences)
-    count = sum(len(numbers) for numbers in rows.values())
-    _check_memory(count, spec)
-    everywhere, by_example = _placements()
-    patches = jax.device_put(_read_all(stream.reader, rows, config), everywhere)
+    rows = _Rows.of(stream.reader.sequences)
+    _check_memory(len(rows.frames), spec)
+    patches = jax.device_put(_read_all(stream.reader, rows, config), _everywhere())
 
-    gather = jax.jit(
-        _gather,
-        in_shardings=(everywhere, by_example),
-        out_shardings=by_example,
-    )
+    def batches() -> RowStream:
+        for first in itertools.count(start_step, _STEPS_AHEAD):
+            part = range(
+                first * config.batch + process_index,
+                (first + _STEPS_AHEAD) * config.batch,
+                process_count,
+            )
+            drawn = _drawn(stream.pairs, rows, part)
+            for place in range(_STEPS_AHEAD):
+                yield {name: values[place] for name, values in drawn.items()}
 
-    def load(step: int) -> dict[str, Array]:
-        part = process_part(step, config.batch, process_index, process_count)
-        return gather(patches, _drawn(stream, rows, part))
-
-    # Threads start it: what a device works on never waits for what is gathered next.
-    return read_ahead(load, start_step, config)
+    return DeviceSet(patches, batches())
 
 
-def _gather(patches: Any, drawn: dict[str, Array]) -> dict[str, Array]:
-    """A batch from the row numbers of its pairs."""
-    flags = {name: drawn[name] for name in ("is_negative", "mask", "index")}
+def gathering(step: TrainStep) -> TrainStep:
+    """`step` for the batches of a `DeviceSet`; (teacher, patches) is what stays."""
+
+    def run(state: Any, fixed: Any, batch: Mapping[str, Array]) -> Any:
+        teacher_vars, patches = fixed
+        return step(state, teacher_vars, gather(patches, batch))
+
+    return run
+
+
+def gather(
+    patches: Mapping[str, Array], batch: Mapping[str, Array]
+) -> dict[str, Array]:
+    """A batch as of `data.train_batches` from row numbers."""
+    flags = {name: batch[name] for name in ("is_negative", "mask", "index")}
     sides = {
-        name: values[drawn[f"{name.partition('_')[0]}_row"]]
+        name: jnp.asarray(values)[batch[f"{name.partition('_')[0]}_row"]]
         for name, values in patches.items()
     }
     return sides | flags
 
 
-def _drawn(stream: Stream, rows: Rows, part: range) -> HostBatch:
-    """Row numbers and flags of several examples."""
-    pairs = [stream.pair(index) for index in part]
-    template = [rows[p.template_sequence][p.template_frame] for p in pairs]
-    search = [rows[p.search_sequence][p.search_frame] for p in pairs]
-    return {
-        "template_row": np.array(template, np.int32),
-        "search_row": np.array(search, np.int32),
-        "is_negative": np.array([p.is_negative for p in pairs], np.bool_),
-        "mask": np.ones(len(pairs), np.float32),
+class _Rows(NamedTuple):
+    """Rows of all visible frames.
+
+    Attributes:
+      frames: Sequence and frame of each row.
+      of_frame: Row of each frame of all sequences, one after the other.
+      starts: Place of each sequence's first frame in `of_frame`.
+    """
+
+    frames: Int[np.ndarray, "n 2"]
+    of_frame: Int[np.ndarray, " m"]
+    starts: Int[np.ndarray, " s"]
+
+    @classmethod
+    def of(cls, sequences: ListOf[Sequence]) -> "_Rows":
+        visible = np.concatenate([sequence.visible for sequence in sequences])
+        lengths = [len(sequence) for sequence in sequences]
+        starts = np.cumsum([0, *lengths[:-1]])
+        numbers = np.repeat(np.arange(len(sequences)), lengths)
+        places = np.arange(len(visible)) - starts[numbers]
+        frames = np.stack([numbers, places], axis=1)[visible]
+        return cls(frames, (np.cumsum(visible) - 1).astype(np.int32), starts)
+
+
+def _drawn(sampler: PairSampler, rows: _Rows, part: range) -> HostBatch:
+    """Row numbers and flags of the examples of several steps, [steps, examples]."""
+    pairs = sampler.draw(part)
+    template = rows.starts[pairs.template_sequence] + pairs.template_frame
+    search = rows.starts[pairs.search_sequence] + pairs.search_frame
+    flat = {
+        "template_row": rows.of_frame[template],
+        "search_row": rows.of_frame[search],
+        "is_negative": pairs.is_negative,
+        "mask": np.ones(len(part), np.float32),
         "index": np.array(part, np.int32),
     }
+    return {name: values.reshape(_STEPS_AHEAD, -1) for name, values in flat.items()}
 
 
-def _row_numbers(sequences: ListOf[Sequence]) -> Rows:
-    """Row of every visible frame, by sequence and frame."""
-    rows: Rows = {}
-    total = 0
-    for number, sequence in enumerate(sequences):
-        frames = np.flatnonzero(sequence.visible).tolist()
-        rows[number] = dict(zip(frames, range(total, total + len(frames)), strict=True))
-        total += len(frames)
-    return rows
-
-
-def _read_all(reader: PatchReader, rows: Rows, config: DataConfig) -> HostBatch:
+def _read_all(reader: PatchReader, rows: _Rows, config: DataConfig) -> HostBatch:
     """Patches, boxes and fill colours of every row, for both roles."""
-    whole = reader.empty(sum(len(frames) for frames in rows.values()))
+    whole = reader.empty(len(rows.frames))
 
-    def read(sequence: int) -> None:
-        for frame, row in rows[sequence].items():
-            for role in ROLES:
-                reader.read(whole, row, sequence, frame, role)
+    def read(row: int, sequence: int, frame: int) -> None:
+        for role in ROLES:
+            reader.read(whole, row, sequence, frame, role)
 
+    columns = range(len(rows.frames)), *rows.frames.T.tolist()
     with concurrent.futures.ThreadPoolExecutor(max(config.threads, 1)) as pool:
-        for _ in pool.map(read, rows):
+        for _ in pool.map(read, *columns):
             pass
     return whole
 
 
-def _placements() -> tuple[NamedSharding, NamedSharding]:
-    """A copy on each device of this process; and a share of the examples on each."""
+def _everywhere() -> NamedSharding:
+    """A copy on each device of this process."""
     devices = jax.local_devices()
     mesh = jax.make_mesh(
         (len(devices),), (AXIS_NAME,), axis_types=(AxisType.Auto,), devices=devices
     )
-    return (
-        NamedSharding(mesh, PartitionSpec()),
-        NamedSharding(mesh, PartitionSpec(AXIS_NAME)),
-    )
+    return NamedSharding(mesh, PartitionSpec())
 
 
 def _check_memory(count: int, spec: PatchSpec) -> None:

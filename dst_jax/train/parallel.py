@@ -50,15 +50,15 @@ def data_parallel(
 
     # State of unknown placement in, state of known placement out: without this the
     # second step would compile anew.
-    # The teacher is placed once, on its first use.
+    # What stays is placed once, on its first use.
     placed = NamedSharding(_mesh(local), PartitionSpec())
     known: list[tuple[Any, Any]] = []
 
-    def run(state: Any, teacher_vars: Any, batch: Mapping[str, Any]) -> Any:
-        if not known or known[0][0] is not teacher_vars:
-            known[:] = [(teacher_vars, _place(teacher_vars, placed))]
-        state, teacher = _place(state, placed), known[0][1]
-        return mapped(state, teacher, split(batch, len(local)))
+    def run(state: Any, fixed: Any, batch: Mapping[str, Any]) -> Any:
+        if not known or known[0][0] is not fixed:
+            known[:] = [(fixed, _place(fixed, placed))]
+        state = _place(state, placed)
+        return mapped(state, known[0][1], split(batch, len(local)))
 
     return run
 

@@ -36,8 +36,9 @@ class StepMetrics(NamedTuple):
     gradient_norm: Mapping[str, Array]
 
 
+# Of (state, what no step changes, batch): the teacher's variables, for one.
 TrainStep: TypeAlias = Callable[
-    [TrainState, Variables, Mapping[str, Array]], tuple[TrainState, StepMetrics]
+    [TrainState, Any, Mapping[str, Array]], tuple[TrainState, StepMetrics]
 ]
 
 

@@ -26,11 +26,13 @@ from dst_jax.train import (
     MetricWriter,
     Run,
     Snapshot,
+    TrainStep,
     check_batch,
     data_parallel,
-    device_batches,
+    device_set,
     first_best,
     fit,
+    gathering,
     init_state,
     make_optimizer,
     make_train_step,
@@ -207,20 +209,27 @@ def _make_run(
 ) -> Run:
     """The parts of a run that follow from its configuration and its position."""
     batch, patch = experiment.data.batch, patch_spec(experiment)
-    on_device = experiment.data.cache == "device"
-    stream = device_batches if on_device else train_batches
+    fixed: Any = jax.device_put(dict(teacher.variables)) if teacher else {}
+    position: Any = {
+        "seed": experiment.seed,
+        "start_step": step,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+    compiled = _step(experiment, teacher)
+    if experiment.data.cache == "device":
+        held = device_set(train_set, experiment.data, patch, **position)
+        batches, fixed, compiled = (
+            held.batches,
+            (fixed, held.patches),
+            gathering(compiled),
+        )
+    else:
+        batches = train_batches(train_set, experiment.data, patch, **position)
     return Run(
-        step=_compiled_step(experiment, teacher),
-        teacher_vars=jax.device_put(dict(teacher.variables)) if teacher else {},
-        batches=stream(
-            train_set,
-            experiment.data,
-            patch,
-            seed=experiment.seed,
-            start_step=step,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        ),
+        step=data_parallel(compiled),
+        fixed=fixed,
+        batches=batches,
         validate=_validation(experiment, teacher, validation_set, patch),
         total_steps=experiment.optim.total_steps(batch),
         steps_per_epoch=experiment.optim.steps_per_epoch(batch),
@@ -228,7 +237,7 @@ def _make_run(
     )
 
 
-def _compiled_step(experiment: Experiment, teacher: Bundle | None) -> Any:
+def _step(experiment: Experiment, teacher: Bundle | None) -> TrainStep:
     batch = experiment.data.batch
     objective = make_objective(
         teacher.spec if teacher else None,
@@ -241,7 +250,7 @@ def _compiled_step(experiment: Experiment, teacher: Bundle | None) -> Any:
         experiment.augment,
         experiment.seed,
     )
-    step = make_train_step(
+    return make_train_step(
         objective,
         make_optimizer(
             experiment.optim, total_steps=experiment.optim.total_steps(batch)
@@ -250,7 +259,6 @@ def _compiled_step(experiment: Experiment, teacher: Bundle | None) -> Any:
         steps_per_epoch=experiment.optim.steps_per_epoch(batch),
         axis_name=AXIS_NAME,
     )
-    return data_parallel(step)
 
 
 def _validation(

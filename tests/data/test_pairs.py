@@ -3,26 +3,28 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from dst_jax.data.pairs import PairConfig, make_order, sample_pair, sequence_index
+from dst_jax.data.pairs import PairConfig, PairSampler, make_order
 from dst_jax.errors import InputError
 from tests.data.toy import make_sequence
 
 CONFIG = PairConfig(max_gap=3)
 GOLDEN = [
-    (2, 9, 2, 5, False),
-    (0, 8, 3, 1, True),
-    (4, 2, 4, 3, False),
-    (1, 7, 1, 9, False),
-    (3, 5, 3, 1, False),
-    (2, 5, 2, 0, False),
+    (2, 8, 2, 3, False),
+    (0, 0, 0, 8, False),
+    (4, 0, 4, 7, False),
+    (1, 5, 1, 2, False),
+    (3, 8, 2, 0, True),
+    (2, 9, 2, 3, False),
 ]
 
 
 def draw(sequences, count, *, seed=0, config=CONFIG, order=None, start=0):
-    return [
-        sample_pair(sequences, seed=seed, index=i, config=config, order=order)
-        for i in range(start, start + count)
-    ]
+    sampler = PairSampler(sequences, config, seed=seed, order=order)
+    return sampler.draw(range(start, start + count)).rows()
+
+
+def drawn_sequences(sequences, count, **options):
+    return [pair.template_sequence for pair in draw(sequences, count, **options)]
 
 
 def test_every_sequence_comes_once_per_pass_and_passes_differ():
@@ -37,6 +39,10 @@ def test_a_pair_depends_on_seed_and_index_alone():
     sequences = [make_sequence(str(i), 9) for i in range(7)]
     whole = draw(sequences, 40)
     assert draw(sequences, 10, start=30) == whole[30:]
+    assert [draw(sequences, 1, start=i)[0] for i in range(40)] == whole
+    sampler = PairSampler(sequences, CONFIG, seed=0)
+    assert sampler.draw(range(3, 40, 4)).rows() == whole[3::4]
+    assert sampler.draw(range(5, 5)).rows() == []
     assert draw(sequences, 40, seed=1) != whole
 
 
@@ -90,13 +96,11 @@ def test_negatives_are_found_among_few_and_refused_with_one_video():
 def test_weights_give_each_source_its_share_evenly_spread():
     sequences = [make_sequence(str(i), 2, source="ab"[i >= 2]) for i in range(9)]
     order = make_order(sequences, sources=("a", "b"), weights=(3.0, 1.0))
-    sources = "".join(
-        sequences[sequence_index(order, seed=5, index=i)].source for i in range(400)
-    )
+    picks = drawn_sequences(sequences, 400, seed=5, order=order)
+    sources = "".join(sequences[pick].source for pick in picks)
     assert sources.count("a") == 300
     assert all(sources[i : i + 4].count("b") == 1 for i in range(0, 400, 4))
     # Each source still goes round: 7 sequences of b, once in 7 of its turns.
-    picks = [sequence_index(order, seed=5, index=i) for i in range(400)]
     of_b = [p for p in picks if p >= 2]
     assert sorted(of_b[:7]) == list(range(2, 9)) == sorted(of_b[7:14])
 
@@ -139,7 +143,7 @@ def test_a_source_of_one_video_takes_its_negatives_elsewhere():
 def test_a_tiny_weight_is_not_forgotten():
     sequences = [make_sequence(s, 2, source=s) for s in "ab"]
     order = make_order(sequences, sources=("a", "b"), weights=(1.0, 1e-6))
-    picks = [sequence_index(order, seed=0, index=i) for i in range(1001)]
+    picks = drawn_sequences(sequences, 1001, order=order)
     assert picks.count(1) == 1
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dst_jax.data.pairs import sequence_index
+from dst_jax.data.pairs import PairConfig, PairSampler
 from dst_jax.data.pipeline import DataConfig, PatchSpec
 from dst_jax.data.readers import read_sequences
 from dst_jax.data.small_set import order_by_class, read_small_set, small_batches
@@ -29,8 +29,8 @@ def sequences(tmp_path_factory):
 
 def test_classes_take_turns_and_so_do_their_members(sequences):
     order = order_by_class(sequences)
-    drawn = [sequence_index(order, seed=1, index=i) for i in range(90)]
-    counts = np.bincount(drawn, minlength=5)
+    sampler = PairSampler(sequences, PairConfig(), seed=1, order=order)
+    counts = np.bincount(sampler.draw(range(90)).template_sequence, minlength=5)
     assert counts.tolist() == [10, 10, 10, 30, 30]
     with pytest.raises(InputError, match="no training sequence"):
         order_by_class([])

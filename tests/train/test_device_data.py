@@ -9,7 +9,13 @@ import pytest
 
 from dst_jax.data.pipeline import DataConfig, PatchSpec, train_batches
 from dst_jax.errors import InputError
-from dst_jax.train import device_batches, device_data
+from dst_jax.train import (
+    AXIS_NAME,
+    data_parallel,
+    device_data,
+    device_set,
+    gathering,
+)
 from tests.data.toy import write_sequences
 
 SPEC = PatchSpec(template_patch_px=12, search_patch_px=20, template_px=10)
@@ -23,20 +29,27 @@ def sequences(tmp_path_factory):
     return [dataclasses.replace(made[0], visible=hidden), *made[1:]]
 
 
-def take(make, sequences, steps, **options):
-    stream = make(sequences, CONFIG, SPEC, seed=3, **options)
+def from_host(sequences, steps, **options):
+    stream = train_batches(sequences, CONFIG, SPEC, seed=3, **options)
     batches = list(itertools.islice(stream, steps))
     stream.close()
     return batches
+
+
+def from_device(sequences, steps, **options):
+    patches, rows = device_set(sequences, CONFIG, SPEC, seed=3, **options)
+    gather = jax.jit(device_data.gather)
+    return [gather(patches, batch) for batch in itertools.islice(rows, steps)]
 
 
 @pytest.mark.parametrize(
     "options",
     [{}, {"start_step": 5}, {"start_step": 2, "process_index": 1, "process_count": 2}],
 )
-def test_batches_are_those_of_the_host(sequences, options):
-    host = take(train_batches, sequences, 4, **options)
-    device = take(device_batches, sequences, 4, **options)
+def test_batches_are_those_of_the_host(sequences, options, monkeypatch):
+    monkeypatch.setattr(device_data, "_STEPS_AHEAD", 3)
+    host = from_host(sequences, 7, **options)
+    device = from_device(sequences, 7, **options)
     for ours, theirs in zip(device, host, strict=True):
         assert ours.keys() == theirs.keys()
         for name, values in theirs.items():
@@ -44,16 +57,30 @@ def test_batches_are_those_of_the_host(sequences, options):
             np.testing.assert_array_equal(ours[name], values, err_msg=name)
 
 
-def test_examples_are_spread_over_the_devices(sequences):
-    (batch,) = take(device_batches, sequences, 1)
-    assert len(batch["search_patch"].sharding.device_set) == jax.local_device_count()
-    shapes = {s.data.shape for s in batch["search_patch"].addressable_shards}
-    assert shapes == {(8 // jax.local_device_count(), 20, 20, 3)}
+def test_the_patches_lie_on_every_device(sequences):
+    patches, _ = device_set(sequences, CONFIG, SPEC, seed=0)
+    for values in patches.values():
+        assert len(values.sharding.device_set) == jax.local_device_count()
+        assert {s.data.shape for s in values.addressable_shards} == {values.shape}
+
+
+def test_a_step_takes_the_same_from_rows_as_from_patches(sequences):
+    def step(state, teacher, batch):
+        total = jax.lax.psum(batch["search_patch"].astype("float32").sum(), AXIS_NAME)
+        return state + teacher, total
+
+    patches, rows = device_set(sequences, CONFIG, SPEC, seed=3)
+    fixed = (np.float32(2.0), patches)
+    (host,), batch = from_host(sequences, 1), next(rows)
+    here = data_parallel(gathering(step))(np.float32(1.0), fixed, batch)
+    there = data_parallel(step)(np.float32(1.0), fixed[0], host)
+    assert float(here[0]) == float(there[0]) == 3.0
+    assert float(here[1]) == float(there[1]) > 0.0
 
 
 def test_what_does_not_fit_is_refused(sequences, monkeypatch):
     monkeypatch.setattr(device_data, "_free_bytes", lambda device: 30_000.0)
     with pytest.raises(InputError, match=r'data.cache="device": 19 patches take'):
-        device_batches(sequences, CONFIG, SPEC, seed=0)
+        device_set(sequences, CONFIG, SPEC, seed=0)
     with pytest.raises(InputError, match="does not divide over 3 processes"):
-        device_batches(sequences, CONFIG, SPEC, seed=0, process_count=3)
+        device_set(sequences, CONFIG, SPEC, seed=0, process_count=3)
