@@ -6,6 +6,9 @@ WORKERS ?= 2
 # Extra arguments for pytest, e.g. make test PYTEST="-k sharing -x"
 PYTEST ?=
 
+# Halves first, so that tests that share compiled programs stay on one worker.
+WORKERS_ARE := -n $(WORKERS) --dist worksteal
+
 BIN := .venv/bin
 # The workers fill the cores; NumPy's own threads would only be in their way.
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
@@ -26,10 +29,10 @@ lint: .venv/.dev ## ruff, import contracts, pyright
 	$(BIN)/pyright
 
 test: lint ## lint, then every test but the slow ones
-	$(THREADS) $(BIN)/pytest -q -n $(WORKERS) -m "not slow" $(PYTEST)
+	$(THREADS) $(BIN)/pytest -q $(WORKERS_ARE) -m "not slow" $(PYTEST)
 
 test-slow: lint ## lint, then every test
-	$(THREADS) $(BIN)/pytest -q -n $(WORKERS) $(PYTEST)
+	$(THREADS) $(BIN)/pytest -q $(WORKERS_ARE) $(PYTEST)
 
 clean: ## remove .venv, caches and builds; runs/ stays
 	rm -rf .venv .pytest_cache .hypothesis .ruff_cache .import_linter_cache .jax_cache

@@ -343,4 +343,6 @@ def _painted(key: Array, crop: Array, config: AugmentConfig) -> Array:
     if config.colour:
         own = jax.random.fold_in(key, _COLOUR_DRAW)
         crop = tinted(own, crop, amount=config.colour)
-    return lit(key, crop, spread=config.brightness)
+    if config.brightness:
+        crop = lit(key, crop, spread=config.brightness)
+    return crop

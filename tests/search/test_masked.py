@@ -91,10 +91,10 @@ TRAINED = {
 @pytest.mark.parametrize(
     ("name", "seed"),
     [
-        ("correlation", 0),
-        ("single precision", 1),
         ("up_channel", 0),
         # Every network is compiled by itself.
+        pytest.param("correlation", 0, marks=pytest.mark.slow),
+        pytest.param("single precision", 1, marks=pytest.mark.slow),
         pytest.param("depthwise", 0, marks=pytest.mark.slow),
         *(pytest.param(name, 2, marks=pytest.mark.slow) for name in TRAINED),
     ],

@@ -40,6 +40,7 @@ def test_four_devices_take_the_steps_that_one_takes(one_device):
             assert a.globals[name] == b.globals[name]
 
 
+@pytest.mark.slow
 def test_in_float64_devices_agree_to_rounding():
     with jax.enable_x64(True):
         kinds = {"dtype": jnp.float64}
@@ -56,6 +57,7 @@ def test_in_float64_devices_agree_to_rounding():
     assert setting.relative_difference(*(learnt(s) for s in found)) < 1e-10
 
 
+@pytest.mark.slow
 def test_a_mesh_takes_the_steps_that_pmap_takes(one_device):
     step = setting.make_step(devices=4, mesh=True)
     state, _ = setting.take_steps(step, setting.fresh_state(), 3)
