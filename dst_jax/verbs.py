@@ -188,10 +188,13 @@ class Verify:
 
     Checks annotations and decodes a few frames per sequence, prints a table and writes
     a report. Training refuses a data set whose report lists faults, or leaves out what
-    it lists under --skip-bad. Exits with 2 if there are faults.
+    it lists under --skip-bad. Of a pack every record is decoded. Exits with 2 if there
+    are faults.
     """
 
-    source: Annotated[Positional[str], arg(help="LAYOUT:DIR, such as got10k:DIR")]
+    source: Annotated[
+        Positional[str], arg(help="LAYOUT:DIR, such as got10k:DIR, or packed:DIR")
+    ]
     all: Annotated[bool, arg(help="decode every frame")] = False
     report: Annotated[
         Path | None, arg(help="file; None: DIR.verify.json, where training looks")

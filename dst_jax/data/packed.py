@@ -6,10 +6,11 @@ DIR/*.array_record-*      the records, of visible frames in the order of the ind
 DIR/dataset_info.json, features.json    for `tfds.builder_from_directory`
 """
 
+import concurrent.futures
 import dataclasses
 import pathlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as ListOf
 from typing import Any, Literal
 
@@ -112,6 +113,33 @@ class Pack:
         cut = slice((full - side) // 2, (full + side) // 2)
         out[:] = whole[cut, cut]
         return np.array(fields["fill_rgb"].float_list.value, np.float32)
+
+    def damaged(
+        self, *, threads: int = 2, tick: Callable[[int, int], None] = lambda *_: None
+    ) -> list[str]:
+        """Decodes every record; what is wrong with those that cannot be read.
+
+        Args:
+          threads: Threads that decode.
+          tick: Is told how many are done, and of how many.
+        """
+        sides = self.serves.template_patch_px, self.serves.search_patch_px
+
+        def problem(record: int) -> str | None:
+            try:
+                for role, side in zip(("template", "search"), sides, strict=True):
+                    self.read(record, role, out=np.empty((side, side, 3), np.uint8))
+            except InputError as error:
+                return str(error)
+            return None
+
+        found: list[str] = []
+        with concurrent.futures.ThreadPoolExecutor(max(threads, 1)) as pool:
+            problems = pool.map(problem, range(len(self.records)))
+            for done, text in enumerate(problems, start=1):
+                found.extend([text] if text else [])
+                tick(done, len(self.records))
+        return found
 
 
 def open_pack(source: str) -> Pack:

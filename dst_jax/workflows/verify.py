@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
+from dst_jax.data.packed import is_packed, open_pack, read_pack
 from dst_jax.data.readers import READERS, reader_of
 from dst_jax.data.verify import VerifyReport, report_beside, save_report, verify
 from dst_jax.errors import InputError
@@ -24,22 +25,27 @@ def verify_data(
     every_frame: bool,
     report_path: pathlib.Path | None,
     console: Console,
-) -> VerifyReport:
+) -> VerifyReport | None:
     """Verifies a data set, prints what was found and writes the report.
 
+    Of a pack every record is decoded and no report is written: one that is damaged has
+    to be packed again.
+
     Args:
-      source: `LAYOUT:DIR`.
+      source: `LAYOUT:DIR` or `packed:DIR`.
       every_frame: Decode every frame, not a few per sequence.
       report_path: Of the report; None writes `DIR.verify.json` beside the folder,
         where training looks for it.
       console: Gets table and progress.
 
     Returns:
-      The report, if it lists no fault.
+      The report, if it lists no fault; None for a pack.
 
     Raises:
       InputError: If the layout or folder is unknown, or there are faults.
     """
+    if is_packed(source):
+        return _verify_pack(source, console)
     _, root = reader_of(source)
     if not pathlib.Path(root).is_dir():
         raise InputError(f"data set {source}: folder {root} does not exist.")
@@ -58,6 +64,19 @@ def verify_data(
             "--skip-bad."
         )
     return report
+
+
+def _verify_pack(source: str, console: Console) -> None:
+    """Reads the index and decodes every record."""
+    read_pack(source)
+    pack = open_pack(source)
+    with _bar(console) as tick:
+        damaged = pack.damaged(threads=os.cpu_count() or 1, tick=tick)
+    count = len(pack.records)
+    line = f"{count:,} records decoded; {len(damaged):,} damaged"
+    console.print(line, highlight=False)
+    if damaged:
+        raise InputError(f"{damaged[0]} {len(damaged)} of {count} are damaged.")
 
 
 def print_layouts(console: Console) -> None:

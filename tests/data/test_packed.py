@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from dst_jax.cli import main
 from dst_jax.data.packed import open_pack, read_pack
 from dst_jax.data.pipeline import (
     DataConfig,
@@ -195,6 +196,11 @@ def damaged(sources, tmp_path, name, change):
     return source
 
 
+def without_most(data):
+    """Zeros after a quarter; shards end in padding, where damage does not show."""
+    return data[: len(data) // 4] + bytes(len(data) - len(data) // 4)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -214,13 +220,21 @@ def test_a_damaged_pack_is_one_line(sources, tmp_path, name, change, message):
 
 
 def test_a_damaged_record_surfaces_in_the_caller(sources, tmp_path):
-    def spoil(data):
-        half = len(data) // 4
-        return data[:half] + bytes(len(data) - half)
-
-    source = damaged(sources, tmp_path, "*array_record*", spoil)
+    source = damaged(sources, tmp_path, "*array_record*", without_most)
     with pytest.raises(InputError, match=r"of shard .* is damaged"):
         take((source,), 20)
+
+
+def test_verification_decodes_every_record(sources, tmp_path, capsys):
+    whole = sources[1][0]
+    assert main(["data", "verify", whole]) == 0
+    count = len(open_pack(whole).records)
+    assert f"{count} records decoded; 0 damaged" in capsys.readouterr().out
+
+    bad = damaged(sources, tmp_path, "*array_record*", without_most)
+    assert main(["data", "verify", bad]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "\n" not in said and f"of {count} are damaged" in said
 
 
 def test_an_index_of_another_pack_is_refused(sources, tmp_path):
