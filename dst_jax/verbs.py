@@ -188,8 +188,8 @@ class Verify:
 
     Checks annotations and decodes a few frames per sequence, prints a table and writes
     a report. Training refuses a data set whose report lists faults, or leaves out what
-    it lists under --skip-bad. Of a pack every record is decoded. Exits with 2 if there
-    are faults.
+    it lists under --skip-bad. Of a pack every record is decoded, with --all or without,
+    and there is no report. Exits with 2 if there are faults.
     """
 
     source: Annotated[

@@ -29,6 +29,8 @@ FORMAT = 1
 CARD, INDEX = "pack.json", "index.npz"
 Role = Literal["template", "search"]
 _PREFIX = "packed:"
+# Records on their way through the threads of a verification.
+_CHUNK = 512
 # Our own patches have no note on how a camera was held.
 _AS_IT_IS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -92,7 +94,7 @@ class Pack:
         Args:
           record: Its number.
           role: Which of its patches.
-          out: Receives the pixels; contiguous, of a side that `check_serves` passes.
+          out: Receives the pixels; of a side that `check_serves` passes.
 
         Returns:
           The mean colour of the frame.
@@ -101,8 +103,11 @@ class Pack:
           InputError: If the record is damaged.
         """
         fields = self.records[record]
-        encoded = fields[f"{role}_patch"].bytes_list.value[0]
-        whole = cv2.imdecode(np.frombuffer(encoded, np.uint8), _AS_IT_IS)
+        try:
+            encoded = fields[f"{role}_patch"].bytes_list.value[0]
+            whole = cv2.imdecode(np.frombuffer(encoded, np.uint8), _AS_IT_IS)
+        except (IndexError, cv2.error):  # no such field; an empty one
+            whole = None
         full = getattr(self.serves, f"{role}_patch_px")
         if whole is None or whole.shape != (full, full, 3):
             raise InputError(
@@ -135,10 +140,11 @@ class Pack:
 
         found: list[str] = []
         with concurrent.futures.ThreadPoolExecutor(max(threads, 1)) as pool:
-            problems = pool.map(problem, range(len(self.records)))
-            for done, text in enumerate(problems, start=1):
-                found.extend([text] if text else [])
-                tick(done, len(self.records))
+            for first in range(0, len(self.records), _CHUNK):
+                part = range(first, min(first + _CHUNK, len(self.records)))
+                for record, text in zip(part, pool.map(problem, part), strict=True):
+                    found.extend([text] if text else [])
+                    tick(record + 1, len(self.records))
         return found
 
 

@@ -109,7 +109,7 @@ def make_order(
       weights: Shares of the examples, in any unit, positive.
 
     Returns:
-      The order that `sample_pair` follows.
+      The order that `PairSampler` follows.
 
     Raises:
       InputError: If there is no sequence, weights and sources differ in number, a
@@ -242,10 +242,13 @@ class _Turns:
         position = cycle * self._per_cycle[source] + self._before[turn]
         lap, place = np.divmod(position, self._sizes[source])
         found = np.empty_like(indices)
-        for which, number in set(zip(source.tolist(), lap.tolist(), strict=True)):
-            rows = (source == which) & (lap == number)
+        # One pass of one source after the other.
+        order = np.lexsort((lap, source))
+        news = (np.diff(source[order]) != 0) | (np.diff(lap[order]) != 0)
+        for rows in np.split(order, np.flatnonzero(news) + 1) if len(order) else ():
+            which = int(source[rows[0]])
             members = self.members[which]
-            shuffled = _shuffle(self._seed, which, number, len(members))
+            shuffled = _shuffle(self._seed, which, int(lap[rows[0]]), len(members))
             found[rows] = members[shuffled[place[rows]]]
         return found
 

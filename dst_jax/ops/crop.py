@@ -3,10 +3,9 @@
 Coordinates of the arguments are continuous: pixel i covers [i, i + 1), so its centre
 lies at i + 0.5. Two formulations stand behind one function: "gather" reads the four
 neighbours of every output pixel, "matmul" multiplies by two sparse interpolation
-matrices. `scripts/bench_conv.py --crop` times both. On two CPU cores, three 255 px
-crops of a 480x640 frame took 1.0 ms by gather and 18 ms by matmul, 32 crops of
-143 px from patches of 160 px took 4.6 and 23 ms; on an accelerator that gathers
-element by element (TPU) the matrices win.
+matrices. `scripts/bench_conv.py --crop` times both. On two CPU cores matrices take
+five times as long or more; on an accelerator that gathers element by element (TPU)
+they win.
 """
 
 from typing import Literal

@@ -14,14 +14,13 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dst_jax.data.examples import ROLES, HostBatch, PatchReader
 from dst_jax.data.pairs import PairSampler
 from dst_jax.data.pipeline import DataConfig, PatchSpec, check_processes, make_stream
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.train.parallel import AXIS_NAME
+from dst_jax.train.parallel import on_all
 from dst_jax.train.step import TrainStep
 from dst_jax.typing import Array, Int
 
@@ -75,7 +74,8 @@ def device_set(
     stream = make_stream(sequences, config, spec, seed=seed)
     rows = _Rows.of(stream.reader.sequences)
     _check_memory(len(rows.frames), spec)
-    patches = jax.device_put(_read_all(stream.reader, rows, config), _everywhere())
+    everywhere = on_all(jax.local_devices())
+    patches = jax.device_put(_read_all(stream.reader, rows, config), everywhere)
 
     def batches() -> RowStream:
         for first in itertools.count(start_step, _STEPS_AHEAD):
@@ -92,10 +92,10 @@ def device_set(
 
 
 def gathering(step: TrainStep) -> TrainStep:
-    """`step` for the batches of a `DeviceSet`; (teacher, patches) is what stays."""
+    """`step` for the batches of a `DeviceSet`; its constants are (teacher, patches)."""
 
-    def run(state: Any, fixed: Any, batch: Mapping[str, Array]) -> Any:
-        teacher_vars, patches = fixed
+    def run(state: Any, constants: Any, batch: Mapping[str, Array]) -> Any:
+        teacher_vars, patches = constants
         return step(state, teacher_vars, gather(patches, batch))
 
     return run
@@ -165,15 +165,6 @@ def _read_all(reader: PatchReader, rows: _Rows, config: DataConfig) -> HostBatch
         for _ in pool.map(read, *columns):
             pass
     return whole
-
-
-def _everywhere() -> NamedSharding:
-    """A copy on each device of this process."""
-    devices = jax.local_devices()
-    mesh = jax.make_mesh(
-        (len(devices),), (AXIS_NAME,), axis_types=(AxisType.Auto,), devices=devices
-    )
-    return NamedSharding(mesh, PartitionSpec())
 
 
 def _check_memory(count: int, spec: PatchSpec) -> None:

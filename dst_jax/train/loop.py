@@ -53,8 +53,8 @@ class Run(NamedTuple):
 
     Attributes:
       step: The compiled step.
-      fixed: What no step changes: the frozen teacher's variables, or {}; with a data
-        set on the device, these and its patches.
+      constants: The frozen teacher's variables, or {}; with a data set on the device,
+        these and its patches.
       batches: The endless stream, positioned at the state's step.
       validate: On held-out videos, or None.
       total_steps: Where the run ends.
@@ -66,7 +66,7 @@ class Run(NamedTuple):
     """
 
     step: TrainStep
-    fixed: Any
+    constants: Any
     batches: Iterator[Mapping[str, Array]]
     validate: Validate | None
     total_steps: int
@@ -99,7 +99,7 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             asked = time.perf_counter()
             batch = next(run.batches)
             waited = time.perf_counter() - asked
-            state, metrics = run.step(state, run.fixed, batch)
+            state, metrics = run.step(state, run.constants, batch)
             if jax.default_backend() == "cpu":
                 # Several steps in flight deadlock CPU collectives when devices
                 # outnumber cores.

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dst_jax.errors import InputError
 from dst_jax.train.step import TrainStep
@@ -50,13 +50,13 @@ def data_parallel(
 
     # State of unknown placement in, state of known placement out: without this the
     # second step would compile anew.
-    # What stays is placed once, on its first use.
-    placed = NamedSharding(_mesh(local), PartitionSpec())
+    # Constants are placed once, on their first use.
+    placed = on_all(local)
     known: list[tuple[Any, Any]] = []
 
-    def run(state: Any, fixed: Any, batch: Mapping[str, Any]) -> Any:
-        if not known or known[0][0] is not fixed:
-            known[:] = [(fixed, _place(fixed, placed))]
+    def run(state: Any, constants: Any, batch: Mapping[str, Any]) -> Any:
+        if not known or known[0][0] is not constants:
+            known[:] = [(constants, _place(constants, placed))]
         state = _place(state, placed)
         return mapped(state, known[0][1], split(batch, len(local)))
 
@@ -69,9 +69,8 @@ def sharded(step: TrainStep, *, devices: Sequence[Device] | None = None) -> Trai
     XLA finds the collectives itself from the sharding of the batch.
     """
     local = list(devices) if devices is not None else jax.local_devices()
-    mesh = _mesh(local)
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    by_example = NamedSharding(mesh, PartitionSpec(AXIS_NAME))
+    everywhere = on_all(local)
+    by_example = NamedSharding(everywhere.mesh, PartitionSpec(AXIS_NAME))
     return jax.jit(
         step,
         in_shardings=(everywhere, everywhere, by_example),
@@ -85,11 +84,10 @@ def _place(tree: Any, sharding: NamedSharding) -> Any:
     return jax.device_put(tree, sharding) if jax.process_count() == 1 else tree
 
 
-def _mesh(devices: Sequence[Device]) -> Mesh:
-    kinds = (AxisType.Auto,)
-    return jax.make_mesh(
-        (len(devices),), (AXIS_NAME,), axis_types=kinds, devices=devices
-    )
+def on_all(devices: Sequence[Device]) -> NamedSharding:
+    """A whole copy on each device."""
+    # In the order given, which is `pmap`'s: `jax.make_mesh` may choose another.
+    return NamedSharding(Mesh(np.array(devices), (AXIS_NAME,)), PartitionSpec())
 
 
 def split(batch: Mapping[str, Any], devices: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class StepMetrics(NamedTuple):
     gradient_norm: Mapping[str, Array]
 
 
-# Of (state, what no step changes, batch): the teacher's variables, for one.
+# Of (state, constants, batch); constants are the teacher's variables, or more.
 TrainStep: TypeAlias = Callable[
     [TrainState, Any, Mapping[str, Array]], tuple[TrainState, StepMetrics]
 ]

@@ -209,7 +209,7 @@ def _make_run(
 ) -> Run:
     """The parts of a run that follow from its configuration and its position."""
     batch, patch = experiment.data.batch, patch_spec(experiment)
-    fixed: Any = jax.device_put(dict(teacher.variables)) if teacher else {}
+    constants: Any = jax.device_put(dict(teacher.variables)) if teacher else {}
     position: Any = {
         "seed": experiment.seed,
         "start_step": step,
@@ -219,16 +219,13 @@ def _make_run(
     compiled = _step(experiment, teacher)
     if experiment.data.cache == "device":
         held = device_set(train_set, experiment.data, patch, **position)
-        batches, fixed, compiled = (
-            held.batches,
-            (fixed, held.patches),
-            gathering(compiled),
-        )
+        batches, constants = held.batches, (constants, held.patches)
+        compiled = gathering(compiled)
     else:
         batches = train_batches(train_set, experiment.data, patch, **position)
     return Run(
         step=data_parallel(compiled),
-        fixed=fixed,
+        constants=constants,
         batches=batches,
         validate=_validation(experiment, teacher, validation_set, patch),
         total_steps=experiment.optim.total_steps(batch),

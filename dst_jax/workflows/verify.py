@@ -45,6 +45,11 @@ def verify_data(
       InputError: If the layout or folder is unknown, or there are faults.
     """
     if is_packed(source):
+        if report_path is not None:
+            raise InputError(
+                "--report: a pack has none; what is damaged is packed again. Leave it "
+                "out."
+            )
         return _verify_pack(source, console)
     _, root = reader_of(source)
     if not pathlib.Path(root).is_dir():

@@ -6,7 +6,9 @@ import json
 import pathlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from dst_jax.data.pipeline import (
     read_sources,
     train_batches,
 )
+from dst_jax.data.records import Records
 from dst_jax.data.small_set import order_by_class, read_small_set
 from dst_jax.errors import InputError
 from tests.data import packs
@@ -228,13 +231,31 @@ def test_a_damaged_record_surfaces_in_the_caller(sources, tmp_path):
 def test_verification_decodes_every_record(sources, tmp_path, capsys):
     whole = sources[1][0]
     assert main(["data", "verify", whole]) == 0
-    count = len(open_pack(whole).records)
+    ticks = []
+    pack = open_pack(whole)
+    assert pack.damaged(tick=lambda *done: ticks.append(done)) == []
+    count = len(pack.records)
+    assert ticks == [(n + 1, count) for n in range(count)]
     assert f"{count} records decoded; 0 damaged" in capsys.readouterr().out
 
     bad = damaged(sources, tmp_path, "*array_record*", without_most)
     assert main(["data", "verify", bad]) == 2
     said = capsys.readouterr().err.strip()
     assert "\n" not in said and f"of {count} are damaged" in said
+
+
+def test_one_record_in_the_middle_is_found(sources, monkeypatch):
+    whole = Records.__getitem__
+    tiny = cv2.imencode(".jpg", np.zeros((5, 5, 3), np.uint8))[1].tobytes()
+    patch = SimpleNamespace(bytes_list=SimpleNamespace(value=[tiny]))
+
+    def fields(records, number):
+        found = whole(records, number)
+        return {**found, "search_patch": patch} if number == 3 else found
+
+    monkeypatch.setattr(Records, "__getitem__", fields)
+    (said,) = open_pack(sources[1][0]).damaged()
+    assert "search patch of record 3 is no image of" in said
 
 
 def test_an_index_of_another_pack_is_refused(sources, tmp_path):

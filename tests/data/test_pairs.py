@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -44,6 +45,39 @@ def test_a_pair_depends_on_seed_and_index_alone():
     assert sampler.draw(range(3, 40, 4)).rows() == whole[3::4]
     assert sampler.draw(range(5, 5)).rows() == []
     assert draw(sequences, 40, seed=1) != whole
+
+
+def test_grouping_does_not_matter_anywhere_in_a_long_run():
+    rng = np.random.default_rng(0)
+    sequences = [
+        make_sequence(str(i), 9, source="ab"[i % 2], visible=rng.random(9) < 0.7)
+        for i in range(11)
+    ]
+    order = make_order(sequences, sources=("a", "b"), weights=(2.0, 1.0))
+    config = PairConfig(max_gap=2, negative_share=0.4, negatives_from="sources")
+    kinds = {"seed": 5, "config": config, "order": order}
+    for start in (0, 2**40):
+        whole = draw(sequences, 60, start=start, **kinds)
+        cuts = [0, 1, 7, 8, 31, 60]
+        parts = [
+            draw(sequences, b - a, start=start + a, **kinds)
+            for a, b in itertools.pairwise(cuts)
+        ]
+        assert [pair for part in parts for pair in part] == whole
+
+
+def test_neighbours_are_uniform_beside_gaps_and_ends():
+    visible = np.array([1, 0, 1, 1, 0, 0, 0, 1, 1, 1], bool)
+    pairs = draw([make_sequence("a", 10, visible=visible)], 21_000)
+    found = Counter((p.template_frame, p.search_frame) for p in pairs)
+    frames = np.flatnonzero(visible)
+    for frame in frames.tolist():
+        others = [f for f in frames.tolist() if 0 < abs(f - frame) <= 3]
+        counts = [found.pop((frame, other)) for other in others]
+        # 3500 templates each; five standard deviations of a share of them.
+        assert abs(sum(counts) - 3500) < 275
+        assert np.ptp(counts) < 400
+    assert not found
 
 
 def test_frames_are_visible_and_within_the_gap():

@@ -314,7 +314,7 @@ def test_a_folder_that_does_not_exist_leaves_no_report(tmp_path):
 
 def test_an_unknown_layout_leaves_no_report(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for source in ("got10k", "elsewhere:x", "packed:x"):
+    for source in ("got10k", "elsewhere:x"):
         with pytest.raises(InputError, match="write LAYOUT:DIR"):
             verified(source)
     assert list(tmp_path.iterdir()) == []

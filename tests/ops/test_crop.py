@@ -65,6 +65,24 @@ def test_crop_equals_a_loop_over_pixels(formulation, centre, size):
 
 
 @pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_a_negative_width_is_a_mirror(formulation):
+    # It reaches over two borders of the frame.
+    plain, mirrored = (
+        crop.crop_resize(
+            frame(),
+            np.float32([4.3, 9.8]),
+            np.float32([width, 31.0]),
+            out_px=12,
+            fill=FILL,
+            formulation=formulation,
+        )
+        for width in (17.5, -17.5)
+    )
+    assert np.abs(plain - plain[:, ::-1]).max() > 50
+    np.testing.assert_allclose(mirrored, plain[:, ::-1], atol=1e-3)
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_crop_of_an_aligned_window_is_a_slice(formulation):
     image = frame(1)
     actual = crop.crop_resize(

@@ -49,7 +49,7 @@ def train(folder, number, processes):
             snapshot,
             Run(
                 step=step,
-                fixed=networks.teacher_variables(),
+                constants=networks.teacher_variables(),
                 batches=batches(int(snapshot.state.step), number, processes),
                 validate=validate,
                 total_steps=total,

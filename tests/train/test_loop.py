@@ -55,7 +55,7 @@ def make_run(step, folder, *, first=0, total=6, report=None, tick=None, **change
     checkpoints = Checkpoints(folder, config_hash="abc")
     run = Run(
         step=step,
-        fixed=networks.teacher_variables(),
+        constants=networks.teacher_variables(),
         batches=(setting.make_batch(i) for i in itertools.count(first)),
         validate=None,
         checkpoints=checkpoints,

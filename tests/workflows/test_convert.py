@@ -79,6 +79,12 @@ def test_a_preset_is_taken_in_place_of_the_networks_own(weights, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+def test_presets_are_for_networks_that_propose_regions():
+    spec = workflow.named("siamfc-alexnet")
+    with pytest.raises(InputError, match=r"--preset otb: .* leave it out"):
+        workflow._preset("otb", spec)
+
+
 def test_siamfc_keeps_its_own_settings():
     spec = workflow.named("siamfc-alexnet")
     assert workflow.public_tracking(spec) == SiamFCTracking()
