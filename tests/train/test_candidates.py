@@ -44,7 +44,10 @@ def run(step, states):
     return states, metrics
 
 
-@pytest.mark.parametrize(("batching", "devices"), [("unrolled", 2), ("vmapped", 1)])
+@pytest.mark.parametrize(
+    ("batching", "devices"),
+    [("unrolled", 2), pytest.param("vmapped", 1, marks=pytest.mark.slow)],
+)
 def test_candidates_learn_as_each_does_alone(step, batching, devices):
     alone = jax.jit(step)
     want = [run(alone, state) for state in first_states()]

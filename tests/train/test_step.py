@@ -57,20 +57,6 @@ def test_in_float64_devices_agree_to_rounding():
     assert setting.relative_difference(*(learnt(s) for s in found)) < 1e-10
 
 
-def test_a_mesh_trains_a_single_network_as_one_device_does():
-    alone = {"dull": setting.STUDENTS["dull"]}
-    plain = with_row(setting.CONFIG, "NOKD")
-    found = [
-        setting.take_steps(
-            setting.make_step(alone, config=plain, **kinds),
-            setting.fresh_state(alone),
-            2,
-        )[0]
-        for kinds in ({"devices": 1}, {"devices": 2, "mesh": True})
-    ]
-    assert setting.relative_difference(*(learnt(s) for s in found)) < 2e-5
-
-
 @pytest.mark.slow
 def test_a_mesh_takes_the_steps_that_pmap_takes(one_device):
     step = setting.make_step(devices=4, mesh=True)
@@ -88,6 +74,7 @@ def test_the_loss_is_the_sum_of_its_terms(one_device):
         np.testing.assert_allclose(metrics.loss, sum(metrics.terms.values()), rtol=1e-5)
 
 
+@pytest.mark.slow  # test_step_regions has the quick one
 def test_without_sharing_together_equals_each_alone():
     # Clipping is per student: a joint norm would couple them.
     config = with_row(setting.CONFIG, "TSKD")

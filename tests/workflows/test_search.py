@@ -196,6 +196,7 @@ def test_the_command_line_searches_with_overrides(
     assert "parameters" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_tracker_that_proposes_regions_is_searched(experiment, tmp_path, capsys):
     parent = named("tiny-siamrpn")
     variables = init_variables(jax.random.key(0), parent)
