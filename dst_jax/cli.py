@@ -277,7 +277,9 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
         experiment,
         verb.sources,
         verb.out,
-        config=PackConfig(quality=verb.quality, workers=verb.workers),
+        config=PackConfig(
+            encoding=verb.encoding, quality=verb.quality, workers=verb.workers
+        ),
         console=console,
     )
     print_packed(packed, console)

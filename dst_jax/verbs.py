@@ -215,7 +215,10 @@ class Pack:
     ]
     out: Annotated[Path, arg(help="folder of the pack; it must not exist")]
     config: Annotated[str, arg(help="what it is for: a .py file, or see `config list`")]
-    quality: Annotated[int, arg(help="of the JPEG patches, 1 to 100")] = 95
+    encoding: Annotated[
+        Literal["jpeg", "raw"], arg(help="raw: 12 times the size, nothing to decode")
+    ] = "jpeg"
+    quality: Annotated[int, arg(help="of JPEG patches, 1 to 100")] = 95
     workers: Annotated[int, arg(help="threads; 0: one per core")] = 0
 
 

@@ -128,7 +128,9 @@ def prepared(args: argparse.Namespace) -> Iterator[Bench]:
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(args.pack or f"{scratch}/pack")
-        packing = PackConfig(quality=args.quality, workers=args.workers)
+        packing = PackConfig(
+            encoding=args.encoding, quality=args.quality, workers=args.workers
+        )
         console = Console(quiet=True)
         done = pack_data(
             experiment, (args.data,), folder, config=packing, console=console
@@ -286,6 +288,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="per measurement")
+    parser.add_argument("--encoding", choices=("jpeg", "raw"), default="jpeg")
     parser.add_argument("--quality", type=int, default=95)
     parser.add_argument("--step-ms", type=float, default=1.0, help="per pair")
     parser.add_argument("--pack", help="keep the pack in this folder")

@@ -12,12 +12,12 @@ import pathlib
 import zipfile
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as ListOf
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import cv2
 import numpy as np
 
 from dst_jax.data.lint import LintReport
+from dst_jax.data.patch_codec import PatchEncoding, decode_patch
 from dst_jax.data.patches import PatchSpec
 from dst_jax.data.records import Records, Shard
 from dst_jax.data.sequence import Sequence
@@ -25,14 +25,12 @@ from dst_jax.errors import InputError
 from dst_jax.jsonfile import read_json
 from dst_jax.typing import Float, UInt8
 
-FORMAT = 1
+FORMAT = 2
 CARD, INDEX = "pack.json", "index.npz"
 Role = Literal["template", "search"]
 _PREFIX = "packed:"
 # Records on their way through the threads of a verification.
 _CHUNK = 512
-# Our own patches have no note on how a camera was held.
-_AS_IT_IS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def is_packed(source: str) -> bool:
@@ -53,12 +51,14 @@ class Pack:
       source: As the user named it, `packed:DIR`.
       serves: Its patches: the widest that training can ask for.
       augment: The augmentation it was made for, for messages.
+      encoding: Of the patches.
       records: The shards.
     """
 
     source: str
     serves: PatchSpec
     augment: Mapping[str, Any]
+    encoding: PatchEncoding
     records: Records
 
     def check_serves(self, spec: PatchSpec) -> None:
@@ -103,13 +103,11 @@ class Pack:
           InputError: If the record is damaged.
         """
         fields = self.records[record]
-        try:
-            encoded = fields[f"{role}_patch"].bytes_list.value[0]
-            whole = cv2.imdecode(np.frombuffer(encoded, np.uint8), _AS_IT_IS)
-        except (IndexError, cv2.error):  # no such field; an empty one
-            whole = None
+        # A record without the field has an empty list here.
+        stored = fields[f"{role}_patch"].bytes_list.value or (b"",)
         full = getattr(self.serves, f"{role}_patch_px")
-        if whole is None or whole.shape != (full, full, 3):
+        whole = decode_patch(stored[0], self.encoding, side=full)
+        if whole is None:
             raise InputError(
                 f"{self.source}: the {role} patch of record {record} is no image of "
                 f"{full} px; pack the data again."
@@ -117,7 +115,8 @@ class Pack:
         side = len(out)
         cut = slice((full - side) // 2, (full + side) // 2)
         out[:] = whole[cut, cut]
-        return np.array(fields["fill_rgb"].float_list.value, np.float32)
+        # In half of np.array's time, which looks at each item's kind.
+        return np.fromiter(fields["fill_rgb"].float_list.value, np.float32)
 
     def damaged(
         self, *, threads: int = 2, tick: Callable[[int, int], None] = lambda *_: None
@@ -160,9 +159,12 @@ def open_pack(source: str) -> Pack:
         shards = tuple(Shard(**shard) for shard in card["shards"])
         serves = PatchSpec(**card["serves"])
         augment = dict(card["augment"])
+        encoding = card["encoding"]
+        if encoding not in get_args(PatchEncoding):
+            raise ValueError(f"unknown encoding {encoding!r}")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / CARD}: {error}; pack the data again.") from None
-    return Pack(source, serves, augment, Records(folder, shards))
+    return Pack(source, serves, augment, encoding, Records(folder, shards))
 
 
 def _read_card(folder: pathlib.Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Records on disk: a TFDS data set in ArrayRecord shards, without TensorFlow.
 
-TFDS encodes images with TensorFlow; here it is handed JPEG bytes instead. What it is
+TFDS encodes images with TensorFlow; here it is handed their bytes instead. What it is
 asked for is the schema, the protocol buffer of a record, and the two JSON files that
 `tfds.builder_from_directory` opens.
 """
@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from dst_jax.data.patch_codec import PatchEncoding
 from dst_jax.errors import InputError
 
 NAME, SPLIT, VERSION = "dst_jax_pack", "train", "1.0.0"
-# One record per group, so that any can be read alone; JPEG does not shrink further.
+# One record per group, so that any can be read alone. JPEG does not shrink further,
+# and raw patches are there to be read without work.
 _WRITER = "group_size:1,uncompressed"
 # Random access: no reading ahead, no threads of the reader's own.
 _READER = "readahead_buffer_size:0,max_parallelism:0"
@@ -30,15 +32,17 @@ Record = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Schema:
-    """What a record holds, given the sides of its two patches in pixels.
+    """What a record holds.
 
     Attributes:
-      template_patch_px: Side of the smaller patch.
+      template_patch_px: Side of the smaller patch, pixels.
       search_patch_px: Side of the larger.
+      encoding: Of both patches.
     """
 
     template_patch_px: int
     search_patch_px: int
+    encoding: PatchEncoding = "jpeg"
 
     def features(self) -> Any:
         """The schema as TFDS knows it."""
@@ -48,8 +52,11 @@ class Schema:
         kinds = tfds.features
 
         def patch(side: int, doc: str) -> Any:
-            image = {"shape": (side, side, 3), "encoding_format": "jpeg"}
-            return kinds.Image(**image, doc=doc)
+            shape = (side, side, 3)
+            if self.encoding == "raw":
+                pixels = {"dtype": np.uint8, "encoding": kinds.Encoding.BYTES}
+                return kinds.Tensor(shape=shape, **pixels, doc=doc)
+            return kinds.Image(shape=shape, encoding_format=self.encoding, doc=doc)
 
         def numbers(shape: tuple[int, ...], dtype: Any, doc: str) -> Any:
             return kinds.Tensor(shape=shape, dtype=dtype, doc=doc)
@@ -73,7 +80,7 @@ class Schema:
         )
 
     def serializer(self) -> Callable[[Record], bytes]:
-        """Turns records, their patches as JPEG bytes, into bytes."""
+        """Turns records, their patches from `encode_patch`, into bytes."""
         from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
         features = self.features()

@@ -4,14 +4,14 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import (
@@ -24,6 +24,7 @@ from rich.progress import (
 
 from dst_jax.data.frames import read_frame
 from dst_jax.data.packed import CARD, FORMAT, INDEX, index_of, is_packed
+from dst_jax.data.patch_codec import PatchEncoding, encode_patch
 from dst_jax.data.patches import cut_patch, patch_scale
 from dst_jax.data.pipeline import DataConfig, PatchSpec, read_sources
 from dst_jax.data.records import Record, Schema, shard_name, write_metadata, write_shard
@@ -42,14 +43,19 @@ class PackConfig:
     """How a pack is written.
 
     Attributes:
-      quality: Of the JPEG patches, 1 to 100.
+      encoding: "jpeg", or "raw" for patches that need no decoding, at about 12 times
+        the size.
+      quality: Of JPEG patches, 1 to 100.
       workers: Threads that decode, crop and encode; 0 for one per core.
     """
 
+    encoding: PatchEncoding = "jpeg"
     quality: int = 95
     workers: int = 0
 
     def __post_init__(self):
+        if self.encoding not in get_args(PatchEncoding):
+            raise InputError(f'--encoding {self.encoding}: must be "jpeg" or "raw".')
         if not 1 <= self.quality <= 100:
             raise InputError(f"--quality {self.quality}: must be from 1 to 100.")
         if self.workers < 0:
@@ -145,7 +151,8 @@ def _plan(
         "format": FORMAT,
         "serves": dataclasses.asdict(patch_spec(experiment)),
         "augment": dataclasses.asdict(experiment.augment),
-        "quality": config.quality,
+        "encoding": config.encoding,
+        "quality": config.quality if config.encoding == "jpeg" else None,
         "sources": list(sources),
         "tracks": len(sequences),
         "records": records,
@@ -271,15 +278,27 @@ def _targets(
     return tracks, np.concatenate(frames)
 
 
+def _schema(plan: dict[str, Any]) -> Schema:
+    serves = plan["serves"]
+    sides = serves["template_patch_px"], serves["search_patch_px"]
+    return Schema(*sides, encoding=plan["encoding"])
+
+
 def _encoder(plan: dict[str, Any]) -> Callable[[Sequence, int], bytes]:
     """Makes the record of one frame of a sequence."""
-    spec, quality = PatchSpec(**plan["serves"]), plan["quality"]
-    schema = Schema(spec.template_patch_px, spec.search_patch_px)
-    serialize = schema.serializer()
-    return lambda sequence, time: serialize(_record(sequence, time, spec, quality))
+    spec, serialize = PatchSpec(**plan["serves"]), _schema(plan).serializer()
+    encode = functools.partial(
+        encode_patch, encoding=plan["encoding"], quality=plan["quality"] or 0
+    )
+    return lambda sequence, time: serialize(_record(sequence, time, spec, encode))
 
 
-def _record(sequence: Sequence, time: int, spec: PatchSpec, quality: int) -> Record:
+def _record(
+    sequence: Sequence,
+    time: int,
+    spec: PatchSpec,
+    encode: Callable[[np.ndarray], Any],
+) -> Record:
     frame, box = read_frame(sequence.frames[time]), sequence.boxes[time]
     sizes: dict[str, Any] = {"template_px": spec.template_px, "context": spec.context}
     search, in_patch, fill = cut_patch(
@@ -289,8 +308,8 @@ def _record(sequence: Sequence, time: int, spec: PatchSpec, quality: int) -> Rec
         frame, box, patch_px=spec.template_patch_px, fill=fill, **sizes
     )
     return {
-        "search_patch": _jpeg(search, quality),
-        "template_patch": _jpeg(template, quality),
+        "search_patch": encode(search),
+        "template_patch": encode(template),
         "box": in_patch,
         "frame_box": np.asarray(box, np.float32),
         "visible": bool(sequence.visible[time]),
@@ -305,12 +324,6 @@ def _record(sequence: Sequence, time: int, spec: PatchSpec, quality: int) -> Rec
     }
 
 
-def _jpeg(patch: np.ndarray, quality: int) -> bytes:
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    bgr = cv2.cvtColor(patch, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, options)[1].tobytes()
-
-
 def _finish(
     partial: pathlib.Path, plan: dict[str, Any], sequences: tuple[Sequence, ...]
 ) -> None:
@@ -319,9 +332,7 @@ def _finish(
     names = [shard_name(i, len(shards)) for i in range(len(shards))]
     sizes = [(partial / name).stat().st_size for name in names]
     lengths = [len(shard) for shard in shards]
-    spec = plan["serves"]
-    schema = Schema(spec["template_patch_px"], spec["search_patch_px"])
-    write_metadata(partial, schema, shard_records=lengths, size=sum(sizes))
+    write_metadata(partial, _schema(plan), shard_records=lengths, size=sum(sizes))
     np.savez(partial / INDEX, **index_of(sequences))  # pyright: ignore[reportArgumentType]
     listed = [
         {"name": name, "records": length, "size": size}

@@ -24,6 +24,7 @@ from dst_jax.data.pipeline import (
 from dst_jax.data.records import Records
 from dst_jax.data.small_set import order_by_class, read_small_set
 from dst_jax.errors import InputError
+from dst_jax.workflows.pack import PackConfig
 from tests.data import packs
 from tests.data.packs import SPEC
 
@@ -95,6 +96,13 @@ def assert_same(first, second, *, exact=True):
 def test_pairs_are_those_of_the_data_set_itself(sources, count):
     raw, packed = (take(part[:count], 12) for part in sources)
     assert_same(raw, packed, exact=False)
+
+
+def test_a_raw_pack_is_the_data_set_itself(sources, tmp_path):
+    raw = sources[0][:1]
+    packed = packs.pack(*raw, tmp_path / "pack", config=PackConfig(encoding="raw"))
+    assert_same(take(raw, 12), take((packed,), 12))
+    assert main(["data", "verify", packed]) == 0
 
 
 def test_a_pack_keeps_tracks_boxes_and_visibility(sources):
@@ -208,8 +216,10 @@ def without_most(data):
     ("name", "change", "message"),
     [
         ("pack.json", lambda b: b[:-9], "pack.json: not JSON"),
-        ("pack.json", lambda b: b.replace(b'"format": 1', b'"format": 9'), "format 9"),
+        ("pack.json", lambda b: b.replace(b'"format": 2', b'"format": 9'), "format 9"),
         ("pack.json", lambda b: b.replace(b'"shards"', b'"shreds"'), "shards"),
+        ("pack.json", lambda b: b.replace(b'"jpeg"', b'"webp"'), "encoding 'webp'"),
+        ("pack.json", lambda b: b.replace(b'"encoding"', b'"coding"'), "encoding"),
         ("index.npz", lambda b: b[: len(b) // 2], "index.npz is damaged"),
         ("index.npz", lambda b: b"", "index.npz is damaged"),
         ("*array_record*", lambda b: b[:-1], r"has \d+ bytes of \d+"),
@@ -244,17 +254,25 @@ def test_verification_decodes_every_record(sources, tmp_path, capsys):
     assert "\n" not in said and f"of {count} are damaged" in said
 
 
-def test_one_record_in_the_middle_is_found(sources, monkeypatch):
+TINY = cv2.imencode(".jpg", np.zeros((5, 5, 3), np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize("stored", [[TINY], [TINY[:20]], [b"no image"], [b""], []])
+@pytest.mark.parametrize("encoding", ["jpeg", "raw"])
+def test_one_record_in_the_middle_is_found(
+    sources, tmp_path, monkeypatch, stored, encoding
+):
+    config = PackConfig(encoding=encoding)
+    packed = packs.pack(sources[0][0], tmp_path / "pack", config=config)
     whole = Records.__getitem__
-    tiny = cv2.imencode(".jpg", np.zeros((5, 5, 3), np.uint8))[1].tobytes()
-    patch = SimpleNamespace(bytes_list=SimpleNamespace(value=[tiny]))
+    patch = SimpleNamespace(bytes_list=SimpleNamespace(value=stored))
 
     def fields(records, number):
         found = whole(records, number)
         return {**found, "search_patch": patch} if number == 3 else found
 
     monkeypatch.setattr(Records, "__getitem__", fields)
-    (said,) = open_pack(sources[1][0]).damaged()
+    (said,) = open_pack(packed).damaged()
     assert "search patch of record 3 is no image of" in said
 
 

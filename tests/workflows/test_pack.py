@@ -44,10 +44,11 @@ def files_of(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir()}
 
 
-def test_tfds_opens_a_pack_and_finds_every_field(source, tmp_path):
+@pytest.mark.parametrize(("encoding", "levels"), [("jpeg", 4.0), ("raw", 0.0)])
+def test_tfds_opens_a_pack_and_finds_every_field(source, tmp_path, encoding, levels):
     import tensorflow_datasets as tfds
 
-    packs.pack(source, tmp_path / "pack")
+    packs.pack(source, tmp_path / "pack", config=PackConfig(encoding=encoding))
     builder = tfds.builder_from_directory(tmp_path / "pack")
     records = builder.as_data_source(split="train")
     sequences, _ = read_sources(DataConfig(sources=(source,)))
@@ -72,7 +73,7 @@ def test_tfds_opens_a_pack_and_finds_every_field(source, tmp_path):
                 context=SPEC.context,
             )
             apart = np.abs(record[f"{role}_patch"].astype(np.int32) - patch)
-            assert apart.mean() < 4.0
+            assert apart.mean() <= levels
         np.testing.assert_array_equal(record["fill_rgb"], fill)
         np.testing.assert_allclose(record["box"][2:], box[2:], rtol=1e-6)
         np.testing.assert_allclose(
@@ -141,6 +142,9 @@ def test_a_folder_of_anything_else_is_refused(source, tmp_path, monkeypatch):
     packs.pack(source, tmp_path / "pack")
     with pytest.raises(InputError, match=r"another pack \(augment.search_shift_px"):
         packs.pack(source, tmp_path / "pack", experiment=wider())
+    raw = PackConfig(encoding="raw")
+    with pytest.raises(InputError, match=r"another pack \(encoding: 'raw'"):
+        packs.pack(source, tmp_path / "pack", config=raw)
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="exists and is no pack"):
         packs.pack(source, tmp_path / "folder")
@@ -205,6 +209,7 @@ def test_the_command_packs_and_refuses_in_one_line(source, tmp_path, capsys):
         [source],
         [f"packed:{out}"],
         [source, "--quality", "101"],
+        [source, "--encoding", "gif"],
         [source, "--augment.shift", "5"],
     ):
         assert main([*verb, *wrong]) == 2, wrong
