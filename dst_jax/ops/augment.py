@@ -172,7 +172,7 @@ def augment(
 
     def one(
         number: Array, template: _Patch, search: _Patch, box: Array
-    ) -> tuple[Array, Array, Array]:
+    ) -> tuple[Array, Array, Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, number), 6)
         windows = _windows(keys, (template, search), input, config)
         box = _seen(box, windows[1])
@@ -188,15 +188,16 @@ def augment(
             faded = jax.random.bernoulli(keys[3], config.grey)
             z, x = (faded_to_grey(crop, faded) for crop in (z, x))
         z, x = (_painted(k, c, config) for k, c in ((keys[4], z), (keys[5], x)))
-        if config.blur:
-            own = jax.random.fold_in(keys[5], _BLUR_DRAW)
-            x = blurred(own, x, probability=config.blur, longest_px=config.blur_px)
-        return z, x, box
+        return z, x, box, jax.random.fold_in(keys[5], _BLUR_DRAW)
 
     patches = _patch(batch, "template"), _patch(batch, "search")
-    template, search, box = jax.vmap(one)(
+    template, search, box, own = jax.vmap(one)(
         batch["index"], *patches, jnp.asarray(batch["search_box"])
     )
+    if config.blur:
+        search = blurred(
+            own, search, probability=config.blur, longest_px=config.blur_px
+        )
     return _examples(batch, template, search, box, dtype)
 
 

@@ -1,12 +1,13 @@
 """Random changes of a crop's colours: grey, brightness, tint, blur.
 
-Each takes one crop, RGB 0..255, and what it draws from; `dst_jax.ops.augment` maps
-them over a batch.
+Each takes one crop, RGB 0..255, and what it draws from, and `dst_jax.ops.augment` maps
+it over a batch; `blurred` takes the batch, to work on nothing that it leaves alone.
 """
 
 import jax
 import jax.numpy as jnp
 
+from dst_jax.errors import InputError
 from dst_jax.typing import Array, Bool, Float
 
 SHORTEST_BLUR_PX = 5
@@ -59,39 +60,70 @@ def tinted(
 
 
 def blurred(
-    key: Array,
-    crop: Float[Array, "h w 3"],
+    keys: Array,
+    crops: Float[Array, "b h w 3"],
     *,
     probability: float,
     longest_px: int = 45,
-) -> Float[Array, "h w 3"]:
-    """The crop, or a blend of its running means along rows and along columns.
+) -> Float[Array, "b h w 3"]:
+    """Some of the crops as blends of their running means along rows and along columns.
 
     Length (odd, the same for both) and share of the two are random; beyond the border
-    the crop is mirrored about its outermost pixels.
+    a crop is mirrored about its outermost pixels. The blurred are taken one by one, in
+    a loop of as many turns, each of two matrix products.
 
     Args:
-      key: Of this crop.
-      crop: RGB 0..255.
+      keys: One per crop.
+      crops: RGB 0..255.
       probability: Of any blur at all.
       longest_px: Odd; lengths are 5, 7, ..., longest_px, equally likely.
+
+    Raises:
+      InputError: If `longest_px` reaches beyond a crop's mirror image.
     """
-    keys = jax.random.split(key, 3)
     smallest, largest = SHORTEST_BLUR_PX // 2, longest_px // 2
-    radius = jax.random.randint(keys[0], (), smallest, largest + 1)
-    share = jax.random.uniform(keys[1], (), jnp.float32)
-    columns = _running_mean(crop, radius, largest)
-    rows = _running_mean(crop.swapaxes(0, 1), radius, largest).swapaxes(0, 1)
-    mixed = share * columns + (1.0 - share) * rows
-    return jnp.where(jax.random.bernoulli(keys[2], probability), mixed, crop)
+    side = min(crops.shape[1:3])
+    if largest >= side:
+        raise InputError(
+            f"a blur of up to {longest_px} px: crops of {side} px allow "
+            f"{2 * side - 1}; lessen --augment.blur_px."
+        )
+
+    def draw(key: Array) -> tuple[Array, Array, Array]:
+        keys = jax.random.split(key, 3)
+        radius = jax.random.randint(keys[0], (), smallest, largest + 1)
+        share = jax.random.uniform(keys[1], (), jnp.float32)
+        return radius, share, jax.random.bernoulli(keys[2], probability)
+
+    radius, share, chosen = jax.vmap(draw)(keys)
+    chosen_first = jnp.argsort(~chosen)
+
+    def turn(number: Array, crops: Array) -> Array:
+        row = chosen_first[number]
+        smeared = _smeared(crops[row], radius[row], share[row])
+        return jnp.asarray(crops).at[row].set(smeared)
+
+    return jax.lax.fori_loop(0, jnp.sum(chosen, dtype=jnp.int32), turn, crops)
 
 
-def _running_mean(crop: Array, radius: Array, largest: int) -> Array:
-    """Means over 2 radius + 1 rows, by differences of running sums."""
-    height = crop.shape[0]
-    padded = jnp.pad(crop, ((largest, largest), (0, 0), (0, 0)), mode="reflect")
-    sums = jnp.cumsum(padded, axis=0)
-    sums = jnp.pad(sums, ((1, 0), (0, 0), (0, 0)))
-    first = jnp.arange(height) + largest - radius
-    total = sums[first + 2 * radius + 1] - sums[first]
-    return total / (2 * radius + 1).astype(crop.dtype)
+def _smeared(crop: Array, radius: Array, share: Array) -> Array:
+    height, width, _ = crop.shape
+    exact = jax.lax.Precision.HIGHEST
+    down, along = _running_mean(height, radius), _running_mean(width, radius)
+    columns = jnp.einsum("ij,jwc->iwc", down, crop, precision=exact)
+    rows = jnp.einsum("wj,hjc->hwc", along, crop, precision=exact)
+    return share * columns + (1.0 - share) * rows
+
+
+def _running_mean(length: int, radius: Array) -> Float[Array, "n n"]:
+    """The matrix of means over 2 radius + 1 neighbours, mirrored at both ends."""
+    i = jnp.arange(length, dtype=jnp.int32)[:, None]
+    j = jnp.arange(length, dtype=jnp.int32)[None, :]
+    last = length - 1
+    # Pixel j is met as itself, left of the first as -j and right of the last.
+    met = (
+        (jnp.abs(i - j) <= radius).astype(jnp.float32)
+        + ((i + j <= radius) & (j > 0)).astype(jnp.float32)
+        + ((2 * last - i - j <= radius) & (j < last)).astype(jnp.float32)
+    )
+    return met / (2 * radius + 1).astype(jnp.float32)
