@@ -272,10 +272,14 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
     from dst_jax import settings
     from dst_jax.workflows.pack import PackConfig, pack_data, print_packed
 
-    experiment = settings.override(settings.load_experiment(verb.config), rest)
+    experiment = settings.load_experiment(verb.config)
+    # What a configuration says by source is about the sources that it names itself.
+    data = dataclasses.replace(
+        experiment.data, sources=verb.sources, weights=(), max_gaps=(), reports=()
+    )
+    experiment = dataclasses.replace(experiment, data=data)
     packed = pack_data(
-        experiment,
-        verb.sources,
+        settings.override(experiment, rest),
         verb.out,
         config=PackConfig(
             encoding=verb.encoding, quality=verb.quality, workers=verb.workers

@@ -3,17 +3,19 @@
     python scripts/bench_data.py --data got10k:DIR --family siamfc
     python scripts/bench_data.py --data got10k:DIR --family siamrpn
 
-Both sides begin with files on disk and end with the same augmented float tensors on
-the same cores: ours reads a pack (made first, in a temporary folder) and crops inside a
-compiled function, PyTorch's workers decode frames and cut them by OpenCV. First the
-two are asked for the same pair without augmentation, and the script ends with an error
-if the images differ. Rounds alternate; medians and the ratio's quartiles are printed,
-and what a pair costs in time on a core, which other work on the machine changes little.
+Both sides begin with files on disk and end with augmented float tensors of the same
+pairs on the same cores: ours reads a pack (made first, in a temporary folder) and crops
+inside a compiled function, PyTorch's workers decode frames and cut them by OpenCV.
+First the two are asked for the same pairs, and the script ends with an error if the
+images differ without augmentation, or in mean or spread with it (each side draws its
+own windows). Rounds alternate; medians and the ratio's quartiles are printed, and what
+a pair costs in time on a core, which other work on the machine changes little.
 
-Then the wait for data of a step that takes `--step-ms` per pair and none of the cores,
-as an accelerator's: by the training loop's own clock, from a pack and with the small
-set on the device, where the step itself gathers its batch and only row numbers come
-from the host. `waited` is a share of the whole time.
+Then the step that trains two students under a teacher, from one batch over and over,
+and fed from the pack; and the wait for data of a step that takes `--step-ms` per pair
+and none of the cores, as an accelerator's: from a pack, and with the small set on the
+device, where the step itself gathers its batch and only row numbers come from the host.
+`waited` is a share of the whole time, as in the training log.
 """
 
 import argparse
@@ -33,7 +35,9 @@ import jax
 import numpy as np
 import torch
 import torch_loader
+from bench_step import make_setting
 from rich.console import Console
+from step_sides import make_ours
 
 from dst_jax.arch import named
 from dst_jax.data.pipeline import (
@@ -59,10 +63,11 @@ PYSOT = AugmentConfig(
     colour=1.0,
     blur=0.2,
 )
+# The network whose crops are cut, how, and the family of the training step.
 FAMILIES = {
-    "siamfc": ("siamfc-alexnet", AugmentConfig()),
-    "siamfc-colour": ("siamfc-alexnet", AugmentConfig(flip=0.5, grey=0.25)),
-    "siamrpn": ("siamrpn", PYSOT),
+    "siamfc": ("siamfc-alexnet", AugmentConfig(), "siamfc"),
+    "siamfc-colour": ("siamfc-alexnet", AugmentConfig(flip=0.5, grey=0.25), "siamfc"),
+    "siamrpn": ("siamrpn", PYSOT, "siamrpn"),
 }
 
 
@@ -120,7 +125,7 @@ class Bench:
 @contextlib.contextmanager
 def prepared(args: argparse.Namespace) -> Iterator[Bench]:
     """Reads the data and packs them."""
-    name, augmentation = FAMILIES[args.family]
+    name, augmentation, _ = FAMILIES[args.family]
     experiment = Experiment(
         students={"student": named(name)},
         data=DataConfig(sources=(args.data,), batch=args.batch),
@@ -132,9 +137,7 @@ def prepared(args: argparse.Namespace) -> Iterator[Bench]:
             encoding=args.encoding, quality=args.quality, workers=args.workers
         )
         console = Console(quiet=True)
-        done = pack_data(
-            experiment, (args.data,), folder, config=packing, console=console
-        )
+        done = pack_data(experiment, folder, config=packing, console=console)
         size = done.size / 2**20
         print(f"pack: {done.records} patches, {size:.1f} MiB, {done.seconds:.0f} s")
         raw, _ = read_sources(experiment.data)
@@ -143,19 +146,23 @@ def prepared(args: argparse.Namespace) -> Iterator[Bench]:
 
 
 def check(bench: Bench, pairs: int) -> None:
-    """Both sides without augmentation show the same, to JPEG and resampling."""
+    """Ends the script if the two sides do not deliver the same."""
     plain = AugmentConfig(stretch=0.0, search_shift_px=0.0)
     spec = next(iter(bench.experiment.students.values())).input
-    config = bench.config(packed=False)
-    raw = make_stream(bench.raw, config, bench.patch, seed=SEED)
-    theirs = torch_loader.Pairs(raw, spec, plain)
-    stream = make_stream(
-        bench.packed, bench.config(packed=True), bench.patch, seed=SEED
+    raw, packed = (
+        make_stream(
+            bench.packed if kind else bench.raw,
+            bench.config(packed=kind),
+            bench.patch,
+            seed=SEED,
+        )
+        for kind in (False, True)
     )
-    ours = centre_crops(stream.batch(range(pairs)), input=spec)
+    batch = packed.batch(range(pairs))
+    ours = centre_crops(batch, input=spec)
+    theirs = torch_loader.Pairs(raw, spec, plain).__getitems__(range(pairs))
     levels, boxes = [], []
-    for index in range(pairs):
-        z, x, box = theirs[index]
+    for index, (z, x, box) in enumerate(theirs):
         for a, b in ((z, ours.template[index]), (x, ours.search[index])):
             levels.append(np.abs(np.asarray(a, np.float32) - np.asarray(b)).mean())
         boxes.append(np.abs(box - np.asarray(ours.search_box[index])).max())
@@ -164,6 +171,33 @@ def check(bench: Bench, pairs: int) -> None:
     # JPEG and a second interpolation; a crop beside the target differs by tens.
     if apart > 3.0 or moved > 0.01:
         sys.exit(f"the two sides do not deliver the same (boxes: {moved} px)")
+    augmented = torch_loader.Pairs(raw, spec, bench.experiment.augment)
+    check_augmented(bench.crop(batch), augmented.__getitems__(range(pairs)))
+
+
+def check_augmented(ours: Any, theirs: list[torch_loader.Example]) -> None:
+    """Ends the script if augmented crops differ in mean, spread or sharpness."""
+    for number, name in enumerate(("template", "search")):
+        sides = (
+            np.asarray(getattr(ours, name), np.float32),
+            np.stack([example[number] for example in theirs]).astype(np.float32),
+        )
+        facts = [[float(f(x)) for f in (np.mean, np.std, _roughness)] for x in sides]
+        told = " and ".join(f"{m:.1f}, {s:.1f}, {step:.2f}" for m, s, step in facts)
+        print(
+            f"check: augmented {name} crops have mean, spread and step to the next "
+            f"pixel of {told}"
+        )
+        # A pack is interpolated twice, which smooths.
+        ratios = [a / b for a, b in zip(*facts, strict=True)]
+        limits = 0.05, 0.05, 0.3
+        close = all(abs(r - 1.0) < x for r, x in zip(ratios, limits, strict=True))
+        if sides[0].shape != sides[1].shape or not close:
+            sys.exit("the two sides do not augment alike")
+
+
+def _roughness(crops: np.ndarray) -> np.ndarray:
+    return np.abs(np.diff(crops, axis=2)).mean()
 
 
 def rate(
@@ -224,9 +258,7 @@ def compare(bench: Bench, args: argparse.Namespace) -> None:
             warm = 9 + 4 * args.workers
             result = rate(take, batch=args.batch, warm=warm, seconds=args.seconds)
             found[name].append(result)
-    for name, values in found.items():
-        speed, cost = (statistics.median(v) for v in zip(*values, strict=True))
-        print(f"{name:32s} {speed:8.0f} pairs/s {cost:8.2f} core ms per pair")
+    print_rates(found)
     base = found["PyTorch: frames to float crops"]
     for name in ("ours: packed to float crops", "ours: frames to float crops"):
         both = list(zip(found[name], base, strict=True))
@@ -237,6 +269,42 @@ def compare(bench: Bench, args: argparse.Namespace) -> None:
             f"{name} / PyTorch: {middle:.2f} times the pairs/s (quartiles {low:.2f} "
             f"to {high:.2f}), {statistics.median(cost):.2f} times per core second"
         )
+
+
+def print_rates(found: Mapping[str, list[tuple[float, float]]]) -> None:
+    """A line for each way."""
+    for name, values in found.items():
+        speed, cost = (statistics.median(v) for v in zip(*values, strict=True))
+        print(f"{name:32s} {speed:8.4g} pairs/s {cost:8.3g} core ms per pair")
+
+
+def training(bench: Bench, args: argparse.Namespace) -> None:
+    """Times the joint training step, from one batch and from the pack."""
+    setting = dataclasses.replace(
+        make_setting(FAMILIES[args.family][2], args.batch),
+        augment=bench.experiment.augment,
+    )
+    host = bench.batches(packed=True)
+    ready = next(host)
+    ours = make_ours(setting, ready)
+    held = [ours.state]
+
+    def step(batch: Mapping[str, Any]) -> None:
+        held[0], _ = ours.step(held[0], ours.teacher, batch)
+        jax.block_until_ready(held[0])
+
+    timed = {
+        "ours: training step": lambda: step(ready),
+        "ours: packed to training step": lambda: step(next(host)),
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in timed}
+    step(ready)
+    for _ in range(args.step_rounds):
+        for name, take in timed.items():
+            found[name].append(
+                rate(take, batch=args.batch, warm=1, seconds=args.seconds)
+            )
+    print_rates(found)
 
 
 def wait_share(
@@ -286,7 +354,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--family", choices=FAMILIES, default="siamfc")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="at least 2")
+    parser.add_argument("--step-rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="per measurement")
     parser.add_argument("--encoding", choices=("jpeg", "raw"), default="jpeg")
     parser.add_argument("--quality", type=int, default=95)
@@ -301,6 +370,7 @@ def main() -> None:
     with prepared(args) as bench:
         check(bench, pairs=32)
         compare(bench, args)
+        training(bench, args)
         waits(bench, args)
 
 

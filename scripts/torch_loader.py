@@ -5,6 +5,7 @@ augmented window out of the frame in one warp, paints in 8 bits, and hands uint8
 over; the loop turns whole batches into float tensors. OpenCV's own threads are off.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from dst_jax.arch import InputSpec
+from dst_jax.data.pairs import Pair
 from dst_jax.data.pipeline import Stream
 from dst_jax.ops.augment import AugmentConfig
 
@@ -23,6 +25,8 @@ TINT = np.array(
         [4.64467907, 4.73710203, 4.88324118],
     ]
 )
+# Template and search crop, uint8 RGB, and the box in the latter.
+Example = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -31,11 +35,14 @@ class Pairs(torch.utils.data.Dataset):
     def __init__(self, stream: Stream, input: InputSpec, augment: AugmentConfig):
         self.stream, self.input, self.config = stream, input, augment
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Template and search crop, uint8 RGB, and the box in the latter."""
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        """A batch of examples with numbers in a row, their pairs drawn at once."""
+        pairs = self.stream.pairs.draw(range(indices[0], indices[-1] + 1)).rows()
+        return [self._example(i, p) for i, p in zip(indices, pairs, strict=True)]
+
+    def _example(self, index: int, pair: Pair) -> Example:
         rng = np.random.default_rng((1, index))
         config = self.config
-        (pair,) = self.stream.pairs.draw(range(index, index + 1)).rows()
         sequences = self.stream.reader.sequences
         first, second = (sequences[i] for i in (pair[0], pair[2]))
         times = pair.template_frame, pair.search_frame

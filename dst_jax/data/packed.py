@@ -201,13 +201,14 @@ def read_pack(source: str) -> tuple[tuple[Sequence, ...], LintReport]:
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{folder / INDEX} is damaged ({reason}); restore the file, or pack the "
-            "data again."
+            f"{folder / INDEX} is damaged ({reason}); restore the file, or remove it "
+            "and pack again as before."
         ) from None
     held = int(sum(np.sum(sequence.visible) for sequence in sequences))
     if held != sum(shard["records"] for shard in card["shards"]):
         raise InputError(
-            f"{folder / INDEX} and {CARD} do not belong together; pack the data again."
+            f"{folder / INDEX} and {CARD} do not belong together; remove {INDEX} and "
+            "pack again as before."
         )
     frames = sum(len(sequence) for sequence in sequences)
     return sequences, LintReport((), len(sequences), frames)

@@ -224,12 +224,12 @@ class Records:
         except OSError as error:
             raise InputError(
                 f"shard {path} of {len(self._shards)} cannot be read "
-                f"({error.strerror}); restore the file, or pack the data again."
+                f"({error.strerror}); restore the file, or pack again as before."
             ) from None
         if size != shard.size:
             raise InputError(
                 f"shard {path} has {size} bytes of {shard.size}; restore the file, or "
-                "pack the data again."
+                "pack again as before."
             )
 
     def __getitem__(self, number: int) -> Record:
@@ -246,8 +246,8 @@ class Records:
         except Exception as error:
             raise InputError(
                 f"record {within} of shard {self._folder / self._shards[shard].name} "
-                f"is damaged ({_first_line(error)}); restore the file, or pack the "
-                "data again."
+                f"is damaged ({_first_line(error)}); restore the file, or "
+                "remove it and pack again as before."
             ) from None
 
     def _reader(self, shard: int) -> Any:

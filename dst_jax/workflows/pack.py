@@ -26,7 +26,7 @@ from dst_jax.data.frames import read_frame
 from dst_jax.data.packed import CARD, FORMAT, INDEX, index_of, is_packed
 from dst_jax.data.patch_codec import PatchEncoding, encode_patch
 from dst_jax.data.patches import cut_patch, patch_scale
-from dst_jax.data.pipeline import DataConfig, PatchSpec, read_sources
+from dst_jax.data.pipeline import PatchSpec, read_sources
 from dst_jax.data.records import Record, Schema, shard_name, write_metadata, write_shard
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
@@ -81,7 +81,6 @@ class Packed:
 
 def pack_data(
     experiment: Experiment,
-    sources: tuple[str, ...],
     out: pathlib.Path,
     *,
     config: PackConfig = PackConfig(),
@@ -90,11 +89,11 @@ def pack_data(
     """Packs every frame that training may use, or goes on where a call stopped.
 
     Shards are written under a hidden folder beside `out`, which gets its name when
-    all are there.
+    all are there. Shards that a finished pack has lost are written again.
 
     Args:
-      experiment: Its students' input and its augmentation decide the patches.
-      sources: Data sets as `LAYOUT:DIR`.
+      experiment: `data` names the sources; the students' input and `augment` decide
+        the patches.
       out: Must not exist, unless it is this very pack.
       config: Quality and threads.
       console: For the bar and for what is said.
@@ -103,26 +102,22 @@ def pack_data(
       InputError: If a source is faulty, `out` is something else, or cannot be written.
     """
     began = time.perf_counter()
-    if packed := [source for source in sources if is_packed(source)]:
+    if packed := [name for name in experiment.data.sources if is_packed(name)]:
         raise InputError(f"{packed[0]} is a pack already; give the data set itself.")
-    if not sources:
-        raise InputError("dst-jax data pack: name a data set, such as got10k:DIR.")
-    skip_bad = experiment.data.skip_bad
-    data = DataConfig(sources=sources, skip_bad=skip_bad)
-    sequences, report = read_sources(data)
+    sequences, report = read_sources(experiment.data)
     console.print(report.summary(), highlight=False)
-    plan = _plan(experiment, sequences, sources, config, report.summary())
+    plan = _plan(experiment, sequences, config, report.summary())
     if not _is_done(out, plan):
-        with _partial(out, plan) as partial:
-            _write_shards(partial, plan, sequences, config, console)
-            try:
+        try:
+            with _partial(out, plan) as partial:
+                _write_shards(partial, plan, sequences, config, console)
                 _finish(partial, plan, sequences)
                 partial.rename(out)
-            except OSError as error:
-                raise InputError(
-                    f"--out {out}: {error.strerror or error}; make room or mend the "
-                    "folder's rights, then run again to go on."
-                ) from None
+        except OSError as error:
+            raise InputError(
+                f"--out {out}: {error.strerror or error}; make room or mend the "
+                "folder's rights, then run again to go on."
+            ) from None
     card = read_json(out / CARD)
     size = sum(shard["size"] for shard in card["shards"])
     return Packed(out, plan["records"], size, time.perf_counter() - began)
@@ -141,7 +136,6 @@ def print_packed(packed: Packed, console: Console) -> None:
 def _plan(
     experiment: Experiment,
     sequences: tuple[Sequence, ...],
-    sources: tuple[str, ...],
     config: PackConfig,
     summary: str,
 ) -> dict[str, Any]:
@@ -153,7 +147,7 @@ def _plan(
         "augment": dataclasses.asdict(experiment.augment),
         "encoding": config.encoding,
         "quality": config.quality if config.encoding == "jpeg" else None,
-        "sources": list(sources),
+        "sources": list(experiment.data.sources),
         "tracks": len(sequences),
         "records": records,
         "shard_records": max(_MIN_SHARD_RECORDS, -(-records // _MAX_SHARDS)),
@@ -173,7 +167,7 @@ def _digest(sequences: tuple[Sequence, ...]) -> str:
 
 
 def _is_done(out: pathlib.Path, plan: dict[str, Any]) -> bool:
-    """Whether `out` is the pack; anything else there is refused."""
+    """Whether `out` is the whole pack; anything but this pack there is refused."""
     if not out.exists():
         return False
     if not (out / CARD).is_file():
@@ -182,7 +176,18 @@ def _is_done(out: pathlib.Path, plan: dict[str, Any]) -> bool:
         raise InputError(
             f"--out {out} is another pack ({different[0]}); choose another folder."
         )
-    return True
+    return not _lost(out)
+
+
+def _lost(out: pathlib.Path) -> list[pathlib.Path]:
+    """Files of a finished pack that are missing or have another length."""
+    shards = {shard["name"]: shard["size"] for shard in read_json(out / CARD)["shards"]}
+    lost = [
+        out / name
+        for name, size in shards.items()
+        if not (out / name).is_file() or (out / name).stat().st_size != size
+    ]
+    return lost if (out / INDEX).is_file() else [*lost, out / INDEX]
 
 
 def _different(card: pathlib.Path, plan: dict[str, Any]) -> list[str]:
@@ -195,7 +200,7 @@ def _different(card: pathlib.Path, plan: dict[str, Any]) -> list[str]:
 def _partial(out: pathlib.Path, plan: dict[str, Any]) -> Iterator[pathlib.Path]:
     """The folder of the unfinished pack, held against another process."""
     partial = out.with_name(f".{out.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with (partial.with_name(f"{partial.name}.lock")).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -203,6 +208,11 @@ def _partial(out: pathlib.Path, plan: dict[str, Any]) -> Iterator[pathlib.Path]:
             raise InputError(
                 f"--out {out}: another process is packing it; wait for it to end."
             ) from None
+        if out.exists():
+            for path in _lost(out):
+                path.unlink(missing_ok=True)
+            out.rename(partial)
+        partial.mkdir(exist_ok=True)
         path = partial / CARD
         if not path.exists():
             write_json(path, plan)

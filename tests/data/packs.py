@@ -1,5 +1,6 @@
 """Small packs for the tests: synthetic video at the tiny networks' scale."""
 
+import dataclasses
 import shutil
 
 from rich.console import Console
@@ -31,7 +32,9 @@ def write_raw(folder, *, seed=0, categories=()):
 
 def pack(source, out, *, experiment=EXPERIMENT, config=PACKING):
     """Packs a source; returns the pack as a source."""
-    pack_data(experiment, (source,), out, config=config, console=CONSOLE)
+    data = dataclasses.replace(experiment.data, sources=(source,))
+    experiment = dataclasses.replace(experiment, data=data)
+    pack_data(experiment, out, config=config, console=CONSOLE)
     return f"packed:{out}"
 
 

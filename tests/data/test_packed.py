@@ -136,6 +136,31 @@ def test_processes_together_hold_the_global_batches(sources, count):
                 np.testing.assert_array_equal(part[step][name], values[p::count])
 
 
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_run_continued_on_other_numbers_of_processes_sees_the_same_stream(
+    sources, kind
+):
+    whole, step = take(sources[kind], 8), 0
+    for count, steps in ((1, 2), (4, 1), (2, 3), (1, 2)):
+        parts = [
+            take(
+                sources[kind],
+                steps,
+                start_step=step,
+                process_index=p,
+                process_count=count,
+            )
+            for p in range(count)
+        ]
+        for k in range(steps):
+            for name, values in whole[step + k].items():
+                dealt = np.empty_like(values)
+                for p, part in enumerate(parts):
+                    dealt[p::count] = part[k][name]
+                np.testing.assert_array_equal(dealt, values, err_msg=name)
+        step += steps
+
+
 @pytest.mark.parametrize("threads", [0, 1, 4])
 def test_threads_do_not_change_the_batches(sources, threads):
     assert_same(take(sources[1], 4, threads=threads), take(sources[1], 4))

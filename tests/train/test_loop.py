@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import time
 
 import jax
 import numpy as np
@@ -134,6 +135,28 @@ def test_reports_hold_loss_terms_rates_and_waiting(step, tmp_path):
     names |= {"data_wait_s"}
     assert set(rows[0][1]) == names
     assert 0.0 <= rows[1][1]["data_wait_share"] <= 1.0
+
+
+def test_the_time_waited_for_data_is_told(step, tmp_path):
+    def slow():
+        for number in itertools.count():
+            time.sleep(0.2 if number else 0.0)
+            yield setting.make_batch(number)
+
+    rows = []
+    run = make_run(
+        step,
+        tmp_path / "c",
+        total=3,
+        batches=slow(),
+        report=lambda _, values: rows.append(values),
+    )
+    fit(start(), run, LOOP)
+    # Of each row one step; the sleep is its wait, and part of the step's whole time.
+    assert min(row["data_wait_s"] for row in rows[1:]) >= 0.2
+    for row in rows:
+        whole = run.batch / row["pairs_per_s"]
+        assert row["data_wait_share"] == pytest.approx(row["data_wait_s"] / whole)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(step, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 from dst_jax.cli import main
 from dst_jax.data.frames import read_frame
+from dst_jax.data.packed import read_pack
 from dst_jax.data.patches import cut_patch
 from dst_jax.data.pipeline import DataConfig, read_sources
 from dst_jax.distill import DistillConfig, with_row
@@ -18,7 +19,7 @@ from dst_jax.errors import InputError
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import LoopConfig, OptimConfig
 from dst_jax.workflows import pack as module
-from dst_jax.workflows.pack import PackConfig, pack_data
+from dst_jax.workflows.pack import PackConfig
 from dst_jax.workflows.train import run_training
 from tests.data import packs
 from tests.data.packs import CONSOLE, EXPERIMENT, SPEC
@@ -191,6 +192,74 @@ def test_a_full_disk_is_one_line_and_loses_nothing(source, tmp_path, monkeypatch
     assert [shard.stat().st_mtime_ns for shard in after] == before
 
 
+def test_a_disk_that_fills_up_half_way_keeps_the_shards_before(
+    source, tmp_path, monkeypatch
+):
+    from array_record.python import array_record_module
+
+    class Writer(array_record_module.ArrayRecordWriter):
+        def write(self, record):
+            # As it complains of a real disk, after two shards and a half.
+            if len(written) == 20:
+                raise RuntimeError("write() failed: No space left on device")
+            written.append(len(record))
+            return super().write(record)
+
+    written, out = [], tmp_path / "pack"
+    with monkeypatch.context() as patched:
+        patched.setattr(array_record_module, "ArrayRecordWriter", Writer)
+        with pytest.raises(InputError, match=r"00002-of-.* No space left .* to go on"):
+            packs.pack(source, out, config=PackConfig(workers=1))
+    held = sorted((tmp_path / ".pack.partial").glob("*array_record*"))
+    assert len(held) == 2 and not out.exists()
+    before = [path.stat().st_mtime_ns for path in held]
+    packs.pack(source, out)
+    after = sorted(out.glob("*array_record*"))[:2]
+    assert [path.stat().st_mtime_ns for path in after] == before
+    packs.pack(source, tmp_path / "whole")
+    whole, again = files_of(tmp_path / "whole"), files_of(out)
+    assert whole.pop("index.npz") and again.pop("index.npz")
+    assert again == whole
+
+
+def test_what_a_pack_has_lost_is_written_again(source, tmp_path):
+    out = tmp_path / "pack"
+    packs.pack(source, out)
+    whole, times = files_of(out), {p: p.stat().st_mtime_ns for p in out.iterdir()}
+    first, second, *_ = sorted(out.glob("*array_record*"))
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-1])
+    (out / "index.npz").unlink()
+    packs.pack(source, out)
+    again = files_of(out)
+    assert whole.pop("index.npz") and again.pop("index.npz")
+    assert again == whole
+    kept = [p for p in sorted(out.glob("*array_record*")) if p not in (first, second)]
+    assert kept and all(p.stat().st_mtime_ns == times[p] for p in kept)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pack"]
+
+
+def test_a_report_that_lies_elsewhere_is_heeded(tmp_path, capsys):
+    source = packs.write_raw(tmp_path / "raw")
+    text = tmp_path / "raw" / "000001" / "groundtruth.txt"
+    text.write_text("nan,nan,nan,nan\n" + text.read_text().split("\n", 1)[1])
+    report, config = tmp_path / "elsewhere.json", tmp_path / "config.py"
+    assert main(["data", "verify", source, "--report", str(report)]) == 2
+    config.write_text(
+        "from tests.data.packs import EXPERIMENT as experiment_\n"
+        "experiment = lambda: experiment_\n"
+    )
+    capsys.readouterr()
+    verb = ["data", "pack", source, "--out", str(tmp_path / "pack")]
+    verb += ["--config", str(config), "--data.reports", str(report)]
+    assert main(verb) == 2
+    assert "elsewhere.json" in capsys.readouterr().err
+    assert main([*verb, "--skip-bad"]) == 0
+    tracks, _ = read_pack(f"packed:{tmp_path / 'pack'}")
+    seen = {track.name: track.visible for track in tracks}
+    assert len(seen) == 5 and not seen["000001"][0] and seen["000001"].any()
+
+
 def test_the_command_packs_and_refuses_in_one_line(source, tmp_path, capsys):
     config = tmp_path / "config.py"
     config.write_text(
@@ -251,5 +320,4 @@ def test_settings_of_a_pack_are_checked():
     with pytest.raises(InputError, match="--workers -1"):
         PackConfig(workers=-1)
     with pytest.raises(InputError, match="is a pack already"):
-        out = pathlib.Path("unused")
-        pack_data(EXPERIMENT, ("packed:x",), out, console=CONSOLE)
+        packs.pack("packed:x", pathlib.Path("unused"))
