@@ -1,5 +1,6 @@
-"""What the documentation tells a newcomer to type."""
+"""What the documentation names is there; what it tells a newcomer to type works."""
 
+import importlib
 import pathlib
 import re
 import shlex
@@ -20,15 +21,65 @@ from dst_jax.distill import DistillConfig, with_row
 from dst_jax.train import OptimConfig
 from tests.data.packs import EXPERIMENT
 
+OBJECTIVE = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
+
 
 def experiment():
     return dataclasses.replace(
         EXPERIMENT,
         data=DataConfig(sources=("unread:x",), batch=4, validation_share=0.34),
-        distill=with_row(DistillConfig(label_radius_px=4.0, response_layers=(2, 3)), "NOKD"),
+        distill=with_row(OBJECTIVE, "NOKD"),
         optim=OptimConfig(epochs=1.0, pairs_per_epoch=8, learning_rate=1e-2),
     )
 """
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_and_to_pictures_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    near = [link for link in links if not link.startswith(("http", "mailto:"))]
+    for link in near:
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.M) if anchor else []
+        slugs = {re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings}
+        assert not anchor or anchor in slugs, link
+
+
+def found(name):
+    """Whether `dst_jax.NAME` is a module or stands in one."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            value = importlib.import_module(".".join(["dst_jax", *parts[:length]]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[length:]:
+            if not hasattr(value, part):
+                return False
+            value = getattr(value, part)
+        return True
+    return False
+
+
+def test_every_function_and_test_that_the_equations_name_is_there():
+    rows = re.findall(r"^\|(.*)\|$", (ROOT / "docs" / "equations.md").read_text(), re.M)
+    names = [
+        name
+        for row in rows
+        for name in re.findall(r"`((?!jnp\.)[a-z_]+\.[\w.]+)`", row)
+    ]
+    tests = [name for row in rows for name in re.findall(r"`(tests/[\w/.]+)`", row)]
+    assert len(names) > 30 and len(tests) > 20
+    assert [name for name in names if not found(name)] == []
+    assert [name for name in tests if not (ROOT / name).is_file()] == []
 
 
 def write_own_folder(folder, source):

@@ -170,8 +170,11 @@ def _read_all(reader: PatchReader, rows: _Rows, config: DataConfig) -> HostBatch
 def _check_memory(count: int, spec: PatchSpec) -> None:
     """Refuses what would leave no room for the networks."""
     sides = spec.template_patch_px, spec.search_patch_px
-    needed = count * sum(3 * side * side for side in sides)
-    free = _free_bytes(jax.local_devices()[0])
+    device = jax.local_devices()[0]
+    # On CPUs all devices' copies and the one just read share the host's memory.
+    copies = jax.local_device_count() + 1 if device.platform == "cpu" else 1
+    needed = copies * count * sum(3 * side * side for side in sides)
+    free = _free_bytes(device)
     if needed > 0.8 * free:
         raise InputError(
             f'data.cache="device": {count} patches take {needed / 2**30:.1f} GiB of '

@@ -79,7 +79,11 @@ def test_a_step_takes_the_same_from_rows_as_from_patches(sequences):
 
 
 def test_what_does_not_fit_is_refused(sequences, monkeypatch):
-    monkeypatch.setattr(device_data, "_free_bytes", lambda device: 30_000.0)
+    # Four CPU devices and the host: 5 copies of 19 patches of 12 and 20 px.
+    needed = 5 * 19 * 3 * (12 * 12 + 20 * 20)
+    monkeypatch.setattr(device_data, "_free_bytes", lambda device: needed / 0.79)
+    device_set(sequences, CONFIG, SPEC, seed=0)
+    monkeypatch.setattr(device_data, "_free_bytes", lambda device: needed / 0.81)
     with pytest.raises(InputError, match=r'data.cache="device": 19 patches take'):
         device_set(sequences, CONFIG, SPEC, seed=0)
     with pytest.raises(InputError, match="does not divide over 3 processes"):
