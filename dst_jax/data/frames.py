@@ -43,6 +43,7 @@ def read_frame(path: str | os.PathLike[str]) -> Frame:
     Raises:
       InputError: If the file is missing, truncated or no image of 8 or 16 bits.
     """
+    require_file(path, "frame")
     try:
         data = pathlib.Path(path).read_bytes()
     except OSError as error:
@@ -59,6 +60,20 @@ def read_frame(path: str | os.PathLike[str]) -> Frame:
             "copy the file again."
         )
     return _to_rgb(pixels, path)
+
+
+def require_file(path: str | os.PathLike[str], what: str) -> None:
+    """Refuses what is there and is no file: a pipe would wait for somebody to write.
+
+    Args:
+      path: Of a file, or of nothing, which whoever opens it complains of.
+      what: Kind of file, for the message.
+
+    Raises:
+      InputError: If it is a folder, a pipe or a device.
+    """
+    if not os.path.isfile(path) and os.path.exists(path):
+        raise InputError(f"{what} {path} is no file; restore it.")
 
 
 def _decode(data: bytes) -> np.ndarray | None:
@@ -116,18 +131,19 @@ def frame_paths(folder: str | os.PathLike[str]) -> tuple[str, ...]:
     root = pathlib.Path(folder)
     if not root.is_dir():
         raise InputError(f"frame folder {folder} does not exist; correct the path.")
-    names = (
-        n
-        for n in os.listdir(root)
-        if n.lower().endswith(IMAGE_SUFFIXES) and n[0] != "."
-    )
-    ordered = sorted(names, key=_natural_key)
+    ordered = sorted(image_names(root), key=_natural_key)
     if gap := _first_gap(ordered):
         raise InputError(
             f"frame {root / gap} is missing among {len(ordered)} numbered ones; "
             "restore it, or number the files without a gap."
         )
     return tuple(str(root / name) for name in ordered)
+
+
+def image_names(folder: str | os.PathLike[str]) -> list[str]:
+    """Names of the image files of a folder, in no order; none if there is no folder."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [n for n in names if n.lower().endswith(IMAGE_SUFFIXES) and n[0] != "."]
 
 
 def _first_gap(names: ListOf[str]) -> str | None:

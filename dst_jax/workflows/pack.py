@@ -118,8 +118,7 @@ def pack_data(
                 f"--out {out}: {error.strerror or error}; make room or mend the "
                 "folder's rights, then run again to go on."
             ) from None
-    card = read_json(out / CARD)
-    size = sum(shard["size"] for shard in card["shards"])
+    size = sum(shard["size"] for shard in read_json(out / CARD)["shards"])
     return Packed(out, plan["records"], size, time.perf_counter() - began)
 
 

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 
 import cv2
@@ -59,7 +62,24 @@ def test_a_missing_frame_is_named(tmp_path):
         read_frame(tmp_path / "gone.jpg")
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_unopened(tmp_path, make):
+    make(tmp_path / "a.jpg")
+    code = f"""
+from dst_jax.data.frames import read_frame
+from dst_jax.errors import InputError
+try:
+    read_frame({str(tmp_path / "a.jpg")!r})
+except InputError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == f"frame {tmp_path / 'a.jpg'} is no file; restore it.\n"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.95])
 def test_a_truncated_frame_is_refused(tmp_path, rgb, suffix, share):
     path = write(tmp_path / f"a{suffix}", np.kron(rgb, np.ones((8, 8, 1), np.uint8)))

@@ -1,7 +1,6 @@
 """Each input that breaks other kits meets a named fault or a documented rule."""
 
 import json
-import os
 
 import cv2
 import numpy as np
@@ -73,15 +72,6 @@ def test_a_missing_frame_is_found(tmp_path):
     assert (fault.kind, fault.frame) == ("missing frame", None)
     assert "00000003.jpg is missing" in fault.message
     assert nothing.kind == "nothing usable"
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda p: p.symlink_to("gone")])
-def test_what_is_no_file_is_found_without_waiting_for_it(tmp_path, make):
-    write_target(tmp_path)
-    frame(tmp_path, 2).unlink()
-    make(frame(tmp_path, 2))
-    found = kinds(check(tmp_path))
-    assert found in ([("unreadable frame", "a", 1)], [("missing frame", "a", 1)])
 
 
 def test_a_set_without_a_usable_video_is_refused(tmp_path):

@@ -1,16 +1,14 @@
 """From what a data set's files say of one target to a checked `Sequence`."""
 
 import dataclasses
-import os
 import pathlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as ListOf
 
 import numpy as np
 
 from dst_jax import boxes as box_math
-from dst_jax.data.frames import frame_paths, read_frame
+from dst_jax.data.frames import read_frame
 from dst_jax.data.lint import DataFault, Fault, Problems
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
@@ -173,91 +171,32 @@ def frame_size(path: str, problems: Problems) -> tuple[int, int] | None:
     return height, width
 
 
-def frames_in(folder: pathlib.Path) -> tuple[str, ...]:
-    """Images of a folder in numeric order, at least one.
-
-    Raises:
-      DataFault: If there is no folder, no image in it, or a number missing.
-    """
-    try:
-        frames = frame_paths(folder)
-    except InputError as error:
-        raise DataFault("missing frame", str(error)) from None
-    if not frames:
-        raise DataFault(
-            "missing frame", f"{folder} holds no images; unpack the sequence again."
-        )
-    return frames
-
-
-def by_number(frames: Iterable[str]) -> dict[int, str]:
-    """Images by the last number in their names; those without one are left out."""
-    found: dict[int, str] = {}
-    for path in frames:
-        numbers = re.findall(r"\d+", pathlib.PurePath(path).stem)
-        if numbers:
-            found[int(numbers[-1])] = path
-    return found
-
-
-def frames_from_to(folder: pathlib.Path, first: int, last: int) -> tuple[str, ...]:
-    """Images of a folder that are numbered `first` to `last`, inclusive.
-
-    Raises:
-      DataFault: If there is no folder or one of the numbers is missing.
-    """
-    found = by_number(frames_in(folder))
-    missing = next((n for n in range(first, last + 1) if n not in found), None)
-    if missing is not None or last < first:
-        raise DataFault(
-            "missing frame",
-            f"{folder} has no frame number {missing or first} of {first} to {last}; "
-            "unpack the sequence again.",
-        )
-    return tuple(found[number] for number in range(first, last + 1))
-
-
 def read_each(
     entries: Iterable[pathlib.Path],
     read: Callable[[pathlib.Path], Iterable[Annotation]],
     problems: Problems,
+    *,
+    name_of: Callable[[pathlib.Path], str] = lambda entry: entry.name,
 ) -> tuple[Sequence, ...]:
     """Reads and checks what is in every entry; one that fails becomes a fault.
 
     Args:
-      entries: Folders or files; their stems name the faults.
+      entries: Folders or files.
       read: Gives the annotations of one entry.
       problems: Gets the faults; raises at the first if strict.
+      name_of: Names the faults of an entry as its sequence is named. Folders keep what
+        follows a dot; of files the suffix is no part of the name.
 
     Returns:
       The sequences, in order.
     """
     found: list[Sequence] = []
     for entry in entries:
-        with problems.reading(entry.stem):
+        with problems.reading(name_of(entry)):
             for annotation in read(entry):
                 with problems.reading(annotation.name):
                     found.append(to_sequence(annotation, problems))
     return tuple(found)
-
-
-def folder_of(root: str | os.PathLike[str], layout: str) -> pathlib.Path:
-    """The folder of a data set.
-
-    Raises:
-      InputError: If it does not exist.
-    """
-    folder = pathlib.Path(root)
-    if not folder.is_dir():
-        raise InputError(f"{layout} folder {root} does not exist; correct the path.")
-    return folder
-
-
-def subfolders(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
-    """Folders in a folder by name, less hidden ones and what archivers leave."""
-    hidden = (".", "__MACOSX")
-    entries = (p for p in folder.iterdir() if not p.name.startswith(hidden))
-    return tuple(sorted(p for p in entries if p.is_dir()))
 
 
 def require_any(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dst_jax.data.frames import require_file
 from dst_jax.data.lint import DataFault, Finding, LintReport, Problems
 from dst_jax.data.readers.annotation import Annotation, to_sequence
 from dst_jax.data.sequence import Sequence
@@ -17,6 +18,7 @@ from dst_jax.errors import InputError
 from dst_jax.typing import Float
 
 _CROWD, _NO_AREA = "crowd annotation", "box without area"
+_EMPTY = "image without an annotation"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ def read_coco(
 ) -> tuple[Sequence, ...]:
     """Reads every usable annotation as a sequence of one frame.
 
-    Crowds and boxes without area are part of the published sets: they are left out and
-    counted. All boxes of one image share its `video`.
+    Crowds, boxes without area and images without a box are part of the published sets:
+    they are left out and counted. All boxes of one image share its `video`.
 
     Args:
       root: Holds `instances.json` and the folder `images`.
@@ -57,12 +59,12 @@ def read_coco(
     problems = problems or Problems()
     path = pathlib.Path(root) / "instances.json"
     content = _load(path)
-    images = _images(path, content["images"])
+    images = _images(path, content["images"], problems)
     instances = _Instances(
         path,
         f"coco:{root}",
         images,
-        _categories(path, content.get("categories", [])),
+        _categories(path, content.get("categories", []), problems),
         _missing(path.parent / "images", images.values() if frames_required else ()),
         frames_required,
     )
@@ -75,7 +77,10 @@ def read_coco(
                 sequences.append(to_sequence(found, problems))
             else:
                 left_out[found] += 1
-    problems.left_out.extend(Finding(c, n, why) for (c, why), n in left_out.items())
+    left_out["images", _EMPTY] = _unnamed(images, content["annotations"])
+    problems.left_out.extend(
+        Finding(what, count, why) for (what, why), count in left_out.items() if count
+    )
     if not sequences and not problems.faults:
         raise InputError(f"{path} holds no usable box; annotate an image.")
     return tuple(sequences)
@@ -91,6 +96,7 @@ def read_coco_with_report(
 
 
 def _load(path: pathlib.Path) -> dict[str, Any]:
+    require_file(path, "annotation")
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -120,25 +126,50 @@ def _require_fields(path: pathlib.Path, where: str, record: Any, *names: str) ->
             raise InputError(f"{path} {where}: {name} is no number; correct it.")
 
 
-def _images(path: pathlib.Path, records: list[Any]) -> dict[Any, dict[str, Any]]:
+def _images(
+    path: pathlib.Path, records: list[Any], problems: Problems
+) -> dict[Any, dict[str, Any]]:
+    """Records by id; annotations of one that is bad or of a taken id find none."""
+    found: dict[Any, dict[str, Any]] = {}
+    twice: set[Any] = set()
     for number, record in enumerate(records):
         where = f"images[{number}]"
-        _require_fields(path, where, record, "id", "file_name", "width", "height")
-        sides = (record["width"], record["height"])
-        # 1e6: no image is larger, and a mistyped side does not overflow later.
-        if not all(isinstance(n, int | float) and 0 < n < 1e6 for n in sides):
-            raise InputError(f"{path} {where}: {sides} is no size; correct it.")
-        if not isinstance(record["file_name"], str) or "\0" in record["file_name"]:
-            raise InputError(f"{path} {where}: file_name is no name; correct it.")
-    return {image["id"]: image for image in records}
+        with problems.reading(where):
+            _require_image(path, where, record)
+            if record["id"] in found:
+                twice.add(record["id"])
+                raise InputError(f"{path} {where}: id is taken; correct it.")
+            found[record["id"]] = record
+    return {key: image for key, image in found.items() if key not in twice}
 
 
-def _categories(path: pathlib.Path, records: Any) -> dict[Any, str]:
+def _require_image(path: pathlib.Path, where: str, record: Any) -> None:
+    _require_fields(path, where, record, "id", "file_name", "width", "height")
+    sides = (record["width"], record["height"])
+    # 1e6: no image is larger, and a mistyped side does not overflow later.
+    if not all(isinstance(n, int | float) and 0 < n < 1e6 for n in sides):
+        raise InputError(f"{path} {where}: {sides} is no size; correct it.")
+    if not isinstance(record["file_name"], str) or "\0" in record["file_name"]:
+        raise InputError(f"{path} {where}: file_name is no name; correct it.")
+
+
+def _categories(path: pathlib.Path, records: Any, problems: Problems) -> dict[Any, str]:
     if not isinstance(records, list):
         raise InputError(f"{path}: 'categories' is no list; restore the file.")
+    found: dict[Any, str] = {}
     for number, record in enumerate(records):
-        _require_fields(path, f"categories[{number}]", record, "id", "name")
-    return {record["id"]: str(record["name"]) for record in records}
+        where = f"categories[{number}]"
+        with problems.reading(where):
+            _require_fields(path, where, record, "id", "name")
+            found[record["id"]] = str(record["name"])
+    return found
+
+
+def _unnamed(images: Iterable[Any], records: Iterable[Any]) -> int:
+    """How many images have no annotation."""
+    ids = (r.get("image_id") for r in records if isinstance(r, dict))
+    used = {key for key in ids if isinstance(key, int | str)}
+    return sum(image not in used for image in images)
 
 
 def _missing(folder: pathlib.Path, images: Iterable[dict[str, Any]]) -> frozenset[str]:

@@ -13,14 +13,13 @@ import struct
 import cv2
 import numpy as np
 
-from dst_jax.data.lint import DataFault, Problems
-from dst_jax.data.readers.annotation import (
-    Annotation,
+from dst_jax.data.frames import require_file
+from dst_jax.data.lint import DataFault, Finding, Problems
+from dst_jax.data.readers.annotation import Annotation, nowhere, read_each, require_any
+from dst_jax.data.readers.folders import (
     folder_of,
     frames_in,
-    nowhere,
-    read_each,
-    require_any,
+    require_annotated,
     subfolders,
 )
 from dst_jax.data.sequence import Sequence
@@ -42,7 +41,8 @@ def read_davis(
     A video of several objects gives `NAME-1`, `NAME-2` and so on, one of a single
     object gives `NAME`. Where an object has no pixel it is absent. The value 255 marks
     pixels of no object, unless it is the only one (DAVIS-2016: 0 and 255). Frames
-    without a mask file, which YouTube-VOS has between annotated ones, are passed over.
+    without a mask file, which YouTube-VOS has between annotated ones, are passed over
+    and counted.
 
     Args:
       root: Holds `JPEGImages` and `Annotations`.
@@ -53,7 +53,8 @@ def read_davis(
       Sequences, in the order of names.
 
     Raises:
-      InputError: At the first file that is missing or no mask.
+      InputError: At the first file that is missing or no mask, or if there are frames
+        of a video without any mask.
     """
     folder = folder_of(root, "DAVIS")
     problems = problems or Problems()
@@ -63,8 +64,12 @@ def read_davis(
         _annotations,
         images=_resolution(folder / "JPEGImages") if frames_required else None,
         source=source,
+        problems=problems,
     )
-    found = read_each(subfolders(masks) if masks.is_dir() else (), read, problems)
+    found = read_each(subfolders(masks), read, problems)
+    if frames_required:
+        videos = subfolders(_resolution(folder / "JPEGImages"))
+        require_annotated(((v.name, v, masks / v.name) for v in videos), problems)
     return require_any(found, problems, root, "Annotations/NAME/00000.png")
 
 
@@ -75,7 +80,11 @@ def _resolution(folder: pathlib.Path) -> pathlib.Path:
 
 
 def _annotations(
-    entry: pathlib.Path, *, images: pathlib.Path | None, source: str
+    entry: pathlib.Path,
+    *,
+    images: pathlib.Path | None,
+    source: str,
+    problems: Problems,
 ) -> list[Annotation]:
     files = frames_in(entry)
     boxes, size = _boxes(files)
@@ -89,6 +98,9 @@ def _annotations(
                 f"{images / entry.name} has no frame {lost} for its mask; restore it.",
             )
         frames = tuple(found[stem] for stem in stems)
+        if others := len(found) - len(frames):
+            reason = "frame without a mask"
+            problems.left_out.append(Finding(entry.name, others, reason))
     if not boxes:
         raise InputError(f"{entry} marks no object in any frame; leave it out.")
     return [
@@ -142,6 +154,7 @@ def read_mask(path: str | os.PathLike[str]) -> Int[np.ndarray, "h w"]:
     Raises:
       InputError: If the file is missing, truncated or has colours without a palette.
     """
+    require_file(path, "mask")
     try:
         data = pathlib.Path(path).read_bytes()
     except OSError as error:

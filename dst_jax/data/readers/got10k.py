@@ -17,12 +17,14 @@ import pathlib
 import re
 from collections.abc import Sequence as ListOf
 
+from dst_jax.data.frames import image_names
 from dst_jax.data.lint import DataFault, Finding, Problems
-from dst_jax.data.readers.annotation import (
-    Annotation,
+from dst_jax.data.readers.annotation import Annotation, read_each
+from dst_jax.data.readers.folders import (
     folder_of,
     frames_in,
-    read_each,
+    listed_folders,
+    require_annotation,
 )
 from dst_jax.data.readers.tables import read_labels, read_lines, read_rows
 from dst_jax.data.sequence import Sequence
@@ -50,7 +52,8 @@ def read_got10k(
     the urls (paths, not web addresses) differ only in a final `_1`, `_2`, or if their
     first frames are the same file. Parts of one video that start at different frames
     and have no such url are not recognised. Sequences of the published set that are
-    known to show another video (`KNOWN_BAD`) are left out and counted.
+    known to show another video (`KNOWN_BAD`) are left out and counted, and so are
+    folders of frames that the list does not name.
 
     Args:
       root: The folder of `list.txt`.
@@ -68,32 +71,27 @@ def read_got10k(
     """
     folder = folder_of(root, "GOT-10k")
     problems = problems or Problems()
-    names = _names(folder, problems)
     source = f"got10k:{root}"
 
     def read(entry: pathlib.Path) -> list[Annotation]:
         return [_annotation(entry, source, frames_required)]
 
-    entries = [folder / name for name in names]
-    return _join_videos(read_each(entries, read, problems))
+    return _join_videos(read_each(_entries(folder, problems), read, problems))
 
 
-def _names(folder: pathlib.Path, problems: Problems) -> list[str]:
-    if (folder / "list.txt").is_file():
-        lines = (line.strip() for line in read_lines(folder / "list.txt"))
-        names = [line for line in lines if line]
-    else:
-        names = sorted(p.parent.name for p in folder.glob("*/groundtruth.txt"))
-    if not names:
+def _entries(folder: pathlib.Path, problems: Problems) -> list[pathlib.Path]:
+    entries = listed_folders(folder, problems)
+    if not entries:
         raise InputError(
             f"{folder} holds no GOT-10k sequence; list folders in list.txt, each with "
             "a groundtruth.txt."
         )
     reason = "known to show another video (got-10k/toolkit issues 10, 29, 73)"
-    for name in KNOWN_BAD.intersection(names):
-        frames = sum(1 for _ in (folder / name).glob("*.jpg"))
-        problems.left_out.append(Finding(name, frames, reason))
-    return [name for name in names if name not in KNOWN_BAD]
+    for entry in entries:
+        if entry.name in KNOWN_BAD:
+            frames = len(image_names(entry))
+            problems.left_out.append(Finding(entry.name, frames, reason))
+    return [entry for entry in entries if entry.name not in KNOWN_BAD]
 
 
 def _require_folder(entry: pathlib.Path) -> None:
@@ -109,14 +107,16 @@ def _require_folder(entry: pathlib.Path) -> None:
 
 def _annotation(entry: pathlib.Path, source: str, frames_required: bool) -> Annotation:
     _require_folder(entry)
-    rows = read_rows(entry / "groundtruth.txt", columns=4)
+    file = entry / "groundtruth.txt"
+    require_annotation(file, entry)
+    rows = read_rows(file, columns=4)
     absent = read_labels(entry / "absence.label", len(rows), default=0) != 0
     covered = read_labels(entry / "cover.label", len(rows), default=8) == 0
     meta = _meta(entry / "meta_info.ini")
     category = meta.get("object_class", "")
     return Annotation(
         name=entry.name,
-        file=entry / "groundtruth.txt",
+        file=file,
         xywh=rows,
         frames=frames_in(entry) if frames_required else None,
         source=source,
@@ -176,11 +176,9 @@ def _equal_first_frames(sequences: ListOf[Sequence]) -> list[list[Sequence]]:
     """Groups of two or more whose first frames are equal files."""
     by_size: dict[int, list[Sequence]] = {}
     for sequence in (s for s in sequences if s.frames):
-        try:
-            length = os.stat(sequence.frames[0]).st_size
-        except OSError:
-            continue  # whoever reads the frame says so
-        by_size.setdefault(length, []).append(sequence)
+        if os.path.isfile(sequence.frames[0]):  # else whoever reads the frame says so
+            length = os.path.getsize(sequence.frames[0])
+            by_size.setdefault(length, []).append(sequence)
     by_digest: dict[bytes, list[Sequence]] = {}
     # Only files of equal length are read: most data sets need no reading at all.
     for sequence in (s for same in by_size.values() if len(same) > 1 for s in same):

@@ -9,22 +9,22 @@ Corners are 0-based pixel indices, the last one included: a box that spans an im
 1280 px has xmin 0 and xmax 1279.
 """
 
-import functools
 import os
 import pathlib
+from collections.abc import Container, Iterator
 
 import numpy as np
 
-from dst_jax.data.frames import frame_paths
+from dst_jax.data.frames import frame_paths, image_names
 from dst_jax.data.lint import DataFault, Finding, Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
-    folder_of,
     nowhere,
     numbers_of,
     read_each,
     require_any,
 )
+from dst_jax.data.readers.folders import folder_of, require_annotated, subfolders
 from dst_jax.data.readers.xml_tree import Element, read_xml
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
@@ -41,7 +41,9 @@ def read_vid(
     """Reads every track of every snippet as `SNIPPET-TRACKID`.
 
     In frames without the track's object the target is absent; it stays visible when
-    marked occluded, which in this set means partly.
+    marked occluded, which in this set means partly. Snippets without any object are
+    left out and counted. Sets of `Data` that `Annotations` has no folder of, as the
+    published test set, are passed over.
 
     Args:
       root: Holds `Annotations` and `Data` (the archive's ILSVRC or ILSVRC2015).
@@ -58,10 +60,18 @@ def read_vid(
     folder = folder_of(root, "ImageNet VID")
     files = _xml_files(folder, "VID")
     snippets = list(dict.fromkeys(file.parent for file in files))
-    read = functools.partial(
-        _tracks, folder=folder, source=f"vid:{root}", frames_required=frames_required
-    )
+
+    def read(snippet: pathlib.Path) -> list[Annotation]:
+        found = _tracks(snippet, folder, f"vid:{root}", frames_required)
+        if not found:
+            count = sum(1 for _ in snippet.glob("*.xml"))
+            reason = "frame of a snippet without an object"
+            problems.left_out.append(Finding(snippet.name, count, reason))
+        return found
+
     found = read_each(snippets, read, problems)
+    if frames_required:
+        require_annotated(_unannotated(folder, set(snippets)), problems)
     return require_any(found, problems, root, "Annotations/VID/SET/SNIPPET/000000.xml")
 
 
@@ -73,7 +83,8 @@ def read_det(
 ) -> tuple[Sequence, ...]:
     """Reads every object of every image as a sequence of one frame, `IMAGE-NUMBER`.
 
-    Images without an object are part of the set; they are left out and counted.
+    Images without an object, or without a file of annotations, are part of the set;
+    they are left out and counted.
 
     Args:
       root: Holds `Annotations` and `Data`.
@@ -96,10 +107,16 @@ def read_det(
             empty.append(file)
         return found
 
-    sequences = read_each(_xml_files(folder, "DET"), read, problems)
-    if empty:
-        reason = "image without an object"
-        problems.left_out.append(Finding("DET", len(empty), reason))
+    files = _xml_files(folder, "DET")
+    sequences = read_each(files, read, problems, name_of=lambda file: file.stem)
+    without = {"image without an object": len(empty)}
+    if frames_required:
+        known = {file.with_suffix("") for file in files}
+        images = (i.with_suffix("") for i in _images(folder, "DET"))
+        without["image without an annotation"] = sum(i not in known for i in images)
+    for reason, count in without.items():
+        if count:
+            problems.left_out.append(Finding("DET", count, reason))
     expected = "Annotations/DET/SET/IMAGE.xml with an object"
     return require_any(sequences, problems, root, expected)
 
@@ -108,8 +125,30 @@ def _xml_files(folder: pathlib.Path, part: str) -> list[pathlib.Path]:
     return sorted((folder / "Annotations" / part).rglob("*.xml"))
 
 
+def _images(folder: pathlib.Path, part: str) -> Iterator[pathlib.Path]:
+    """Images of the annotated sets, as if they were in `Annotations`."""
+    for annotated in subfolders(folder / "Annotations" / part):
+        images = folder / "Data" / part / annotated.name
+        for below, _, _ in os.walk(images):
+            place = annotated / pathlib.Path(below).relative_to(images)
+            yield from (place / name for name in image_names(below))
+
+
+def _unannotated(
+    folder: pathlib.Path, known: Container[pathlib.Path]
+) -> Iterator[tuple[str, pathlib.Path, pathlib.Path]]:
+    """Snippets with images alone: name, frames and the first file that is missing."""
+    first: dict[pathlib.Path, pathlib.Path] = {}
+    for image in _images(folder, "VID"):
+        if image.parent not in known:
+            first[image.parent] = min(image, first.get(image.parent, image))
+    for snippet, image in first.items():
+        frames = folder / "Data" / snippet.relative_to(folder / "Annotations")
+        yield snippet.name, frames, image.with_suffix(".xml")
+
+
 def _tracks(
-    snippet: pathlib.Path, *, folder: pathlib.Path, source: str, frames_required: bool
+    snippet: pathlib.Path, folder: pathlib.Path, source: str, frames_required: bool
 ) -> list[Annotation]:
     files = sorted(snippet.glob("*.xml"))
     boxes: dict[str, np.ndarray] = {}

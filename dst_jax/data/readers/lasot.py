@@ -9,19 +9,24 @@ CLASS/CLASS-1/out_of_view.txt        the same (optional)
 import os
 import pathlib
 
+from dst_jax.data.frames import image_names
 from dst_jax.data.lint import Finding, Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
     absent_codes,
-    folder_of,
-    frames_in,
     read_each,
     require_any,
+)
+from dst_jax.data.readers.folders import (
+    folder_of,
+    frames_in,
+    require_annotation,
     subfolders,
 )
 from dst_jax.data.readers.tables import read_labels, read_rows
 from dst_jax.data.sequence import Sequence
 
+_BOXES = "groundtruth.txt"
 # Downloads differ by one frame without a box at the end (issue 6 of
 # HengLan/LaSOT_Evaluation_Toolkit, which cuts off what has none, as its issue 18 says).
 _SURPLUS_FRAMES = 1
@@ -71,13 +76,14 @@ def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _is_sequence(entry: pathlib.Path) -> bool:
-    return (entry / "groundtruth.txt").is_file() or (entry / "img").is_dir()
+    return (entry / _BOXES).is_file() or bool(image_names(entry / "img"))
 
 
 def _annotation(
     entry: pathlib.Path, source: str, frames_required: bool, problems: Problems
 ) -> Annotation:
-    file = entry / "groundtruth.txt"
+    file = entry / _BOXES
+    require_annotation(file, entry)
     rows = read_rows(file, columns=4)
     gone = read_labels(entry / "out_of_view.txt", len(rows), default=0) != 0
     covered = read_labels(entry / "full_occlusion.txt", len(rows), default=0) != 0

@@ -15,14 +15,18 @@ import re
 
 import numpy as np
 
-from dst_jax.data.lint import DataFault, Problems
+from dst_jax.data.frames import image_names
+from dst_jax.data.lint import DataFault, Finding, Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
     absent_codes,
-    folder_of,
-    frames_in,
     read_each,
     require_any,
+)
+from dst_jax.data.readers.folders import (
+    folder_of,
+    frames_in,
+    require_annotation,
     subfolders,
 )
 from dst_jax.data.readers.tables import read_lines
@@ -58,30 +62,43 @@ def read_folder(
     folder = folder_of(root, "video")
     problems = problems or Problems()
     single = (folder / BOXES).is_file()
-    entries = [folder.resolve()] if single else list(subfolders(folder))
+    videos = [p for p in subfolders(folder) if _is_video(p)]
+    entries = [folder.resolve()] if single else videos
     read = functools.partial(
-        _annotations, source=f"folder:{root}", frames_required=frames_required
+        _annotations,
+        source=f"folder:{root}",
+        frames_required=frames_required,
+        problems=problems,
     )
     found = read_each(entries, read, problems)
     return require_any(found, problems, root, f"VIDEO/{BOXES} or {BOXES}")
 
 
+def _is_video(entry: pathlib.Path) -> bool:
+    """Whether a folder holds boxes, or images on any level."""
+    if (entry / BOXES).is_file():
+        return True
+    return any(image_names(below) for below, _, _ in os.walk(entry))
+
+
 def _annotations(
-    entry: pathlib.Path, *, source: str, frames_required: bool
+    entry: pathlib.Path, *, source: str, frames_required: bool, problems: Problems
 ) -> list[Annotation]:
     file = entry / BOXES
-    if not file.is_file():
-        raise DataFault(
-            "missing annotation", f"{entry} has no {BOXES}; add it, or move the folder."
-        )
+    require_annotation(file, entry)
     targets = _targets(file)
     if not targets:
         raise InputError(f"{file} is empty; give one line per frame.")
     frames = frames_in(entry) if frames_required else None
-    return [
+    found = [
         _annotation(entry, target, rows, frames, source)
         for target, rows in targets.items()
     ]
+    used = {path for annotation in found for path in annotation.frames or ()}
+    if others := len(frames or ()) - len(used):
+        reason = f"image that {BOXES} does not name"
+        problems.left_out.append(Finding(entry.name, others, reason))
+    return found
 
 
 def _annotation(

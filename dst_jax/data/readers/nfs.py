@@ -13,13 +13,13 @@ import shlex
 
 import numpy as np
 
+from dst_jax.data.frames import image_names
 from dst_jax.data.lint import Finding, Problems
-from dst_jax.data.readers.annotation import (
-    Annotation,
+from dst_jax.data.readers.annotation import Annotation, read_each, require_any
+from dst_jax.data.readers.folders import (
     folder_of,
     frames_in,
-    read_each,
-    require_any,
+    require_annotation,
     subfolders,
 )
 from dst_jax.data.readers.tables import read_lines
@@ -44,7 +44,7 @@ def read_nfs(
 
     Lost targets are absent and occluded ones hidden. Two rules mend the set as it was
     published: of eight times as many boxes as frames every eighth is used, and one
-    frame or box too many at the end is left out and counted.
+    frame or box too many at the end is left out; both are counted.
 
     Args:
       root: Holds one folder per sequence.
@@ -67,9 +67,14 @@ def read_nfs(
         frames_required=frames_required,
         problems=problems,
     )
-    entries = [p for p in subfolders(folder) if (p / str(fps)).is_dir()]
+    entries = [p for p in subfolders(folder) if _is_sequence(p / str(fps))]
     found = read_each(entries, read, problems)
     return require_any(found, problems, root, f"NAME/{fps}/NAME.txt")
+
+
+def _is_sequence(entry: pathlib.Path) -> bool:
+    name = entry.parent.name
+    return (entry / f"{name}.txt").is_file() or bool(image_names(entry / name))
 
 
 def _annotations(
@@ -81,6 +86,7 @@ def _annotations(
     problems: Problems,
 ) -> list[Annotation]:
     file = entry / str(fps) / f"{entry.name}.txt"
+    require_annotation(file, file.parent)
     lines = read_lines(file)
     rows = np.array([_numbers(file, i, line) for i, line in enumerate(lines, 1)])
     if not len(rows):
@@ -91,6 +97,9 @@ def _annotations(
     if frames is not None:
         if abs(len(rows) / len(frames) - _DENSER) < 1.0:
             lines_kept = lines_kept[::_DENSER]
+            reason = "box of the 240 fps video between two frames"
+            thinned = len(rows) - len(lines_kept)
+            problems.left_out.append(Finding(entry.name, thinned, reason))
         surplus = abs(len(frames) - len(lines_kept))
         if 0 < surplus <= _SURPLUS:
             reason = "last frame or box without the other"

@@ -4,13 +4,14 @@ import os
 import pathlib
 import re
 
-from dst_jax.data.lint import DataFault, Problems
-from dst_jax.data.readers.annotation import (
-    Annotation,
+from dst_jax.data.frames import image_names
+from dst_jax.data.lint import Finding, Problems
+from dst_jax.data.readers.annotation import Annotation, to_sequence
+from dst_jax.data.readers.folders import (
     folder_of,
     frames_in,
+    require_annotation,
     subfolders,
-    to_sequence,
 )
 from dst_jax.data.readers.tables import read_rows
 from dst_jax.data.sequence import Sequence
@@ -79,6 +80,7 @@ def read_rect_folders(
             for file, name in files:
                 with problems.reading(name):
                     found = _annotation(file, name, frames, f"{layout}:{root}")
+                    _note_range(found, frames, problems)
                     sequences.append(to_sequence(found, problems))
     if not sequences and not problems.faults:
         raise InputError(
@@ -92,11 +94,8 @@ def _box_files(entry: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
     """Files of boxes and the names of their sequences; none in a foreign folder."""
     matches = (_BOX_FILE.fullmatch(p.name) for p in sorted(entry.iterdir()))
     found = [(m.group(0), m.group(1)) for m in matches if m]
-    if not found and (entry / "img").is_dir():
-        raise DataFault(
-            "missing annotation",
-            f"{entry} has no groundtruth_rect.txt; add it, or move the folder away.",
-        )
+    if not found and image_names(entry / "img"):
+        require_annotation(entry / "groundtruth_rect.txt", entry)
     return [
         (entry / file, entry.name if target is None else f"{entry.name}-{target}")
         for file, target in found
@@ -128,3 +127,12 @@ def _annotated(
     first, last = FRAME_RANGES.get(file.parent.name, (1, 0))
     fits = len(frames) >= last and boxes == last - first + 1
     return frames[first - 1 : last] if fits else frames
+
+
+def _note_range(
+    annotation: Annotation, frames: tuple[str, ...] | None, problems: Problems
+) -> None:
+    """Counts the frames that a documented range leaves out."""
+    if others := len(frames or ()) - len(annotation.frames or ()):
+        reason = "frame outside the documented range"
+        problems.left_out.append(Finding(annotation.name, others, reason))

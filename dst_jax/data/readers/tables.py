@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from dst_jax.data.frames import require_file
 from dst_jax.data.lint import DataFault
 from dst_jax.errors import InputError
 from dst_jax.typing import Float, Int
@@ -17,6 +18,7 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
     Raises:
       InputError: If the file is missing or is not text.
     """
+    require_file(path, "annotation")
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -9,14 +9,14 @@ import functools
 import os
 import pathlib
 
-from dst_jax.data.lint import Problems
-from dst_jax.data.readers.annotation import (
-    Annotation,
+from dst_jax.data.frames import image_names
+from dst_jax.data.lint import Finding, Problems
+from dst_jax.data.readers.annotation import Annotation, read_each, require_any
+from dst_jax.data.readers.folders import (
     folder_of,
     frames_from_to,
     frames_in,
-    read_each,
-    require_any,
+    require_annotation,
     subfolders,
 )
 from dst_jax.data.readers.tables import read_rows
@@ -31,6 +31,8 @@ def read_tc128(
     problems: Problems | None = None,
 ) -> tuple[Sequence, ...]:
     """Reads every sequence, in the order of names.
+
+    Frames outside the annotated range are left out and counted.
 
     Args:
       root: Holds one folder per sequence.
@@ -47,7 +49,10 @@ def read_tc128(
     problems = problems or Problems()
     source = f"tc128:{root}"
     read = functools.partial(
-        _annotations, source=source, frames_required=frames_required
+        _annotations,
+        source=source,
+        frames_required=frames_required,
+        problems=problems,
     )
     entries = [p for p in subfolders(folder) if _is_sequence(p)]
     found = read_each(entries, read, problems)
@@ -55,22 +60,27 @@ def read_tc128(
 
 
 def _is_sequence(entry: pathlib.Path) -> bool:
-    return (entry / f"{entry.name}_gt.txt").is_file() or (entry / "img").is_dir()
+    return _boxes(entry).is_file() or bool(image_names(entry / "img"))
+
+
+def _boxes(entry: pathlib.Path) -> pathlib.Path:
+    return entry / f"{entry.name}_gt.txt"
 
 
 def _annotations(
-    entry: pathlib.Path, *, source: str, frames_required: bool
+    entry: pathlib.Path, *, source: str, frames_required: bool, problems: Problems
 ) -> list[Annotation]:
-    file = entry / f"{entry.name}_gt.txt"
+    file = _boxes(entry)
+    require_annotation(file, entry)
     rows = read_rows(file, columns=4)
-    frames = _frames(entry) if frames_required else None
+    frames = _frames(entry, problems) if frames_required else None
     annotation = Annotation(
         name=entry.name, file=file, xywh=rows, frames=frames, source=source, origin=1.0
     )
     return [annotation]
 
 
-def _frames(entry: pathlib.Path) -> tuple[str, ...]:
+def _frames(entry: pathlib.Path, problems: Problems) -> tuple[str, ...]:
     file = entry / f"{entry.name}_frames.txt"
     if not file.is_file():
         return frames_in(entry / "img")
@@ -78,4 +88,8 @@ def _frames(entry: pathlib.Path) -> tuple[str, ...]:
     first, last = rows[0]
     if len(rows) != 1 or not (0 <= first <= last < 1e9):
         raise InputError(f"{file} is not one line first,last; restore it.")
-    return frames_from_to(entry / "img", int(first), int(last))
+    frames = frames_from_to(entry / "img", int(first), int(last))
+    if others := len(image_names(entry / "img")) - len(frames):
+        reason = "frame outside the annotated range"
+        problems.left_out.append(Finding(entry.name, others, reason))
+    return frames

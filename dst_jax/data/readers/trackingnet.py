@@ -6,17 +6,21 @@ TRAIN_0/anno/VIDEO.txt           x,y,w,h of each frame, 0-based, with decimals
 
 import os
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 
-from dst_jax.data.lint import DataFault, Finding, Problems
+from dst_jax.data.lint import Finding, Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
     absent_codes,
-    folder_of,
-    frames_in,
     read_each,
     require_any,
+)
+from dst_jax.data.readers.folders import (
+    folder_of,
+    frames_in,
+    require_annotated,
     subfolders,
 )
 from dst_jax.data.readers.tables import read_rows
@@ -58,9 +62,9 @@ def read_trackingnet(
     def read(file: pathlib.Path) -> list[Annotation]:
         return [_annotation(file, source, frames_required, problems)]
 
-    found = list(read_each(files, read, problems))
-    for chunk in chunks if frames_required else ():
-        _require_annotated(chunk, problems)
+    found = read_each(files, read, problems, name_of=lambda file: file.stem)
+    if frames_required:
+        require_annotated((v for c in chunks for v in _expected(c)), problems)
     expected = "TRAIN_0/anno/VIDEO.txt or anno/VIDEO.txt"
     return require_any(found, problems, root, expected)
 
@@ -86,15 +90,9 @@ def _annotation(
     )
 
 
-def _require_annotated(chunk: pathlib.Path, problems: Problems) -> None:
-    """Adds a fault for every video that has frames and no annotation."""
-    known = {file.stem for file in chunk.glob("anno/*.txt")}
-    videos = chunk / "frames"
-    for entry in subfolders(videos) if videos.is_dir() else ():
-        with problems.reading(entry.name):
-            if entry.name not in known:
-                raise DataFault(
-                    "missing annotation",
-                    f"{entry} has no {chunk / 'anno' / entry.name}.txt; restore it, or "
-                    "move the frames away.",
-                )
+def _expected(
+    chunk: pathlib.Path,
+) -> Iterator[tuple[str, pathlib.Path, pathlib.Path]]:
+    """Every video of a chunk: its name, frames and annotation."""
+    for entry in subfolders(chunk / "frames"):
+        yield entry.name, entry, chunk / "anno" / f"{entry.name}.txt"

@@ -7,44 +7,49 @@ anno/UAV123/bird1_2.txt                x,y,w,h of each frame, 1-based, NaN where
 import functools
 import os
 import pathlib
+from collections.abc import Iterator
 
 from dst_jax.data.lint import Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
     absent_codes,
-    folder_of,
-    frames_from_to,
     read_each,
     require_any,
+)
+from dst_jax.data.readers.folders import (
+    folder_of,
+    frames_from_to,
+    frames_in,
+    require_annotated,
+    subfolders,
 )
 from dst_jax.data.readers.tables import read_rows
 from dst_jax.data.sequence import Sequence
 
-# First frames of targets that share the folder of their name up to the last "_";
-# all others have a folder of their own and start at 1. Source: configSeqs.m of the
-# benchmark (Mueller, Smith, Ghanem), which its archive does not hold; the last frame
-# follows from the number of boxes. At 10 frames per second every third frame is left:
-# frame n is there frame (n - 1) / 3 + 1.
-FIRST_FRAMES = {
-    "bird1": (1, 775, 1573),
-    "car1": (1, 751, 1627),
-    "car6": (1, 487, 1807, 2953, 3925),
-    "car8": (1, 1357),
-    "car16": (1, 415),
-    "group1": (1, 1333, 2515, 3925),
-    "group2": (1, 907, 1771),
-    "group3": (1, 1567, 2827, 4369),
-    "person2": (1, 1189),
-    "person4": (1, 1501),
-    "person5": (1, 877),
-    "person7": (1, 1249),
-    "person8": (1, 1075),
-    "person12": (1, 601),
-    "person14": (1, 847, 1813),
-    "person17": (1, 1501),
-    "person19": (1, 1243, 2791),
-    "truck4": (1, 577),
-    "uav1": (1, 1555, 2473),
+# First and last frames of targets that share the folder of their name up to the last
+# "_"; all others have a folder of their own. Source: configSeqs.m of the benchmark
+# (Mueller, Smith, Ghanem), which its archive does not hold. At 10 frames per second
+# every third frame is left: frame n is there frame (n - 1) / 3 + 1.
+PARTS = {
+    "bird1": ((1, 253), (775, 1477), (1573, 2437)),
+    "car1": ((1, 751), (751, 1627), (1627, 2629)),
+    "car6": ((1, 487), (487, 1807), (1807, 2953), (2953, 3925), (3925, 4861)),
+    "car8": ((1, 1357), (1357, 2575)),
+    "car16": ((1, 415), (415, 1993)),
+    "group1": ((1, 1333), (1333, 2515), (2515, 3925), (3925, 4873)),
+    "group2": ((1, 907), (907, 1771), (1771, 2683)),
+    "group3": ((1, 1567), (1567, 2827), (2827, 4369), (4369, 5527)),
+    "person2": ((1, 1189), (1189, 2623)),
+    "person4": ((1, 1501), (1501, 2743)),
+    "person5": ((1, 877), (877, 2101)),
+    "person7": ((1, 1249), (1249, 2065)),
+    "person8": ((1, 1075), (1075, 1525)),
+    "person12": ((1, 601), (601, 1621)),
+    "person14": ((1, 847), (847, 1813), (1813, 2923)),
+    "person17": ((1, 1501), (1501, 2347)),
+    "person19": ((1, 1243), (1243, 2791), (2791, 4357)),
+    "truck4": ((1, 577), (577, 1261)),
+    "uav1": ((1, 1555), (1555, 2377), (2473, 3469)),
 }
 
 
@@ -67,8 +72,8 @@ def read_uav123(
       Sequences; where the box is NaN the target is absent.
 
     Raises:
-      InputError: At the first missing file, bad line or bad box, or if a folder has no
-        frame for a box.
+      InputError: At the first missing file, bad line or bad box, if there are frames
+        without an annotation, or if the numbers of frames and boxes differ.
     """
     folder = folder_of(root, "UAV123")
     problems = problems or Problems()
@@ -80,8 +85,12 @@ def read_uav123(
         source=f"{layout}:{root}",
         frames_required=frames_required,
     )
-    files = sorted((folder / "anno" / part).glob("*.txt"))
-    found = read_each(files, read, problems)
+    anno = folder / "anno" / part
+    files = sorted(anno.glob("*.txt"))
+    found = read_each(files, read, problems, name_of=lambda file: file.stem)
+    if frames_required:
+        expected = _expected(folder / "data_seq" / part, anno)
+        require_annotated(expected, problems)
     return require_any(found, problems, root, f"anno/{part}/NAME.txt")
 
 
@@ -94,10 +103,11 @@ def _annotations(
     frames_required: bool,
 ) -> list[Annotation]:
     rows = read_rows(file, columns=4)
-    video, first = _place(file.stem, stride)
+    video, span = _place(file.stem, stride)
     frames = None
     if frames_required:
-        frames = frames_from_to(videos / video, first, first + len(rows) - 1)
+        folder = videos / video
+        frames = frames_from_to(folder, *span) if span else frames_in(folder)
     return [
         Annotation(
             name=file.stem,
@@ -112,10 +122,22 @@ def _annotations(
     ]
 
 
-def _place(name: str, stride: int) -> tuple[str, int]:
-    """The folder of a sequence and the number of its first frame there."""
+def _place(name: str, stride: int) -> tuple[str, tuple[int, int] | None]:
+    """The folder of a sequence, and the first and last of its frames unless all."""
     video, _, part = name.rpartition("_")
-    starts = FIRST_FRAMES.get(video, ())
-    if part.isdecimal() and 1 <= int(part) <= len(starts):
-        return video, (starts[int(part) - 1] - 1) // stride + 1
-    return name, 1
+    parts = PARTS.get(video, ())
+    if part.isdecimal() and 1 <= int(part) <= len(parts):
+        first, last = parts[int(part) - 1]
+        return video, ((first - 1) // stride + 1, (last - 1) // stride + 1)
+    return name, None
+
+
+def _expected(
+    videos: pathlib.Path, anno: pathlib.Path
+) -> Iterator[tuple[str, pathlib.Path, pathlib.Path]]:
+    """Every sequence of the folders of frames: its name, frames and annotation."""
+    for entry in subfolders(videos):
+        parts = range(1, len(PARTS.get(entry.name, ())) + 1)
+        whole = not parts or (anno / f"{entry.name}.txt").exists()
+        for name in [entry.name] if whole else [f"{entry.name}_{n}" for n in parts]:
+            yield name, entry, anno / f"{name}.txt"

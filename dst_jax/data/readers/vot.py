@@ -13,14 +13,12 @@ import re
 import numpy as np
 
 from dst_jax.data.lint import DataFault, Problems
-from dst_jax.data.readers.annotation import (
-    Annotation,
+from dst_jax.data.readers.annotation import Annotation, nowhere, read_each, require_any
+from dst_jax.data.readers.folders import (
     folder_of,
     frames_in,
-    nowhere,
-    read_each,
-    require_any,
-    subfolders,
+    listed_folders,
+    require_annotation,
 )
 from dst_jax.data.readers.tables import read_lines
 from dst_jax.data.sequence import Sequence
@@ -56,12 +54,7 @@ def read_vot(
     """
     folder = folder_of(root, "VOT")
     problems = problems or Problems()
-    if (folder / "list.txt").is_file():
-        names = [line.strip() for line in read_lines(folder / "list.txt")]
-        entries = [folder / name for name in names if name]
-    else:
-        found = subfolders(folder)
-        entries = [p for p in found if (p / "groundtruth.txt").is_file()]
+    entries = listed_folders(folder, problems, images_of=_images)
     source = f"vot:{root}"
     read = functools.partial(
         _annotations, source=source, frames_required=frames_required
@@ -79,14 +72,14 @@ def _annotations(
             f"{entry} is in list.txt but does not exist; remove the line.",
         )
     file = entry / "groundtruth.txt"
+    require_annotation(file, entry)
     lines = read_lines(file)
     if not lines:
         raise InputError(f"{file} is empty; give one line per frame.")
     rows = np.array([_xywh(file, i, line) for i, line in enumerate(lines, 1)])
     frames = None
     if frames_required:
-        colour = entry / "color"
-        frames = frames_in(colour if colour.is_dir() else entry)
+        frames = frames_in(_images(entry))
     annotation = Annotation(
         name=entry.name,
         file=file,
@@ -96,6 +89,11 @@ def _annotations(
         absent=nowhere(rows),
     )
     return [annotation]
+
+
+def _images(entry: pathlib.Path) -> pathlib.Path:
+    colour = entry / "color"
+    return colour if colour.is_dir() else entry
 
 
 def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element as Element
 from xml.parsers import expat
 
+from dst_jax.data.frames import require_file
 from dst_jax.errors import InputError
 
 
@@ -27,6 +28,7 @@ def read_xml(path: str | os.PathLike[str]) -> Element:
     Raises:
       InputError: If the file is missing, is no XML or has a document type.
     """
+    require_file(path, "annotation")
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
     parser.StartElementHandler = builder.start

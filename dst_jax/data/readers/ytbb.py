@@ -12,23 +12,25 @@ import csv
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from dst_jax.data.frames import image_names, require_file
 from dst_jax.data.lint import DataFault, Finding, Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
-    folder_of,
     frame_size,
-    frames_in,
     require_any,
     to_sequence,
 )
+from dst_jax.data.readers.folders import folder_of, frames_in, subfolders
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 
 _COLUMNS = 10
+# Column of the last field that a sequence is named by.
+_OBJECT = 4
 _PRESENCE = {"present": 1.0, "absent": 0.0, "uncertain": 0.0}
 # Per frame: time in ms, 1 if present, xmin, xmax, ymin, ymax, line of the file.
 _WIDTH = 7
@@ -54,7 +56,7 @@ def read_ytbb(
 
     The frame is there but not visible where presence is "absent" or "uncertain".
     Segments of videos without a folder of frames are left out and counted: many videos
-    can no longer be had.
+    can no longer be had. So are images of times without a row.
 
     Args:
       root: Holds CSV files and `frames`.
@@ -66,7 +68,8 @@ def read_ytbb(
 
     Raises:
       InputError: At the first row that is none, missing frame or bad box, or if frames
-        are not to be read.
+        are not to be read. A row that does not tell its sequence raises even if
+        `problems` is not strict.
     """
     folder = folder_of(root, "YouTube-BoundingBoxes")
     problems = problems or Problems()
@@ -76,55 +79,91 @@ def read_ytbb(
         )
     sequences: list[Sequence] = []
     gone = 0
-    for name, segment in _segments(folder).items():
-        images = folder / "frames" / segment.video
-        if not images.is_dir():
-            gone += len(segment.rows) // _WIDTH
-            continue
+    segments, complaints = _segments(folder)
+    for name, segment in segments.items():
         with problems.reading(name):
+            if name in complaints:
+                raise InputError(complaints[name])
+            images = folder / "frames" / segment.video
+            if not images.is_dir():
+                gone += len(segment.rows) // _WIDTH
+                continue
             found = _annotation(name, segment, images, f"ytbb:{root}", problems)
             sequences.append(to_sequence(found, problems))
     if gone:
         reason = "frame of a video without a folder in frames"
         problems.left_out.append(Finding("videos", gone, reason))
+    _compare_images(folder / "frames", segments.values(), problems)
     expected = "*.csv and frames/YOUTUBE_ID/TIMESTAMP_MS.jpg"
     return require_any(sequences, problems, root, expected)
 
 
-def _segments(folder: pathlib.Path) -> dict[str, _Segment]:
-    """Rows by segment; numbers alone are kept, since the files have millions."""
+def _compare_images(
+    frames: pathlib.Path, segments: Iterable[_Segment], problems: Problems
+) -> None:
+    """Counts the images that have no row, those of videos in no CSV file too."""
+    stamps: dict[str, set[str]] = {}
+    for segment in segments:
+        times = (f"{stamp:.0f}" for stamp in segment.rows[::_WIDTH])
+        stamps.setdefault(segment.video, set()).update(times)
+    for entry in subfolders(frames):
+        known = stamps.get(entry.name, set())
+        images = image_names(entry)
+        others = sum(pathlib.PurePath(i).stem not in known for i in images)
+        if others:
+            reason = "image of a time without a row"
+            problems.left_out.append(Finding(entry.name, others, reason))
+
+
+def _segments(folder: pathlib.Path) -> tuple[dict[str, _Segment], dict[str, str]]:
+    """Rows by segment, and the first complaint about each that has a bad one.
+
+    Numbers alone are kept, since the files have millions.
+    """
     found: dict[str, _Segment] = {}
+    complaints: dict[str, str] = {}
     for file in sorted(folder.glob("*.csv")):
         for line, fields in _lines(file):
-            video, stamp, class_id, category, object_id, presence, *shares = fields
+            video, _, class_id, category, object_id = fields[: _OBJECT + 1]
             name = f"{video}-{class_id}-{object_id}"
             segment = found.get(name)
             if segment is None:
                 segment = _Segment(file, video, category, array.array("d"))
                 found[name] = segment
             try:
-                values = [float(stamp), _PRESENCE[presence], *map(float, shares), line]
-            except (ValueError, KeyError):
-                raise InputError(
-                    f"{file} line {line}: {','.join(fields)[:60]!r} is no row of "
-                    "detections; correct the line."
-                ) from None
-            segment.rows.extend(values)
-    return found
+                segment.rows.extend([*_numbers(fields), line])
+            except ValueError as error:
+                where = f"{file} line {line}: {','.join(fields)[:60]!r}"
+                complaints.setdefault(name, f"{where} {error}; correct the line.")
+    return found, complaints
+
+
+def _numbers(fields: list[str]) -> list[float]:
+    """The numbers of a row; a ValueError says what it is not."""
+    if len(fields) != _COLUMNS or "/" in fields[0] or "\0" in fields[0]:
+        raise ValueError(f"is not {_COLUMNS} fields")
+    stamp, presence, shares = fields[1], fields[5], fields[6:]
+    try:
+        return [float(stamp), _PRESENCE[presence], *map(float, shares)]
+    except (ValueError, KeyError):
+        raise ValueError("is no row of detections") from None
 
 
 def _lines(file: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and fields of the rows, read as they are asked for."""
+    require_file(file, "annotation")
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
-            rows = csv.reader(stream)
+            rows = csv.reader(stream, strict=True)
             for fields in rows:
                 if not fields or fields[0] == "youtube_id":
                     continue
-                if len(fields) != _COLUMNS or "/" in fields[0] or "\0" in fields[0]:
+                text = ",".join(fields)
+                # A quotation mark too many swallows the rows of other sequences.
+                if len(fields) <= _OBJECT or "\n" in text or "\r" in text:
                     raise InputError(
-                        f"{file} line {rows.line_num}: {','.join(fields)[:60]!r} is "
-                        f"not {_COLUMNS} fields; correct the line."
+                        f"{file} line {rows.line_num}: {text[:60]!r} names no object "
+                        "of a video; correct the line."
                     )
                 yield rows.line_num, fields
     except OSError as error:

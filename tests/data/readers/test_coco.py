@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dst_jax.data.lint import Problems
 from dst_jax.data.readers.coco import read_coco, read_coco_with_report
 from dst_jax.errors import InputError
 
@@ -98,7 +99,81 @@ def test_an_annotation_of_an_unknown_image_is_named(tmp_path):
         read_coco(tmp_path)
 
 
+def other(number, **changes):
+    return {
+        "id": number,
+        "file_name": "07.png",
+        "width": 60,
+        "height": 40,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        (other(8, width=0), r"images\[1\]: \(0, 40\) is no size"),
+        (other(8, file_name=3), r"images\[1\]: file_name is no name"),
+        ({"id": 8}, r"images\[1\] lacks \['file_name'"),
+        (other([8]), r"images\[1\]: id is no number"),
+        ("8", r"images\[1\] is no record"),
+        (None, r"images\[1\] is no record"),
+    ],
+)
+def test_a_bad_image_takes_its_own_boxes_along_and_no_others(tmp_path, bad, complaint):
+    boxes = [
+        annotation(1, [0, 0, 5, 5]),
+        {**annotation(2, [0, 0, 5, 5]), "image_id": 8},
+    ]
+    content = write(tmp_path, boxes)
+    content["images"].append(bad)
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=complaint):
+        read_coco(tmp_path)
+    problems = Problems(strict=False)
+    assert [s.name for s in read_coco(tmp_path, problems=problems)] == ["07-1"]
+    faults = [fault.sequence for fault in problems.faults]
+    assert faults == ["images[1]", "annotation 2"]
+
+
+def test_two_images_of_one_id_are_both_left_out(tmp_path):
+    boxes = [
+        annotation(1, [0, 0, 5, 5]),
+        {**annotation(2, [0, 0, 5, 5]), "image_id": 8},
+    ]
+    content = write(tmp_path, boxes)
+    content["images"] += [other(8), other(8)]
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"images\[2\]: id is taken"):
+        read_coco(tmp_path)
+    problems = Problems(strict=False)
+    assert [s.name for s in read_coco(tmp_path, problems=problems)] == ["07-1"]
+    faults = [fault.sequence for fault in problems.faults]
+    assert faults == ["images[2]", "annotation 2"]
+
+
+def test_a_bad_category_is_named_and_leaves_its_boxes_without_one(tmp_path):
+    content = write(tmp_path, [annotation(1, [0, 0, 5, 5])])
+    content["categories"] = [{"id": 1}]
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"categories\[0\] lacks \['name'\]"):
+        read_coco(tmp_path)
+    problems = Problems(strict=False)
+    (found,) = read_coco(tmp_path, problems=problems)
+    assert (found.category, problems.faults[0].sequence) == ("", "categories[0]")
+
+
+def test_images_without_a_box_are_counted(tmp_path):
+    content = write(tmp_path, [annotation(1, [0, 0, 5, 5])])
+    content["images"] += [other(8), other(9)]
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    _, report = read_coco_with_report(tmp_path)
+    found = [(f.frames, f.reason) for f in report.findings]
+    assert found == [(2, "image without an annotation")]
+
+
 def test_the_real_boxes_are_read(real_data):
     sequences, report = read_coco_with_report(real_data / "coco_subset")
-    assert len(sequences) + sum(f.frames for f in report.findings) == 2678
+    boxes = [f for f in report.findings if f.sequence != "images"]
+    assert len(sequences) + sum(f.frames for f in boxes) == 2678
     assert len({s.video for s in sequences}) <= 353

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dst_jax.data.lint import Problems
 from dst_jax.data.readers.davis import read_davis, read_mask
 from dst_jax.errors import InputError
 from tests.data.readers.trees import HEIGHT, WIDTH, names, write_frames
@@ -77,12 +78,16 @@ def test_255_beside_other_numbers_is_no_object(tmp_path):
     assert [s.name for s in read_davis(tmp_path)] == ["bear"]
 
 
-def test_frames_without_a_mask_are_passed_over_and_masks_need_frames(tmp_path):
+def test_frames_without_a_mask_are_counted_and_masks_need_frames(tmp_path):
     write_frames(tmp_path / "JPEGImages" / "bear", range(6), digits=5)
     masks = tmp_path / "Annotations" / "bear"
     for number in (0, 5):
         write_palette(masks / f"{number:05d}.png", two_objects())
-    assert names(read_davis(tmp_path)[0].frames) == ["00000.jpg", "00005.jpg"]
+    problems = Problems()
+    (found, _) = read_davis(tmp_path, problems=problems)
+    assert names(found.frames) == ["00000.jpg", "00005.jpg"]
+    notes = [(f.sequence, f.frames, f.reason) for f in problems.left_out]
+    assert notes == [("bear", 4, "frame without a mask")]
     write_palette(masks / "00010.png", two_objects())
     with pytest.raises(InputError, match="has no frame 00010 for its mask"):
         read_davis(tmp_path)
@@ -111,3 +116,16 @@ def test_masks_without_an_object_are_refused(tmp_path):
     write_palette(tmp_path / "Annotations" / "bear" / "00000.png", empty)
     with pytest.raises(InputError, match="bear marks no object in any frame"):
         read_davis(tmp_path)
+
+
+def test_a_video_without_any_mask_is_named(tmp_path):
+    for name in ("bear", "camel"):
+        write_frames(tmp_path / "JPEGImages" / "480p" / name, range(1), digits=5)
+    (tmp_path / "JPEGImages" / "480p" / "empty").mkdir()
+    path = tmp_path / "Annotations" / "480p" / "bear" / "00000.png"
+    write_palette(path, two_objects(second=False))
+    problems = Problems(strict=False)
+    assert [s.name for s in read_davis(tmp_path, problems=problems)] == ["bear"]
+    found = [(f.kind, f.sequence) for f in problems.faults]
+    assert found == [("missing annotation", "camel")]
+    assert len(read_davis(tmp_path, frames_required=False)) == 1

@@ -2,7 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dst_jax.data.lint import Problems
 from dst_jax.data.readers.got10k import read_got10k
+from dst_jax.data.verify import without_faults
 from dst_jax.errors import InputError
 
 
@@ -55,7 +57,62 @@ def test_without_a_list_every_annotated_folder_is_read(tmp_path):
     write_target(tmp_path, "b", GOOD)
     write_target(tmp_path, "a", GOOD)
     (tmp_path / "list.txt").unlink()
+    (tmp_path / "empty").mkdir()
     assert [s.name for s in read_got10k(tmp_path)] == ["a", "b"]
+
+
+def test_frames_without_boxes_are_named(tmp_path):
+    for name in "abc":
+        write_target(tmp_path, name, GOOD)
+    (tmp_path / "b" / "groundtruth.txt").unlink()
+    for listed in (True, False):
+        if not listed:
+            (tmp_path / "list.txt").unlink()
+        problems = Problems(strict=False)
+        found = read_got10k(tmp_path, problems=problems)
+        assert [s.name for s in found] == ["a", "c"]
+        assert [(f.kind, f.sequence) for f in problems.faults] == [
+            ("missing annotation", "b")
+        ]
+
+
+def test_frames_that_the_list_does_not_name_are_counted(tmp_path):
+    for name in "ab":
+        write_target(tmp_path, name, GOOD)
+    (tmp_path / "list.txt").write_text("a\n")
+    problems = Problems()
+    assert [s.name for s in read_got10k(tmp_path, problems=problems)] == ["a"]
+    assert [(f.sequence, f.frames) for f in problems.left_out] == [("b", 2)]
+
+
+def test_a_fault_of_a_folder_with_a_dot_is_not_that_of_its_namesake(tmp_path):
+    for name in ("cat", "cat.1", "dog"):
+        write_target(tmp_path, name, GOOD)
+    (tmp_path / "cat.1" / "groundtruth.txt").write_text("nothing\n")
+    (tmp_path / "list.txt").write_text("cat\ncat.1\ndog\ndog.2\n")
+    problems = Problems(strict=False)
+    found = read_got10k(tmp_path, problems=problems)
+    assert [f.sequence for f in problems.faults] == ["cat.1", "dog.2"]
+    kept = without_faults(found, problems.faults)
+    assert [s.name for s in kept] == ["cat", "dog"]
+
+
+# As the issues of the toolkit number them.
+KNOWN_BAD = """1636 1638 8623 8624 8625 8626 8627 8628 8629 8630 8631 8632 8633 8634
+8635 8636 8637 9058 9059""".split()
+
+
+def test_all_sequences_known_to_be_bad_are_left_out_and_counted(tmp_path):
+    bad = [f"GOT-10k_Train_{int(number):06d}" for number in KNOWN_BAD]
+    good = [f"GOT-10k_Train_{number:06d}" for number in (1635, 1637, 8622, 8638, 9060)]
+    for name in sorted(good + bad):
+        write_target(tmp_path, name, GOOD)
+    problems = Problems()
+    found = read_got10k(tmp_path, problems=problems)
+    assert [s.name for s in found] == good
+    counted = [(f.sequence, f.frames) for f in problems.left_out]
+    assert counted == [(name, len(GOOD)) for name in bad]
+    assert len({f.reason for f in problems.left_out}) == 1
 
 
 def test_one_web_address_is_one_video(tmp_path):
@@ -126,7 +183,7 @@ def test_missing_and_empty_data_sets_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"gone is in list\.txt but does not exist"):
         read_got10k(tmp_path)
     (tmp_path / "gone").mkdir()
-    with pytest.raises(InputError, match=r"groundtruth\.txt cannot be read"):
+    with pytest.raises(InputError, match=r"gone has no groundtruth\.txt; restore it"):
         read_got10k(tmp_path)
 
 

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from dst_jax.data.lint import Problems
@@ -134,3 +136,33 @@ def test_an_image_that_is_missing_is_named(tmp_path):
     with pytest.raises(InputError, match=r"a_1\.JPEG does not exist"):
         read_det(tmp_path)
     assert read_det(tmp_path, frames_required=False)[0].frames == ()
+
+
+def test_a_snippet_without_an_object_is_left_out_and_counted(tmp_path):
+    write_snippet(tmp_path, xml(thing(0)), name="a")
+    write_snippet(tmp_path, xml(), xml(), name="b")
+    problems = Problems()
+    assert [s.name for s in read_vid(tmp_path, problems=problems)] == ["a-0"]
+    notes = [(f.sequence, f.frames, f.reason) for f in problems.left_out]
+    assert notes == [("b", 2, "frame of a snippet without an object")]
+
+
+def test_a_snippet_without_files_of_annotations_is_named_but_for_the_test_set(tmp_path):
+    write_snippet(tmp_path, xml(thing(0)), name="a")
+    shutil.rmtree(write_snippet(tmp_path, xml(thing(0)), xml(thing(0)), name="b"))
+    write_frames(tmp_path / "Data" / "VID" / "test" / "c", (0,), digits=6)
+    problems = Problems(strict=False)
+    assert [s.name for s in read_vid(tmp_path, problems=problems)] == ["a-0"]
+    (fault,) = problems.faults
+    assert (fault.kind, fault.sequence) == ("missing annotation", "b")
+    assert "b/000000.xml" in fault.message
+
+
+def test_an_image_without_a_file_of_annotations_is_counted(tmp_path):
+    for name in ("a_1", "a_2"):
+        write_image(tmp_path, name, xml(thing()))
+    (tmp_path / "Annotations/DET/train/a_2.xml").unlink()
+    problems = Problems()
+    assert [s.name for s in read_det(tmp_path, problems=problems)] == ["a_1-0"]
+    notes = [(f.frames, f.reason) for f in problems.left_out]
+    assert notes == [(1, "image without an annotation")]

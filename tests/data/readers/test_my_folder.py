@@ -1,6 +1,6 @@
 import pytest
 
-from dst_jax.data.readers import read_sequences
+from dst_jax.data.readers import read_sequences, read_with_report
 from dst_jax.errors import InputError
 from tests.data.readers.trees import names, write_frames
 
@@ -33,7 +33,9 @@ def test_a_single_video_needs_no_folder_around_it(tmp_path):
 def test_named_images_need_not_be_all_and_may_show_several_targets(tmp_path):
     text = "0003.jpg,5,7,10,20,cat\n0001.jpg,0,0,10,20,cat\n0001.jpg,9,9,5,5,dog\n"
     write_video(tmp_path / "pets", text)
-    cat, dog = read(tmp_path)
+    (cat, dog), report = read_with_report(f"folder:{tmp_path}")
+    notes = [(f.sequence, f.frames, f.reason) for f in report.findings]
+    assert notes == [("pets", 1, "image that boxes.txt does not name")]
     assert (cat.name, dog.name) == ("pets-cat", "pets-dog")
     assert cat.video == dog.video == "pets"
     # In the order of the frames, not of the lines.
@@ -77,4 +79,14 @@ def test_a_bad_file_is_named_with_its_line(tmp_path, text, complaint):
 def test_a_folder_without_boxes_is_named(tmp_path):
     write_frames(tmp_path / "cat", (1, 2))
     with pytest.raises(InputError, match=r"cat has no boxes\.txt"):
+        read(tmp_path)
+
+
+def test_a_folder_without_images_is_no_video(tmp_path):
+    write_video(tmp_path / "cat", "0,0,10,20\n" * 3)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "readme.txt").write_text("0,0,1,1")
+    assert [s.name for s in read(tmp_path)] == ["cat"]
+    write_frames(tmp_path / "notes" / "dog" / "img", (1, 2))
+    with pytest.raises(InputError, match=r"notes has no boxes\.txt"):
         read(tmp_path)

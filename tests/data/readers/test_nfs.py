@@ -42,7 +42,20 @@ def test_boxes_at_the_higher_rate_are_thinned(tmp_path):
     (ball,) = read_nfs(tmp_path, problems=problems)
     # Boxes 0, 8 and 16; the third has no frame.
     assert [b[0] - 0.5 * b[2] for b in ball.boxes.tolist()] == [10.0, 18.0]
-    assert [f.frames for f in problems.left_out] == [1]
+    assert [(f.frames, f.reason) for f in problems.left_out] == [
+        (14, "box of the 240 fps video between two frames"),
+        (1, "last frame or box without the other"),
+    ]
+
+
+def test_frames_without_boxes_are_named(tmp_path):
+    write_sequence(tmp_path, [line(0)], frames=1)
+    write_frames(tmp_path / "cup" / "30" / "cup", (1, 2), digits=5)
+    (tmp_path / "empty" / "30").mkdir(parents=True)
+    problems = Problems(strict=False)
+    assert [s.name for s in read_nfs(tmp_path, problems=problems)] == ["ball_1"]
+    found = [(f.kind, f.sequence) for f in problems.faults]
+    assert found == [("missing annotation", "cup")]
 
 
 def test_larger_differences_are_refused(tmp_path):

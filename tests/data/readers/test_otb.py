@@ -2,8 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
+from dst_jax.data.lint import Problems
 from dst_jax.data.readers.otb import read_otb
 from dst_jax.errors import InputError
+from tests.data.readers.trees import write_frames, write_rows
 
 
 def write_sequence(root, name, rows, *, frames=None, separator=",", file=None):
@@ -43,11 +45,48 @@ def test_targets_of_one_folder_and_of_numbered_folders_share_a_video(tmp_path):
     ]
 
 
-def test_a_documented_range_selects_the_annotated_frames(tmp_path):
-    write_sequence(tmp_path, "David", [(1, 1, 9, 9)] * 471, frames=770)
-    (david,) = read_otb(tmp_path)
-    assert david.frames[0].endswith("0300.png")
-    assert david.frames[-1].endswith("0770.png")
+# First and last frame that the benchmark evaluates, and how many those are, as public
+# kits list them (Tiger1 with its first five left out).
+RANGES = {
+    "David": (300, 770, 471),
+    "Diving": (1, 215, 215),
+    "Football1": (1, 74, 74),
+    "Freeman3": (1, 460, 460),
+    "Freeman4": (1, 283, 283),
+    "Tiger1": (6, 354, 349),
+}
+
+
+def write_empty(root, name, *, frames, boxes):
+    """Files of no content: the range is chosen by names and counts alone."""
+    write_rows(root / name / "groundtruth_rect.txt", [(1, 1, 9, 9)] * boxes)
+    write_frames(root / name / "img", (1,), digits=4)
+    for number in range(2, frames + 1):
+        (root / name / "img" / f"{number:04d}.jpg").touch()
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_documented_range_selects_the_annotated_frames(tmp_path, name):
+    first, last, boxes = RANGES[name]
+    write_empty(tmp_path, name, frames=last + 9, boxes=boxes)
+    problems = Problems(strict=False)
+    (found,) = read_otb(tmp_path, problems=problems)
+    assert not problems.faults
+    assert len(found.frames) == len(found) == boxes
+    assert found.frames[0].endswith(f"{first:04d}.jpg")
+    assert found.frames[-1].endswith(f"{last:04d}.jpg")
+    (note,) = problems.left_out
+    assert (note.sequence, note.frames) == (name, last + 9 - boxes)
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_range_is_for_its_number_of_boxes_alone(tmp_path, name):
+    _, last, boxes = RANGES[name]
+    write_empty(tmp_path, name, frames=last + 9, boxes=boxes - 1)
+    with pytest.raises(InputError, match=f"{boxes - 1} boxes for {last + 9} frames"):
+        read_otb(tmp_path)
+    write_empty(tmp_path, name, frames=last + 9, boxes=last + 9)
+    assert len(read_otb(tmp_path)[0].frames) == last + 9
 
 
 def test_any_other_difference_of_counts_is_refused(tmp_path):
@@ -96,8 +135,12 @@ def test_missing_and_empty_folders_are_refused(tmp_path):
         read_otb(tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds no OTB sequence"):
         read_otb(tmp_path)
-    (tmp_path / "Toy" / "img").mkdir(parents=True)
+    write_frames(tmp_path / "Toy" / "img", (1, 2))
     with pytest.raises(InputError, match=r"no groundtruth_rect\.txt"):
+        read_otb(tmp_path)
+    for frame in (tmp_path / "Toy" / "img").iterdir():
+        frame.unlink()
+    with pytest.raises(InputError, match="holds no OTB sequence"):
         read_otb(tmp_path)
     (tmp_path / "Toy" / "groundtruth_rect.txt").write_text("1,1,2,2\n")
     with pytest.raises(InputError, match="holds no images"):

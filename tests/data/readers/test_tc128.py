@@ -1,5 +1,6 @@
 import pytest
 
+from dst_jax.data.lint import Problems
 from dst_jax.data.readers.dtb70 import read_dtb70
 from dst_jax.data.readers.tc128 import read_tc128
 from dst_jax.errors import InputError
@@ -16,8 +17,11 @@ def write_sequence(root, name, *, frames, span):
 
 def test_the_annotated_frames_are_chosen_by_their_numbers(tmp_path):
     write_sequence(tmp_path, "Ball_ce", frames=range(1, 8), span="3,4\n")
-    (ball,) = read_tc128(tmp_path)
+    problems = Problems()
+    (ball,) = read_tc128(tmp_path, problems=problems)
     assert names(ball.frames) == ["0003.jpg", "0004.jpg"]
+    notes = [(f.sequence, f.frames, f.reason) for f in problems.left_out]
+    assert notes == [("Ball_ce", 5, "frame outside the annotated range")]
     assert ball.boxes[0].tolist() == [5.0, 10.0, 10.0, 20.0]
 
 

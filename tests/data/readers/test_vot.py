@@ -1,5 +1,6 @@
 import pytest
 
+from dst_jax.data.lint import Problems
 from dst_jax.data.readers.vot import read_vot
 from dst_jax.errors import InputError
 from tests.data.readers.trees import names, write_frames
@@ -62,3 +63,18 @@ def test_a_bad_region_is_named(tmp_path, bad, complaint):
     write_sequence(tmp_path, "bag", ["10,5,20,30", bad])
     with pytest.raises(InputError, match=rf"groundtruth\.txt line 2: .*{complaint}"):
         read_vot(tmp_path)
+
+
+def test_frames_without_regions_or_a_place_in_the_list_are_named(tmp_path):
+    for name in ("ants1", "bag"):
+        write_sequence(tmp_path, name, ["10,5,20,30"], folder="color")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bag" / "groundtruth.txt").unlink()
+    problems = Problems(strict=False)
+    assert [s.name for s in read_vot(tmp_path, problems=problems)] == ["ants1"]
+    found = [(f.kind, f.sequence) for f in problems.faults]
+    assert found == [("missing annotation", "bag")]
+    (tmp_path / "list.txt").write_text("ants1\n")
+    problems = Problems()
+    assert [s.name for s in read_vot(tmp_path, problems=problems)] == ["ants1"]
+    assert [(f.sequence, f.frames) for f in problems.left_out] == [("bag", 1)]

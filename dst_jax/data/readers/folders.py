@@ -1,0 +1,139 @@
+"""Folders of videos: which there are, their frames, and frames without annotations."""
+
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterable
+
+from dst_jax.data.frames import frame_paths, image_names
+from dst_jax.data.lint import DataFault, Finding, Problems
+from dst_jax.data.readers.tables import read_lines
+from dst_jax.errors import InputError
+
+
+def folder_of(root: str | os.PathLike[str], layout: str) -> pathlib.Path:
+    """The folder of a data set.
+
+    Raises:
+      InputError: If it does not exist.
+    """
+    folder = pathlib.Path(root)
+    if not folder.is_dir():
+        raise InputError(f"{layout} folder {root} does not exist; correct the path.")
+    return folder
+
+
+def subfolders(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    """Folders in a folder by name, less hidden ones and what archivers leave.
+
+    Where there is no folder there are none in it.
+    """
+    if not folder.is_dir():
+        return ()
+    hidden = (".", "__MACOSX")
+    entries = (p for p in folder.iterdir() if not p.name.startswith(hidden))
+    return tuple(sorted(p for p in entries if p.is_dir()))
+
+
+def frames_in(folder: pathlib.Path) -> tuple[str, ...]:
+    """Images of a folder in numeric order, at least one.
+
+    Raises:
+      DataFault: If there is no folder, no image in it, or a number missing.
+    """
+    try:
+        frames = frame_paths(folder)
+    except InputError as error:
+        raise DataFault("missing frame", str(error)) from None
+    if not frames:
+        raise DataFault(
+            "missing frame", f"{folder} holds no images; unpack the sequence again."
+        )
+    return frames
+
+
+def by_number(frames: Iterable[str]) -> dict[int, str]:
+    """Images by the last number in their names; those without one are left out."""
+    found: dict[int, str] = {}
+    for path in frames:
+        numbers = re.findall(r"\d+", pathlib.PurePath(path).stem)
+        if numbers:
+            found[int(numbers[-1])] = path
+    return found
+
+
+def frames_from_to(folder: pathlib.Path, first: int, last: int) -> tuple[str, ...]:
+    """Images of a folder that are numbered `first` to `last`, inclusive.
+
+    Raises:
+      DataFault: If there is no folder or one of the numbers is missing.
+    """
+    found = by_number(frames_in(folder))
+    missing = next((n for n in range(first, last + 1) if n not in found), None)
+    if missing is not None or last < first:
+        raise DataFault(
+            "missing frame",
+            f"{folder} has no frame number {missing or first} of {first} to {last}; "
+            "unpack the sequence again.",
+        )
+    return tuple(found[number] for number in range(first, last + 1))
+
+
+def require_annotation(file: pathlib.Path, folder: pathlib.Path) -> None:
+    """Raises DataFault if a folder of frames lacks its file (or folder) of boxes."""
+    if not file.exists():
+        shown = file.name if file.parent == folder else file
+        raise DataFault(
+            "missing annotation",
+            f"{folder} has no {shown}; restore it, or move the folder away.",
+        )
+
+
+def require_annotated(
+    expected: Iterable[tuple[str, pathlib.Path, pathlib.Path]], problems: Problems
+) -> None:
+    """Adds a fault for every video whose frames have no annotation.
+
+    Args:
+      expected: Name of a sequence, folder of its frames (no video if it holds no image)
+        and file or folder of its annotation.
+      problems: Gets the faults; raises at the first if strict.
+    """
+    for name, folder, file in expected:
+        with problems.reading(name):
+            if image_names(folder):
+                require_annotation(file, folder)
+
+
+def listed_folders(
+    folder: pathlib.Path,
+    problems: Problems,
+    *,
+    images_of: Callable[[pathlib.Path], pathlib.Path] = lambda entry: entry,
+) -> list[pathlib.Path]:
+    """Folders that `list.txt` names; without it all with `groundtruth.txt` or images.
+
+    Args:
+      folder: Holds the sequences' folders and perhaps `list.txt`.
+      problems: Is told which sequences the list leaves out.
+      images_of: The folder of a sequence's images.
+
+    Returns:
+      Folders, in the order of the list or of names; those listed may be missing.
+    """
+    listing = folder / "list.txt"
+
+    def is_sequence(entry: pathlib.Path) -> bool:
+        annotated = (entry / "groundtruth.txt").exists()
+        return annotated or bool(image_names(images_of(entry)))
+
+    if not listing.exists():
+        return [entry for entry in subfolders(folder) if is_sequence(entry)]
+    lines = (line.strip() for line in read_lines(listing))
+    listed = [folder / line for line in lines if line]
+    for entry in sorted(set(subfolders(folder)).difference(listed)):
+        if is_sequence(entry):
+            count = len(image_names(images_of(entry)))
+            reason = "frame of a folder that list.txt does not name"
+            problems.left_out.append(Finding(entry.name, count, reason))
+    return listed
