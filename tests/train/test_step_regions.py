@@ -56,15 +56,15 @@ def test_four_devices_take_the_steps_that_one_takes(one_device):
         assert all(a.terms[f"{name}/ks"] > 0 for name in STUDENTS)
 
 
-def test_without_sharing_together_equals_each_alone():
+def test_without_sharing_a_student_learns_as_it_does_alone():
     config = with_row(setting.REGION_CONFIG, "TSKD")
     together, _ = take(STUDENTS, 2, config=config)
-    for name, spec in STUDENTS.items():
-        alone, _ = take({name: spec}, 2, config=config)
-        difference = setting.relative_difference(
-            together.params[name], alone.params[name]
-        )
-        assert difference < 1e-10, name
+    # One of the two: a program for each takes half a minute to compile.
+    alone, _ = take({"dull": STUDENTS["dull"]}, 2, config=config)
+    difference = setting.relative_difference(
+        together.params["dull"], alone.params["dull"]
+    )
+    assert difference < 1e-10
 
 
 def test_plain_training_learns_classes_and_boxes():
