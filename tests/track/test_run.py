@@ -185,3 +185,32 @@ FRAME = scenes.paint((75, 60))
 def test_bad_input_is_named(frames, box, message):
     with pytest.raises(InputError, match=message):
         scenes.tracker().track(frames, box)
+
+
+@both
+@pytest.mark.parametrize(
+    ("hw", "level", "box"),
+    [
+        ((5, 7), None, (3.5, 2.5, 2.0, 2.0)),
+        ((1, 1), None, (0.5, 0.5, 1.0, 1.0)),
+        ((120, 150), 0, (70.0, 60.0, 20.0, 20.0)),
+        ((120, 150), 255, (70.0, 60.0, 20.0, 20.0)),
+        ((120, 150), None, (70.0, 60.0, 140.0, 0.5)),
+        ((120, 150), None, (70.0, 60.0, 0.01, 0.01)),
+        ((4, 600), None, (300.0, 2.0, 500.0, 3.0)),
+    ],
+    ids=["tiny", "pixel", "black", "white", "thin", "speck", "strip"],
+)
+def test_nothing_explodes_on_tiny_or_blank_video_or_a_box_like_a_hair(
+    make, hw, level, box
+):
+    shape = (4, *hw, 3)
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    frames = noise if level is None else np.full(shape, level, np.uint8)
+    boxes = make().track(frames, np.float32(box)).boxes
+    assert np.isfinite(boxes).all() and (boxes[:, 2:] > 0).all()
+    np.testing.assert_allclose(boxes[0], box)
+    # A box may grow with its frame and leave it by a little, never without end.
+    longest = max(*hw, 10)
+    assert boxes[:, 2:].max() <= 10 * longest
+    assert (boxes[:, :2] > -longest).all() and (boxes[:, :2] < 2 * longest).all()
