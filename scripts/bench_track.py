@@ -24,9 +24,9 @@ import torch.nn.functional as F
 
 from dst_jax.arch import CorrelationHeadSpec, TrackerSpec, named
 from dst_jax.boxes import iou, xywh_to_cxcywh
+from dst_jax.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.data.frames import frame_paths, read_frame
 from dst_jax.models.build import Variables, build, embed, init_variables, respond
-from dst_jax.models.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.track import SiamFCTracking, make_tracker, siamfc
 from dst_jax.track.run import canvas_size
 

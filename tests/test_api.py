@@ -116,7 +116,11 @@ def test_functions_are_short_with_few_arguments(module):
 @every_module
 def test_optional_arguments_are_keywords(module):
     # An entry point takes the command line, or by default the process's own.
-    public = [f for f in functions_in(module) if f.public and f.where != "cli.py.main"]
+    public = [
+        f
+        for f in functions_in(module)
+        if f.public and f.where != "command/main.py.main"
+    ]
     loose = offenders(public, lambda f: f.node.args.defaults)
     assert not loose, f"put a * before the optional arguments of: {loose}"
 
@@ -136,6 +140,6 @@ def test_randomness_comes_first_and_is_called_key_on_the_device(module):
 
 
 def test_the_walk_finds_the_package():
-    assert {"cli.py", "boxes.py", "losses/response.py"} <= set(MODULES)
+    assert {"command/main.py", "boxes.py", "losses/response.py"} <= set(MODULES)
     functions = {f.where: f for f in functions_in("boxes.py")}
     assert functions and all(f.arguments for f in functions.values() if f.public)

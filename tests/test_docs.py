@@ -7,9 +7,9 @@ import shlex
 
 import pytest
 
-from dst_jax.cli import main
+from dst_jax.command.main import main
 from dst_jax.data.readers import read_sequences
-from tests.data import packs
+from tests.data import small_packs as packs
 
 ROOT = pathlib.Path(__file__).parents[1]
 # In place of the real configuration: one of a network that a test can train.
@@ -19,7 +19,7 @@ import dataclasses
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.distill import DistillConfig, with_row
 from dst_jax.train import OptimConfig
-from tests.data.packs import EXPERIMENT
+from tests.data.small_packs import EXPERIMENT
 
 OBJECTIVE = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
 

@@ -19,7 +19,7 @@ FORBIDDEN = {
     "dst_jax.track": HEAVY,
     "dst_jax.bundle": HEAVY,
     "dst_jax.evaluate": ("tensorflow", "torch", *MODEL),
-    "dst_jax.cli": ("tensorflow", "torch", *MODEL),
+    "dst_jax.command.main": ("tensorflow", "torch", *MODEL),
     "dst_jax.data": ("tensorflow", "torch", *MODEL),
     "dst_jax.distill": ("tensorflow", "cv2", "torch", "grain"),
     "dst_jax.train": ("tensorflow", "torch"),

@@ -1,12 +1,12 @@
 """From data sets on disk to host batches; NumPy and OpenCV, no accelerator."""
 
+from dst_jax.data.checks.lint import BoxFilter as BoxFilter
+from dst_jax.data.checks.lint import Finding as Finding
+from dst_jax.data.checks.lint import LintReport as LintReport
+from dst_jax.data.checks.lint import training_sequences as training_sequences
 from dst_jax.data.frames import frame_paths as frame_paths
 from dst_jax.data.frames import read_frame as read_frame
 from dst_jax.data.frames import video_frames as video_frames
-from dst_jax.data.lint import BoxFilter as BoxFilter
-from dst_jax.data.lint import Finding as Finding
-from dst_jax.data.lint import LintReport as LintReport
-from dst_jax.data.lint import training_sequences as training_sequences
 from dst_jax.data.pairs import Pair as Pair
 from dst_jax.data.pairs import PairConfig as PairConfig
 from dst_jax.data.pairs import Pairs as Pairs
@@ -19,8 +19,8 @@ from dst_jax.data.pipeline import read_sources as read_sources
 from dst_jax.data.pipeline import train_batches as train_batches
 from dst_jax.data.readers import read_sequences as read_sequences
 from dst_jax.data.readers import read_with_report as read_with_report
-from dst_jax.data.rendering import SyntheticConfig as SyntheticConfig
-from dst_jax.data.rendering import render_video as render_video
 from dst_jax.data.sequence import Sequence as Sequence
 from dst_jax.data.sequence import split_by_video as split_by_video
-from dst_jax.data.synthetic import write_synthetic as write_synthetic
+from dst_jax.data.synthetic.dataset import write_synthetic as write_synthetic
+from dst_jax.data.synthetic.rendering import SyntheticConfig as SyntheticConfig
+from dst_jax.data.synthetic.rendering import render_video as render_video

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from dst_jax.data.frames import FrameCache
-from dst_jax.data.packed import Role, is_packed, open_pack
+from dst_jax.data.packs.packed import Role, is_packed, open_pack
 from dst_jax.data.pairs import Pair
 from dst_jax.data.patches import PatchSpec, box_in_patch, cut_patch, patch_scale
 from dst_jax.data.sequence import Sequence

@@ -13,13 +13,13 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from dst_jax.data.checks.lint import BoxFilter, LintReport, training_sequences
+from dst_jax.data.checks.verified import read_verified
 from dst_jax.data.examples import HostBatch, PatchReader
-from dst_jax.data.lint import BoxFilter, LintReport, training_sequences
-from dst_jax.data.packed import is_packed, read_pack
+from dst_jax.data.packs.packed import is_packed, read_pack
 from dst_jax.data.pairs import PairConfig, PairSampler, make_order
 from dst_jax.data.patches import PatchSpec as PatchSpec
 from dst_jax.data.sequence import Sequence
-from dst_jax.data.verified import read_verified
 from dst_jax.errors import InputError
 
 HostStream = Generator[HostBatch, None, None]

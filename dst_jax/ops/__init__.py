@@ -1,1 +1,1 @@
-"""ops."""
+"""Array functions without parameters: crops, convolutions, correlations, anchors."""

@@ -2,21 +2,13 @@
 
 import hashlib
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
 
-import numpy as np
 from rich.console import Console
 
 from dst_jax.arch import ZOO, TrackerSpec, named
 from dst_jax.bundle import Bundle, describe, save_bundle
+from dst_jax.convert import SOURCES, read_state_dict
 from dst_jax.errors import InputError
-from dst_jax.models.convert import (
-    read_state_dict,
-    siamfc_from_pytorch,
-    siamrpn_from_pytorch,
-    siamrpn_spec,
-)
 from dst_jax.track.config import (
     SIAMRPN_PRESETS,
     Tracking,
@@ -24,26 +16,6 @@ from dst_jax.track.config import (
     require_matching,
 )
 from dst_jax.workflows.versions import versions
-
-StateDict = Mapping[str, np.ndarray]
-
-
-class Source(NamedTuple):
-    """How the weights of one project are read.
-
-    Attributes:
-      recognise: The architecture of a state dict, where nobody names it.
-      convert: Variables, and the names that found no place.
-    """
-
-    recognise: Callable[[StateDict], TrackerSpec]
-    convert: Callable[[StateDict, TrackerSpec], tuple[dict[str, Any], tuple[str, ...]]]
-
-
-SOURCES: Mapping[str, Source] = {
-    "siamfc-pytorch": Source(lambda _: named("siamfc-alexnet"), siamfc_from_pytorch),
-    "dasiamrpn": Source(siamrpn_spec, siamrpn_from_pytorch),
-}
 
 
 def convert(

@@ -16,7 +16,7 @@ from dst_jax.arch import tracker_cost
 from dst_jax.bundle import load_bundle
 from dst_jax.data.readers import read_sequences
 from dst_jax.data.sequence import Sequence
-from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
+from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import with_row
 from dst_jax.evaluate import OTB, TrackerScore, score
 from dst_jax.evaluate.report import write_json

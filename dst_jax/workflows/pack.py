@@ -22,12 +22,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dst_jax.data.frames import read_frame
-from dst_jax.data.packed import CARD, FORMAT, INDEX, index_of, is_packed
-from dst_jax.data.patch_codec import PatchEncoding, encode_patch
-from dst_jax.data.patches import cut_patch, patch_scale
+from dst_jax.data.packs.codec import PatchEncoding, encode_patch
+from dst_jax.data.packs.cutting import cut_record
+from dst_jax.data.packs.packed import CARD, FORMAT, INDEX, index_of, is_packed
+from dst_jax.data.packs.records import (
+    Schema,
+    shard_name,
+    write_metadata,
+    write_shard,
+)
 from dst_jax.data.pipeline import PatchSpec, read_sources
-from dst_jax.data.records import Record, Schema, shard_name, write_metadata, write_shard
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, differences
@@ -299,38 +303,7 @@ def _encoder(plan: dict[str, Any]) -> Callable[[Sequence, int], bytes]:
     encode = functools.partial(
         encode_patch, encoding=plan["encoding"], quality=plan["quality"] or 0
     )
-    return lambda sequence, time: serialize(_record(sequence, time, spec, encode))
-
-
-def _record(
-    sequence: Sequence,
-    time: int,
-    spec: PatchSpec,
-    encode: Callable[[np.ndarray], Any],
-) -> Record:
-    frame, box = read_frame(sequence.frames[time]), sequence.boxes[time]
-    sizes: dict[str, Any] = {"template_px": spec.template_px, "context": spec.context}
-    search, in_patch, fill = cut_patch(
-        frame, box, patch_px=spec.search_patch_px, **sizes
-    )
-    template, _, _ = cut_patch(
-        frame, box, patch_px=spec.template_patch_px, fill=fill, **sizes
-    )
-    return {
-        "search_patch": encode(search),
-        "template_patch": encode(template),
-        "box": in_patch,
-        "frame_box": np.asarray(box, np.float32),
-        "visible": bool(sequence.visible[time]),
-        "fill_rgb": fill,
-        "px_scale": np.float32(patch_scale(box, **sizes)),
-        "frame_size": np.array(frame.shape[:2], np.int32),
-        "frame_number": np.int32(time),
-        "video": sequence.video,
-        "track": sequence.name,
-        "category": sequence.category,
-        "source": sequence.source,
-    }
+    return lambda sequence, time: serialize(cut_record(sequence, time, spec, encode))
 
 
 def _finish(

@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from dst_jax.data.packed import is_packed, open_pack, read_pack
+from dst_jax.data.checks.verify import VerifyReport, report_beside, save_report, verify
+from dst_jax.data.packs.packed import is_packed, open_pack, read_pack
 from dst_jax.data.readers import READERS, reader_of
-from dst_jax.data.verify import VerifyReport, report_beside, save_report, verify
 from dst_jax.errors import InputError
 
 

@@ -9,7 +9,7 @@ from dst_jax.data.pairs import PairConfig, PairSampler
 from dst_jax.data.pipeline import DataConfig, PatchSpec
 from dst_jax.data.readers import read_sequences
 from dst_jax.data.small_set import order_by_class, read_small_set, small_batches
-from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
+from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.errors import InputError
 
 PATCHES = PatchSpec(template_patch_px=35, search_patch_px=55, template_px=31)

@@ -7,9 +7,9 @@ import pytest
 
 from dst_jax.arch import named
 from dst_jax.boxes import iou, xywh_to_cxcywh
+from dst_jax.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.data.frames import frame_paths, read_frame
 from dst_jax.models import build, embed, kernels, respond
-from dst_jax.models.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.track import make_tracker
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dst_jax.boxes import xywh_to_cxcywh
+from dst_jax.convert import siamrpn_from_pytorch, siamrpn_spec
 from dst_jax.data.frames import frame_paths, read_frame
-from dst_jax.models.convert import siamrpn_from_pytorch, siamrpn_spec
 from dst_jax.track import SiamRPNTracking, make_tracker
 from tests import dasiamrpn
 from tests.track import reference

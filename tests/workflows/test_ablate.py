@@ -10,7 +10,7 @@ from rich.console import Console
 from dst_jax.arch import named
 from dst_jax.bundle import Bundle, save_bundle
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
+from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError
 from dst_jax.evaluate import OTB, TrackerScore
@@ -18,21 +18,21 @@ from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.track.config import SiamFCTracking
 from dst_jax.train import LoopConfig, OptimConfig
-from dst_jax.workflows import ablate
-from dst_jax.workflows.ablate import run_ablation
-from dst_jax.workflows.ablate_paper import (
+from dst_jax.workflows.ablation import run as ablate
+from dst_jax.workflows.ablation.paper import (
     compare_pairs,
     kendall,
     paper_scores,
     statement,
 )
-from dst_jax.workflows.ablate_plan import (
+from dst_jax.workflows.ablation.plan import (
     Choice,
     Training,
     make_plan,
     missing_runs,
     uniform_students,
 )
+from dst_jax.workflows.ablation.run import run_ablation
 from dst_jax.workflows.evaluate import Evaluation
 from dst_jax.workflows.train import Trained
 from tests import networks

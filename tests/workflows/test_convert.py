@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from dst_jax.bundle import load_bundle
-from dst_jax.cli import main
+from dst_jax.command.main import main
 from dst_jax.errors import InputError
 from dst_jax.track import SIAMRPN_PRESETS, SiamFCTracking, SiamRPNTracking
 from dst_jax.workflows import convert as workflow

@@ -11,7 +11,7 @@ from rich.console import Console
 from dst_jax.arch import spec_from_json
 from dst_jax.bundle import load_bundle
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.data.synthetic import SyntheticConfig
+from dst_jax.data.synthetic.dataset import SyntheticConfig
 from dst_jax.distill import DistillConfig, with_row
 from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from dst_jax.cli import main
+from dst_jax.command.main import main
 from dst_jax.data.frames import read_frame
-from dst_jax.data.packed import read_pack
+from dst_jax.data.packs.packed import read_pack
 from dst_jax.data.patches import cut_patch
 from dst_jax.data.pipeline import DataConfig, read_sources
 from dst_jax.distill import DistillConfig, with_row
@@ -21,8 +21,8 @@ from dst_jax.train import LoopConfig, OptimConfig
 from dst_jax.workflows import pack as module
 from dst_jax.workflows.pack import PackConfig
 from dst_jax.workflows.train import run_training
-from tests.data import packs
-from tests.data.packs import CONSOLE, EXPERIMENT, SPEC
+from tests.data import small_packs as packs
+from tests.data.small_packs import CONSOLE, EXPERIMENT, SPEC
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_a_pack_says_what_it_serves_and_holds(source, tmp_path):
 def test_an_interrupted_pack_goes_on_and_equals_an_uninterrupted_one(
     source, tmp_path, monkeypatch
 ):
-    record, made = module._record, []
+    record, made = module.cut_record, []
 
     def interrupted(*arguments):
         made.append(1)
@@ -104,7 +104,7 @@ def test_an_interrupted_pack_goes_on_and_equals_an_uninterrupted_one(
             raise KeyboardInterrupt
         return record(*arguments)
 
-    monkeypatch.setattr(module, "_record", interrupted)
+    monkeypatch.setattr(module, "cut_record", interrupted)
     out = tmp_path / "pack"
     one = PackConfig(workers=1)
     with pytest.raises(KeyboardInterrupt):
@@ -246,7 +246,7 @@ def test_a_report_that_lies_elsewhere_is_heeded(tmp_path, capsys):
     report, config = tmp_path / "elsewhere.json", tmp_path / "config.py"
     assert main(["data", "verify", source, "--report", str(report)]) == 2
     config.write_text(
-        "from tests.data.packs import EXPERIMENT as experiment_\n"
+        "from tests.data.small_packs import EXPERIMENT as experiment_\n"
         "experiment = lambda: experiment_\n"
     )
     capsys.readouterr()
@@ -263,7 +263,7 @@ def test_a_report_that_lies_elsewhere_is_heeded(tmp_path, capsys):
 def test_the_command_packs_and_refuses_in_one_line(source, tmp_path, capsys):
     config = tmp_path / "config.py"
     config.write_text(
-        "from tests.data.packs import EXPERIMENT\n"
+        "from tests.data.small_packs import EXPERIMENT\n"
         "def experiment():\n    return EXPERIMENT\n"
     )
     out = str(tmp_path / "pack")

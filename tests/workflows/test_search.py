@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dst_jax import settings
 from dst_jax.arch import named, spec_id
 from dst_jax.bundle import Bundle, save_bundle
-from dst_jax.cli import main
+from dst_jax.command import settings
+from dst_jax.command.main import main
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
+from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment

@@ -13,7 +13,7 @@ import jax
 import pytest
 
 from dst_jax.bundle import Bundle, save_bundle
-from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
+from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.models import init_variables
 from dst_jax.track.config import SiamFCTracking
 from tests import networks
@@ -52,7 +52,7 @@ def command(tmp_path):
     variables = init_variables(jax.random.key(0), networks.TEACHER)
     save_bundle(Bundle(networks.TEACHER, variables, SiamFCTracking(), {}), teacher)
     words = ["search", str(config), "--teacher", str(teacher)]
-    return [sys.executable, "-m", "dst_jax.cli", *words]
+    return [sys.executable, "-m", "dst_jax.command.main", *words]
 
 
 def start(command, workdir):

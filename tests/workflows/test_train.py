@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dst_jax.bundle import load_bundle
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
+from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import DistillConfig, with_row
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment

@@ -4,13 +4,13 @@ import io
 import pytest
 from rich.console import Console
 
-from dst_jax import settings
+from dst_jax.command import settings
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.errors import InputError
 from dst_jax.workflows.training_data import load_data
 from dst_jax.workflows.verify import verify_data
+from tests.data.checks.test_verify import faulty
 from tests.data.readers.trees import write_frames
-from tests.data.test_verify import faulty
 
 
 def test_a_run_says_how_much_verification_takes_away(tmp_path):

@@ -8,8 +8,8 @@ from collections.abc import Sequence as ListOf
 import numpy as np
 
 from dst_jax import boxes as box_math
+from dst_jax.data.checks.lint import DataFault, Fault, Problems
 from dst_jax.data.frames import read_frame
-from dst_jax.data.lint import DataFault, Fault, Problems
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.typing import Bool, Float

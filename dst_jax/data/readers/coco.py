@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from dst_jax.data.checks.lint import DataFault, Finding, LintReport, Problems
 from dst_jax.data.frames import require_file
-from dst_jax.data.lint import DataFault, Finding, LintReport, Problems
 from dst_jax.data.readers.annotation import Annotation, to_sequence
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError

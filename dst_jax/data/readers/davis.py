@@ -13,8 +13,8 @@ import struct
 import cv2
 import numpy as np
 
+from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import require_file
-from dst_jax.data.lint import DataFault, Finding, Problems
 from dst_jax.data.readers.annotation import Annotation, nowhere, read_each, require_any
 from dst_jax.data.readers.folders import (
     folder_of,

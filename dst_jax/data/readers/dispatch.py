@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
-from dst_jax.data.lint import DataFault, LintReport, Problems
+from dst_jax.data.checks.lint import DataFault, LintReport, Problems
 from dst_jax.data.readers.coco import read_coco
 from dst_jax.data.readers.davis import read_davis
 from dst_jax.data.readers.dtb70 import read_dtb70

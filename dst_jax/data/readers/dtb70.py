@@ -5,7 +5,7 @@ Boxes are 1-based x,y,w,h, made with OTB's MATLAB kit (flyers/drone-tracking).
 
 import os
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.readers.otb import read_rect_folders
 from dst_jax.data.sequence import Sequence
 

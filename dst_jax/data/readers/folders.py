@@ -5,8 +5,8 @@ import pathlib
 import re
 from collections.abc import Callable, Iterable
 
+from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import frame_paths, image_names
-from dst_jax.data.lint import DataFault, Finding, Problems
 from dst_jax.data.readers.tables import read_lines
 from dst_jax.errors import InputError
 

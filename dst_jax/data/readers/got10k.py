@@ -17,8 +17,8 @@ import pathlib
 import re
 from collections.abc import Sequence as ListOf
 
+from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import image_names
-from dst_jax.data.lint import DataFault, Finding, Problems
 from dst_jax.data.readers.annotation import Annotation, read_each
 from dst_jax.data.readers.folders import (
     folder_of,

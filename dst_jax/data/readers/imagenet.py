@@ -15,8 +15,8 @@ from collections.abc import Container, Iterator
 
 import numpy as np
 
+from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import frame_paths, image_names
-from dst_jax.data.lint import DataFault, Finding, Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
     nowhere,

@@ -9,8 +9,8 @@ CLASS/CLASS-1/out_of_view.txt        the same (optional)
 import os
 import pathlib
 
+from dst_jax.data.checks.lint import Finding, Problems
 from dst_jax.data.frames import image_names
-from dst_jax.data.lint import Finding, Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
     absent_codes,

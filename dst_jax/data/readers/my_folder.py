@@ -15,8 +15,8 @@ import re
 
 import numpy as np
 
+from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import image_names
-from dst_jax.data.lint import DataFault, Finding, Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
     absent_codes,

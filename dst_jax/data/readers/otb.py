@@ -4,8 +4,8 @@ import os
 import pathlib
 import re
 
+from dst_jax.data.checks.lint import Finding, Problems
 from dst_jax.data.frames import image_names
-from dst_jax.data.lint import Finding, Problems
 from dst_jax.data.readers.annotation import Annotation, to_sequence
 from dst_jax.data.readers.folders import (
     folder_of,

@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
+from dst_jax.data.checks.lint import DataFault
 from dst_jax.data.frames import require_file
-from dst_jax.data.lint import DataFault
 from dst_jax.errors import InputError
 from dst_jax.typing import Float, Int
 

@@ -9,8 +9,8 @@ import functools
 import os
 import pathlib
 
+from dst_jax.data.checks.lint import Finding, Problems
 from dst_jax.data.frames import image_names
-from dst_jax.data.lint import Finding, Problems
 from dst_jax.data.readers.annotation import Annotation, read_each, require_any
 from dst_jax.data.readers.folders import (
     folder_of,

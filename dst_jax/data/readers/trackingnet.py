@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dst_jax.data.lint import Finding, Problems
+from dst_jax.data.checks.lint import Finding, Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
     absent_codes,

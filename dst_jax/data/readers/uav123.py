@@ -9,7 +9,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.readers.annotation import (
     Annotation,
     absent_codes,

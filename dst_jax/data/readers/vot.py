@@ -12,7 +12,7 @@ import re
 
 import numpy as np
 
-from dst_jax.data.lint import DataFault, Problems
+from dst_jax.data.checks.lint import DataFault, Problems
 from dst_jax.data.readers.annotation import Annotation, nowhere, read_each, require_any
 from dst_jax.data.readers.folders import (
     folder_of,

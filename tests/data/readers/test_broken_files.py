@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
+from dst_jax.data.checks.verify import verify
 from dst_jax.data.readers import READERS, read_with_report
-from dst_jax.data.verify import verify
 from dst_jax.errors import InputError
 from tests.data.readers.test_davis import two_objects, write_palette
 from tests.data.readers.test_imagenet import thing, write_image, write_snippet, xml

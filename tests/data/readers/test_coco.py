@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.readers.coco import read_coco, read_coco_with_report
 from dst_jax.errors import InputError
 

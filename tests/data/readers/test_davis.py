@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.readers.davis import read_davis, read_mask
 from dst_jax.errors import InputError
 from tests.data.readers.trees import HEIGHT, WIDTH, names, write_frames

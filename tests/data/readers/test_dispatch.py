@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.readers import READERS, read_sequences, read_with_report
 from dst_jax.errors import InputError
 

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
+from dst_jax.data.checks.verify import without_faults
 from dst_jax.data.readers.got10k import read_got10k
-from dst_jax.data.verify import without_faults
 from dst_jax.errors import InputError
 
 

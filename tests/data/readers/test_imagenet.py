@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.readers.imagenet import read_det, read_vid
 from dst_jax.errors import InputError
 from tests.data.readers.trees import names, write_frames

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.readers.otb import read_otb
 from dst_jax.errors import InputError
 from tests.data.readers.trees import write_frames, write_rows

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from dst_jax.data.verify import verify
+from dst_jax.data.checks.verify import verify
 from tests.data.readers.test_davis import two_objects, write_palette
 from tests.data.readers.test_imagenet import thing, write_snippet, xml
 from tests.data.readers.trees import write_frames, write_rows

@@ -1,6 +1,6 @@
 import pytest
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.readers.dtb70 import read_dtb70
 from dst_jax.data.readers.tc128 import read_tc128
 from dst_jax.errors import InputError

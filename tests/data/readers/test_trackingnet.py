@@ -1,6 +1,6 @@
 import pytest
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.readers.trackingnet import read_trackingnet
 from dst_jax.errors import InputError
 from tests.data.readers.trees import names, write_frames, write_rows

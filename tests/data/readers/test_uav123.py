@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.readers.uav123 import PARTS, read_uav123
 from dst_jax.errors import InputError
 from tests.data.readers.trees import names, write_frames, write_rows

@@ -1,8 +1,8 @@
 import pytest
 
-from dst_jax.data.lint import Problems
+from dst_jax.data.checks.lint import Problems
+from dst_jax.data.checks.verify import without_faults
 from dst_jax.data.readers.ytbb import read_ytbb
-from dst_jax.data.verify import without_faults
 from dst_jax.errors import InputError
 from tests.data.readers.trees import names, write_frames
 

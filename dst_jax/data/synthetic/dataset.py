@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from dst_jax.boxes import cxcywh_to_xywh
-from dst_jax.data.rendering import SyntheticConfig as SyntheticConfig
-from dst_jax.data.rendering import Video as Video
-from dst_jax.data.rendering import render_video as render_video
+from dst_jax.data.synthetic.rendering import SyntheticConfig as SyntheticConfig
+from dst_jax.data.synthetic.rendering import Video as Video
+from dst_jax.data.synthetic.rendering import render_video as render_video
 from dst_jax.errors import InputError
 
 _JPEG_QUALITY = 92

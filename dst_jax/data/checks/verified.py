@@ -3,10 +3,8 @@
 import pathlib
 from collections import Counter
 
-from dst_jax.data.lint import Finding, LintReport, Problems
-from dst_jax.data.readers import read_with_report
-from dst_jax.data.sequence import Sequence
-from dst_jax.data.verify import (
+from dst_jax.data.checks.lint import Finding, LintReport, Problems
+from dst_jax.data.checks.verify import (
     VerifyReport,
     absolute_source,
     fingerprint,
@@ -14,6 +12,8 @@ from dst_jax.data.verify import (
     report_beside,
     without_faults,
 )
+from dst_jax.data.readers import read_with_report
+from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dst_jax.data.patch_codec import PatchEncoding
+from dst_jax.data.packs.codec import PatchEncoding
 from dst_jax.errors import InputError
 
 NAME, SPLIT, VERSION = "dst_jax_pack", "train", "1.0.0"

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from dst_jax.cli import main
-from dst_jax.data.packed import open_pack, read_pack
+from dst_jax.command.main import main
+from dst_jax.data.packs.packed import open_pack, read_pack
+from dst_jax.data.packs.records import Records
 from dst_jax.data.pipeline import (
     DataConfig,
     PatchSpec,
@@ -21,14 +22,13 @@ from dst_jax.data.pipeline import (
     read_sources,
     train_batches,
 )
-from dst_jax.data.records import Records
 from dst_jax.data.small_set import order_by_class, read_small_set
 from dst_jax.errors import InputError
 from dst_jax.workflows.pack import PackConfig
-from tests.data import packs
-from tests.data.packs import SPEC
+from tests.data import small_packs as packs
+from tests.data.small_packs import SPEC
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 WITHOUT_TENSORFLOW = """
 import sys
 
@@ -40,7 +40,7 @@ def found(name, *where, find=PathFinder.find_spec):
 PathFinder.find_spec = found
 import dst_jax
 from dst_jax.data.pipeline import DataConfig, read_sources, train_batches
-from tests.data.packs import SPEC, pack
+from tests.data.small_packs import SPEC, pack
 source = pack(sys.argv[1], __import__("pathlib").Path(sys.argv[2]))
 sequences, _ = read_sources(DataConfig(sources=(source,)))
 stream = train_batches(sequences, DataConfig(sources=(source,)), SPEC, seed=0)

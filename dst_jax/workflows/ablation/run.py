@@ -12,12 +12,12 @@ from dst_jax.arch import TrackerSpec, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import read_sources
 from dst_jax.data.readers import read_sequences
-from dst_jax.data.synthetic import write_synthetic
+from dst_jax.data.synthetic.dataset import write_synthetic
 from dst_jax.errors import InputError
 from dst_jax.evaluate import OTB, TrackerScore, report, score
 from dst_jax.experiment import Experiment, experiment_to_json, without
 from dst_jax.jsonfile import read_json, write_json
-from dst_jax.workflows.ablate_plan import (
+from dst_jax.workflows.ablation.plan import (
     Choice,
     Plan,
     Run,
@@ -25,7 +25,7 @@ from dst_jax.workflows.ablate_plan import (
     make_plan,
     missing_runs,
 )
-from dst_jax.workflows.ablate_table import (
+from dst_jax.workflows.ablation.table import (
     Outcome,
     Results,
     ablation_json,

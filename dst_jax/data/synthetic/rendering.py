@@ -7,8 +7,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dst_jax.data.sprites import Pose, Sprite, paste, smooth_path
-from dst_jax.data.textures import SHAPES, Colours, cutout, scene, texture
+from dst_jax.data.synthetic.sprites import Pose, Sprite, paste, smooth_path
+from dst_jax.data.synthetic.textures import SHAPES, Colours, cutout, scene, texture
 from dst_jax.errors import InputError
 from dst_jax.typing import Bool, Float, UInt8
 

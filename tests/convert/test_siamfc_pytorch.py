@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from dst_jax import arch
+from dst_jax.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.errors import InputError
 from dst_jax.models import build, embed
-from dst_jax.models.convert import read_state_dict, siamfc_from_pytorch
 
 SPEC = arch.named("tiny")
 

@@ -9,9 +9,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dst_jax.workflows.ablate_paper import compare_pairs, kendall, paper_scores
-from dst_jax.workflows.ablate_paper import statement as describe
-from dst_jax.workflows.ablate_plan import Line, Plan, Training, by_size, family
+from dst_jax.workflows.ablation.paper import compare_pairs, kendall, paper_scores
+from dst_jax.workflows.ablation.paper import statement as describe
+from dst_jax.workflows.ablation.plan import Line, Plan, Training, by_size, family
 
 # What is known of one trained network: parameters, megabytes, gate_open, scores.
 Outcome: TypeAlias = dict[str, Any]

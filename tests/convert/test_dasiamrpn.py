@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dst_jax import arch
+from dst_jax.convert import siamrpn_from_pytorch, siamrpn_spec
 from dst_jax.errors import InputError
 from dst_jax.models import build, forward
-from dst_jax.models.convert import siamrpn_from_pytorch, siamrpn_spec
 from tests import dasiamrpn
 from tests.dasiamrpn import state_dict, torch
 

@@ -5,9 +5,13 @@ import pytest
 
 from dst_jax.boxes import clip_xyxy, cxcywh_to_xyxy, iou
 from dst_jax.data.readers import read_sequences
-from dst_jax.data.sprites import Pose, paste, smooth_path
-from dst_jax.data.synthetic import SyntheticConfig, render_video, write_synthetic
-from dst_jax.data.textures import SHAPES, cutout, outline, texture
+from dst_jax.data.synthetic.dataset import (
+    SyntheticConfig,
+    render_video,
+    write_synthetic,
+)
+from dst_jax.data.synthetic.sprites import Pose, paste, smooth_path
+from dst_jax.data.synthetic.textures import SHAPES, cutout, outline, texture
 from dst_jax.errors import InputError
 
 SMALL = SyntheticConfig(videos=3, length=6, height=80, width=96)

@@ -16,10 +16,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from dst_jax.data.lint import LintReport
-from dst_jax.data.patch_codec import PatchEncoding, decode_patch
+from dst_jax.data.checks.lint import LintReport
+from dst_jax.data.packs.codec import PatchEncoding, decode_patch
+from dst_jax.data.packs.records import Records, Shard
 from dst_jax.data.patches import PatchSpec
-from dst_jax.data.records import Records, Shard
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.jsonfile import read_json

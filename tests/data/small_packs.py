@@ -6,7 +6,7 @@ import shutil
 from rich.console import Console
 
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.data.synthetic import SyntheticConfig, write_synthetic
+from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.experiment import Experiment
 from dst_jax.workflows.pack import PackConfig, pack_data
 from dst_jax.workflows.training_data import patch_spec

@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from dst_jax.data.records import Records, Schema, Shard, shard_name, write_shard
+from dst_jax.data.packs.records import Records, Schema, Shard, shard_name, write_shard
 from dst_jax.errors import InputError
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 TEXTS = [bytes([65 + i]) * (1000 + i) for i in range(7)]
 DISK_FULL = """
 import pathlib, resource, signal, sys
-from dst_jax.data.records import write_shard
+from dst_jax.data.packs.records import write_shard
 from dst_jax.errors import InputError
 # What a full disk does to a file of this process, as near as it can be had.
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dst_jax.data.lint import (
+from dst_jax.data.checks.lint import (
     BoxFilter,
     DataFault,
     Fault,

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dst_jax.data.pipeline import DataConfig, read_sources
-from dst_jax.data.verify import (
+from dst_jax.data.checks.verify import (
     ONE_COLOUR,
     SAMPLE,
     load_report,
@@ -16,6 +15,7 @@ from dst_jax.data.verify import (
     save_report,
     verify,
 )
+from dst_jax.data.pipeline import DataConfig, read_sources
 from dst_jax.errors import InputError
 from dst_jax.workflows.verify import print_layouts, verify_data
 from tests.data.readers.trees import write_frames, write_rows

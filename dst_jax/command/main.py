@@ -12,8 +12,7 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from dst_jax.errors import InputError
-from dst_jax.verbs import (
+from dst_jax.command.verbs import (
     Ablate,
     Config,
     Convert,
@@ -32,6 +31,7 @@ from dst_jax.verbs import (
     Verb,
     Verify,
 )
+from dst_jax.errors import InputError
 
 DESCRIPTION = """Distilled Siamese trackers in JAX.
 
@@ -160,7 +160,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
 
 
 def _demo(verb: Demo, console: Console) -> None:
-    from dst_jax.settings import load_experiment
+    from dst_jax.command.settings import load_experiment
     from dst_jax.workflows.demo import run_demo
 
     family = {"siamfc": "demo", "siamrpn": "demo_siamrpn"}[verb.family]
@@ -171,7 +171,7 @@ def _demo(verb: Demo, console: Console) -> None:
 
 
 def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
-    from dst_jax import settings
+    from dst_jax.command import settings
     from dst_jax.distill import with_row
     from dst_jax.workflows.train import print_trained, run_training
 
@@ -198,7 +198,7 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
 
 
 def _search(verb: Search, rest: list[str], console: Console) -> None:
-    from dst_jax import settings
+    from dst_jax.command import settings
     from dst_jax.workflows.search import print_searched, search_student
 
     experiment = settings.override(settings.load_experiment(verb.config), rest)
@@ -211,9 +211,9 @@ def _search(verb: Search, rest: list[str], console: Console) -> None:
 
 
 def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
-    from dst_jax import settings
-    from dst_jax.workflows.ablate import run_ablation
-    from dst_jax.workflows.ablate_plan import ALL_ROWS, Choice
+    from dst_jax.command import settings
+    from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
+    from dst_jax.workflows.ablation.run import run_ablation
 
     experiment = settings.override(settings.load_experiment(verb.config), rest)
     choice = Choice(
@@ -269,7 +269,7 @@ def _data(verb: Verify | Pack | ListLayouts, rest: list[str], console: Console) 
 
 
 def _pack(verb: Pack, rest: list[str], console: Console) -> None:
-    from dst_jax import settings
+    from dst_jax.command import settings
     from dst_jax.workflows.pack import PackConfig, pack_data, print_packed
 
     experiment = settings.load_experiment(verb.config)
@@ -299,7 +299,7 @@ def _show(verb: Info | Config, console: Console) -> None:
 
 
 def _config(verb: Show | ListConfigs, console: Console) -> None:
-    from dst_jax import settings
+    from dst_jax.command import settings
     from dst_jax.experiment import experiment_to_json, flatten
 
     if isinstance(verb, ListConfigs):

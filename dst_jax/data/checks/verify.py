@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from dst_jax.data.frames import read_frame
-from dst_jax.data.lint import (
+from dst_jax.data.checks.lint import (
     BoxFilter,
     Fault,
     Finding,
     Problems,
     training_sequences,
 )
+from dst_jax.data.frames import read_frame
 from dst_jax.data.readers import read_with_report, reader_of
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dst_jax.cli import _one_line, main
+from dst_jax.command.main import _one_line, main
 
 TEACHER, OUT = ("--teacher", "T"), ("--out", "o.txt")
 ORIGIN = ("--results-origin", "1")
@@ -62,7 +62,7 @@ def test_config_list_and_show(capsys):
     assert "--distill.target_response 100.0" in out
     assert "student dull" in out
     # What is shown can be given.
-    from dst_jax import settings
+    from dst_jax.command import settings
 
     experiment = settings.load_experiment("demo_students")
     shown = [line.split() for line in out.splitlines() if line.startswith("--")]

@@ -1,0 +1,30 @@
+"""The projects whose weights can be read, by name."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dst_jax.arch import TrackerSpec, named
+from dst_jax.convert.dasiamrpn import siamrpn_from_pytorch, siamrpn_spec
+from dst_jax.convert.siamfc_pytorch import siamfc_from_pytorch
+
+StateDict = Mapping[str, np.ndarray]
+
+
+class Source(NamedTuple):
+    """How the weights of one project are read.
+
+    Attributes:
+      recognise: Returns the architecture of a state dict, where nobody names it.
+      convert: Returns the variables, and the names that found no place.
+    """
+
+    recognise: Callable[[StateDict], TrackerSpec]
+    convert: Callable[[StateDict, TrackerSpec], tuple[dict[str, Any], tuple[str, ...]]]
+
+
+SOURCES: Mapping[str, Source] = {
+    "siamfc-pytorch": Source(lambda _: named("siamfc-alexnet"), siamfc_from_pytorch),
+    "dasiamrpn": Source(siamrpn_spec, siamrpn_from_pytorch),
+}

@@ -1,0 +1,50 @@
+"""The patches of one frame, cut as a pack stores them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dst_jax.data.frames import read_frame
+from dst_jax.data.packs.records import Record
+from dst_jax.data.patches import PatchSpec, cut_patch, patch_scale
+from dst_jax.data.sequence import Sequence
+
+
+def cut_record(
+    sequence: Sequence,
+    time: int,
+    spec: PatchSpec,
+    encode: Callable[[np.ndarray], Any],
+) -> Record:
+    """Returns the record of one frame: both patches, and all that is known of it.
+
+    Args:
+      sequence: The track.
+      time: Number of the frame in it.
+      spec: Sides and scale of the patches.
+      encode: What a patch becomes, see `codec.encode_patch`.
+    """
+    frame, box = read_frame(sequence.frames[time]), sequence.boxes[time]
+    sizes: dict[str, Any] = {"template_px": spec.template_px, "context": spec.context}
+    search, in_patch, fill = cut_patch(
+        frame, box, patch_px=spec.search_patch_px, **sizes
+    )
+    template, _, _ = cut_patch(
+        frame, box, patch_px=spec.template_patch_px, fill=fill, **sizes
+    )
+    return {
+        "search_patch": encode(search),
+        "template_patch": encode(template),
+        "box": in_patch,
+        "frame_box": np.asarray(box, np.float32),
+        "visible": bool(sequence.visible[time]),
+        "fill_rgb": fill,
+        "px_scale": np.float32(patch_scale(box, **sizes)),
+        "frame_size": np.array(frame.shape[:2], np.int32),
+        "frame_number": np.int32(time),
+        "video": sequence.video,
+        "track": sequence.name,
+        "category": sequence.category,
+        "source": sequence.source,
+    }

@@ -1,0 +1,1 @@
+"""Made-up video with exact boxes: textures, sprites, scenes, whole data sets."""

@@ -1,0 +1,1 @@
+"""`dst-jax ablate`: rows of the tables, planned, run and set beside the paper's."""
