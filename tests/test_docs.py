@@ -17,18 +17,16 @@ TINY = """
 import dataclasses
 
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.distill import DistillConfig, with_row
 from dst_jax.train import OptimConfig
 from tests.data.small_packs import EXPERIMENT
 
-OBJECTIVE = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
 
 
 def experiment():
     return dataclasses.replace(
         EXPERIMENT,
         data=DataConfig(sources=("unread:x",), batch=4, validation_share=0.34),
-        distill=with_row(OBJECTIVE, "NOKD"),
+        **objectives.row(objectives.TINY, "NOKD")._asdict(),
         optim=OptimConfig(epochs=1.0, pairs_per_epoch=8, learning_rate=1e-2),
     )
 """

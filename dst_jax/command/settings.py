@@ -20,7 +20,7 @@ from dst_jax import configs
 from dst_jax.arch import read_spec
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, sections
-from dst_jax.track.config import default_tracking
+from dst_jax.track.procedure import default_tracking
 
 
 def packaged() -> dict[str, str]:

@@ -18,7 +18,7 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.distill import check_fit, make_objective
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
-from dst_jax.track.config import require_matching
+from dst_jax.track.procedure import require_matching
 from dst_jax.train import (
     AXIS_NAME,
     Checkpoints,
@@ -239,7 +239,7 @@ def _step(experiment: Experiment, teacher: Bundle | None) -> TrainStep:
     objective = make_objective(
         teacher.spec if teacher else None,
         experiment.students,
-        experiment.distill,
+        experiment.setting,
         axis_name=AXIS_NAME,
     )
     crops = Crops(
@@ -274,7 +274,7 @@ def _validation(
         seed=experiment.seed,
         examples=VALIDATION_PAIRS,
     )
-    kinds: Any = {"distill": experiment.distill, "windows": experiment.augment}
+    kinds: Any = {"setting": experiment.setting, "windows": experiment.augment}
     validate = make_validate(experiment.students, batches, **kinds)
     fixed: dict[str, float] = {}
     if teacher is not None:
