@@ -50,7 +50,7 @@ def fields_of(settings: Mapping[str, Any]) -> Iterator[Field]:
 
 def _fields(field: Field) -> Iterator[Field]:
     """The field itself, or what is in it."""
-    if isinstance(field.value, Mapping) and field.value:
+    if isinstance(field.value, Mapping):
         for key, value in field.value.items():
             yield from _fields(Field(f"{field.name}.{key}", value, field.help))
     elif dataclasses.is_dataclass(field.value):

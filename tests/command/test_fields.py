@@ -150,6 +150,7 @@ def test_values_of_every_kind_are_read(line, field, value):
             "--temperature 2",
             "--temperature: unknown; did you mean --distill.ts.temperature?",
         ),
+        ("--on true", "--on: unknown; did you mean --distill.ts.on?"),
         ("--qqq 2", "--qqq: unknown; see dst-jax config show CONFIG."),
         ("--sede 2", "--sede: unknown; did you mean --seed?"),
         ("loose", "'loose': unexpected; see dst-jax config show CONFIG."),
@@ -232,6 +233,13 @@ def test_a_term_of_a_users_file_is_a_term_like_any(tmp_path):
     assert found["distill.mine.norm"] == "Whether it is divided by the cells."
     with pytest.raises(InputError, match=r"did you mean --distill\.mine\.weight\?"):
         given(parts, "--distill.mine.wieght 2")
+
+
+def test_without_terms_there_are_only_the_other_fields():
+    parts = {"distill": Toy({})}
+    (field,) = fields.fields_of(parts)
+    assert field.name == "distill.warmup_epochs"
+    assert given(parts, "--distill.warmup_epochs 2")["distill"] == Toy({}, 2.0)
 
 
 def test_a_mapping_of_numbers_is_overridden_by_key():

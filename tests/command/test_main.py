@@ -1,5 +1,8 @@
 """The command line: one line and exit code 2 for bad input, help that teaches."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -44,6 +47,19 @@ def test_every_verb_has_help(capsys, verb):
     code, out, _ = run(capsys, verb, "--help")
     assert code == 0
     assert len(out.splitlines()) > 5
+
+
+def test_help_is_quick_for_it_imports_no_array_library():
+    code = (
+        "import sys\n"
+        "from dst_jax.command.main import main\n"
+        "try: main(['distill', 'demo_students', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print({'jax', 'flax', 'numpy', 'tensorflow'} & set(sys.modules))\n"
+    )
+    run = [sys.executable, "-c", code]
+    out = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "set()"
 
 
 def test_info_prints_layers_and_published_size(capsys):
