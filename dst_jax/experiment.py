@@ -12,6 +12,7 @@ from dst_jax.data.pipeline import DataConfig
 from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError
 from dst_jax.ops.augment import AugmentConfig
+from dst_jax.require import require_at_least
 from dst_jax.search import PolicyConfig, SearchConfig
 from dst_jax.track.config import SiamFCTracking, Tracking
 from dst_jax.train import LoopConfig, OptimConfig
@@ -46,8 +47,7 @@ class Experiment:
     seed: int = 0
 
     def __post_init__(self):
-        if self.seed < 0:
-            raise InputError(f"Experiment.seed={self.seed}: must be at least 0.")
+        require_at_least(0, self, "seed")
         for name in self.students:
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise InputError(

@@ -5,6 +5,7 @@ whoever wrote the value finds it. NaN satisfies none of the checks on numbers.
 """
 
 import math
+from collections.abc import Iterable
 
 from dst_jax.errors import InputError
 
@@ -52,6 +53,14 @@ def require_not_negative(owner: object, *fields: str) -> None:
     for field in fields:
         fits = 0.0 <= getattr(owner, field) < math.inf
         require(fits, owner, field, "must be finite and at least 0")
+
+
+def require_one_of(known: Iterable[str], owner: object, *fields: str) -> None:
+    """Returns if each field is one of the `known` words; see `require`."""
+    known = tuple(known)
+    for field in fields:
+        shown = " or ".join(f'"{word}"' for word in known)
+        require(getattr(owner, field) in known, owner, field, f"must be {shown}")
 
 
 def require_share(owner: object, *fields: str) -> None:

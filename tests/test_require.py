@@ -10,6 +10,7 @@ from dst_jax.require import (
     require,
     require_at_least,
     require_not_negative,
+    require_one_of,
     require_positive,
     require_share,
 )
@@ -35,6 +36,13 @@ def test_a_condition_that_holds_passes():
 def test_a_check_of_several_fields_names_the_first_that_fails():
     with pytest.raises(InputError, match=r"^Settings\.count=3: must be at least 4\.$"):
         require_at_least(4, Settings(rate=7.0), "rate", "count")
+
+
+def test_a_word_that_is_not_known_is_told_with_those_that_are():
+    require_one_of(("round", "flat"), Settings(), "form")
+    with pytest.raises(InputError) as error:
+        require_one_of(iter(("flat", "square")), Settings(), "form")
+    assert str(error.value) == 'Settings.form=\'round\': must be "flat" or "square".'
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+from dst_jax.require import require, require_at_least, require_one_of, require_share
 from dst_jax.typing import Bool, Float, Int
 
 # Sources take turns in a cycle of at most this many examples.
@@ -33,20 +34,11 @@ class PairConfig:
     negatives_from: Literal["sequences", "sources"] = "sequences"
 
     def __post_init__(self):
-        for field in ("max_gap", "max_gaps"):
-            value = getattr(self, field)
-            gaps = [gap for _, gap in value] if field == "max_gaps" else [value]
-            if min(gaps, default=0) < 0:
-                raise InputError(f"PairConfig.{field}={value}: must be at least 0.")
-        if self.negatives_from not in ("sequences", "sources"):
-            raise InputError(
-                f"PairConfig.negatives_from={self.negatives_from!r}: must be "
-                '"sequences" or "sources".'
-            )
-        if not 0.0 <= self.negative_share <= 1.0:
-            raise InputError(
-                f"PairConfig.negative_share={self.negative_share}: must be from 0 to 1."
-            )
+        require_at_least(0, self, "max_gap")
+        fits = all(gap >= 0 for _, gap in self.max_gaps)
+        require(fits, self, "max_gaps", "must be at least 0")
+        require_one_of(("sequences", "sources"), self, "negatives_from")
+        require_share(self, "negative_share")
 
     def gap(self, source: str) -> int:
         """The largest distance within a sequence of `source`."""

@@ -36,6 +36,7 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, differences
 from dst_jax.jsonfile import read_json, write_json
+from dst_jax.require import require, require_at_least, require_one_of
 from dst_jax.workflows.training_data import patch_spec
 
 # Small enough to lose little when a pack is interrupted, and to spread over threads.
@@ -58,12 +59,9 @@ class PackConfig:
     workers: int = 0
 
     def __post_init__(self):
-        if self.encoding not in get_args(PatchEncoding):
-            raise InputError(f'--encoding {self.encoding}: must be "jpeg" or "raw".')
-        if not 1 <= self.quality <= 100:
-            raise InputError(f"--quality {self.quality}: must be from 1 to 100.")
-        if self.workers < 0:
-            raise InputError(f"--workers {self.workers}: must be at least 0.")
+        require_one_of(get_args(PatchEncoding), self, "encoding")
+        require(1 <= self.quality <= 100, self, "quality", "must be from 1 to 100")
+        require_at_least(0, self, "workers")
 
 
 @dataclasses.dataclass(frozen=True)

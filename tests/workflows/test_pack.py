@@ -315,9 +315,9 @@ def test_training_is_the_same_from_a_pack_on_the_host_and_on_the_device(
 
 
 def test_settings_of_a_pack_are_checked():
-    with pytest.raises(InputError, match="--quality 0"):
+    with pytest.raises(InputError, match="PackConfig.quality=0: must be from 1"):
         PackConfig(quality=0)
-    with pytest.raises(InputError, match="--workers -1"):
+    with pytest.raises(InputError, match="PackConfig.workers=-1: must be at least 0"):
         PackConfig(workers=-1)
     with pytest.raises(InputError, match="is a pack already"):
         packs.pack("packed:x", pathlib.Path("unused"))
