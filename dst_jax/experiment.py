@@ -1,7 +1,6 @@
 """Experiment: the frozen root of a run's configuration."""
 
 import dataclasses
-import hashlib
 import json
 import typing
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from dst_jax.arch import TrackerSpec, spec_to_json
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError
+from dst_jax.files import json_sha256
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.require import require_at_least
 from dst_jax.search import PolicyConfig, SearchConfig
@@ -73,8 +73,7 @@ def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def config_hash(values: Mapping[str, Any]) -> str:
     """Returns the SHA-256 of JSON values, the same on every host."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json_sha256(values)
 
 
 def sections() -> tuple[str, ...]:

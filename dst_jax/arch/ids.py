@@ -1,7 +1,6 @@
 """Specs on disk: plain JSON and a stable identity."""
 
 import dataclasses
-import hashlib
 import json
 import types
 import typing
@@ -10,6 +9,7 @@ from typing import Any
 
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.errors import InputError
+from dst_jax.files import json_sha256
 
 
 def spec_to_json(spec: TrackerSpec) -> dict[str, Any]:
@@ -28,8 +28,7 @@ def spec_from_json(values: Mapping[str, Any]) -> TrackerSpec:
 
 def spec_id(spec: TrackerSpec) -> str:
     """Returns the SHA-256 of the spec's sorted JSON, equal on every host."""
-    text = json.dumps(spec_to_json(spec), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json_sha256(spec_to_json(spec))
 
 
 def _decode(kind: Any, value: Any, where: str) -> Any:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from dst_jax.errors import InputError
+from dst_jax.files import user_path
 from dst_jax.typing import UInt8
 
 Frame: TypeAlias = UInt8[np.ndarray, "h w 3"]
@@ -128,7 +129,7 @@ def frame_paths(folder: str | os.PathLike[str]) -> tuple[str, ...]:
     Raises:
       InputError: If there is no such folder, or a number is missing within.
     """
-    root = pathlib.Path(folder)
+    root = user_path(folder)
     if not root.is_dir():
         raise InputError(f"frame folder {folder} does not exist; correct the path.")
     ordered = sorted(image_names(root), key=_natural_key)
@@ -188,7 +189,8 @@ def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
       InputError: At the first frame, if there is nothing to decode, at a bad frame or
         one of another size, and at the end, if a video file stops too early.
     """
-    if pathlib.Path(path).is_dir():
+    path = user_path(path)
+    if path.is_dir():
         paths = frame_paths(path)
         if not paths:
             raise InputError(
@@ -202,7 +204,7 @@ def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
             require_size(frame, size, file)
             yield frame
         return
-    if not pathlib.Path(path).is_file():
+    if not path.is_file():
         raise InputError(f"video {path} does not exist; correct the path.")
     yield from _decode_video(path)
 

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import dataclasses
 import os
-import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as ListOf
@@ -27,6 +26,7 @@ from dst_jax.data.readers import read_sequences
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.evaluate import OTB, TrackerScore, report, results, score
+from dst_jax.files import user_path, write_json
 from dst_jax.track import Tracker, make_tracker
 from dst_jax.track.run import canvas_size
 from dst_jax.typing import Float
@@ -80,7 +80,7 @@ def evaluate_results(
     sequences = read_sequences(dataset, frames_required=False)
     frames = {sequence.name: len(sequence) for sequence in sequences}
     boxes = results.read_results(results_dir, frames, origin=first_pixel)
-    folder = pathlib.Path(results_dir).resolve()
+    folder = user_path(results_dir).resolve()
     ignored = sorted(p.name for p in folder.glob("*.txt") if p.stem not in frames)
     scores = {folder.name: score(boxes, _truths(sequences), OTB)}
     evaluation = Evaluation(dataset, scores, ignored=tuple(ignored))
@@ -117,10 +117,8 @@ def evaluate_trackers(
     names = _tracker_names(bundles)
     if results_out is not None:
         for name in names:
-            results.require_new(pathlib.Path(results_out) / name)
-    loaded = {
-        n: load_bundle(pathlib.Path(b)) for n, b in zip(names, bundles, strict=True)
-    }
+            results.require_new(user_path(results_out) / name)
+    loaded = {n: load_bundle(b) for n, b in zip(names, bundles, strict=True)}
     sequences = read_sequences(dataset)
     scores, fps = {}, {}
     for name, bundle in loaded.items():
@@ -131,7 +129,7 @@ def evaluate_trackers(
             )
         scores[name] = score(boxes, _truths(sequences), OTB)
         if results_out is not None:
-            folder = pathlib.Path(results_out) / name
+            folder = user_path(results_out) / name
             results.write_results(folder, boxes, origin=origin)
     evaluation = Evaluation(dataset, scores, fps)
     _publish(evaluation, json_path, console)
@@ -224,7 +222,7 @@ def _read_checked(path: str, size: tuple[int, int] | None) -> Frame:
 def _tracker_names(bundles: ListOf[str | os.PathLike[str]]) -> list[str]:
     if not bundles:
         raise InputError("no tracker to evaluate; give the folder of a bundle.")
-    names = [pathlib.Path(bundle).resolve().name for bundle in bundles]
+    names = [user_path(bundle).resolve().name for bundle in bundles]
     for name, count in collections.Counter(names).items():
         if count > 1:
             raise InputError(
@@ -248,7 +246,7 @@ def _file_origin(dataset: str, given: int | None) -> results.Origin:
 
 
 def _require_file(json_path: str | os.PathLike[str] | None) -> None:
-    if json_path is not None and pathlib.Path(json_path).is_dir():
+    if json_path is not None and user_path(json_path).is_dir():
         raise InputError(f"{json_path} is a folder; name a file for the report.")
 
 
@@ -280,7 +278,10 @@ def _publish(
 ) -> None:
     named = {"dataset": evaluation.dataset, "fps": evaluation.fps}
     if json_path is not None:
-        report.write_json(json_path, report.scores_json(evaluation.scores, **named))
+        path = user_path(json_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = report.scores_json(evaluation.scores, **named)
+        write_json(path, values, sort_keys=False)
     if console is None:
         return
     console.print(report.score_table(evaluation.scores, **named))

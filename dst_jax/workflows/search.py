@@ -25,7 +25,7 @@ from dst_jax.data.small_set import order_by_class, read_small_set
 from dst_jax.errors import InputError
 from dst_jax.evaluate.style import figure_to_png
 from dst_jax.experiment import Experiment, experiment_to_json, without
-from dst_jax.jsonfile import read_json, write_json
+from dst_jax.files import read_json, user_path, write_bytes, write_json
 from dst_jax.search import (
     Trial,
     append_step,
@@ -90,7 +90,7 @@ def search_student(
             "dst-jax search spreads candidates over the devices of one process; "
             "start it on one host."
         )
-    began = time.perf_counter()
+    began, workdir = time.perf_counter(), user_path(workdir)
     bundle = load_bundle(teacher)
     check_space(bundle.spec, experiment.search)
     train_set, validation_set = load_data(experiment, console)
@@ -190,10 +190,7 @@ def _leave(
         "step": best.step,
         "spec_id": spec_id(best.spec),
     }
-    plot = workdir / PLOT
-    temporary = plot.with_name(f".{plot.name}.tmp")
-    temporary.write_bytes(figure_to_png(search_plot(trials)))
-    temporary.replace(plot)
+    write_bytes(workdir / PLOT, figure_to_png(search_plot(trials)))
     write_json(workdir / STUDENT_FILE, spec_to_json(best.spec))
     write_json(workdir / SUMMARY, summary)
     return best

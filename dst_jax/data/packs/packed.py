@@ -22,7 +22,7 @@ from dst_jax.data.packs.records import Records, Shard
 from dst_jax.data.patches import PatchSpec
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.jsonfile import read_json
+from dst_jax.files import read_json, user_path
 from dst_jax.typing import Float, UInt8
 
 FORMAT = 2
@@ -153,7 +153,7 @@ def open_pack(source: str) -> Pack:
     Raises:
       InputError: If there is no whole pack of this format in the folder.
     """
-    folder = pathlib.Path(source.removeprefix(_PREFIX))
+    folder = user_path(source.removeprefix(_PREFIX))
     card = _read_card(folder)
     try:
         shards = tuple(Shard(**shard) for shard in card["shards"])
@@ -191,7 +191,7 @@ def read_pack(source: str) -> tuple[tuple[Sequence, ...], LintReport]:
     Raises:
       InputError: If the pack is not whole.
     """
-    folder = pathlib.Path(source.removeprefix(_PREFIX))
+    folder = user_path(source.removeprefix(_PREFIX))
     card = _read_card(folder)
     try:
         # NumPy would leave a damaged file open.

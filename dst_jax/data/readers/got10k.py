@@ -11,7 +11,6 @@ NAME/meta_info.ini           url, object_class, resolution (optional)
 import configparser
 import dataclasses
 import difflib
-import hashlib
 import os
 import pathlib
 import re
@@ -29,6 +28,7 @@ from dst_jax.data.readers.folders import (
 from dst_jax.data.readers.tables import read_labels, read_lines, read_rows
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+from dst_jax.files import file_sha256
 
 _MEND = (
     "correct the line, mark the frame 1 in absence.label, or take the sequence out of "
@@ -179,9 +179,9 @@ def _equal_first_frames(sequences: ListOf[Sequence]) -> list[list[Sequence]]:
         if os.path.isfile(sequence.frames[0]):  # else whoever reads the frame says so
             length = os.path.getsize(sequence.frames[0])
             by_size.setdefault(length, []).append(sequence)
-    by_digest: dict[bytes, list[Sequence]] = {}
+    by_digest: dict[str, list[Sequence]] = {}
     # Only files of equal length are read: most data sets need no reading at all.
     for sequence in (s for same in by_size.values() if len(same) > 1 for s in same):
-        data = pathlib.Path(sequence.frames[0]).read_bytes()
-        by_digest.setdefault(hashlib.sha256(data).digest(), []).append(sequence)
+        digest = file_sha256(sequence.frames[0])
+        by_digest.setdefault(digest, []).append(sequence)
     return [same for same in by_digest.values() if len(same) > 1]
