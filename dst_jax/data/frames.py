@@ -1,5 +1,6 @@
 """Images and videos from disk: RGB uint8 [h, w, 3], or one line that says why not."""
 
+import collections.abc
 import itertools
 import os
 import pathlib
@@ -7,7 +8,6 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from collections.abc import Sequence as ListOf
 from typing import TypeAlias
 
 import cv2
@@ -147,7 +147,7 @@ def image_names(folder: str | os.PathLike[str]) -> list[str]:
     return [n for n in names if n.lower().endswith(IMAGE_SUFFIXES) and n[0] != "."]
 
 
-def _first_gap(names: ListOf[str]) -> str | None:
+def _first_gap(names: collections.abc.Sequence[str]) -> str | None:
     """The first missing file of names that count up, None if they do not count."""
     matches = [re.fullmatch(r"(.*?)(\d+)(\.\w+)", name) for name in names]
     if len({match and match[1] for match in matches}) != 1 or matches[0] is None:

@@ -1,8 +1,8 @@
 """Which two frames are the i-th training example: a function of (seed, i)."""
 
+import collections.abc
 import dataclasses
 import functools
-from collections.abc import Sequence as ListOf
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -84,7 +84,7 @@ class SourceOrder:
 
 
 def make_order(
-    sequences: ListOf[Sequence],
+    sequences: collections.abc.Sequence[Sequence],
     *,
     sources: tuple[str, ...] = (),
     weights: tuple[float, ...] = (),
@@ -159,7 +159,7 @@ class PairSampler:
 
     def __init__(
         self,
-        sequences: ListOf[Sequence],
+        sequences: collections.abc.Sequence[Sequence],
         config: PairConfig,
         *,
         seed: int,
@@ -248,7 +248,9 @@ class _Turns:
 class _VisibleFrames:
     """The visible frames of all sequences in one ascending array of keys."""
 
-    def __init__(self, sequences: ListOf[Sequence], config: PairConfig):
+    def __init__(
+        self, sequences: collections.abc.Sequence[Sequence], config: PairConfig
+    ):
         visible = [np.flatnonzero(sequence.visible) for sequence in sequences]
         for sequence, frames in zip(sequences, visible, strict=True):
             if not len(frames):

@@ -4,12 +4,12 @@ Element i of the stream is a function of (seed, i) alone: the position in it is 
 number, on any number of threads or processes.
 """
 
+import collections.abc
 import contextlib
 import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Generator
-from collections.abc import Sequence as ListOf
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -156,7 +156,11 @@ class Stream:
 
 
 def make_stream(
-    sequences: ListOf[Sequence], config: DataConfig, spec: PatchSpec, *, seed: int
+    sequences: collections.abc.Sequence[Sequence],
+    config: DataConfig,
+    spec: PatchSpec,
+    *,
+    seed: int,
 ) -> Stream:
     """The examples of a run.
 
@@ -176,7 +180,7 @@ def make_stream(
 
 
 def train_batches(
-    sequences: ListOf[Sequence],
+    sequences: collections.abc.Sequence[Sequence],
     config: DataConfig,
     spec: PatchSpec,
     *,
@@ -273,7 +277,7 @@ def read_ahead(
 
 
 def fixed_batches(
-    sequences: ListOf[Sequence],
+    sequences: collections.abc.Sequence[Sequence],
     config: DataConfig,
     spec: PatchSpec,
     *,

@@ -1,12 +1,11 @@
 """`dst-jax evaluate`: score raw result files, or trackers that are run for it."""
 
-import collections
+import collections.abc
 import contextlib
 import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Sequence as ListOf
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -90,7 +89,7 @@ def evaluate_results(
 
 def evaluate_trackers(
     dataset: str,
-    bundles: ListOf[str | os.PathLike[str]],
+    bundles: collections.abc.Sequence[str | os.PathLike[str]],
     *,
     json_path: str | os.PathLike[str] | None = None,
     results_out: str | os.PathLike[str] | None = None,
@@ -138,7 +137,7 @@ def evaluate_trackers(
 
 def run_tracker(
     tracker: Tracker,
-    sequences: ListOf[Sequence],
+    sequences: collections.abc.Sequence[Sequence],
     *,
     batch: int | None = None,
     advance: Callable[[], None] = lambda: None,
@@ -176,7 +175,9 @@ def run_tracker(
     return {s.name: boxes[s.name] for s in sequences}, frames / max(seconds, 1e-9)
 
 
-def _by_program(tracker: Tracker, sequences: ListOf[Sequence]) -> list[list[Sequence]]:
+def _by_program(
+    tracker: Tracker, sequences: collections.abc.Sequence[Sequence]
+) -> list[list[Sequence]]:
     """Groups that share compiled code, long videos first, so that batches are even."""
     groups: dict[tuple[tuple[int, int], TrackerSpec], list[Sequence]] = {}
     for sequence in sequences:
@@ -219,7 +220,9 @@ def _read_checked(path: str, size: tuple[int, int] | None) -> Frame:
     return frame
 
 
-def _tracker_names(bundles: ListOf[str | os.PathLike[str]]) -> list[str]:
+def _tracker_names(
+    bundles: collections.abc.Sequence[str | os.PathLike[str]],
+) -> list[str]:
     if not bundles:
         raise InputError("no tracker to evaluate; give the folder of a bundle.")
     names = [user_path(bundle).resolve().name for bundle in bundles]
@@ -250,13 +253,15 @@ def _require_file(json_path: str | os.PathLike[str] | None) -> None:
         raise InputError(f"{json_path} is a folder; name a file for the report.")
 
 
-def _truths(sequences: ListOf[Sequence]) -> dict[str, Float[np.ndarray, "_ 4"]]:
+def _truths(
+    sequences: collections.abc.Sequence[Sequence],
+) -> dict[str, Float[np.ndarray, "_ 4"]]:
     return {sequence.name: sequence.boxes for sequence in sequences}
 
 
 @contextlib.contextmanager
 def _progress(
-    name: str, sequences: ListOf[Sequence], console: Console | None
+    name: str, sequences: collections.abc.Sequence[Sequence], console: Console | None
 ) -> Iterator[Callable[[], None]]:
     columns = (
         TextColumn("{task.description}"),

@@ -1,9 +1,9 @@
 """What is left out of training, and why: nothing is skipped in silence."""
 
+import collections.abc
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from collections.abc import Sequence as ListOf
 
 import numpy as np
 
@@ -135,7 +135,7 @@ class BoxFilter:
 
 
 def training_sequences(
-    sequences: ListOf[Sequence], box_filter: BoxFilter
+    sequences: collections.abc.Sequence[Sequence], box_filter: BoxFilter
 ) -> tuple[tuple[Sequence, ...], LintReport]:
     """Marks unfit boxes as not visible and leaves out sequences without any other.
 

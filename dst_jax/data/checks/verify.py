@@ -9,13 +9,12 @@ have the size of their video ("missing frame", "unreadable frame", "frame of ano
 size"); something is left to train on ("nothing usable").
 """
 
-import collections
+import collections.abc
 import dataclasses
 import os
 import pathlib
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
-from collections.abc import Sequence as ListOf
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -142,7 +141,7 @@ def fingerprint(sequences: Iterable[Sequence]) -> str:
 
 
 def without_faults(
-    sequences: ListOf[Sequence], faults: Iterable[Fault]
+    sequences: collections.abc.Sequence[Sequence], faults: Iterable[Fault]
 ) -> tuple[Sequence, ...]:
     """Sequences with the faulty frames not visible, less the wholly faulty ones."""
     frames: dict[str, set[int]] = collections.defaultdict(set)
@@ -225,7 +224,7 @@ class _Seen:
     one_colour: bool = False
 
 
-def _look_at(paths: ListOf[str], threads: int) -> Iterator[_Seen]:
+def _look_at(paths: collections.abc.Sequence[str], threads: int) -> Iterator[_Seen]:
     """Decodes files, in order."""
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for first in range(0, len(paths), _CHUNK):

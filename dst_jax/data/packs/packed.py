@@ -6,12 +6,12 @@ DIR/*.array_record-*      the records, of visible frames in the order of the ind
 DIR/dataset_info.json, features.json    for `tfds.builder_from_directory`
 """
 
+import collections.abc
 import concurrent.futures
 import dataclasses
 import pathlib
 import zipfile
 from collections.abc import Callable, Mapping
-from collections.abc import Sequence as ListOf
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -240,7 +240,7 @@ def _sequences(source: str, index: Mapping[str, np.ndarray]) -> tuple[Sequence, 
     return tuple(sequences)
 
 
-def index_of(sequences: ListOf[Sequence]) -> dict[str, np.ndarray]:
+def index_of(sequences: collections.abc.Sequence[Sequence]) -> dict[str, np.ndarray]:
     """The arrays of `index.npz`."""
     text = {
         "track": [s.name for s in sequences],

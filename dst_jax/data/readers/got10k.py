@@ -8,13 +8,13 @@ NAME/cover.label             eighths of the target that can be seen (optional)
 NAME/meta_info.ini           url, object_class, resolution (optional)
 """
 
+import collections.abc
 import configparser
 import dataclasses
 import difflib
 import os
 import pathlib
 import re
-from collections.abc import Sequence as ListOf
 
 from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import image_names
@@ -156,7 +156,7 @@ def _video_key(url: str) -> str:
     return re.sub(r"(?<=[^/])_\d{1,2}$", "", url)
 
 
-def _join_videos(sequences: ListOf[Sequence]) -> tuple[Sequence, ...]:
+def _join_videos(sequences: collections.abc.Sequence[Sequence]) -> tuple[Sequence, ...]:
     """Gives sequences that start with the same image one video, transitively."""
     parent: dict[str, str] = {s.video: s.video for s in sequences}
 
@@ -172,7 +172,9 @@ def _join_videos(sequences: ListOf[Sequence]) -> tuple[Sequence, ...]:
     return tuple(dataclasses.replace(s, video=root_of(s.video)) for s in sequences)
 
 
-def _equal_first_frames(sequences: ListOf[Sequence]) -> list[list[Sequence]]:
+def _equal_first_frames(
+    sequences: collections.abc.Sequence[Sequence],
+) -> list[list[Sequence]]:
     """Groups of two or more whose first frames are equal files."""
     by_size: dict[int, list[Sequence]] = {}
     for sequence in (s for s in sequences if s.frames):
