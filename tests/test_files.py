@@ -78,6 +78,17 @@ def test_a_file_in_work_has_a_hidden_name_with_its_suffix(tmp_path):
     assert names_in(tmp_path) == ["film.mp4"]
 
 
+def test_a_file_that_is_not_finished_leaves_the_old_one_and_nothing_else(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with (
+        pytest.raises(ZeroDivisionError),
+        files.whole_file(tmp_path / "a") as temporary,
+    ):
+        temporary.write_text("half")
+        _ = 1 / 0
+    assert (tmp_path / "a").read_text() == "old" and names_in(tmp_path) == ["a"]
+
+
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
     path = tmp_path / "a"
     with files.whole_file(path) as first, files.whole_file(path) as second:
