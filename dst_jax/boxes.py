@@ -21,13 +21,6 @@ def cxcywh_to_xyxy(boxes: Boxes) -> Boxes:
     return xp.concatenate([centre - half, centre + half], axis=-1)
 
 
-def xyxy_to_cxcywh(boxes: Boxes) -> Boxes:
-    """Returns centre boxes (cx, cy, w, h) from corner boxes (x0, y0, x1, y1)."""
-    xp = _namespace(boxes)
-    low, high = boxes[..., :2], boxes[..., 2:]
-    return xp.concatenate([0.5 * (low + high), high - low], axis=-1)
-
-
 def xywh_to_cxcywh(boxes: Boxes) -> Boxes:
     """Returns centre boxes (cx, cy, w, h) from corner-and-size boxes (x, y, w, h)."""
     xp = _namespace(boxes)
@@ -63,11 +56,3 @@ def iou(boxes_a: Boxes, boxes_b: Boxes) -> Float[Array, "*batch"]:
     area_b = xp.prod(xp.maximum(boxes_b[..., 2:], 0.0), axis=-1)
     union = area_a + area_b - inter
     return xp.where(union > 0.0, inter / xp.where(union > 0.0, union, 1.0), 0.0)
-
-
-def clip_xyxy(boxes: Boxes, *, height: float, width: float) -> Boxes:
-    """Clips corner boxes to an image of `height` x `width` pixels."""
-    xp = _namespace(boxes)
-    limits = (width, height, width, height)
-    sides = [xp.clip(boxes[..., i], 0.0, limit) for i, limit in enumerate(limits)]
-    return xp.stack(sides, axis=-1)

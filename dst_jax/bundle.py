@@ -6,12 +6,8 @@ it is executed on loading.
 """
 
 import dataclasses
-import hashlib
-import json
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,9 +15,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from dst_jax import files
 from dst_jax.arch import TrackerSpec, spec_from_json, spec_to_json, tracker_cost
 from dst_jax.errors import InputError
-from dst_jax.jsonfile import read_json
 from dst_jax.models import Variables, variable_shapes
 from dst_jax.track.config import Tracking, tracking_from_json, tracking_to_json
 
@@ -48,69 +44,51 @@ class Bundle:
     @property
     def weights_sha256(self) -> str:
         """Identity of the weights: the hash of the file that holds them."""
-        return hashlib.sha256(_weights_bytes(self.variables)).hexdigest()
+        return files.bytes_sha256(_weights_bytes(self.variables))
 
 
-def save_bundle(bundle: Bundle, path: pathlib.Path | str) -> pathlib.Path:
-    """Writes `bundle` to the folder `path`, which appears in one rename.
+def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> pathlib.Path:
+    """Writes `bundle` to the folder `path`, whole or not at all.
 
     Raises:
       InputError: If `path` exists and is not a bundle (a bundle is replaced).
     """
-    path = pathlib.Path(path)
+    path = files.user_path(path)
     if path.exists() and not (path / "spec.json").is_file():
         raise InputError(f"{path}: exists and is no bundle; choose another folder.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     weights = _weights_bytes(bundle.variables)
-    digest = hashlib.sha256(weights).hexdigest()
     spec = {"format_version": FORMAT_VERSION, "tracker": spec_to_json(bundle.spec)}
-    texts = {
-        "spec.json": spec,
-        "tracking.json": tracking_to_json(bundle.tracking),
-        "card.json": {**bundle.card, "weights_sha256": digest},
-    }
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        (temporary / "weights.safetensors").write_bytes(weights)
-        for name, values in texts.items():
-            text = json.dumps(values, indent=2, sort_keys=True, allow_nan=False)
-            (temporary / name).write_text(text + "\n")
-        temporary.chmod(0o755)
-        if path.exists():
-            # A folder cannot be renamed onto a full one: the old steps aside.
-            old = temporary.with_name(temporary.name + "-old")
-            os.rename(path, old)
-            os.rename(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    card = {**bundle.card, "weights_sha256": files.bytes_sha256(weights)}
+    with files.whole_folder(path, replace=True) as folder:
+        files.write_bytes(folder / "weights.safetensors", weights)
+        files.write_json(folder / "spec.json", spec)
+        files.write_json(folder / "tracking.json", tracking_to_json(bundle.tracking))
+        files.write_json(folder / "card.json", card)
     return path
 
 
-def load_bundle(path: pathlib.Path | str) -> Bundle:
+def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Reads a bundle and checks it: format, architecture, names, shapes, hash.
 
     Raises:
       InputError: If anything is missing, damaged or of another format version.
     """
-    path = pathlib.Path(path)
+    path = files.found_folder(files.user_path(path))
     if not path.is_dir():
         raise InputError(f"{path}: no such bundle; give the folder of a saved tracker.")
     for name in _FILES:
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing, so the bundle is incomplete.")
-    header = read_json(path / "spec.json")
+    header = files.read_json(path / "spec.json")
     if header.get("format_version") != FORMAT_VERSION:
         raise InputError(
             f"{path / 'spec.json'}: format_version {header.get('format_version')!r}, "
             f"this release reads {FORMAT_VERSION}; use a matching release of dst_jax."
         )
-    card = read_json(path / "card.json")
+    card = files.read_json(path / "card.json")
     try:
         spec = spec_from_json(header.get("tracker", {}))
-        tracking = tracking_from_json(read_json(path / "tracking.json"))
+        tracking = tracking_from_json(files.read_json(path / "tracking.json"))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     variables = _read_weights(path / "weights.safetensors", spec, card)
@@ -161,7 +139,7 @@ def _read_weights(
 ) -> dict[str, Any]:
     content = path.read_bytes()
     recorded = card.get("weights_sha256")
-    if recorded and recorded != hashlib.sha256(content).hexdigest():
+    if recorded and recorded != files.bytes_sha256(content):
         raise InputError(f"{path}: damaged, its hash is not the one in card.json.")
     try:
         flat = safetensors.numpy.load(content)

@@ -1,7 +1,6 @@
 """Experiment: the frozen root of a run's configuration."""
 
 import dataclasses
-import hashlib
 import json
 import typing
 from collections.abc import Mapping
@@ -13,8 +12,10 @@ from dst_jax.decode import to_json
 from dst_jax.distill import DistillConfig, LabelConfig, Setting, TaskConfig
 from dst_jax.distill.identity import distill_to_json
 from dst_jax.errors import InputError
+from dst_jax.files import json_sha256
 from dst_jax.models import ModelConfig
 from dst_jax.ops.augment import AugmentConfig
+from dst_jax.require import require_at_least
 from dst_jax.search import PolicyConfig, SearchConfig
 from dst_jax.track.config import SiamFCTracking, Tracking
 from dst_jax.train import LoopConfig, OptimConfig
@@ -55,8 +56,7 @@ class Experiment:
     seed: int = 0
 
     def __post_init__(self):
-        if self.seed < 0:
-            raise InputError(f"Experiment.seed={self.seed}: must be at least 0.")
+        require_at_least(0, self, "seed")
         for name in self.students:
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise InputError(
@@ -88,8 +88,7 @@ def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def config_hash(values: Mapping[str, Any]) -> str:
     """Returns the SHA-256 of JSON values, the same on every host."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json_sha256(values)
 
 
 def sections() -> tuple[str, ...]:

@@ -17,12 +17,8 @@ BOXES = st.tuples(PLACES, PLACES, SIDES, SIDES).map(np.array)
 @settings(deadline=None)
 @given(BOXES)
 def test_conversions_are_inverse(box):
-    there_and_back = [
-        boxes.xyxy_to_cxcywh(boxes.cxcywh_to_xyxy(box)),
-        boxes.xywh_to_cxcywh(boxes.cxcywh_to_xywh(box)),
-    ]
-    for again in there_and_back:
-        np.testing.assert_allclose(again, box, atol=1e-10)
+    again = boxes.xywh_to_cxcywh(boxes.cxcywh_to_xywh(box))
+    np.testing.assert_allclose(again, box, atol=1e-10)
 
 
 def test_corners_of_a_box_by_hand():
@@ -54,12 +50,6 @@ def test_an_empty_box_overlaps_nothing():
     empty = np.array([1.0, 1.0, 0.0, 0.0])
     assert boxes.iou(empty, empty) == 0.0
     assert boxes.iou(empty, np.array([1.0, 1.0, 2.0, 2.0])) == 0.0
-
-
-def test_clipping_keeps_what_is_inside():
-    box = np.array([-3.0, 2.0, 12.0, 9.0])
-    clipped = boxes.clip_xyxy(box, height=8.0, width=10.0)
-    np.testing.assert_array_equal(clipped, [0.0, 2.0, 10.0, 8.0])
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,24 @@ def test_saving_again_replaces_the_bundle(bundle, folder):
     assert os.listdir(folder.parent) == ["tracker"]
 
 
+def test_a_bundle_in_the_home_folder_is_written_and_found(
+    bundle, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert save_bundle(bundle, "~/tracker") == tmp_path / "tracker"
+    assert load_bundle("~/tracker").card["seed"] == 3
+
+
+def test_a_bundle_is_found_after_a_kill_between_the_renames_that_replace_it(
+    bundle, folder
+):
+    folder.rename(folder.with_name(".tracker.replaced"))
+    assert load_bundle(folder).card["seed"] == 3
+    save_bundle(Bundle(SPEC, bundle.variables, bundle.tracking, {"seed": 4}), folder)
+    assert load_bundle(folder).card["seed"] == 4
+    assert os.listdir(folder.parent) == ["tracker"]
+
+
 def test_a_folder_that_is_no_bundle_is_not_overwritten(bundle, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years of work")

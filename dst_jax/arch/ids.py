@@ -1,12 +1,11 @@
 """Specs on disk: plain JSON and a stable identity."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.decode import from_json, to_json
+from dst_jax.files import json_sha256
 
 
 def spec_to_json(spec: TrackerSpec) -> dict[str, Any]:
@@ -25,5 +24,4 @@ def spec_from_json(values: Mapping[str, Any]) -> TrackerSpec:
 
 def spec_id(spec: TrackerSpec) -> str:
     """Returns the SHA-256 of the spec's sorted JSON, equal on every host."""
-    text = json.dumps(spec_to_json(spec), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json_sha256(spec_to_json(spec))

@@ -1,7 +1,6 @@
 """Named architectures: the papers' trackers and a miniature family."""
 
 import dataclasses
-import pathlib
 
 from dst_jax.arch.backbones.chain import Chain, ConvSpec, PoolSpec
 from dst_jax.arch.edit import scale_widths, with_widths
@@ -9,7 +8,7 @@ from dst_jax.arch.heads import CorrelationHeadSpec, RegionHeadSpec
 from dst_jax.arch.ids import spec_from_json
 from dst_jax.arch.spec import InputSpec, TrackerSpec
 from dst_jax.errors import InputError
-from dst_jax.jsonfile import read_json
+from dst_jax.files import read_json, user_path
 
 
 def _alexnet(groups: int) -> Chain:
@@ -148,7 +147,7 @@ def read_spec(what: str) -> TrackerSpec:
     Raises:
       InputError: If it is neither, or the file holds no architecture.
     """
-    path = pathlib.Path(what)
+    path = user_path(what)
     if what in ZOO or path.suffix != ".json":
         return named(what)
     if not path.is_file():

@@ -16,6 +16,7 @@ from dst_jax.arch import read_spec
 from dst_jax.command import fields
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, sections
+from dst_jax.files import user_path
 from dst_jax.track.procedure import default_tracking
 
 
@@ -36,7 +37,7 @@ def load_experiment(config: str) -> Experiment:
     Raises:
       InputError: If there is no such name or file, or it defines no experiment.
     """
-    path = pathlib.Path(config)
+    path = user_path(config)
     if path.suffix == ".py":
         module = _execute(path)
     elif config in packaged():
@@ -153,5 +154,5 @@ def parse_init(choices: Sequence[str], names: Mapping[str, Any]) -> dict[str, An
             if len(names) != 1:
                 raise InputError(f"--init {choice}: several students; use NAME=BUNDLE.")
             name, path = next(iter(names)), choice
-        found[name] = pathlib.Path(path)
+        found[name] = user_path(path)
     return found

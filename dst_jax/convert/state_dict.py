@@ -12,6 +12,7 @@ import numpy as np
 
 from dst_jax.arch import TrackerSpec
 from dst_jax.errors import InputError
+from dst_jax.files import user_path
 
 # Field of PyTorch's normalisation that ours has no place for: a counter.
 COUNTER = "num_batches_tracked"
@@ -29,7 +30,7 @@ def read_state_dict(path: pathlib.Path | str) -> dict[str, np.ndarray]:
     Raises:
       InputError: If PyTorch is missing, or the file is not such a state dict.
     """
-    path = pathlib.Path(path)
+    path = user_path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .pth file.")
     try:

@@ -1,6 +1,6 @@
 """Examples of a batch: each side of a pair from an image file or from a pack."""
 
-from collections.abc import Sequence as ListOf
+import collections.abc
 from typing import TypeAlias
 
 import numpy as np
@@ -28,7 +28,13 @@ class PatchReader:
       InputError: If a sequence has no frame, or a pack does not serve `spec`.
     """
 
-    def __init__(self, sequences: ListOf[Sequence], spec: PatchSpec, *, cache_mb: int):
+    def __init__(
+        self,
+        sequences: collections.abc.Sequence[Sequence],
+        spec: PatchSpec,
+        *,
+        cache_mb: int,
+    ):
         for sequence in sequences:
             if not (sequence.frames and sequence.visible.any()):
                 raise InputError(

@@ -1,5 +1,6 @@
 """Images and videos from disk: RGB uint8 [h, w, 3], or one line that says why not."""
 
+import collections.abc
 import itertools
 import os
 import pathlib
@@ -7,13 +8,13 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from collections.abc import Sequence as ListOf
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 
 from dst_jax.errors import InputError
+from dst_jax.files import user_path
 from dst_jax.typing import UInt8
 
 Frame: TypeAlias = UInt8[np.ndarray, "h w 3"]
@@ -128,7 +129,7 @@ def frame_paths(folder: str | os.PathLike[str]) -> tuple[str, ...]:
     Raises:
       InputError: If there is no such folder, or a number is missing within.
     """
-    root = pathlib.Path(folder)
+    root = user_path(folder)
     if not root.is_dir():
         raise InputError(f"frame folder {folder} does not exist; correct the path.")
     ordered = sorted(image_names(root), key=_natural_key)
@@ -146,7 +147,7 @@ def image_names(folder: str | os.PathLike[str]) -> list[str]:
     return [n for n in names if n.lower().endswith(IMAGE_SUFFIXES) and n[0] != "."]
 
 
-def _first_gap(names: ListOf[str]) -> str | None:
+def _first_gap(names: collections.abc.Sequence[str]) -> str | None:
     """The first missing file of names that count up, None if they do not count."""
     matches = [re.fullmatch(r"(.*?)(\d+)(\.\w+)", name) for name in names]
     if len({match and match[1] for match in matches}) != 1 or matches[0] is None:
@@ -188,7 +189,8 @@ def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
       InputError: At the first frame, if there is nothing to decode, at a bad frame or
         one of another size, and at the end, if a video file stops too early.
     """
-    if pathlib.Path(path).is_dir():
+    path = user_path(path)
+    if path.is_dir():
         paths = frame_paths(path)
         if not paths:
             raise InputError(
@@ -202,7 +204,7 @@ def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
             require_size(frame, size, file)
             yield frame
         return
-    if not pathlib.Path(path).is_file():
+    if not path.is_file():
         raise InputError(f"video {path} does not exist; correct the path.")
     yield from _decode_video(path)
 

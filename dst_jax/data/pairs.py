@@ -1,14 +1,15 @@
 """Which two frames are the i-th training example: a function of (seed, i)."""
 
+import collections.abc
 import dataclasses
 import functools
-from collections.abc import Sequence as ListOf
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+from dst_jax.require import require, require_at_least, require_one_of, require_share
 from dst_jax.typing import Bool, Float, Int
 
 # Sources take turns in a cycle of at most this many examples.
@@ -33,20 +34,11 @@ class PairConfig:
     negatives_from: Literal["sequences", "sources"] = "sequences"
 
     def __post_init__(self):
-        for field in ("max_gap", "max_gaps"):
-            value = getattr(self, field)
-            gaps = [gap for _, gap in value] if field == "max_gaps" else [value]
-            if min(gaps, default=0) < 0:
-                raise InputError(f"PairConfig.{field}={value}: must be at least 0.")
-        if self.negatives_from not in ("sequences", "sources"):
-            raise InputError(
-                f"PairConfig.negatives_from={self.negatives_from!r}: must be "
-                '"sequences" or "sources".'
-            )
-        if not 0.0 <= self.negative_share <= 1.0:
-            raise InputError(
-                f"PairConfig.negative_share={self.negative_share}: must be from 0 to 1."
-            )
+        require_at_least(0, self, "max_gap")
+        fits = all(gap >= 0 for _, gap in self.max_gaps)
+        require(fits, self, "max_gaps", "must be at least 0")
+        require_one_of(("sequences", "sources"), self, "negatives_from")
+        require_share(self, "negative_share")
 
     def gap(self, source: str) -> int:
         """The largest distance within a sequence of `source`."""
@@ -92,7 +84,7 @@ class SourceOrder:
 
 
 def make_order(
-    sequences: ListOf[Sequence],
+    sequences: collections.abc.Sequence[Sequence],
     *,
     sources: tuple[str, ...] = (),
     weights: tuple[float, ...] = (),
@@ -167,7 +159,7 @@ class PairSampler:
 
     def __init__(
         self,
-        sequences: ListOf[Sequence],
+        sequences: collections.abc.Sequence[Sequence],
         config: PairConfig,
         *,
         seed: int,
@@ -256,7 +248,9 @@ class _Turns:
 class _VisibleFrames:
     """The visible frames of all sequences in one ascending array of keys."""
 
-    def __init__(self, sequences: ListOf[Sequence], config: PairConfig):
+    def __init__(
+        self, sequences: collections.abc.Sequence[Sequence], config: PairConfig
+    ):
         visible = [np.flatnonzero(sequence.visible) for sequence in sequences]
         for sequence, frames in zip(sequences, visible, strict=True):
             if not len(frames):

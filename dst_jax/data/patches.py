@@ -8,6 +8,7 @@ import numpy as np
 
 from dst_jax.data.frames import Frame
 from dst_jax.errors import InputError
+from dst_jax.require import require_at_least
 from dst_jax.typing import Float, UInt8
 
 
@@ -28,12 +29,8 @@ class PatchSpec:
     context: float = 0.5
 
     def __post_init__(self):
-        for field in ("template_patch_px", "search_patch_px", "template_px"):
-            if getattr(self, field) < 1:
-                value = getattr(self, field)
-                raise InputError(f"PatchSpec.{field}={value}: must be at least 1.")
-        if not self.context >= 0.0:
-            raise InputError(f"PatchSpec.context={self.context}: must be at least 0.")
+        require_at_least(1, self, "template_patch_px", "search_patch_px", "template_px")
+        require_at_least(0, self, "context")
 
 
 def context_side(box: Float[np.ndarray, " 4"], *, context: float) -> float:

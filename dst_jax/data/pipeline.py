@@ -4,11 +4,12 @@ Element i of the stream is a function of (seed, i) alone: the position in it is 
 number, on any number of threads or processes.
 """
 
+import collections.abc
 import contextlib
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Generator
-from collections.abc import Sequence as ListOf
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from dst_jax.data.pairs import PairConfig, PairSampler, make_order
 from dst_jax.data.patches import PatchSpec as PatchSpec
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+from dst_jax.require import require, require_at_least, require_one_of
 
 HostStream = Generator[HostBatch, None, None]
 T = TypeVar("T")
@@ -69,27 +71,22 @@ class DataConfig:
     cache: Literal["host", "device"] = "host"
 
     def __post_init__(self):
-        self._require(bool(self.sources), "sources", "name at least one data set")
-        self._require(len(set(self.sources)) == len(self.sources), "sources", "repeats")
+        require(bool(self.sources), self, "sources", "name at least one data set")
+        once = len(set(self.sources)) == len(self.sources)
+        require(once, self, "sources", "name each data set once")
         for field in ("weights", "max_gaps", "reports"):
             paired = len(getattr(self, field)) in (0, len(self.sources))
-            self._require(paired, field, "give one per source, or none")
-        positive = all(0.0 < w < float("inf") for w in self.weights)
-        self._require(positive, "weights", "must be positive")
-        self._require(self.batch >= 1, "batch", "must be at least 1")
-        self._require(0.0 < self.validation_share < 1.0, "validation_share", "0 to 1")
-        for field in ("threads", "cache_mb"):
-            self._require(getattr(self, field) >= 0, field, "must be at least 0")
+            require(paired, self, field, "give one per source, or none")
+        positive = all(0.0 < weight < math.inf for weight in self.weights)
+        require(positive, self, "weights", "must be positive")
+        require_at_least(1, self, "batch", "prefetch")
+        within = 0.0 < self.validation_share < 1.0
+        require(within, self, "validation_share", "must be above 0 and below 1")
+        require_at_least(0, self, "threads", "cache_mb")
         by_source = self.negatives_from == "sequences" or bool(self.weights)
-        self._require(by_source, "negatives_from", "give weights too")
-        self._require(self.prefetch >= 1, "prefetch", "must be at least 1")
-        self._require(self.cache in ("host", "device"), "cache", '"host" or "device"')
+        require(by_source, self, "negatives_from", "give weights too")
+        require_one_of(("host", "device"), self, "cache")
         self.pairs()
-
-    def _require(self, condition: bool, field: str, expectation: str) -> None:
-        if not condition:
-            value = getattr(self, field)
-            raise InputError(f"DataConfig.{field}={value!r}: {expectation}.")
 
     def pairs(self) -> PairConfig:
         """The part that says how a pair is drawn."""
@@ -159,7 +156,11 @@ class Stream:
 
 
 def make_stream(
-    sequences: ListOf[Sequence], config: DataConfig, spec: PatchSpec, *, seed: int
+    sequences: collections.abc.Sequence[Sequence],
+    config: DataConfig,
+    spec: PatchSpec,
+    *,
+    seed: int,
 ) -> Stream:
     """The examples of a run.
 
@@ -179,7 +180,7 @@ def make_stream(
 
 
 def train_batches(
-    sequences: ListOf[Sequence],
+    sequences: collections.abc.Sequence[Sequence],
     config: DataConfig,
     spec: PatchSpec,
     *,
@@ -276,7 +277,7 @@ def read_ahead(
 
 
 def fixed_batches(
-    sequences: ListOf[Sequence],
+    sequences: collections.abc.Sequence[Sequence],
     config: DataConfig,
     spec: PatchSpec,
     *,

@@ -1,7 +1,7 @@
 """One annotated target in one video, and the split of many by video."""
 
+import collections.abc
 import dataclasses
-from collections.abc import Sequence as ListOf
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class Sequence:
 
 
 def split_by_video(
-    sequences: ListOf[Sequence], *, share: float, seed: int
+    sequences: collections.abc.Sequence[Sequence], *, share: float, seed: int
 ) -> tuple[tuple[Sequence, ...], tuple[Sequence, ...]]:
     """Splits into (training, validation); whole videos stay on one side.
 

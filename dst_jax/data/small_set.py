@@ -1,9 +1,9 @@
 """A small training set, held in memory whole and drawn uniformly over classes."""
 
+import collections.abc
 import concurrent.futures
 import functools
 from collections.abc import Callable, Iterator
-from collections.abc import Sequence as ListOf
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 
 
-def order_by_class(sequences: ListOf[Sequence]) -> SourceOrder:
+def order_by_class(sequences: collections.abc.Sequence[Sequence]) -> SourceOrder:
     """Lets the categories take turns, and within each its sequences.
 
     Sequences of no category count as one class.
@@ -29,7 +29,7 @@ def order_by_class(sequences: ListOf[Sequence]) -> SourceOrder:
 
 
 def read_small_set(
-    sequences: ListOf[Sequence],
+    sequences: collections.abc.Sequence[Sequence],
     config: DataConfig,
     spec: PatchSpec,
     *,

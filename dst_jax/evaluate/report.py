@@ -7,11 +7,7 @@ light and dark screens, and escapes whatever text it is given.
 
 import dataclasses
 import html
-import json
-import os
-import pathlib
 import string
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -62,23 +58,6 @@ def scores_json(
 
 def _three(score: TrackerScore | SequenceScore) -> dict[str, float]:
     return {metric: float(getattr(score, metric)) for metric in METRICS}
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a file whole or not at all: under a temporary name, then renamed."""
-    target = pathlib.Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
-    """Writes strict JSON (no NaN), whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def score_table(

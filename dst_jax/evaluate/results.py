@@ -5,9 +5,6 @@ A file holds x,y,w,h of every frame, the first included, in its data set's conve
 """
 
 import os
-import pathlib
-import shutil
-import uuid
 from collections.abc import Mapping
 from typing import Literal
 
@@ -17,6 +14,7 @@ from dst_jax import boxes as box_math
 from dst_jax.data.readers.tables import read_rows
 from dst_jax.errors import InputError
 from dst_jax.evaluate.protocols import require_names
+from dst_jax.files import user_path, whole_folder
 from dst_jax.typing import Float
 
 Origin = Literal[0, 1]
@@ -77,7 +75,7 @@ def read_results(
       InputError: If the folder or a file is missing (all are listed, with the nearest
         spelling), or `read_boxes` refuses one.
     """
-    root = pathlib.Path(folder)
+    root = user_path(folder)
     if not root.is_dir():
         raise InputError(
             f"results folder {folder} does not exist; name the folder that holds the "
@@ -95,7 +93,7 @@ def require_new(folder: str | os.PathLike[str]) -> None:
 
     Worth asking before hours of tracking.
     """
-    root = pathlib.Path(folder)
+    root = user_path(folder)
     if root.is_dir() and not any(root.iterdir()):
         return
     if root.exists():
@@ -122,18 +120,10 @@ def write_results(
       InputError: If the folder already holds something.
     """
     require_new(folder)
-    root = pathlib.Path(folder)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    partial = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}.partial")
-    partial.mkdir()
-    try:
+    with whole_folder(user_path(folder)) as temporary:
         for name, rows in boxes.items():
-            (partial / f"{name}.txt").write_text(_lines(rows, origin), encoding="utf-8")
-        # Renaming onto an empty folder replaces it in one step.
-        partial.rename(root)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+            text = _lines(rows, origin)
+            (temporary / f"{name}.txt").write_text(text, encoding="utf-8")
 
 
 def _lines(boxes: Float[np.ndarray, "t 4"], origin: Origin) -> str:

@@ -4,7 +4,6 @@ No global state, no `pyplot`, no display: figures are `Figure` objects.
 """
 
 import base64
-import hashlib
 import io
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+
+from dst_jax.files import bytes_sha256
 
 Colours: TypeAlias = Mapping[str, str]
 
@@ -84,7 +85,7 @@ def figure_to_svg(figure: Figure) -> str:
         figure.savefig(out, format="svg", metadata=nothing)
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].strip()
-    prefix = "f" + hashlib.sha256(svg.encode()).hexdigest()[:8]
+    prefix = "f" + bytes_sha256(svg.encode())[:8]
     return re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from dst_jax.arch.heads import RegionHeadSpec
 from dst_jax.boxes import iou
 from dst_jax.errors import InputError
+from dst_jax.require import require, require_at_least, require_positive, require_share
 from dst_jax.typing import Array, Bool, Float, Int, Scalar
 
 
@@ -35,19 +36,14 @@ class AnchorConfig:
     stride: int = 8
 
     def __post_init__(self):
-        if self.stride < 1:
-            raise self._error("stride", "must be at least 1 px")
-        if not 0.0 < self.scale < math.inf:
-            raise self._error("scale", "must be positive")
-        if not self.ratios or not all(0.0 < r < math.inf for r in self.ratios):
-            raise self._error("ratios", "give at least one, all positive")
-        if min(min(size) for size in self.sizes) <= 0.0:
-            text = "one is so flat or narrow that a side rounds to 0; bring it nearer 1"
-            raise self._error("ratios", text)
-
-    def _error(self, field: str, expectation: str) -> InputError:
-        value = getattr(self, field)
-        return InputError(f"AnchorConfig.{field}={value!r}: {expectation}.")
+        require_at_least(1, self, "stride")
+        require_positive(self, "scale")
+        positive = all(0.0 < ratio < math.inf for ratio in self.ratios)
+        some = bool(self.ratios) and positive
+        require(some, self, "ratios", "give at least one, all positive")
+        seen = min(min(size) for size in self.sizes) > 0.0
+        text = "one is so flat or narrow that a side rounds to 0; bring it nearer 1"
+        require(seen, self, "ratios", text)
 
     @property
     def sizes(self) -> tuple[tuple[float, float], ...]:
@@ -88,20 +84,13 @@ class AssignConfig:
     window_negatives: int = 16
 
     def __post_init__(self):
-        for field in ("positives", "negatives", "window_cells", "window_negatives"):
-            if getattr(self, field) < 1:
-                raise self._error(field, "must be at least 1")
-        if self.window_cells % 2 == 0:
-            raise self._error("window_cells", "must be odd, for example 7")
-        for field in ("positive_iou", "negative_iou"):
-            if not 0.0 <= getattr(self, field) <= 1.0:
-                raise self._error(field, "must lie in [0, 1]")
-        if self.negative_iou > self.positive_iou:
-            raise self._error("negative_iou", "must not exceed positive_iou")
-
-    def _error(self, field: str, expectation: str) -> InputError:
-        value = getattr(self, field)
-        return InputError(f"AssignConfig.{field}={value!r}: {expectation}.")
+        counts = ("positives", "negatives", "window_cells", "window_negatives")
+        require_at_least(1, self, *counts)
+        odd = self.window_cells % 2 == 1
+        require(odd, self, "window_cells", "must be odd, for example 7")
+        require_share(self, "positive_iou", "negative_iou")
+        ordered = self.negative_iou <= self.positive_iou
+        require(ordered, self, "negative_iou", "must not exceed positive_iou")
 
 
 class Assignment(NamedTuple):

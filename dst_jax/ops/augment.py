@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 
 from dst_jax.arch.spec import InputSpec
-from dst_jax.errors import InputError
 from dst_jax.ops.colour import (
     SHORTEST_BLUR_PX,
     blurred,
@@ -25,6 +24,7 @@ from dst_jax.ops.colour import (
     tinted,
 )
 from dst_jax.ops.crop import crop_resize
+from dst_jax.require import require, require_not_negative, require_one_of, require_share
 from dst_jax.typing import Array, Float, Int
 
 # Numbers of further draws from a key that has its own.
@@ -74,22 +74,13 @@ class AugmentConfig:
     def __post_init__(self):
         for field in ("stretch", "search_stretch", "scale", "brightness"):
             value = getattr(self, field)
-            if value is not None and not 0.0 <= value < 1.0:
-                raise self._error(field, "must be at least 0 and below 1")
-        for field in ("flip", "grey", "blur"):
-            if not 0.0 <= getattr(self, field) <= 1.0:
-                raise self._error(field, "must be a probability, 0 to 1")
-        for field in ("template_shift_px", "search_shift_px", "colour"):
-            if not 0.0 <= getattr(self, field) < math.inf:
-                raise self._error(field, "must be finite and at least 0")
-        if self.blur_px < SHORTEST_BLUR_PX or self.blur_px % 2 == 0:
-            raise self._error("blur_px", f"must be odd, at least {SHORTEST_BLUR_PX} px")
-        if self.fill not in ("mean", "zero"):
-            raise self._error("fill", 'must be "mean" or "zero"')
-
-    def _error(self, field: str, expectation: str) -> InputError:
-        value = getattr(self, field)
-        return InputError(f"AugmentConfig.{field}={value!r}: {expectation}.")
+            fits = value is None or 0.0 <= value < 1.0
+            require(fits, self, field, "must be at least 0 and below 1")
+        require_share(self, "flip", "grey", "blur")
+        require_not_negative(self, "template_shift_px", "search_shift_px", "colour")
+        fits = self.blur_px >= SHORTEST_BLUR_PX and self.blur_px % 2 == 1
+        require(fits, self, "blur_px", f"must be odd, at least {SHORTEST_BLUR_PX} px")
+        require_one_of(("mean", "zero"), self, "fill")
 
 
 class Examples(NamedTuple):

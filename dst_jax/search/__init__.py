@@ -8,7 +8,6 @@ from dst_jax.search.loop import Trial as Trial
 from dst_jax.search.loop import best_trial as best_trial
 from dst_jax.search.loop import run_search as run_search
 from dst_jax.search.masked import expand as expand
-from dst_jax.search.masked import extract as extract
 from dst_jax.search.masked import make_mask as make_mask
 from dst_jax.search.masked import make_masked_objective as make_masked_objective
 from dst_jax.search.policy import PolicyConfig as PolicyConfig

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from dst_jax.errors import InputError
+from dst_jax.require import require, require_at_least, require_one_of, require_positive
 
 ATTRIBUTES = ("features", "kernel", "padding")
 _KNOWN = {
@@ -65,29 +65,22 @@ class SearchConfig:
 
     def __post_init__(self):
         for field, known in _KNOWN.items():
-            expectation = f"must be {' or '.join(known)}"
-            self._require(getattr(self, field) in known, field, expectation)
-        unknown = set(self.attributes) - set(ATTRIBUTES)
-        self._require(not unknown, "attributes", f"choose of {', '.join(ATTRIBUTES)}")
+            require_one_of(known, self, field)
+        known = set(self.attributes) <= set(ATTRIBUTES)
+        require(known, self, "attributes", f"choose of {', '.join(ATTRIBUTES)}")
+        require(bool(self.attributes), self, "attributes", "name at least one")
         counts = ("steps", "candidates", "min_width", "pairs", "batch")
-        for field in (*counts, "validation_pairs", "proposals"):
-            self._require(getattr(self, field) >= 1, field, "must be at least 1")
-        self._require(self.at_once >= 0, "at_once", "must be at least 0")
-        self._require(0.0 < self.epochs < math.inf, "epochs", "must be positive")
-        self._require(self.batch <= self.pairs, "batch", "must not exceed the pairs")
-        self._require(bool(self.attributes), "attributes", "name at least one")
+        require_at_least(1, self, *counts, "validation_pairs", "proposals")
+        require_at_least(0, self, "at_once")
+        require_positive(self, "epochs")
+        fits = self.batch <= self.pairs
+        require(fits, self, "batch", "must not exceed the pairs")
         once = len(set(self.layers)) == len(self.layers)
-        self._require(once and min(self.layers, default=1) >= 1, "layers", "1, 2, ...")
-        if self.mode == "masked" and not self.pin_geometry:
-            raise InputError(
-                "SearchConfig.pin_geometry=False changes the feature maps, which one "
-                "program cannot hold; use mode exact."
-            )
-
-    def _require(self, condition: bool, field: str, expectation: str) -> None:
-        if not condition:
-            value = getattr(self, field)
-            raise InputError(f"SearchConfig.{field}={value!r}: {expectation}.")
+        counted = once and min(self.layers, default=1) >= 1
+        require(counted, self, "layers", "name each stage once, from 1")
+        pinned = self.pin_geometry or self.mode == "exact"
+        text = "changes the feature maps, which one program cannot hold; use mode exact"
+        require(pinned, self, "pin_geometry", text)
 
     @property
     def train_steps(self) -> int:

@@ -7,7 +7,6 @@ and learns exactly what it does in its own shape, to rounding.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -33,23 +32,24 @@ def expand(variables: Variables, child: TrackerSpec, parent: TrackerSpec) -> Var
     Raises:
       InputError: If `child` is not `parent` with fewer channels and inner taps.
     """
+    known = _stage_places(child, parent)
+    below = known[f"conv{len(known)}"][-1]
+    known |= _head_places(child.head, parent.head, below)
 
-    def put(leaf: Any, places: Places, like: jax.ShapeDtypeStruct) -> np.ndarray:
+    def put(path: tuple[Any, ...], leaf: Any, like: jax.ShapeDtypeStruct) -> np.ndarray:
+        # collection, backbone or head, layer, ..., leaf
+        keys = [entry.key for entry in path]
+        if keys[2] not in known:
+            return np.asarray(leaf)  # of a size that no width changes
+        taps, inputs, outputs = known[keys[2]]
+        places = (taps, taps, inputs, outputs) if keys[-1] == "kernel" else (outputs,)
         whole = np.zeros(like.shape, np.asarray(leaf).dtype)
         whole[np.ix_(*places)] = leaf
         return whole
 
     shapes = _shapes(parent)
-    return _map(put, child, parent, variables, shapes)
-
-
-def extract(variables: Variables, child: TrackerSpec, parent: TrackerSpec) -> Variables:
-    """Returns the child's variables out of its parent's shapes; undoes `expand`."""
-
-    def take(leaf: Any, places: Places) -> np.ndarray:
-        return np.asarray(leaf)[np.ix_(*places)]
-
-    return _map(take, child, parent, variables)
+    likes = {name: shapes[name] for name in variables}
+    return jax.tree_util.tree_map_with_path(put, dict(variables), likes)
 
 
 def make_mask(child: TrackerSpec, parent: TrackerSpec) -> Params:
@@ -84,31 +84,6 @@ def make_masked_objective(
 @functools.lru_cache(maxsize=64)
 def _shapes(spec: TrackerSpec) -> Variables:
     return variable_shapes(spec)
-
-
-def _map(
-    function: Callable[..., np.ndarray],
-    child: TrackerSpec,
-    parent: TrackerSpec,
-    variables: Variables,
-    *others: Variables,
-) -> Any:
-    """Applies `function(leaf, places, ...)` to every array of a child or parent."""
-    known = _stage_places(child, parent)
-    below = known[f"conv{len(known)}"][-1]
-    known |= _head_places(child.head, parent.head, below)
-
-    def one(path: tuple[Any, ...], leaf: Any, *rest: Any) -> np.ndarray:
-        # collection, backbone or head, layer, ..., leaf
-        keys = [entry.key for entry in path]
-        if keys[2] not in known:
-            return np.asarray(leaf)  # of a size that no width changes
-        taps, inputs, outputs = known[keys[2]]
-        kernel = (taps, taps, inputs, outputs)
-        return function(leaf, kernel if keys[-1] == "kernel" else (outputs,), *rest)
-
-    others = tuple({name: other[name] for name in variables} for other in others)
-    return jax.tree_util.tree_map_with_path(one, dict(variables), *others)
 
 
 def _stage_places(child: TrackerSpec, parent: TrackerSpec) -> dict[str, Places]:

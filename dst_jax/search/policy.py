@@ -6,7 +6,6 @@ rewards of what it proposed.
 
 import dataclasses
 import functools
-import math
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import flax.linen as nn
@@ -14,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dst_jax.errors import InputError
 from dst_jax.losses.reinforce import (
     advantages,
     ema_baseline,
     mean_baseline,
     reinforce,
 )
+from dst_jax.require import require, require_at_least, require_one_of, require_positive
 from dst_jax.search.space import ACTIONS, FEATURES
 from dst_jax.typing import Array, Bool, Float, Int, Params, Scalar
 
@@ -62,18 +61,11 @@ class PolicyConfig:
     normalise_state: bool = True
 
     def __post_init__(self):
-        def require(field: str, valid: bool, expectation: str) -> None:
-            if not valid:
-                value = getattr(self, field)
-                raise InputError(f"PolicyConfig.{field}={value!r}: {expectation}.")
-
-        require("hidden", self.hidden >= 1, "must be at least 1")
-        rate = 0.0 < self.learning_rate < math.inf
-        require("learning_rate", rate, "must be positive")
-        kinds = self.advantage in ("shared", "per_rollout")
-        require("advantage", kinds, 'must be "shared" or "per_rollout"')
-        require("baseline", self.baseline in ("mean", "ema"), 'must be "mean" or "ema"')
-        require("ema", 0.0 <= self.ema < 1.0, "must be in [0, 1)")
+        require_at_least(1, self, "hidden")
+        require_positive(self, "learning_rate")
+        require_one_of(("shared", "per_rollout"), self, "advantage")
+        require_one_of(("mean", "ema"), self, "baseline")
+        require(0.0 <= self.ema < 1.0, self, "ema", "must lie in [0, 1)")
 
 
 class Rollouts(NamedTuple):

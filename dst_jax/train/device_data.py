@@ -4,11 +4,11 @@ The same pairs in the same order as from the host: what the host sends is row nu
 drawn for many steps at once, and the patches never move again.
 """
 
+import collections.abc
 import concurrent.futures
 import itertools
 import os
 from collections.abc import Generator, Mapping
-from collections.abc import Sequence as ListOf
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -44,7 +44,7 @@ class DeviceSet(NamedTuple):
 
 
 def device_set(
-    sequences: ListOf[Sequence],
+    sequences: collections.abc.Sequence[Sequence],
     config: DataConfig,
     spec: PatchSpec,
     *,
@@ -127,7 +127,7 @@ class _Rows(NamedTuple):
     starts: Int[np.ndarray, " s"]
 
     @classmethod
-    def of(cls, sequences: ListOf[Sequence]) -> "_Rows":
+    def of(cls, sequences: collections.abc.Sequence[Sequence]) -> "_Rows":
         visible = np.concatenate([sequence.visible for sequence in sequences])
         lengths = [len(sequence) for sequence in sequences]
         starts = np.cumsum([0, *lengths[:-1]])

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from dst_jax.errors import InputError
+from dst_jax.require import require, require_at_least
 from dst_jax.train.checkpoint import Best, Checkpoints, Snapshot, student_variables
 from dst_jax.train.state import TrainState
 from dst_jax.train.step import StepMetrics, TrainStep
@@ -35,14 +36,10 @@ class LoopConfig:
     checkpoint_every: int = 0
 
     def __post_init__(self):
-        if self.log_every < 1:
-            raise InputError(f"LoopConfig.log_every={self.log_every}: at least 1.")
+        require_at_least(1, self, "log_every")
         for field in ("validate_every", "checkpoint_every"):
-            if getattr(self, field) < 0:
-                raise InputError(
-                    f"LoopConfig.{field}={getattr(self, field)}: "
-                    "must be positive, or 0 for once an epoch."
-                )
+            fits = getattr(self, field) >= 0
+            require(fits, self, field, "must be positive, or 0 for once an epoch")
 
 
 Report: TypeAlias = Callable[[int, Mapping[str, float]], None]

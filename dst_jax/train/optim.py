@@ -6,7 +6,7 @@ from typing import Literal
 
 import optax
 
-from dst_jax.errors import InputError
+from dst_jax.require import require, require_not_negative, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,29 +37,15 @@ class OptimConfig:
     clip_norm: float | None = None
 
     def __post_init__(self):
-        positive = ("epochs", "pairs_per_epoch", "learning_rate", "final_learning_rate")
-        for field in positive:
-            if not 0 < getattr(self, field) < math.inf:
-                raise InputError(
-                    f"OptimConfig.{field}={getattr(self, field)}: must be positive."
-                )
-        if not 0.0 <= self.hold_epochs < self.epochs:
-            raise InputError(
-                f"OptimConfig.hold_epochs={self.hold_epochs}: must be at least 0 and "
-                f"below the {self.epochs} epochs in all."
-            )
-        if not 0.0 <= self.momentum < 1.0:
-            raise InputError(
-                f"OptimConfig.momentum={self.momentum}: must be in [0, 1)."
-            )
-        if not 0.0 <= self.weight_decay < math.inf:
-            raise InputError(
-                f"OptimConfig.weight_decay={self.weight_decay}: must be at least 0."
-            )
-        if self.clip_norm is not None and not 0.0 < self.clip_norm < math.inf:
-            raise InputError(
-                f"OptimConfig.clip_norm={self.clip_norm}: must be positive, or none."
-            )
+        require_positive(self, "epochs", "pairs_per_epoch")
+        require_positive(self, "learning_rate", "final_learning_rate")
+        held = 0.0 <= self.hold_epochs < self.epochs
+        text = f"must be at least 0 and below the {self.epochs} epochs in all"
+        require(held, self, "hold_epochs", text)
+        require(0.0 <= self.momentum < 1.0, self, "momentum", "must lie in [0, 1)")
+        require_not_negative(self, "weight_decay")
+        if self.clip_norm is not None:
+            require_positive(self, "clip_norm")
 
     def steps_per_epoch(self, batch: int) -> int:
         """Steps of `batch` pairs that make an epoch, at least one."""

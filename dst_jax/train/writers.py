@@ -2,10 +2,11 @@
 
 import importlib.util
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
+
+from dst_jax.files import write_text
 
 
 class MetricWriter:
@@ -57,6 +58,4 @@ def drop_after(path: pathlib.Path, step: int) -> None:
     if not path.exists():
         return
     kept = [row for row in read_metrics(path) if row["step"] <= step]
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    os.replace(temporary, path)
+    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -1,6 +1,5 @@
 """`dst-jax convert`: weights of other projects become bundles."""
 
-import hashlib
 import pathlib
 
 from rich.console import Console
@@ -9,6 +8,7 @@ from dst_jax.arch import ZOO, TrackerSpec, named
 from dst_jax.bundle import Bundle, describe, save_bundle
 from dst_jax.convert import SOURCES, read_state_dict
 from dst_jax.errors import InputError
+from dst_jax.files import file_sha256, user_path
 from dst_jax.track.config import SIAMRPN_PRESETS, Tracking
 from dst_jax.track.procedure import default_tracking, require_matching
 from dst_jax.workflows.versions import versions
@@ -41,6 +41,7 @@ def convert(
     if source not in SOURCES:
         raise InputError(f"--source {source}: there is {', '.join(SOURCES)}.")
     spec = None if architecture is None else named(architecture)
+    file = user_path(file)
     state = read_state_dict(file)
     try:
         spec = spec or SOURCES[source].recognise(state)
@@ -52,7 +53,7 @@ def convert(
         "made_by": "dst-jax convert",
         "source": source,
         "source_file": file.name,
-        "source_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "source_sha256": file_sha256(file),
         "left_over": list(left_over),
         "versions": versions(),
         "sizes": describe(spec),

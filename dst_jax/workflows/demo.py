@@ -19,8 +19,8 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import with_row
 from dst_jax.evaluate import OTB, TrackerScore, score
-from dst_jax.evaluate.report import write_json
 from dst_jax.experiment import Experiment
+from dst_jax.files import user_path, write_json
 from dst_jax.track import make_tracker
 from dst_jax.workflows.demo_report import Row, demo_json, write_report
 from dst_jax.workflows.evaluate import run_tracker
@@ -59,7 +59,7 @@ def run_demo(
     Returns:
       The rows of the table, as in report.json.
     """
-    began = time.perf_counter()
+    began, workdir = time.perf_counter(), user_path(workdir)
     train_source, test = _make_videos(workdir / "data", seed, console)
     console.rule("teacher")
     trained = run_training(
@@ -90,7 +90,7 @@ def run_demo(
     console.rule("evaluation")
     rows, scores, boxes = _evaluate(bundles, runs, test, console)
     values = demo_json(rows, scores, seed=seed, versions=versions())
-    write_json(workdir / "report.json", values)
+    write_json(workdir / "report.json", values, sort_keys=False)
     page = workdir / "report.html"
     write_report(page, rows, scores, boxes, bundles, runs, searched, test)
     _print_table(rows, console)

@@ -14,6 +14,7 @@ from dst_jax.data.frames import read_frame
 from dst_jax.data.patches import cut_patch
 from dst_jax.data.sequence import Sequence
 from dst_jax.evaluate import TrackerScore, plots, report
+from dst_jax.files import write_text
 from dst_jax.models import build, forward
 from dst_jax.train import read_metrics
 from dst_jax.workflows.search import Searched
@@ -117,7 +118,7 @@ def write_report(
         *(_losses(row, trained) for row, trained in runs.items()),
     ]
     page = report.html_page("Distilled Siamese trackers: demonstration", sections)
-    report.write_text(path, page)
+    write_text(path, page)
 
 
 def _family(bundles: Mapping[str, pathlib.Path]) -> str:

@@ -1,13 +1,11 @@
 """`dst-jax evaluate`: score raw result files, or trackers that are run for it."""
 
-import collections
+import collections.abc
 import contextlib
 import dataclasses
 import os
-import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Sequence as ListOf
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -27,6 +25,7 @@ from dst_jax.data.readers import read_sequences
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.evaluate import OTB, TrackerScore, report, results, score
+from dst_jax.files import user_path, write_json
 from dst_jax.track import Tracker, make_tracker
 from dst_jax.track.run import canvas_size
 from dst_jax.typing import Float
@@ -80,7 +79,7 @@ def evaluate_results(
     sequences = read_sequences(dataset, frames_required=False)
     frames = {sequence.name: len(sequence) for sequence in sequences}
     boxes = results.read_results(results_dir, frames, origin=first_pixel)
-    folder = pathlib.Path(results_dir).resolve()
+    folder = user_path(results_dir).resolve()
     ignored = sorted(p.name for p in folder.glob("*.txt") if p.stem not in frames)
     scores = {folder.name: score(boxes, _truths(sequences), OTB)}
     evaluation = Evaluation(dataset, scores, ignored=tuple(ignored))
@@ -90,7 +89,7 @@ def evaluate_results(
 
 def evaluate_trackers(
     dataset: str,
-    bundles: ListOf[str | os.PathLike[str]],
+    bundles: collections.abc.Sequence[str | os.PathLike[str]],
     *,
     json_path: str | os.PathLike[str] | None = None,
     results_out: str | os.PathLike[str] | None = None,
@@ -117,10 +116,8 @@ def evaluate_trackers(
     names = _tracker_names(bundles)
     if results_out is not None:
         for name in names:
-            results.require_new(pathlib.Path(results_out) / name)
-    loaded = {
-        n: load_bundle(pathlib.Path(b)) for n, b in zip(names, bundles, strict=True)
-    }
+            results.require_new(user_path(results_out) / name)
+    loaded = {n: load_bundle(b) for n, b in zip(names, bundles, strict=True)}
     sequences = read_sequences(dataset)
     scores, fps = {}, {}
     for name, bundle in loaded.items():
@@ -131,7 +128,7 @@ def evaluate_trackers(
             )
         scores[name] = score(boxes, _truths(sequences), OTB)
         if results_out is not None:
-            folder = pathlib.Path(results_out) / name
+            folder = user_path(results_out) / name
             results.write_results(folder, boxes, origin=origin)
     evaluation = Evaluation(dataset, scores, fps)
     _publish(evaluation, json_path, console)
@@ -140,7 +137,7 @@ def evaluate_trackers(
 
 def run_tracker(
     tracker: Tracker,
-    sequences: ListOf[Sequence],
+    sequences: collections.abc.Sequence[Sequence],
     *,
     batch: int | None = None,
     advance: Callable[[], None] = lambda: None,
@@ -178,7 +175,9 @@ def run_tracker(
     return {s.name: boxes[s.name] for s in sequences}, frames / max(seconds, 1e-9)
 
 
-def _by_program(tracker: Tracker, sequences: ListOf[Sequence]) -> list[list[Sequence]]:
+def _by_program(
+    tracker: Tracker, sequences: collections.abc.Sequence[Sequence]
+) -> list[list[Sequence]]:
     """Groups that share compiled code, long videos first, so that batches are even."""
     groups: dict[tuple[tuple[int, int], TrackerSpec], list[Sequence]] = {}
     for sequence in sequences:
@@ -221,10 +220,12 @@ def _read_checked(path: str, size: tuple[int, int] | None) -> Frame:
     return frame
 
 
-def _tracker_names(bundles: ListOf[str | os.PathLike[str]]) -> list[str]:
+def _tracker_names(
+    bundles: collections.abc.Sequence[str | os.PathLike[str]],
+) -> list[str]:
     if not bundles:
         raise InputError("no tracker to evaluate; give the folder of a bundle.")
-    names = [pathlib.Path(bundle).resolve().name for bundle in bundles]
+    names = [user_path(bundle).resolve().name for bundle in bundles]
     for name, count in collections.Counter(names).items():
         if count > 1:
             raise InputError(
@@ -248,17 +249,19 @@ def _file_origin(dataset: str, given: int | None) -> results.Origin:
 
 
 def _require_file(json_path: str | os.PathLike[str] | None) -> None:
-    if json_path is not None and pathlib.Path(json_path).is_dir():
+    if json_path is not None and user_path(json_path).is_dir():
         raise InputError(f"{json_path} is a folder; name a file for the report.")
 
 
-def _truths(sequences: ListOf[Sequence]) -> dict[str, Float[np.ndarray, "_ 4"]]:
+def _truths(
+    sequences: collections.abc.Sequence[Sequence],
+) -> dict[str, Float[np.ndarray, "_ 4"]]:
     return {sequence.name: sequence.boxes for sequence in sequences}
 
 
 @contextlib.contextmanager
 def _progress(
-    name: str, sequences: ListOf[Sequence], console: Console | None
+    name: str, sequences: collections.abc.Sequence[Sequence], console: Console | None
 ) -> Iterator[Callable[[], None]]:
     columns = (
         TextColumn("{task.description}"),
@@ -280,7 +283,10 @@ def _publish(
 ) -> None:
     named = {"dataset": evaluation.dataset, "fps": evaluation.fps}
     if json_path is not None:
-        report.write_json(json_path, report.scores_json(evaluation.scores, **named))
+        path = user_path(json_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = report.scores_json(evaluation.scores, **named)
+        write_json(path, values, sort_keys=False)
     if console is None:
         return
     console.print(report.score_table(evaluation.scores, **named))

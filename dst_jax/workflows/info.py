@@ -1,6 +1,5 @@
 """`dst-jax info`: layers, sizes and costs of an architecture or a bundle."""
 
-import pathlib
 from itertools import zip_longest
 
 from rich import box
@@ -9,6 +8,7 @@ from rich.table import Table
 
 from dst_jax.arch import ConvSpec, TrackerSpec, read_spec, spec_id, tracker_cost
 from dst_jax.bundle import load_bundle
+from dst_jax.files import user_path
 
 
 def resolve_spec(name_or_bundle: str) -> TrackerSpec:
@@ -17,7 +17,7 @@ def resolve_spec(name_or_bundle: str) -> TrackerSpec:
     Raises:
       InputError: If it is neither.
     """
-    if pathlib.Path(name_or_bundle).is_dir():
+    if user_path(name_or_bundle).is_dir():
         return load_bundle(name_or_bundle).spec
     return read_spec(name_or_bundle)
 

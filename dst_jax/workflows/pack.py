@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import fcntl
 import functools
-import hashlib
 import os
 import pathlib
 import time
@@ -35,7 +34,8 @@ from dst_jax.data.pipeline import PatchSpec, read_sources
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, differences
-from dst_jax.jsonfile import read_json, write_json
+from dst_jax.files import parts_sha256, read_json, resumed_folder, user_path, write_json
+from dst_jax.require import require, require_at_least, require_one_of
 from dst_jax.workflows.training_data import patch_spec
 
 # Small enough to lose little when a pack is interrupted, and to spread over threads.
@@ -58,12 +58,9 @@ class PackConfig:
     workers: int = 0
 
     def __post_init__(self):
-        if self.encoding not in get_args(PatchEncoding):
-            raise InputError(f'--encoding {self.encoding}: must be "jpeg" or "raw".')
-        if not 1 <= self.quality <= 100:
-            raise InputError(f"--quality {self.quality}: must be from 1 to 100.")
-        if self.workers < 0:
-            raise InputError(f"--workers {self.workers}: must be at least 0.")
+        require_one_of(get_args(PatchEncoding), self, "encoding")
+        require(1 <= self.quality <= 100, self, "quality", "must be from 1 to 100")
+        require_at_least(0, self, "workers")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +102,7 @@ def pack_data(
     Raises:
       InputError: If a source is faulty, `out` is something else, or cannot be written.
     """
-    began = time.perf_counter()
+    began, out = time.perf_counter(), user_path(out)
     if packed := [name for name in experiment.data.sources if is_packed(name)]:
         raise InputError(f"{packed[0]} is a pack already; give the data set itself.")
     sequences, report = read_sources(experiment.data)
@@ -116,7 +113,6 @@ def pack_data(
             with _partial(out, plan) as partial:
                 _write_shards(partial, plan, sequences, config, console)
                 _finish(partial, plan, sequences)
-                partial.rename(out)
         except OSError as error:
             raise InputError(
                 f"--out {out}: {error.strerror or error}; make room or mend the "
@@ -161,12 +157,14 @@ def _plan(
 
 def _digest(sequences: tuple[Sequence, ...]) -> str:
     """Identity of the targets and of the frames that are packed."""
-    digest = hashlib.sha256()
-    for sequence in sequences:
-        digest.update(f"{sequence.source}/{sequence.name}/{sequence.video}".encode())
-        digest.update(np.ascontiguousarray(sequence.boxes, np.float32).tobytes())
-        digest.update(sequence.visible.tobytes())
-    return digest.hexdigest()
+
+    def parts() -> Iterator[bytes]:
+        for sequence in sequences:
+            yield f"{sequence.source}/{sequence.name}/{sequence.video}".encode()
+            yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
+            yield sequence.visible.tobytes()
+
+    return parts_sha256(parts())
 
 
 def _is_done(out: pathlib.Path, plan: dict[str, Any]) -> bool:
@@ -202,9 +200,8 @@ def _different(card: pathlib.Path, plan: dict[str, Any]) -> list[str]:
 @contextlib.contextmanager
 def _partial(out: pathlib.Path, plan: dict[str, Any]) -> Iterator[pathlib.Path]:
     """The folder of the unfinished pack, held against another process."""
-    partial = out.with_name(f".{out.name}.partial")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with (partial.with_name(f"{partial.name}.lock")).open("a+") as lock:
+    with out.with_name(f".{out.name}.partial.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -214,17 +211,16 @@ def _partial(out: pathlib.Path, plan: dict[str, Any]) -> Iterator[pathlib.Path]:
         if out.exists():
             for path in _lost(out):
                 path.unlink(missing_ok=True)
-            out.rename(partial)
-        partial.mkdir(exist_ok=True)
-        path = partial / CARD
-        if not path.exists():
-            write_json(path, plan)
-        elif different := _different(path, plan):
-            raise InputError(
-                f"--out {out}: {partial} holds an unfinished pack of another kind "
-                f"({different[0]}); remove it or choose another folder."
-            )
-        yield partial
+        with resumed_folder(out) as partial:
+            path = partial / CARD
+            if not path.exists():
+                write_json(path, plan)
+            elif different := _different(path, plan):
+                raise InputError(
+                    f"--out {out}: {partial} holds an unfinished pack of another kind "
+                    f"({different[0]}); remove it or choose another folder."
+                )
+            yield partial
         pathlib.Path(lock.name).unlink(missing_ok=True)
 
 

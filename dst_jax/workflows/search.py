@@ -1,10 +1,11 @@
 """`dst-jax search`: from a teacher to the architecture of the dull student."""
 
+import collections.abc
 import contextlib
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -20,12 +21,12 @@ from rich.progress import (
 from dst_jax.arch import spec_id, spec_to_json, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import fixed_batches
-from dst_jax.data.sequence import Sequence as Video
+from dst_jax.data.sequence import Sequence
 from dst_jax.data.small_set import order_by_class, read_small_set
 from dst_jax.errors import InputError
 from dst_jax.evaluate.style import figure_to_png
 from dst_jax.experiment import Experiment, experiment_to_json, without
-from dst_jax.jsonfile import read_json, write_json
+from dst_jax.files import read_json, user_path, write_bytes, write_json
 from dst_jax.search import (
     Trial,
     append_step,
@@ -61,7 +62,7 @@ class Searched:
     student: pathlib.Path
     plot: pathlib.Path
     best: Trial
-    trials: Sequence[Trial]
+    trials: collections.abc.Sequence[Trial]
     teacher_accuracy: float
     seconds: float
 
@@ -90,7 +91,7 @@ def search_student(
             "dst-jax search spreads candidates over the devices of one process; "
             "start it on one host."
         )
-    began = time.perf_counter()
+    began, workdir = time.perf_counter(), user_path(workdir)
     bundle = load_bundle(teacher)
     check_space(bundle.spec, experiment.search)
     train_set, validation_set = load_data(experiment, console)
@@ -126,7 +127,7 @@ def _identity(experiment: Experiment) -> dict[str, Any]:
 
 
 def _steps_done(
-    workdir: pathlib.Path, past: Sequence[Trial], experiment: Experiment
+    workdir: pathlib.Path, past: collections.abc.Sequence[Trial], experiment: Experiment
 ) -> int:
     done, steps = len(past) // experiment.search.candidates, experiment.search.steps
     if done > steps:
@@ -140,15 +141,15 @@ def _steps_done(
 def _search(
     exam: Exam,
     teacher_accuracy: float,
-    past: Sequence[Trial],
+    past: collections.abc.Sequence[Trial],
     ledger: pathlib.Path,
     console: Console,
-) -> Sequence[Trial]:
+) -> collections.abc.Sequence[Trial]:
     """Searches on from `past`; each step goes to the ledger as it ends."""
     experiment = exam.experiment
     with _bar(console, experiment, past) as (advance, tick):
 
-        def report(trials: Sequence[Trial]) -> None:
+        def report(trials: collections.abc.Sequence[Trial]) -> None:
             append_step(ledger, trials)
             tick(trials)
 
@@ -176,7 +177,9 @@ def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
 
 
 def _leave(
-    workdir: pathlib.Path, trials: Sequence[Trial], teacher_accuracy: float
+    workdir: pathlib.Path,
+    trials: collections.abc.Sequence[Trial],
+    teacher_accuracy: float,
 ) -> Trial:
     """Writes the best architecture, what it is worth, and the picture."""
     best = best_trial(trials)
@@ -190,10 +193,7 @@ def _leave(
         "step": best.step,
         "spec_id": spec_id(best.spec),
     }
-    plot = workdir / PLOT
-    temporary = plot.with_name(f".{plot.name}.tmp")
-    temporary.write_bytes(figure_to_png(search_plot(trials)))
-    temporary.replace(plot)
+    write_bytes(workdir / PLOT, figure_to_png(search_plot(trials)))
     write_json(workdir / STUDENT_FILE, spec_to_json(best.spec))
     write_json(workdir / SUMMARY, summary)
     return best
@@ -223,8 +223,8 @@ def print_searched(searched: Searched, console: Console) -> None:
 def _make_exam(
     experiment: Experiment,
     teacher: Bundle,
-    train_set: tuple[Video, ...],
-    validation_set: tuple[Video, ...],
+    train_set: tuple[Sequence, ...],
+    validation_set: tuple[Sequence, ...],
     console: Console,
 ) -> Exam:
     """Reads the small set and the held-out pairs."""
@@ -259,8 +259,10 @@ def _make_exam(
 
 @contextlib.contextmanager
 def _bar(
-    console: Console, experiment: Experiment, past: Sequence[Trial]
-) -> Iterator[tuple[Callable[[], None], Callable[[Sequence[Trial]], None]]]:
+    console: Console, experiment: Experiment, past: collections.abc.Sequence[Trial]
+) -> Iterator[
+    tuple[Callable[[], None], Callable[[collections.abc.Sequence[Trial]], None]]
+]:
     """A bar over the steps of the policy, and one within a step."""
     search = experiment.search
     columns = (
@@ -282,7 +284,7 @@ def _bar(
         def advance() -> None:
             progress.update(inner, advance=1, numbers="")
 
-        def tick(trials: Sequence[Trial]) -> None:
+        def tick(trials: collections.abc.Sequence[Trial]) -> None:
             rewards.extend(trial.reward for trial in trials)
             now = mean_reward([trial.reward for trial in trials])
             numbers = f"reward {now:.3f}  best {max(rewards):.3f}"

@@ -1,8 +1,6 @@
 """`dst-jax track`: follow one target through a video; write or draw its boxes."""
 
-import os
 import pathlib
-import tempfile
 from collections.abc import Iterator
 
 import cv2
@@ -23,6 +21,7 @@ from dst_jax.boxes import cxcywh_to_xywh, xywh_to_cxcywh
 from dst_jax.bundle import load_bundle
 from dst_jax.data.frames import frame_paths, video_frames
 from dst_jax.errors import InputError
+from dst_jax.files import user_path, whole_file
 from dst_jax.track import TrackResult, make_tracker
 
 SUFFIXES = (".mp4", ".txt")
@@ -79,7 +78,7 @@ def track_video(
       InputError: If the bundle, the video, a frame or the box is bad, or the suffix
         unknown.
     """
-    out = pathlib.Path(out)
+    out, video = user_path(out), user_path(video)
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"--out {out}: end it in {' or '.join(SUFFIXES)}.")
     if out.is_dir():
@@ -92,14 +91,12 @@ def track_video(
         frames = _counted(video, progress, "tracking")
         result = ready.track(frames, box)
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".track-", dir=out.parent) as folder:
-            part = pathlib.Path(folder) / f"part{out.suffix.lower()}"
+        with whole_file(out) as temporary:
             if out.suffix.lower() == ".txt":
-                write_boxes(part, result, box_xywh)
+                write_boxes(temporary, result, box_xywh)
             else:
                 drawn = _counted(video, progress, "drawing")
-                write_video(part, drawn, result, fps=_frame_rate(video))
-            os.replace(part, out)
+                write_video(temporary, drawn, result, fps=_frame_rate(video))
     console.print(f"{out}: {len(result.boxes)} frames.")
     return result
 

@@ -18,6 +18,7 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.distill import check_fit, make_objective
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
+from dst_jax.files import user_path
 from dst_jax.track.procedure import require_matching
 from dst_jax.train import (
     AXIS_NAME,
@@ -86,6 +87,7 @@ def run_training(
     Raises:
       InputError: If configuration, data, teacher and workdir do not fit together.
     """
+    workdir = user_path(workdir)
     check_batch(experiment.data.batch)
     for spec in experiment.students.values():
         require_matching(spec, experiment.tracking)

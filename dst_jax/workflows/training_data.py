@@ -1,6 +1,6 @@
 """What a run trains on: sequences of its sources, their identity, its patches."""
 
-import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 from rich.console import Console
@@ -8,6 +8,7 @@ from rich.console import Console
 from dst_jax.data.pipeline import PatchSpec, read_sources
 from dst_jax.data.sequence import Sequence, split_by_video
 from dst_jax.experiment import Experiment
+from dst_jax.files import parts_sha256
 from dst_jax.ops.augment import patch_sides
 
 
@@ -27,13 +28,14 @@ def load_data(
 
 def data_hash(train_set: tuple[Sequence, ...]) -> str:
     """Identity of the training targets: names, lengths and boxes."""
-    digest = hashlib.sha256()
-    for sequence in train_set:
-        digest.update(
-            f"{sequence.source}/{sequence.name}/{len(sequence.frames)}".encode()
-        )
-        digest.update(np.ascontiguousarray(sequence.boxes, np.float32).tobytes())
-    return digest.hexdigest()
+
+    def parts() -> Iterator[bytes]:
+        for sequence in train_set:
+            count = len(sequence.frames)
+            yield f"{sequence.source}/{sequence.name}/{count}".encode()
+            yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
+
+    return parts_sha256(parts())
 
 
 def patch_spec(experiment: Experiment) -> PatchSpec:

@@ -17,6 +17,7 @@ from dst_jax.data.checks.verify import VerifyReport, report_beside, save_report,
 from dst_jax.data.packs.packed import is_packed, open_pack, read_pack
 from dst_jax.data.readers import READERS, reader_of
 from dst_jax.errors import InputError
+from dst_jax.files import user_path
 
 
 def verify_data(
@@ -52,9 +53,9 @@ def verify_data(
             )
         return _verify_pack(source, console)
     _, root = reader_of(source)
-    if not pathlib.Path(root).is_dir():
+    if not user_path(root).is_dir():
         raise InputError(f"data set {source}: folder {root} does not exist.")
-    path = report_path or report_beside(source)
+    path = user_path(report_path) if report_path else report_beside(source)
     with _bar(console) as tick:
         threads = os.cpu_count() or 1
         report = verify(source, every_frame=every_frame, threads=threads, tick=tick)

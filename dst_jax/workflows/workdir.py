@@ -10,7 +10,7 @@ from typing import Any
 
 from dst_jax.errors import InputError
 from dst_jax.experiment import differences
-from dst_jax.jsonfile import read_json, write_json
+from dst_jax.files import read_json, remove_leftovers, write_json
 
 LEDGER = "ledger.jsonl"
 ROWS = "rows"  # an ablation's runs, each a workdir of its own
@@ -32,6 +32,7 @@ def open_workdir(
     except OSError as error:
         raise InputError(f"--workdir {folder}: {error.strerror}.") from None
     with _hold(folder):
+        remove_leftovers(folder)
         path = folder / "config.json"
         if path.exists() and _holds_work(folder):
             _check_same(path, config)

@@ -118,6 +118,17 @@ def test_a_configuration_that_is_not_there_or_broken_is_named(tmp_path):
         settings.load_experiment(str(tmp_path / "b.py"))
 
 
+def test_files_in_the_home_folder_are_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (source,) = (path for path in FILES if path.stem == "demo_teacher")
+    (tmp_path / "mine.py").write_text(source.read_text())
+    assert settings.load_experiment("~/mine.py") == settings.load_experiment(
+        "demo_teacher"
+    )
+    found = settings.parse_init(["a=~/bundle"], {})
+    assert found == {"a": tmp_path / "bundle"}
+
+
 def test_differences_name_the_field():
     one = {"a": {"b": 1}, "c": 2}
     assert differences(one, {"a": {"b": 3}, "c": 2}) == ["a.b: 1, was 3"]
@@ -131,8 +142,10 @@ def test_a_workdir_belongs_to_one_configuration(tmp_path):
         pass  # ended before its first checkpoint: another may have the folder
     with open_workdir(tmp_path / "run", config):
         (tmp_path / "run" / "checkpoints" / "1").mkdir(parents=True)
+    killed = tmp_path / "run" / ".tmp-0a1b2c3d-config.json"
+    killed.write_text("half")
     with open_workdir(tmp_path / "run", config):
-        pass
+        assert not killed.exists()
     other = {"distill": dataclasses.asdict(DistillConfig(temperature=2.0))}
     message = r"another configuration \(distill.temperature: 2.0, was 1.0\)"
     with (

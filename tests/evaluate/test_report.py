@@ -2,7 +2,6 @@
 
 import html.parser
 import io
-import json
 import re
 
 import numpy as np
@@ -62,15 +61,6 @@ def test_the_json_holds_means_and_sequences_as_fractions(scores):
         "frames": 4,
     }
     assert still["op_50"] == pytest.approx((2 / 6 + 2 / 4) / 2)
-
-
-def test_json_is_written_whole_or_not_at_all(tmp_path, scores):
-    path = tmp_path / "deep" / "r.json"
-    report.write_json(path, {"a": 1})
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        report.write_json(path, {"a": float("nan")})
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert [p.name for p in path.parent.iterdir()] == ["r.json"]
 
 
 def test_the_table_shows_every_tracker_and_one_trackers_sequences(scores):

@@ -343,7 +343,7 @@ def test_settings_hash_and_compare_as_values():
     "make, message",
     [
         (lambda: AnchorConfig(stride=0), "AnchorConfig.stride=0: must be at least 1"),
-        (lambda: AnchorConfig(scale=0.0), "AnchorConfig.scale=0.0: must be positive"),
+        (lambda: AnchorConfig(scale=0.0), "AnchorConfig.scale=0.0: must be finite"),
         (lambda: AnchorConfig(ratios=()), "ratios=.*: give at least one"),
         (lambda: AnchorConfig(ratios=(1.0, -1.0)), "ratios=.*: give at least one"),
         (lambda: AnchorConfig(ratios=(100.0,)), "ratios=.*a side rounds to 0"),

@@ -292,5 +292,5 @@ def test_patch_sides_have_the_parity_of_the_crops():
 )
 def test_a_bad_field_is_named_with_its_value(bad):
     ((field, value),) = bad.items()
-    with pytest.raises(InputError, match=f"AugmentConfig.{field}={value}: must be"):
+    with pytest.raises(InputError, match=f"AugmentConfig.{field}={value}: must "):
         AugmentConfig(**bad)

@@ -25,7 +25,6 @@ from dst_jax.search import (
     SearchConfig,
     describe,
     expand,
-    extract,
     make_mask,
     make_masked_objective,
     shrink,
@@ -50,6 +49,21 @@ def with_region_head(form):
 
 REGIONS = {form: with_region_head(form) for form in ("up_channel", "depthwise")}
 NOKD = objectives.row(setting.CONFIG, "NOKD")
+
+
+def extract(variables, child, parent):
+    """The child's variables out of its parent's shapes, by where `expand` puts them."""
+    places = jax.tree.map(
+        lambda like: np.arange(1, like.size + 1).reshape(like.shape),
+        {name: variable_shapes(child)[name] for name in variables},
+    )
+
+    def take(place, put, leaf):
+        own = np.empty(place.size, np.asarray(leaf).dtype)
+        own[put[put > 0] - 1] = np.asarray(leaf)[put > 0]
+        return own.reshape(place.shape)
+
+    return jax.tree.map(take, places, expand(places, child, parent), dict(variables))
 
 
 def random_child(seed, parent=PARENT):

@@ -199,7 +199,7 @@ def test_unknown_words_are_refused_without_a_type_checker():
     # jaxtyping checks types in tests alone.
     check = SearchConfig.__post_init__
     for change, message in (
-        ({"mode": "mask"}, "masked or exact"),
+        ({"mode": "mask"}, 'must be "masked" or "exact"'),
         ({"attributes": ("width",)}, "choose of features, kernel, padding"),
     ):
         config = SearchConfig()

@@ -65,10 +65,11 @@ def folder(tmp_path, **files):
 
 def test_a_tracker_that_never_moves_scores_what_the_hand_computes(tmp_path, dataset):
     made = folder(tmp_path, Dog=STILL, Human4_2=TRUTH, Other=STILL)
-    evaluation = evaluate_results(dataset, made, json_path=tmp_path / "r.json")
+    report = tmp_path / "new" / "folder" / "r.json"
+    evaluation = evaluate_results(dataset, made, json_path=report)
     # Overlaps of Dog: 1, 18/22, 16/24, 14/26 exceed 20, 17, 14, 11 thresholds of 21.
     dog = (20 + 17 + 14 + 11) / 21 / 4
-    written = json.loads((tmp_path / "r.json").read_text())
+    written = json.loads(report.read_text())
     still = written["trackers"]["still"]
     assert still["sequences"]["Dog"]["success_auc"] == pytest.approx(dog, rel=1e-12)
     assert still["success_auc"] == pytest.approx((dog + 20 / 21) / 2, rel=1e-12)

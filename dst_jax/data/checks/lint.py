@@ -1,14 +1,15 @@
 """What is left out of training, and why: nothing is skipped in silence."""
 
+import collections.abc
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from collections.abc import Sequence as ListOf
 
 import numpy as np
 
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+from dst_jax.require import require, require_at_least
 from dst_jax.typing import Bool
 
 
@@ -127,19 +128,14 @@ class BoxFilter:
     max_aspect: float = 8.0
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not value >= 0.0:
-                raise InputError(f"BoxFilter.{field.name}={value}: must be at least 0.")
-        if self.min_side_px > self.max_side_px:
-            raise InputError(
-                f"BoxFilter.min_side_px={self.min_side_px}: must not exceed "
-                f"max_side_px={self.max_side_px}."
-            )
+        require_at_least(0, self, *(field.name for field in dataclasses.fields(self)))
+        ordered = self.min_side_px <= self.max_side_px
+        text = f"must not exceed max_side_px={self.max_side_px}"
+        require(ordered, self, "min_side_px", text)
 
 
 def training_sequences(
-    sequences: ListOf[Sequence], box_filter: BoxFilter
+    sequences: collections.abc.Sequence[Sequence], box_filter: BoxFilter
 ) -> tuple[tuple[Sequence, ...], LintReport]:
     """Marks unfit boxes as not visible and leaves out sequences without any other.
 

@@ -15,6 +15,7 @@ from dst_jax.data.checks.verify import (
 from dst_jax.data.readers import read_with_report
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+from dst_jax.files import user_path
 
 
 def read_verified(
@@ -37,7 +38,7 @@ def read_verified(
       InputError: If the data set is faulty and is not to be read without its faults, or
         the report is missing, of another data set or of another state of this one.
     """
-    path = pathlib.Path(report) if report else report_beside(source)
+    path = user_path(report) if report else report_beside(source)
     if not path.is_file():
         if skip_bad or report:
             raise InputError(

@@ -9,14 +9,12 @@ have the size of their video ("missing frame", "unreadable frame", "frame of ano
 size"); something is left to train on ("nothing usable").
 """
 
-import collections
+import collections.abc
 import dataclasses
-import hashlib
 import os
 import pathlib
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
-from collections.abc import Sequence as ListOf
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,7 +31,7 @@ from dst_jax.data.frames import read_frame
 from dst_jax.data.readers import read_with_report, reader_of
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.jsonfile import read_json, write_json
+from dst_jax.files import parts_sha256, read_json, user_path, write_json
 
 FORMAT = 1
 # Frames of a sequence that are decoded, unless all are: first, last, and between.
@@ -128,20 +126,22 @@ def verify(
 def absolute_source(source: str) -> str:
     """The same data set, named from any folder."""
     layout, colon, root = source.partition(":")
-    return f"{layout}{colon}{pathlib.Path(root).resolve()}" if root else source
+    return f"{layout}{colon}{user_path(root).resolve()}" if root else source
 
 
 def fingerprint(sequences: Iterable[Sequence]) -> str:
     """SHA-256 of names, numbers of frames and boxes."""
-    digest = hashlib.sha256()
-    for sequence in sequences:
-        digest.update(f"{sequence.name}/{len(sequence.frames)}/".encode())
-        digest.update(np.ascontiguousarray(sequence.boxes, np.float32).tobytes())
-    return digest.hexdigest()
+
+    def parts() -> Iterator[bytes]:
+        for sequence in sequences:
+            yield f"{sequence.name}/{len(sequence.frames)}/".encode()
+            yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
+
+    return parts_sha256(parts())
 
 
 def without_faults(
-    sequences: ListOf[Sequence], faults: Iterable[Fault]
+    sequences: collections.abc.Sequence[Sequence], faults: Iterable[Fault]
 ) -> tuple[Sequence, ...]:
     """Sequences with the faulty frames not visible, less the wholly faulty ones."""
     frames: dict[str, set[int]] = collections.defaultdict(set)
@@ -224,7 +224,7 @@ class _Seen:
     one_colour: bool = False
 
 
-def _look_at(paths: ListOf[str], threads: int) -> Iterator[_Seen]:
+def _look_at(paths: collections.abc.Sequence[str], threads: int) -> Iterator[_Seen]:
     """Decodes files, in order."""
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for first in range(0, len(paths), _CHUNK):
@@ -261,12 +261,12 @@ def _judge(seen: _Seen, sequence: Sequence, frame: int, problems: Problems) -> N
 
 def report_beside(source: str) -> pathlib.Path:
     """Where the report of a data set lies by default: DIR.verify.json beside DIR."""
-    root = pathlib.Path(source.partition(":")[2]).resolve()
+    root = user_path(source.partition(":")[2]).resolve()
     return root.with_name(f"{root.name}.verify.json")
 
 
 def save_report(report: VerifyReport, path: pathlib.Path) -> None:
-    """Writes a report: under a temporary name, then renamed."""
+    """Writes a report, whole or not at all."""
     values = dataclasses.asdict(report)
     write_json(path, {"format_version": FORMAT, **values})
 

@@ -6,12 +6,12 @@ DIR/*.array_record-*      the records, of visible frames in the order of the ind
 DIR/dataset_info.json, features.json    for `tfds.builder_from_directory`
 """
 
+import collections.abc
 import concurrent.futures
 import dataclasses
 import pathlib
 import zipfile
 from collections.abc import Callable, Mapping
-from collections.abc import Sequence as ListOf
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -22,7 +22,7 @@ from dst_jax.data.packs.records import Records, Shard
 from dst_jax.data.patches import PatchSpec
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.jsonfile import read_json
+from dst_jax.files import read_json, user_path
 from dst_jax.typing import Float, UInt8
 
 FORMAT = 2
@@ -153,7 +153,7 @@ def open_pack(source: str) -> Pack:
     Raises:
       InputError: If there is no whole pack of this format in the folder.
     """
-    folder = pathlib.Path(source.removeprefix(_PREFIX))
+    folder = user_path(source.removeprefix(_PREFIX))
     card = _read_card(folder)
     try:
         shards = tuple(Shard(**shard) for shard in card["shards"])
@@ -191,7 +191,7 @@ def read_pack(source: str) -> tuple[tuple[Sequence, ...], LintReport]:
     Raises:
       InputError: If the pack is not whole.
     """
-    folder = pathlib.Path(source.removeprefix(_PREFIX))
+    folder = user_path(source.removeprefix(_PREFIX))
     card = _read_card(folder)
     try:
         # NumPy would leave a damaged file open.
@@ -240,7 +240,7 @@ def _sequences(source: str, index: Mapping[str, np.ndarray]) -> tuple[Sequence, 
     return tuple(sequences)
 
 
-def index_of(sequences: ListOf[Sequence]) -> dict[str, np.ndarray]:
+def index_of(sequences: collections.abc.Sequence[Sequence]) -> dict[str, np.ndarray]:
     """The arrays of `index.npz`."""
     text = {
         "track": [s.name for s in sequences],

@@ -8,7 +8,6 @@ asked for is the schema, the protocol buffer of a record, and the two JSON files
 import contextlib
 import dataclasses
 import functools
-import os
 import pathlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +17,7 @@ import numpy as np
 
 from dst_jax.data.packs.codec import PatchEncoding
 from dst_jax.errors import InputError
+from dst_jax.files import whole_file
 
 NAME, SPLIT, VERSION = "dst_jax_pack", "train", "1.0.0"
 # One record per group, so that any can be read alone. JPEG does not shrink further,
@@ -107,24 +107,21 @@ def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> None:
     """
     from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
 
-    temporary = path.with_name(f".{path.name}.tmp")
-    writer = _written(
-        path, array_record_module.ArrayRecordWriter, str(temporary), _WRITER
-    )
-    try:
-        for record in records:
-            _written(path, writer.write, record)
-            if not writer.ok():  # closing tells why
-                break
-        _written(path, writer.close)
-        _written(path, _flush_to_disk, temporary)
-        temporary.replace(path)
-    finally:
-        if writer.is_open():
-            # Records failed to come; a complaint of the writer would hide that.
-            with contextlib.suppress(Exception):
-                writer.close()
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        writer = _written(
+            path, array_record_module.ArrayRecordWriter, str(temporary), _WRITER
+        )
+        try:
+            for record in records:
+                _written(path, writer.write, record)
+                if not writer.ok():  # closing tells why
+                    break
+            _written(path, writer.close)
+        finally:
+            if writer.is_open():
+                # Records failed to come; a complaint of the writer would hide that.
+                with contextlib.suppress(Exception):
+                    writer.close()
 
 
 def _written(path: pathlib.Path, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -135,11 +132,6 @@ def _written(path: pathlib.Path, call: Callable[..., Any], *arguments: Any) -> A
             f"shard {path} cannot be written ({_first_line(error)}); make room or "
             "mend the folder's rights, then run again to go on."
         ) from None
-
-
-def _flush_to_disk(path: pathlib.Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _first_line(error: Exception) -> str:

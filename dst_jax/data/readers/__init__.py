@@ -1,7 +1,6 @@
 """Readers: a data set on disk becomes `Sequence` values."""
 
 from dst_jax.data.readers.coco import read_coco as read_coco
-from dst_jax.data.readers.coco import read_coco_with_report as read_coco_with_report
 from dst_jax.data.readers.dispatch import READERS as READERS
 from dst_jax.data.readers.dispatch import read_sequences as read_sequences
 from dst_jax.data.readers.dispatch import read_with_report as read_with_report

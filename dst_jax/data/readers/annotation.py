@@ -1,9 +1,9 @@
 """From what a data set's files say of one target to a checked `Sequence`."""
 
+import collections.abc
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Sequence as ListOf
 
 import numpy as np
 
@@ -200,7 +200,10 @@ def read_each(
 
 
 def require_any(
-    sequences: ListOf[Sequence], problems: Problems, root: object, expected: str
+    sequences: collections.abc.Sequence[Sequence],
+    problems: Problems,
+    root: object,
+    expected: str,
 ) -> tuple[Sequence, ...]:
     """The sequences, if there are any or it is known why not.
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from dst_jax.data.checks.lint import DataFault, Finding, LintReport, Problems
+from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import require_file
 from dst_jax.data.readers.annotation import Annotation, to_sequence
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+from dst_jax.files import user_path
 from dst_jax.typing import Float
 
 _CROWD, _NO_AREA = "crowd annotation", "box without area"
@@ -57,7 +58,7 @@ def read_coco(
         lies outside its image, or nothing usable is left.
     """
     problems = problems or Problems()
-    path = pathlib.Path(root) / "instances.json"
+    path = user_path(root) / "instances.json"
     content = _load(path)
     images = _images(path, content["images"], problems)
     instances = _Instances(
@@ -84,15 +85,6 @@ def read_coco(
     if not sequences and not problems.faults:
         raise InputError(f"{path} holds no usable box; annotate an image.")
     return tuple(sequences)
-
-
-def read_coco_with_report(
-    root: str | os.PathLike[str], *, frames_required: bool = True
-) -> tuple[tuple[Sequence, ...], LintReport]:
-    """The sequences of `read_coco`, and what was left out, per category."""
-    problems = Problems()
-    found = read_coco(root, frames_required=frames_required, problems=problems)
-    return found, LintReport(tuple(problems.left_out), len(found), len(found))
 
 
 def _load(path: pathlib.Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import frame_paths, image_names
 from dst_jax.data.readers.tables import read_lines
 from dst_jax.errors import InputError
+from dst_jax.files import user_path
 
 
 def folder_of(root: str | os.PathLike[str], layout: str) -> pathlib.Path:
@@ -17,7 +18,7 @@ def folder_of(root: str | os.PathLike[str], layout: str) -> pathlib.Path:
     Raises:
       InputError: If it does not exist.
     """
-    folder = pathlib.Path(root)
+    folder = user_path(root)
     if not folder.is_dir():
         raise InputError(f"{layout} folder {root} does not exist; correct the path.")
     return folder

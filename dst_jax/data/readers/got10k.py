@@ -8,14 +8,13 @@ NAME/cover.label             eighths of the target that can be seen (optional)
 NAME/meta_info.ini           url, object_class, resolution (optional)
 """
 
+import collections.abc
 import configparser
 import dataclasses
 import difflib
-import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Sequence as ListOf
 
 from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import image_names
@@ -29,6 +28,7 @@ from dst_jax.data.readers.folders import (
 from dst_jax.data.readers.tables import read_labels, read_lines, read_rows
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+from dst_jax.files import file_sha256
 
 _MEND = (
     "correct the line, mark the frame 1 in absence.label, or take the sequence out of "
@@ -156,7 +156,7 @@ def _video_key(url: str) -> str:
     return re.sub(r"(?<=[^/])_\d{1,2}$", "", url)
 
 
-def _join_videos(sequences: ListOf[Sequence]) -> tuple[Sequence, ...]:
+def _join_videos(sequences: collections.abc.Sequence[Sequence]) -> tuple[Sequence, ...]:
     """Gives sequences that start with the same image one video, transitively."""
     parent: dict[str, str] = {s.video: s.video for s in sequences}
 
@@ -172,16 +172,18 @@ def _join_videos(sequences: ListOf[Sequence]) -> tuple[Sequence, ...]:
     return tuple(dataclasses.replace(s, video=root_of(s.video)) for s in sequences)
 
 
-def _equal_first_frames(sequences: ListOf[Sequence]) -> list[list[Sequence]]:
+def _equal_first_frames(
+    sequences: collections.abc.Sequence[Sequence],
+) -> list[list[Sequence]]:
     """Groups of two or more whose first frames are equal files."""
     by_size: dict[int, list[Sequence]] = {}
     for sequence in (s for s in sequences if s.frames):
         if os.path.isfile(sequence.frames[0]):  # else whoever reads the frame says so
             length = os.path.getsize(sequence.frames[0])
             by_size.setdefault(length, []).append(sequence)
-    by_digest: dict[bytes, list[Sequence]] = {}
+    by_digest: dict[str, list[Sequence]] = {}
     # Only files of equal length are read: most data sets need no reading at all.
     for sequence in (s for same in by_size.values() if len(same) > 1 for s in same):
-        data = pathlib.Path(sequence.frames[0]).read_bytes()
-        by_digest.setdefault(hashlib.sha256(data).digest(), []).append(sequence)
+        digest = file_sha256(sequence.frames[0])
+        by_digest.setdefault(digest, []).append(sequence)
     return [same for same in by_digest.values() if len(same) > 1]

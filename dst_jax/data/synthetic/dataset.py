@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
 from collections.abc import Callable
 
 import cv2
@@ -15,6 +14,7 @@ from dst_jax.data.synthetic.rendering import SyntheticConfig as SyntheticConfig
 from dst_jax.data.synthetic.rendering import Video as Video
 from dst_jax.data.synthetic.rendering import render_video as render_video
 from dst_jax.errors import InputError
+from dst_jax.files import user_path, whole_folder
 
 _JPEG_QUALITY = 92
 
@@ -40,7 +40,7 @@ def write_synthetic(
     Raises:
       InputError: If the folder holds anything else.
     """
-    root = pathlib.Path(folder)
+    root = user_path(folder)
     card = {"format": 1, "seed": seed, "config": dataclasses.asdict(config)}
     text = json.dumps(card, indent=2, sort_keys=True) + "\n"
     if root.exists():
@@ -50,21 +50,15 @@ def write_synthetic(
         raise InputError(
             f"{root} exists and is not this data set; remove it or name another folder."
         )
-    partial = root.with_name(f".{root.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with whole_folder(root) as temporary:
         names = [f"{i:06d}" for i in range(config.videos)]
         for i, name in enumerate(names):
             video = render_video(np.random.default_rng((seed, i)), config)
-            _write_video(partial / name, video, url=f"synthetic/{seed}-{name}")
+            _write_video(temporary / name, video, url=f"synthetic/{seed}-{name}")
             if progress is not None:
                 progress(i + 1, config.videos)
-        (partial / "list.txt").write_text("\n".join(names) + "\n")
-        (partial / "synthetic.json").write_text(text)
-        partial.rename(root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        (temporary / "list.txt").write_text("\n".join(names) + "\n")
+        (temporary / "synthetic.json").write_text(text)
     return root
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dst_jax.data.synthetic.sprites import Pose, Sprite, paste, smooth_path
 from dst_jax.data.synthetic.textures import SHAPES, Colours, cutout, scene, texture
-from dst_jax.errors import InputError
+from dst_jax.require import require, require_at_least, require_share
 from dst_jax.typing import Bool, Float, UInt8
 
 # A target of which less can be seen counts as absent.
@@ -55,25 +55,16 @@ class SyntheticConfig:
     noise: float = 3.0
 
     def __post_init__(self):
-        least = {"videos": 1, "length": 1, "height": 64, "width": 64, "period": 2.0}
-        shares = ("similar", "occlusion")
+        require_at_least(1, self, "videos", "length")
+        require_at_least(64, self, "height", "width")
+        require_at_least(2.0, self, "period")
         strengths = ("distractors", "camera", "rotation_deg", "illumination", "noise")
-        least.update(dict.fromkeys(shares + strengths, 0))
-        for field, limit in least.items():
-            value = getattr(self, field)
-            if not value >= limit:
-                raise InputError(
-                    f"SyntheticConfig.{field}={value}: must be at least {limit}."
-                )
-        for field in shares:
-            if getattr(self, field) > 1.0:
-                value = getattr(self, field)
-                raise InputError(f"SyntheticConfig.{field}={value}: must be at most 1.")
-        if not 0.2 <= self.scale_range[0] <= self.scale_range[1] <= 3.0:
-            raise InputError(
-                f"SyntheticConfig.scale_range={self.scale_range}: give least and "
-                "largest, within 0.2 and 3."
-            )
+        require_at_least(0, self, *strengths)
+        require_share(self, "similar", "occlusion")
+        least, largest = self.scale_range
+        within = 0.2 <= least <= largest <= 3.0
+        text = "give least and largest, within 0.2 and 3"
+        require(within, self, "scale_range", text)
 
 
 class Video(NamedTuple):

@@ -14,9 +14,9 @@ from dst_jax.data.pipeline import read_sources
 from dst_jax.data.readers import read_sequences
 from dst_jax.data.synthetic.dataset import write_synthetic
 from dst_jax.errors import InputError
-from dst_jax.evaluate import OTB, TrackerScore, report, score
+from dst_jax.evaluate import OTB, TrackerScore, score
 from dst_jax.experiment import Experiment, experiment_to_json, without
-from dst_jax.jsonfile import read_json, write_json
+from dst_jax.files import read_json, user_path, write_json, write_text
 from dst_jax.workflows.ablation.plan import (
     Choice,
     Plan,
@@ -83,6 +83,7 @@ def run_ablation(
       InputError: If configuration, rows, data, teacher and workdir do not fit
         together; found before anything is trained.
     """
+    workdir = user_path(workdir)
     bundle = load_bundle(teacher) if teacher is not None else None
     plan = make_plan(experiment, choice, teacher=bundle.spec if bundle else None)
     datasets = [_read_dataset(source, source) for source in choice.datasets]
@@ -283,6 +284,6 @@ def _write(
 ) -> dict[str, Any]:
     names = [data.name for data in judge.datasets]
     values = ablation_json(plan, results, references, names)
-    report.write_json(workdir / VALUES, values)
-    report.write_text(workdir / TABLES, ablation_markdown(values))
+    write_json(workdir / VALUES, values, sort_keys=False)
+    write_text(workdir / TABLES, ablation_markdown(values))
     return values

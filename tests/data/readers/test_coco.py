@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from dst_jax.data.checks.lint import Problems
-from dst_jax.data.readers.coco import read_coco, read_coco_with_report
+from dst_jax.data.readers import read_with_report
+from dst_jax.data.readers.coco import read_coco
 from dst_jax.errors import InputError
 
 
@@ -45,7 +46,7 @@ def test_crowds_and_empty_boxes_are_left_out_and_counted(tmp_path):
         annotation(4, [0, 0, 5, 0]),
     ]
     write(tmp_path, boxes)
-    sequences, report = read_coco_with_report(tmp_path)
+    sequences, report = read_with_report(f"coco:{tmp_path}")
     assert [s.name for s in sequences] == ["07-1"]
     counts = {f.reason: f.frames for f in report.findings}
     assert counts == {"crowd annotation": 1, "box without area": 2}
@@ -167,13 +168,13 @@ def test_images_without_a_box_are_counted(tmp_path):
     content = write(tmp_path, [annotation(1, [0, 0, 5, 5])])
     content["images"] += [other(8), other(9)]
     (tmp_path / "instances.json").write_text(json.dumps(content))
-    _, report = read_coco_with_report(tmp_path)
+    _, report = read_with_report(f"coco:{tmp_path}")
     found = [(f.frames, f.reason) for f in report.findings]
     assert found == [(2, "image without an annotation")]
 
 
 def test_the_real_boxes_are_read(real_data):
-    sequences, report = read_coco_with_report(real_data / "coco_subset")
+    sequences, report = read_with_report(f"coco:{real_data / 'coco_subset'}")
     boxes = [f for f in report.findings if f.sequence != "images"]
     assert len(sequences) + sum(f.frames for f in boxes) == 2678
     assert len({s.video for s in sequences}) <= 353

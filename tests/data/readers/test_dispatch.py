@@ -3,8 +3,10 @@ import re
 import pytest
 
 from dst_jax.data.checks.lint import Problems
+from dst_jax.data.checks.verify import report_beside
 from dst_jax.data.readers import READERS, read_sequences, read_with_report
 from dst_jax.errors import InputError
+from tests.data.readers.trees import write_frames
 
 
 @pytest.mark.parametrize("source", ["vott:x", "otb", "otb:", "", ":x"])
@@ -32,6 +34,19 @@ def test_the_source_is_kept_as_written(tmp_path):
     (folder / "groundtruth_rect.txt").write_text("1,1,2,2\n")
     (toy,) = read_sequences(f"otb:{tmp_path}", frames_required=False)
     assert toy.source == f"otb:{tmp_path}"
+
+
+def test_a_source_in_the_home_folder_is_found_and_kept_as_written(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "otb" / "Toy" / "img").mkdir(parents=True)
+    (tmp_path / "otb" / "Toy" / "groundtruth_rect.txt").write_text("1,1,2,2\n")
+    write_frames(tmp_path / "otb" / "Toy" / "img", [1])
+    (toy,) = read_sequences("otb:~/otb")
+    assert toy.source == "otb:~/otb"
+    assert toy.frames[0].startswith(str(tmp_path / "otb" / "Toy" / "img"))
+    assert report_beside("otb:~/otb") == tmp_path / "otb.verify.json"
 
 
 def test_a_name_that_comes_twice_is_refused(tmp_path):

@@ -1,0 +1,205 @@
+"""Files and folders that appear whole or not at all, digests, and a user's paths.
+
+What is being written lies beside its target under a name that begins with `.tmp-`, as
+in `.tmp-1f0c93aa-card.json`, and gets its own name in one rename. A kill leaves such a
+name behind and nothing else: `remove_leftovers` takes it away. Two more names beside a
+target NAME belong to it and are not leftovers: `.NAME.partial`, a folder that the next
+call goes on with, and `.NAME.replaced`, a folder between the two renames that replace
+it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from dst_jax.errors import InputError
+
+TEMPORARY = ".tmp-"
+
+
+def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Returns a path as a user wrote it, with `~` for the home folder expanded."""
+    return pathlib.Path(os.path.expanduser(path))
+
+
+@contextlib.contextmanager
+def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary path; the file written there becomes `path` at the end.
+
+    The temporary path lies in the same folder, which must exist, and has the suffix of
+    `path`. An earlier file is replaced. If the block raises, nothing changes.
+    """
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a file in UTF-8, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: pathlib.Path, values: Any, *, sort_keys: bool = True) -> None:
+    """Writes JSON that every reader takes, whole or not at all.
+
+    Args:
+      path: Of the file.
+      values: JSON values, for a later `read_json` a mapping.
+      sort_keys: False keeps the order of the keys, for files that people read.
+
+    Raises:
+      ValueError: If a number is not finite: JSON has none such.
+    """
+    text = json.dumps(values, indent=2, sort_keys=sort_keys, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+      InputError: If the file holds anything else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON ({error}); mend or replace it.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a JSON object; mend or replace it.")
+    return values
+
+
+@contextlib.contextmanager
+def whole_folder(
+    path: pathlib.Path, *, replace: bool = False
+) -> Iterator[pathlib.Path]:
+    """Yields an empty temporary folder that becomes `path` at the end.
+
+    Folders on the way to `path` are made. If the block raises, nothing changes. What
+    must survive a loss of power, not only a kill, is written with `write_bytes` and
+    its like.
+
+    Args:
+      path: Of the folder; an empty one that is there already gives way.
+      replace: Whether one that holds something gives way too. A kill at any moment
+        leaves the old or the new one for `found_folder`.
+
+    Raises:
+      OSError: If the folder holds something and is not to be replaced.
+    """
+    temporary = _temporary(path)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if replace:
+            _replace_folder(temporary, path)
+        else:
+            os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def found_folder(path: pathlib.Path) -> pathlib.Path:
+    """Returns where the folder `path` is to be read.
+
+    That is elsewhere only if a kill came between the two renames of `whole_folder`
+    with `replace`: the earlier folder then still waits under its second name.
+    """
+    aside = _aside(path)
+    return aside if aside.is_dir() and not path.exists() else path
+
+
+@contextlib.contextmanager
+def resumed_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields the unfinished folder of `path`, which gets its name at the end.
+
+    It is `.NAME.partial` beside `path` and holds what an earlier call left when it was
+    interrupted, or what `path` itself holds. If the block raises, it stays for the next
+    call. Whoever calls this keeps other processes out.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    if path.exists():
+        os.rename(path, partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(partial)
+    yield partial
+    os.rename(partial, path)
+
+
+def remove_leftovers(folder: pathlib.Path) -> None:
+    """Removes from a folder what killed writers left; none may be at work there."""
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
+def bytes_sha256(content: bytes) -> str:
+    """Returns the SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def parts_sha256(parts: Iterable[bytes]) -> str:
+    """Returns the SHA-256 of parts one after another, which need not fit in memory."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Returns the SHA-256 of what a file holds."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_sha256(values: Any) -> str:
+    """Returns the SHA-256 of JSON values, whatever the order of their keys.
+
+    Example:
+      >>> json_sha256({"a": 1, "b": 2}) == json_sha256({"b": 2, "a": 1})
+      True
+    """
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return bytes_sha256(text.encode())
+
+
+def _temporary(path: pathlib.Path) -> pathlib.Path:
+    # Random, so that two writers of one target do not meet in it.
+    return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
+
+
+def _aside(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f".{path.name}.replaced")
+
+
+def _flush_to_disk(path: pathlib.Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _replace_folder(new: pathlib.Path, path: pathlib.Path) -> None:
+    # A folder cannot be renamed onto a full one: the old steps aside.
+    aside = _aside(path)
+    if path.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(path, aside)
+    os.rename(new, path)
+    shutil.rmtree(aside, ignore_errors=True)
