@@ -15,7 +15,8 @@ from dst_jax.distill import DistillConfig, make_objective
 from dst_jax.distill.regions import anchors_of
 from dst_jax.models import Variables, init_variables
 from dst_jax.ops.anchors import head_anchors
-from dst_jax.ops.augment import AugmentConfig, Examples, augment, patch_sides
+from dst_jax.ops.augment import AugmentConfig, augment, patch_sides
+from dst_jax.ops.examples import Examples
 from dst_jax.train import (
     AXIS_NAME,
     Crops,

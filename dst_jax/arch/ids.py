@@ -8,13 +8,16 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from dst_jax.arch.spec import TrackerSpec
+from dst_jax.arch.spec import OMIT_DEFAULT, TrackerSpec
 from dst_jax.errors import InputError
 
 
 def spec_to_json(spec: TrackerSpec) -> dict[str, Any]:
-    """Returns `spec` as JSON values: dicts, lists, numbers, strings, None."""
-    return json.loads(json.dumps(dataclasses.asdict(spec)))
+    """Returns `spec` as JSON values: dicts, lists, numbers, strings, None.
+
+    A field marked `OMIT_DEFAULT` is there only when it has another value.
+    """
+    return json.loads(json.dumps(_encode(spec)))
 
 
 def spec_from_json(values: Mapping[str, Any]) -> TrackerSpec:
@@ -30,6 +33,25 @@ def spec_id(spec: TrackerSpec) -> str:
     """Returns the SHA-256 of the spec's sorted JSON, equal on every host."""
     text = json.dumps(spec_to_json(spec), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _encode(value: Any) -> Any:
+    """Dataclasses as dicts of their fields, whatever tuples they stand in."""
+    if isinstance(value, tuple):
+        return [_encode(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    held = {field.name: getattr(value, field.name) for field in _written(value)}
+    return {name: _encode(item) for name, item in held.items()}
+
+
+def _written(spec: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a spec that its JSON carries."""
+    return [
+        field
+        for field in dataclasses.fields(spec)
+        if field.metadata != OMIT_DEFAULT or getattr(spec, field.name) != field.default
+    ]
 
 
 def _decode(kind: Any, value: Any, where: str) -> Any:

@@ -9,7 +9,7 @@ from dst_jax.arch import TrackerSpec
 from dst_jax.distill.terms import Family, Term, per_example
 from dst_jax.distill.weights import DistillConfig
 from dst_jax.models import Output
-from dst_jax.ops.augment import Examples
+from dst_jax.ops.examples import Examples
 from dst_jax.ops.labels import response_labels
 from dst_jax.typing import Array, Float
 

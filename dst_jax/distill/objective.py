@@ -20,7 +20,7 @@ from dst_jax.distill.regions import region_family
 from dst_jax.distill.weights import DistillConfig
 from dst_jax.errors import InputError
 from dst_jax.models import Output, Siamese, Variables, build, forward, forward_train
-from dst_jax.ops.augment import Examples
+from dst_jax.ops.examples import Examples
 from dst_jax.typing import Array, Params, Scalar
 
 

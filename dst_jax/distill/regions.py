@@ -11,7 +11,7 @@ from dst_jax.distill.terms import Family, Term, divide, per_example, psum
 from dst_jax.distill.weights import DistillConfig
 from dst_jax.models import Output
 from dst_jax.ops.anchors import assign, head_anchors
-from dst_jax.ops.augment import Examples
+from dst_jax.ops.examples import Examples
 from dst_jax.typing import Array, Float, Int
 
 

@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Num
 
+from dst_jax.arch.crops import context_side
 from dst_jax.models.build import Variables, embed, respond
 from dst_jax.models.siamese import Siamese
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.ops.windows import hann
 from dst_jax.track.config import SiamFCTracking
-from dst_jax.track.geometry import context_side, displacement, upsampling_matrix
+from dst_jax.track.geometry import displacement, upsampling_matrix
 from dst_jax.track.state import (
     FrameSize,
     TrackOutput,

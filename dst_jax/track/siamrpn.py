@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Num
 
+from dst_jax.arch.crops import context_side
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.models.build import Variables, embed, respond
 from dst_jax.models.siamese import Siamese
@@ -21,7 +22,6 @@ from dst_jax.ops.anchors import decode, head_anchors
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.ops.windows import hann
 from dst_jax.track.config import SiamRPNTracking
-from dst_jax.track.geometry import context_side
 from dst_jax.track.state import (
     FrameSize,
     TrackOutput,

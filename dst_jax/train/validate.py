@@ -13,7 +13,8 @@ from dst_jax.boxes import iou
 from dst_jax.distill import DistillConfig, family_of
 from dst_jax.models import Output, Variables, build, forward
 from dst_jax.ops.anchors import decode, head_anchors
-from dst_jax.ops.augment import AugmentConfig, Examples, augment, centre_crops
+from dst_jax.ops.augment import AugmentConfig, augment, centre_crops
+from dst_jax.ops.examples import Examples
 from dst_jax.typing import Array, Float
 
 Validate = Callable[[Mapping[str, Variables]], dict[str, float]]

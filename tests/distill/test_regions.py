@@ -15,7 +15,7 @@ from dst_jax.errors import InputError
 from dst_jax.models import Output, build, forward_train, init_variables
 from dst_jax.models import forward as infer
 from dst_jax.ops.anchors import AssignConfig, assign, head_anchors
-from dst_jax.ops.augment import Examples
+from dst_jax.ops.examples import Examples
 from tests import networks
 from tests.distill import reference
 
@@ -59,6 +59,7 @@ def setting():
             is_negative=jnp.array([0.0, 1.0, 0.0, 0.0], jnp.float64),
             search_box=jnp.asarray(np.concatenate([centres, sizes], axis=-1)),
             number=jnp.array([7, 8, 9, 10], jnp.int32),
+            input=TEACHER.input,
         )
         yield teacher, students, examples
 
