@@ -8,9 +8,12 @@ from typing import Any
 
 from dst_jax.arch import TrackerSpec, spec_to_json
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.distill import DistillConfig
+from dst_jax.decode import to_json
+from dst_jax.distill import DistillConfig, LabelConfig, Setting, TaskConfig
+from dst_jax.distill.identity import distill_to_json
 from dst_jax.errors import InputError
 from dst_jax.files import json_sha256
+from dst_jax.models import ModelConfig
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.require import require_at_least
 from dst_jax.search import PolicyConfig, SearchConfig
@@ -26,7 +29,10 @@ class Experiment:
       students: The networks that learn, by name.
       data: Where pairs come from.
       augment: How crops are varied.
-      distill: The objective.
+      distill: The terms of the objective.
+      labels: What counts as the target.
+      task: The tracker's own loss.
+      model: How networks behave in training.
       optim: The optimizer and the length of the run.
       loop: Reports, validation and checkpoints.
       tracking: Online settings that the finished bundles get, of the heads' family.
@@ -39,6 +45,9 @@ class Experiment:
     data: DataConfig
     augment: AugmentConfig = AugmentConfig()
     distill: DistillConfig = DistillConfig()
+    labels: LabelConfig = LabelConfig()
+    task: TaskConfig = TaskConfig()
+    model: ModelConfig = ModelConfig()
     optim: OptimConfig = OptimConfig()
     loop: LoopConfig = LoopConfig()
     tracking: Tracking = SiamFCTracking()
@@ -54,6 +63,11 @@ class Experiment:
                     f"student name {name!r}: letters, digits, '-' and '_' only."
                 )
 
+    @property
+    def setting(self) -> Setting:
+        """What the objective is made of."""
+        return Setting(self.distill, self.labels, self.task, self.model)
+
 
 def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
     """Returns the resolved configuration as JSON values."""
@@ -61,7 +75,8 @@ def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
         "students": {n: spec_to_json(s) for n, s in experiment.students.items()}
     }
     for name in sections():
-        values[name] = dataclasses.asdict(getattr(experiment, name))
+        values[name] = to_json(getattr(experiment, name))
+    values["distill"] = distill_to_json(experiment.distill)
     values["seed"] = experiment.seed
     return json.loads(json.dumps(values))
 

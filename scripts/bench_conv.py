@@ -60,7 +60,7 @@ def with_gradients(
 
 def bench_layers(spec: TrackerSpec, side: int, batch: int, repeats: int) -> None:
     """Prints one line per layer."""
-    below, sides = 3, (side, *(after for _, after in spec.stage_sides(side)))
+    below, sides = 3, (side, *(after for _, after in spec.backbone.stage_sides(side)))
     for index, layer in enumerate(spec.backbone.layers):
         size, key = sides[index], jax.random.key(index)
         x = jax.random.normal(key, (batch, size, size, below))

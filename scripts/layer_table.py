@@ -53,7 +53,7 @@ def layers_of(spec: TrackerSpec, batch: int) -> Iterator[Layer]:
         for index, layer in enumerate(spec.backbone.layers, start=1):
             shape = (batch, side, side, below)
             yield Layer(f"conv{index} {image}", shape, layer, index == 1)
-            side, below = spec.stage_sides(px)[index - 1][1], layer.features
+            side, below = spec.backbone.stage_sides(px)[index - 1][1], layer.features
         if isinstance(spec.head, RegionHeadSpec):
             width, k = spec.head.features, spec.head.anchors
             kinds = {"cls1": 2 * k * width, "r1": 4 * k * width}
@@ -166,7 +166,7 @@ def other_work(
     """What else a student does to the search image: norm with ReLU, pools, W."""
     rng = np.random.default_rng(0)
     z, x = spec.input.template_px, spec.input.train_search_px
-    small, large = spec.stage_sides(z), spec.stage_sides(x)
+    small, large = spec.backbone.stage_sides(z), spec.backbone.stage_sides(x)
     for index, layer in enumerate(spec.backbone.layers):
         name, width = f"conv{index + 1} x", layer.features
         shape = (batch, large[index][0], large[index][0], width)

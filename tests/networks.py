@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from dst_jax import arch
 from dst_jax.arch import (
-    BackboneSpec,
+    Chain,
     ConvSpec,
     CorrelationHeadSpec,
     InputSpec,
@@ -15,12 +15,12 @@ from dst_jax.arch import (
     RegionHeadSpec,
     TrackerSpec,
 )
-from dst_jax.models import init_variables
+from dst_jax.models import forward, init_variables
 
 # Three stages, groups, pooling, a stage without normalisation; 5 x 5 responses of
 # stride 4 in training.
 TEACHER = TrackerSpec(
-    BackboneSpec(
+    Chain(
         layers=(
             ConvSpec(6, 3, stride=2, pool=PoolSpec()),
             ConvSpec(8, 3, groups=2),
@@ -55,3 +55,10 @@ def teacher_variables(dtype=jnp.float32):
     conv = variables["params"]["backbone"]["conv3"]["conv"]
     conv["kernel"] = conv["kernel"] * conv["kernel"].dtype.type(0.002)
     return variables
+
+
+def features(module, variables, image):
+    """Feature maps of images by stage, in inference mode."""
+    taps = forward(module, variables, image, image).taps
+    stages = (name.removeprefix("search/") for name in taps if "search/" in name)
+    return {stage: taps[f"search/{stage}"] for stage in stages}

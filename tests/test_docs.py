@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from dst_jax.command.main import main
+from dst_jax.command.settings import packaged
 from dst_jax.data.readers import read_sequences
 from tests.data import small_packs as packs
 
@@ -17,18 +18,16 @@ TINY = """
 import dataclasses
 
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.distill import DistillConfig, with_row
 from dst_jax.train import OptimConfig
 from tests.data.small_packs import EXPERIMENT
 
-OBJECTIVE = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
 
 
 def experiment():
     return dataclasses.replace(
         EXPERIMENT,
         data=DataConfig(sources=("unread:x",), batch=4, validation_share=0.34),
-        distill=with_row(OBJECTIVE, "NOKD"),
+        **objectives.row(objectives.TINY, "NOKD")._asdict(),
         optim=OptimConfig(epochs=1.0, pairs_per_epoch=8, learning_rate=1e-2),
     )
 """
@@ -108,9 +107,40 @@ def test_the_three_commands_lead_from_a_folder_to_a_run(tmp_path, monkeypatch, c
         ["dst-jax", "train"],
     ]
     write_own_folder(tmp_path / "my_videos", packs.write_raw(tmp_path / "raw"))
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "siamfc_teacher.py").write_text(TINY)
+    (tmp_path / "tiny.py").write_text(TINY)
     monkeypatch.chdir(tmp_path)
-    for words in commands:
+    for command in commands:
+        words = ["tiny.py" if word == "siamfc_teacher" else word for word in command]
         assert main(words[1:]) == 0, capsys.readouterr().err
     assert (tmp_path / "runs" / "mine" / "bundles" / "student").is_dir()
+
+
+def test_every_module_and_function_that_the_glossary_names_is_there():
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    dotted = re.findall(r"`([a-z]+(?:\.\w+)+)`", page)
+    names = [name for name in dotted if not name.endswith((".json", ".jsonl"))]
+    assert len(names) > 20
+    assert [name for name in names if not found(name)] == []
+
+
+WRAPPED = [
+    ROOT / "CHANGELOG.md",
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("ablation", "data", "equations", "glossary", "results")
+    ),
+]
+
+
+@pytest.mark.parametrize("page", WRAPPED, ids=lambda page: page.name)
+def test_lines_outside_tables_and_code_are_at_most_100_wide(page):
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.DOTALL)
+    lines = [line for line in prose.splitlines() if not line.startswith("|")]
+    assert [line for line in lines if len(line) > 100] == []
+
+
+@pytest.mark.parametrize("page", WRAPPED, ids=lambda page: page.name)
+def test_commands_name_configurations_that_are_packaged(page):
+    text = re.sub(r"\s+", " ", page.read_text())
+    named = re.findall(r"dst-jax (?:train|distill|search|ablate) (\w+)", text)
+    assert [name for name in named if name not in {*packaged(), "CONFIG"}] == []

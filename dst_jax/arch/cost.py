@@ -1,14 +1,11 @@
 """What an architecture costs, counted exactly from its spec."""
 
 import dataclasses
+from typing import assert_never
 
-from dst_jax.arch.spec import (
-    ConvSpec,
-    CorrelationHeadSpec,
-    HeadSpec,
-    RegionHeadSpec,
-    TrackerSpec,
-)
+from dst_jax.arch.backbones.chain import ConvSpec
+from dst_jax.arch.heads import CorrelationHeadSpec, HeadSpec, RegionHeadSpec
+from dst_jax.arch.spec import TrackerSpec
 
 BYTES_PER_MB = 10**6  # the papers' megabyte: 4 bytes per float32, 10^6 bytes
 
@@ -78,8 +75,8 @@ def tracker_cost(spec: TrackerSpec, *, search_px: int | None = None) -> Cost:
     """
     search_px = spec.input.search_px if search_px is None else search_px
     layers, below = [], 3
-    template_sides = spec.stage_sides(spec.input.template_px)
-    search_sides = spec.stage_sides(search_px)
+    template_sides = spec.backbone.stage_sides(spec.input.template_px)
+    search_sides = spec.backbone.stage_sides(search_px)
     for index, layer in enumerate(spec.backbone.layers):
         per_cell = layer.kernel**2 * (below // layer.groups) * layer.features
         (template, _), (search, out) = template_sides[index], search_sides[index]
@@ -114,18 +111,20 @@ def _head_layers(
 ) -> list[LayerCost]:
     """The head's layers, its correlations among them."""
     template, search = sides
-    if isinstance(head, CorrelationHeadSpec):
-        macs = response**2 * template**2 * inputs
-        row = LayerCost("respond", int(head.bias), 0, 0, response, response, 0, macs)
-        return [row]
-    # Both maps lose what a convolution without padding takes.
-    lost = head.kernel - 1
-    sides = template - lost, search - lost
-    k = head.anchors
-    return [
-        *_branch("cls", 2 * k, head, inputs, sides, response),
-        *_branch("box", 4 * k, head, inputs, sides, response),
-    ]
+    match head:
+        case CorrelationHeadSpec(bias=bias):
+            macs = response**2 * template**2 * inputs
+            sizes = (int(bias), 0, 0, response, response, 0, macs)
+            return [LayerCost("respond", *sizes)]
+        case RegionHeadSpec(kernel=kernel, anchors=k):
+            # Both maps lose what a convolution without padding takes.
+            sides = template - (kernel - 1), search - (kernel - 1)
+            return [
+                *_branch("cls", 2 * k, head, inputs, sides, response),
+                *_branch("box", 4 * k, head, inputs, sides, response),
+            ]
+        case _:
+            assert_never(head)
 
 
 def _branch(

@@ -4,12 +4,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from dst_jax.arch.spec import (
-    BackboneSpec,
-    ConvSpec,
-    RegionHeadSpec,
-    TrackerSpec,
-)
+from dst_jax.arch.backbones.chain import Chain, ConvSpec
+from dst_jax.arch.spec import TrackerSpec
 from dst_jax.errors import InputError
 
 
@@ -61,18 +57,17 @@ def scale_widths(spec: TrackerSpec, factor: float) -> TrackerSpec:
 
 def with_head_features(spec: TrackerSpec, factor: float) -> TrackerSpec:
     """Returns `spec` with a region head's `features` times `factor`, at least 1."""
-    if not isinstance(spec.head, RegionHeadSpec):
+    if spec.head.stage is None:
         return spec
-    features = max(int(spec.head.features * factor + 1e-9), 1)
-    head = dataclasses.replace(spec.head, features=features)
-    return dataclasses.replace(spec, head=head)
+    features = max(int(spec.head.stage.features * factor + 1e-9), 1)
+    return dataclasses.replace(spec, head=spec.head.with_features(features))
 
 
-def width_multiples(backbone: BackboneSpec) -> tuple[int, ...]:
+def width_multiples(backbone: Chain) -> tuple[int, ...]:
     """What every stage's width must divide by: its own groups and those above.
 
     Example:
-      >>> width_multiples(BackboneSpec((ConvSpec(6, 3), ConvSpec(8, 3, groups=2))))
+      >>> width_multiples(Chain((ConvSpec(6, 3), ConvSpec(8, 3, groups=2))))
       (2, 2)
     """
     groups = [layer.groups for layer in backbone.layers]

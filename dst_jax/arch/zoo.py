@@ -2,25 +2,19 @@
 
 import dataclasses
 
+from dst_jax.arch.backbones.chain import Chain, ConvSpec, PoolSpec
 from dst_jax.arch.edit import scale_widths, with_widths
+from dst_jax.arch.heads import CorrelationHeadSpec, RegionHeadSpec
 from dst_jax.arch.ids import spec_from_json
-from dst_jax.arch.spec import (
-    BackboneSpec,
-    ConvSpec,
-    CorrelationHeadSpec,
-    InputSpec,
-    PoolSpec,
-    RegionHeadSpec,
-    TrackerSpec,
-)
+from dst_jax.arch.spec import InputSpec, TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.files import read_json, user_path
 
 
-def _alexnet(groups: int) -> BackboneSpec:
+def _alexnet(groups: int) -> Chain:
     """AlexNet of SiamFC: five valid convolutions, total stride 8."""
     pool = PoolSpec(window=3, stride=2)
-    return BackboneSpec(
+    return Chain(
         layers=(
             ConvSpec(96, 11, stride=2, pool=pool),
             ConvSpec(256, 5, groups=groups, pool=pool),
@@ -42,7 +36,7 @@ def _siamrpn(scale: int) -> TrackerSpec:
         dataclasses.replace(layer, features=scale * layer.features)
         for layer in (*base.layers[:-1], norm)
     )
-    backbone = BackboneSpec(layers=layers, norm_epsilon=1e-5, norm_momentum=0.9)
+    backbone = Chain(layers=layers, norm_epsilon=1e-5, norm_momentum=0.9)
     crops = InputSpec(template_px=127, search_px=271, train_search_px=271)
     return TrackerSpec(backbone, RegionHeadSpec(features=scale * 256), crops)
 
@@ -58,7 +52,7 @@ def _siamrpn_depthwise() -> TrackerSpec:
 def _mini() -> TrackerSpec:
     """A SiamFC of the same make for crops of 79 px, small enough for two cores."""
     pool = PoolSpec(window=3, stride=2)
-    backbone = BackboneSpec(
+    backbone = Chain(
         layers=(
             ConvSpec(24, 7, stride=2, pool=pool),
             ConvSpec(48, 3, groups=2, pool=pool),

@@ -1,17 +1,15 @@
 """`dst-jax <verb>`: parse, call a workflow, print. No logic of its own."""
 
-import contextlib
 import dataclasses
-import io
-import itertools
-import re
 import sys
+import typing
 from collections.abc import Sequence
 from typing import Any
 
-import tyro
 from rich.console import Console
 
+from dst_jax.command.fields import refuse_unknown
+from dst_jax.command.parsing import parse
 from dst_jax.command.verbs import (
     Ablate,
     Config,
@@ -30,8 +28,12 @@ from dst_jax.command.verbs import (
     Train,
     Verb,
     Verify,
+    options,
 )
 from dst_jax.errors import InputError
+
+if typing.TYPE_CHECKING:
+    from dst_jax.experiment import Experiment
 
 DESCRIPTION = """Distilled Siamese trackers in JAX.
 
@@ -42,13 +44,14 @@ Start with: dst-jax demo --workdir runs/demo
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code (2 for bad input)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     verb, console = None, Console()
     try:
-        verb, rest = _parse(given or ["--help"])
-        packs = isinstance(verb, Data) and isinstance(verb.do, Pack)
-        if rest and not (packs or isinstance(verb, Train | Distill | Search | Ablate)):
-            raise InputError(f"{rest[0]}: unknown; see dst-jax {given[0]} --help.")
+        verb, rest = parse(Verb, given, prog="dst-jax", description=DESCRIPTION)
+        verb = verb.do if isinstance(verb, Data | Config) else verb
+        # The rest are fields of a configuration, which is not read yet.
+        if rest and not isinstance(verb, Train | Distill | Search | Ablate | Pack):
+            refuse_unknown(rest, options(verb), help_of=f"{given[0]} --help")
         _dispatch(verb, rest, console)
     except InputError as error:
         print(f"dst-jax: {error}", file=sys.stderr)
@@ -60,69 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dst-jax: {error.filename}: {error.strerror}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        done = verb.do if isinstance(verb, Data) else verb
-        goes_on = isinstance(done, Demo | Train | Distill | Search | Ablate | Pack)
+        goes_on = isinstance(verb, Demo | Train | Distill | Search | Ablate | Pack)
         hint = "; run again to go on" if goes_on else ""
         print(f"dst-jax: {str(stop) or 'interrupted'}{hint}", file=sys.stderr)
         return 130
     return 0
-
-
-def _parse(given: list[str]) -> tuple[Any, list[str]]:
-    """The verb and what is left over; help is printed as ever and exits.
-
-    Raises:
-      InputError: What tyro prints as a panel.
-    """
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(printed):
-            return tyro.cli(
-                Verb,  # pyright: ignore[reportArgumentType]
-                args=given,
-                prog="dst-jax",
-                description=DESCRIPTION,
-                return_unknown_args=True,
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise InputError(_one_line(printed.getvalue(), given)) from None
-
-
-def _one_line(panel: str, given: list[str]) -> str:
-    """A sentence of what a panel of tyro's complains about."""
-    plain = re.sub(r"\x1b\[[\d;]*m", "", panel)
-    # Frames are blank where the terminal knows ASCII alone; titles are not indented.
-    rows = re.findall(r"^[│ ] (.*?)[ │]*$", plain, re.M)
-    rules = [i for i, row in enumerate(rows) if row and not row.strip("─-")]
-    head = rows[: rules[0]] if rules else rows or [panel]
-    text = " ".join(row.strip() for row in head).rstrip(". ")
-    if text.startswith("Missing from"):
-        text = f"missing: {_missing(head[1:])}"
-    elif text.startswith("Expected one of"):
-        words = itertools.takewhile(lambda word: word[0] != "-", filter(None, given))
-        text = ": ".join([*words, text])
-    unknown = "Unrecognized options:"
-    if unknown in rows:
-        text += f"; unknown: {rows[rows.index(unknown) + 1].strip()}"
-    found = re.findall(r"dst-jax[\w -]* --help", " ".join(rows))
-    return f"{text}; see {found[-1] if found else 'dst-jax --help'}."
-
-
-def _missing(rows: list[str]) -> str:
-    """Names, indented by 4, and in place of a positional one's its help, by 8."""
-    entries: list[list[str]] = []
-    for row in rows:
-        if row.startswith(" " * 8) and entries:
-            entries[-1].append(row.strip().removesuffix("(required)").strip())
-        else:
-            entries.append([row.strip()])
-    shown = (
-        name if name.startswith("-") else f"{name} ({' '.join(about).strip()})"
-        for name, *about in entries
-    )
-    return ", ".join(shown)
 
 
 def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
@@ -153,9 +98,9 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             track_video(verb.tracker, verb.video, parse_box(verb.box), verb.out)
         case Evaluate():
             _evaluate(verb, console)
-        case Data():
-            _data(verb.do, rest, console)
-        case Info() | Config():
+        case Verify() | Pack() | ListLayouts():
+            _data(verb, rest, console)
+        case Info() | Show() | ListConfigs():
             _show(verb, console)
 
 
@@ -183,9 +128,7 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         distill = with_row(experiment.distill, row)
         experiment = dataclasses.replace(experiment, distill=distill)
     experiment = settings.with_students(experiment, verb.student)
-    experiment = settings.override(experiment, rest)
-    if verb.seed is not None:
-        experiment = dataclasses.replace(experiment, seed=verb.seed)
+    experiment = _overridden(experiment, verb, rest)
     trained = run_training(
         experiment,
         verb.workdir,
@@ -197,13 +140,28 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
     print_trained(trained, console)
 
 
+def _overridden(
+    experiment: "Experiment",
+    verb: Train | Distill | Search | Ablate | Pack,
+    rest: list[str],
+) -> "Experiment":
+    """The fields that the command line gives, and those with options of their own."""
+    from dst_jax.command import settings
+
+    experiment = settings.override(experiment, rest, also=options(verb))
+    if verb.skip_bad:
+        data = dataclasses.replace(experiment.data, skip_bad=True)
+        experiment = dataclasses.replace(experiment, data=data)
+    if isinstance(verb, Train | Distill | Search) and verb.seed is not None:
+        experiment = dataclasses.replace(experiment, seed=verb.seed)
+    return experiment
+
+
 def _search(verb: Search, rest: list[str], console: Console) -> None:
     from dst_jax.command import settings
     from dst_jax.workflows.search import print_searched, search_student
 
-    experiment = settings.override(settings.load_experiment(verb.config), rest)
-    if verb.seed is not None:
-        experiment = dataclasses.replace(experiment, seed=verb.seed)
+    experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
     searched = search_student(
         experiment, verb.workdir, teacher=verb.teacher, console=console
     )
@@ -215,7 +173,7 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
     from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
     from dst_jax.workflows.ablation.run import run_ablation
 
-    experiment = settings.override(settings.load_experiment(verb.config), rest)
+    experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
     choice = Choice(
         rows=verb.rows or (() if verb.students else ALL_ROWS),
         counts=verb.students,
@@ -279,7 +237,7 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
     )
     experiment = dataclasses.replace(experiment, data=data)
     packed = pack_data(
-        settings.override(experiment, rest),
+        _overridden(experiment, verb, rest),
         verb.out,
         config=PackConfig(
             encoding=verb.encoding, quality=verb.quality, workers=verb.workers
@@ -289,31 +247,16 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
     print_packed(packed, console)
 
 
-def _show(verb: Info | Config, console: Console) -> None:
+def _show(verb: Info | Show | ListConfigs, console: Console) -> None:
+    from dst_jax.command import settings, show
     from dst_jax.workflows.info import print_info
 
     if isinstance(verb, Info):
         print_info(verb.name, console)
+    elif isinstance(verb, ListConfigs):
+        show.print_configurations(settings.packaged(), console)
     else:
-        _config(verb.do, console)
-
-
-def _config(verb: Show | ListConfigs, console: Console) -> None:
-    from dst_jax.command import settings
-    from dst_jax.experiment import experiment_to_json, flatten
-
-    if isinstance(verb, ListConfigs):
-        for name, line in settings.packaged().items():
-            console.print(f"[bold]{name}[/bold]  {line}", highlight=False)
-        return
-    experiment = settings.load_experiment(verb.config)
-    for name, value in flatten(experiment_to_json(experiment)).items():
-        if not name.startswith("students."):
-            text = settings.as_argument(value)
-            console.print(f"--{name} {text}", highlight=False, soft_wrap=True)
-    for name, spec in experiment.students.items():
-        widths = list(spec.backbone.widths)
-        console.print(f"student {name}: widths {widths}", highlight=False)
+        show.print_fields(settings.load_experiment(verb.config), console)
 
 
 if __name__ == "__main__":

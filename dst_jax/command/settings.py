@@ -1,27 +1,23 @@
 """Experiments by name or file, and overrides from the command line."""
 
-import contextlib
 import dataclasses
-import difflib
 import importlib
 import importlib.util
-import io
 import pathlib
 import pkgutil
+import sys
 import traceback
 import types
-import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-
-import tyro
 
 from dst_jax import configs
 from dst_jax.arch import read_spec
+from dst_jax.command import fields
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, sections
 from dst_jax.files import user_path
-from dst_jax.track.config import default_tracking
+from dst_jax.track.procedure import default_tracking
 
 
 def packaged() -> dict[str, str]:
@@ -59,48 +55,27 @@ def load_experiment(config: str) -> Experiment:
     return experiment
 
 
-# Options without a section.
-_SHORT = {"skip_bad": "data.skip_bad"}
+# What fields of former times are called now, in the words of the refusal:
+# "section.old": "--section.new".
+RENAMED: Mapping[str, str] = {}
 
 
-def override(experiment: Experiment, arguments: Sequence[str]) -> Experiment:
-    """Applies `--section.field VALUE [VALUE ...]` pairs, and `--skip-bad`.
+def override(
+    experiment: Experiment, words: Sequence[str], *, also: Iterable[str] = ()
+) -> Experiment:
+    """Returns `experiment` with the fields that `--section.field VALUE ...` give.
 
     Raises:
-      InputError: If a field is unknown (the nearest is named) or a value unfit.
+      InputError: If a field is unknown (the nearest is named, from among those of
+        `also` too) or a value unfit.
     """
-    changes: dict[str, dict[str, Any]] = {}
-    known = fields_of(experiment)
-    for given, values in _pairs(arguments):
-        name = _SHORT.get(given, given)
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean --{near[0]}?" if near else "see dst-jax config show."
-            raise InputError(f"--{name}: unknown field; {hint}")
-        section, _, field = name.rpartition(".")
-        kind = typing.get_type_hints(type(_part(experiment, section)))[field]
-        changes.setdefault(section, {})[field] = _parse(given, kind, values)
-    # Each section at once: its fields are checked together, in whatever order given.
-    for section, fields in changes.items():
-        experiment = _replaced(experiment, section, fields)
-    return experiment
+    parts = fields.override(by_section(experiment), words, renamed=RENAMED, also=also)
+    return dataclasses.replace(experiment, **parts)
 
 
-def _part(value: Any, path: str) -> Any:
-    """The settings at "section" or "section.part"."""
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
-
-
-def _replaced(value: Any, path: str, fields: Mapping[str, Any]) -> Any:
-    """`value` with new fields in the settings at `path`; "" is `value` itself."""
-    if not path:
-        return dataclasses.replace(value, **fields)
-    name, _, rest = path.partition(".")
-    return dataclasses.replace(
-        value, **{name: _replaced(getattr(value, name), rest, fields)}
-    )
+def by_section(experiment: Experiment) -> dict[str, Any]:
+    """Returns the settings of an experiment by the names of their sections."""
+    return {name: getattr(experiment, name) for name in sections()}
 
 
 def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
@@ -128,44 +103,23 @@ def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
     return dataclasses.replace(experiment, students=students, tracking=tracking)
 
 
-def fields_of(experiment: Experiment) -> list[str]:
-    """Every "section.field" that can be overridden."""
-    return [
-        f"{section}.{field}"
-        for section in sections()
-        for field in _names(getattr(experiment, section))
-    ]
-
-
-def _names(settings: Any) -> list[str]:
-    """Names of all fields, "part.field" where a field is a group of settings."""
-    found = []
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        inner = _names(value) if dataclasses.is_dataclass(value) else []
-        found += [f"{field.name}.{name}" for name in inner] or [field.name]
-    return found
-
-
-def as_argument(value: Any) -> str:
-    """A field's value as the command line takes it."""
-    if isinstance(value, list | tuple):
-        return " ".join(as_argument(item) for item in value)
-    spelt = {None: "none", True: "true", False: "false"}
-    if value is None or isinstance(value, bool):
-        return spelt[value]
-    return str(value)
-
-
 def _execute(path: pathlib.Path) -> types.ModuleType:
     if not path.is_file():
         raise InputError(f"CONFIG {path}: no such file.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own, or `optax.py` in a user's folder would replace optax.
+    name = f"dst_jax_config_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"CONFIG {path}: not a Python file.")
     module = importlib.util.module_from_spec(spec)
     loader = spec.loader
-    _explained(lambda: loader.exec_module(module), str(path))
+    # The hints and the source of its classes are looked for in the module's name.
+    sys.modules[name] = module
+    try:
+        _explained(lambda: loader.exec_module(module), str(path))
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
@@ -189,38 +143,6 @@ def _explained(call: Callable[[], Any], config: str) -> Any:
         ]
         line = f"line {where[-1]}: " if where else ""
         raise InputError(f"CONFIG {config}: {line}{error}.") from None
-
-
-def _pairs(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
-    pairs: list[tuple[str, list[str]]] = []
-    for argument in arguments:
-        if argument.startswith("--"):
-            name, separator, value = argument[2:].partition("=")
-            pairs.append((name.replace("-", "_"), [value] if separator else []))
-        elif pairs:
-            pairs[-1][1].append(argument)
-        else:
-            raise InputError(f"{argument!r}: unexpected; options begin with --.")
-    return pairs
-
-
-def _parse(name: str, kind: Any, values: Sequence[str]) -> Any:
-    if kind is bool and not values:
-        return True
-    try:
-        field: Any = dataclasses.make_dataclass("Field", [("value", kind)])
-        spelt = {"none": "None", "true": "True", "false": "False"}
-        texts = [spelt.get(value, value) for value in values]
-        arguments = ["--value", *texts]
-        # tyro explains in many lines; ours is one.
-        with contextlib.redirect_stderr(io.StringIO()):
-            parsed = tyro.cli(field, args=arguments, console_outputs=False)
-    except SystemExit:
-        shown = kind.__name__ if isinstance(kind, type) else str(kind)
-        raise InputError(
-            f"--{name} {' '.join(values)}: expected {shown.replace('typing.', '')}."
-        ) from None
-    return parsed.value
 
 
 def parse_init(choices: Sequence[str], names: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 import dataclasses
 import pathlib
-from typing import Annotated, Literal
+import typing
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 Append = UseAppendAction
+Flag = tyro.conf.FlagCreatePairsOff
 Path = pathlib.Path
+CONFIG = arg(metavar="CONFIG", help="a .py file, or see `dst-jax config list`")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +36,10 @@ class Train:
     """Train networks on the ground truth alone, a teacher for instance.
 
     Any field of the configuration can be given as --section.field VALUE;
-    `dst-jax config show CONFIG` lists them. --skip-bad leaves out what `dst-jax data
-    verify` found wrong. Running again goes on.
+    `dst-jax config show CONFIG` lists and explains them. Running again goes on.
     """
 
-    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
+    config: Annotated[Positional[str], CONFIG]
     workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
     student: Annotated[
         Append[tuple[str, ...]],
@@ -47,6 +49,9 @@ class Train:
         Append[tuple[str, ...]], arg(help="start from [NAME=]BUNDLE, repeatable")
     ] = ()
     seed: Annotated[int | None, arg(help="of weights and data order")] = None
+    skip_bad: Annotated[
+        Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
+    ] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +59,12 @@ class Distill:
     """Train students under a frozen teacher: TS + AH + STR and sharing.
 
     Writes metrics, checkpoints and one bundle per student. Any field of the
-    configuration can be given as --section.field VALUE, e.g. --distill.temperature 2
-    --data.sources got10k:DIR coco:DIR; --skip-bad leaves out what `dst-jax data verify`
-    found wrong; --row picks a row of the paper's tables.
+    configuration can be given as --section.field VALUE, e.g. --optim.epochs 2
+    --data.sources got10k:DIR coco:DIR; `dst-jax config show CONFIG` lists and explains
+    them. --row picks a row of the paper's tables. Running again goes on.
     """
 
-    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
+    config: Annotated[Positional[str], CONFIG]
     teacher: Annotated[Path, arg(help="bundle of the frozen teacher")]
     workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
     row: Annotated[
@@ -73,6 +78,9 @@ class Distill:
         Append[tuple[str, ...]], arg(help="start from NAME=BUNDLE, repeatable")
     ] = ()
     seed: Annotated[int | None, arg(help="of weights and data order")] = None
+    skip_bad: Annotated[
+        Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
+    ] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,15 +89,18 @@ class Search:
 
     Trains small networks derived from the teacher on a small set and rewards
     accuracy and compression. Writes ledger.jsonl, search.png and student.json; go on
-    with `dst-jax distill CONFIG --student dull=WORKDIR/student.json ...`. Any field
-    can be given as --search.steps 50, --policy.learning_rate 0.03 and so on;
-    --skip-bad leaves out what `dst-jax data verify` found wrong; running again goes on.
+    with `dst-jax distill CONFIG --student dull=WORKDIR/student.json ...`. Any field of
+    the configuration can be given, as --search.steps 50 or --policy.learning_rate 0.03;
+    `dst-jax config show CONFIG` lists and explains them. Running again goes on.
     """
 
-    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
+    config: Annotated[Positional[str], CONFIG]
     teacher: Annotated[Path, arg(help="bundle of the teacher")]
     workdir: Annotated[Path, arg(help="folder for ledger, plot and student.json")]
     seed: Annotated[int | None, arg(help="of policy, weights and data order")] = None
+    skip_bad: Annotated[
+        Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
+    ] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +111,11 @@ class Ablate:
     that of all students of the configuration, Fig. 6 that of --students of uniform
     widths. Rows that come to the same training share it. Writes ablation.md and
     ablation.json; running again goes on, and adds rows, seeds and data sets. Any field
-    of the configuration can be given as --section.field VALUE.
+    of the configuration can be given as --section.field VALUE; `dst-jax config show
+    CONFIG` lists and explains them.
     """
 
-    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
+    config: Annotated[Positional[str], CONFIG]
     workdir: Annotated[Path, arg(help="folder for runs and tables")]
     teacher: Annotated[
         Path | None,
@@ -126,6 +138,9 @@ class Ablate:
         tuple[str, ...],
         arg(help="otb:DIR got10k:DIR ...; the demonstration's test video if none"),
     ] = ()
+    skip_bad: Annotated[
+        Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
+    ] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +152,10 @@ class Convert:
     the shapes of SiamRPNvot, and wants `--preset otb`.
     """
 
-    file: Annotated[Positional[Path], arg(help="the weights, e.g. a .pth file")]
-    out: Annotated[Positional[Path], arg(help="folder of the bundle")]
+    file: Annotated[
+        Positional[Path], arg(metavar="FILE", help="the weights, e.g. a .pth file")
+    ]
+    out: Annotated[Positional[Path], arg(metavar="OUT", help="folder of the bundle")]
     source: Annotated[str, arg(help="whose format: siamfc-pytorch or dasiamrpn")]
     architecture: Annotated[
         str | None, arg(help="name in the zoo; None: as the project has it")
@@ -193,7 +210,8 @@ class Verify:
     """
 
     source: Annotated[
-        Positional[str], arg(help="LAYOUT:DIR, such as got10k:DIR, or packed:DIR")
+        Positional[str],
+        arg(metavar="SOURCE", help="LAYOUT:DIR, such as got10k:DIR, or packed:DIR"),
     ]
     all: Annotated[bool, arg(help="decode every frame")] = False
     report: Annotated[
@@ -207,11 +225,13 @@ class Pack:
 
     Writes a TFDS data set in ArrayRecord format; train with --data.sources packed:DIR.
     A configuration decides scale and size of the patches; any of its fields can be
-    given, e.g. --augment.search_shift_px 64. Running again goes on.
+    given, as --augment.search_shift_px 64, and `dst-jax config show CONFIG` lists and
+    explains them. Running again goes on.
     """
 
     sources: Annotated[
-        Positional[tuple[str, ...]], arg(help="LAYOUT:DIR, such as got10k:DIR")
+        Positional[tuple[str, ...]],
+        arg(metavar="SOURCE [SOURCE ...]", help="LAYOUT:DIR, such as got10k:DIR"),
     ]
     out: Annotated[Path, arg(help="folder of the pack; it must not exist")]
     config: Annotated[str, arg(help="what it is for: a .py file, or see `config list`")]
@@ -220,6 +240,9 @@ class Pack:
     ] = "jpeg"
     quality: Annotated[int, arg(help="of JPEG patches, 1 to 100")] = 95
     workers: Annotated[int, arg(help="threads; 0: one per core")] = 0
+    skip_bad: Annotated[
+        Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
+    ] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,15 +266,19 @@ class Info:
     """Print layers, sizes and costs of an architecture or a bundle."""
 
     name: Annotated[
-        Positional[str], arg(help="name in the zoo, SPEC.json, or a bundle's folder")
+        Positional[str],
+        arg(metavar="NAME", help="name in the zoo, SPEC.json, or a bundle's folder"),
     ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Show:
-    """Print every field of a configuration, as --section.field VALUE takes it."""
+    """Print every field of a configuration, as the command line takes it, and its help.
 
-    config: Annotated[Positional[str], arg(help="a .py file, or see `config list`")]
+    In a pipe each field is one line, with the help after a #.
+    """
+
+    config: Annotated[Positional[str], CONFIG]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,3 +309,13 @@ Verb = (
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Config, tyro.conf.subcommand("config")]
 )
+
+
+def options(verb: Any) -> list[str]:
+    """Returns names of a verb's own options, without dashes, as help spells them."""
+    hints = typing.get_type_hints(type(verb), include_extras=True)
+    return [
+        name.replace("_", "-")
+        for name, hint in hints.items()
+        if Positional not in getattr(hint, "__metadata__", ())
+    ]

@@ -8,7 +8,7 @@ import dataclasses
 
 from dst_jax.arch import named
 from dst_jax.configs import demo_siamrpn_teacher, demo_students
-from dst_jax.distill import DistillConfig
+from dst_jax.distill import DistillConfig, Response
 from dst_jax.experiment import Experiment
 
 
@@ -19,7 +19,7 @@ def experiment() -> Experiment:
         demo_siamrpn_teacher.experiment(),
         students={name: named(which) for name, which in names.items()},
         # The paper's 100 makes STR nine tenths of the loss of so small a network.
-        distill=DistillConfig(batch_norm="pair", target_response=5.0),
+        distill=DistillConfig().with_terms(str=Response(weight=5.0)),
         # Boxes mean nothing before some 20 steps.
         search=dataclasses.replace(demo_students.experiment().search, pairs=320),
     )

@@ -10,6 +10,7 @@ from dst_jax.arch import named
 from dst_jax.configs import demo_teacher
 from dst_jax.distill import DistillConfig, with_row
 from dst_jax.experiment import Experiment
+from dst_jax.models import ModelConfig
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.track import SiamRPNTracking
 
@@ -29,7 +30,8 @@ def experiment() -> Experiment:
         students={"teacher": named("mini-siamrpn")},
         data=dataclasses.replace(base.data, negative_share=0.05),
         augment=AugmentConfig(search_stretch=0.18, search_shift_px=24.0, flip=0.5),
-        distill=with_row(DistillConfig(batch_norm="pair"), "NOKD"),
+        distill=with_row(DistillConfig(), "NOKD"),
+        model=ModelConfig(batch_norm="pair"),
         optim=optim,
         tracking=SiamRPNTracking(),
     )

@@ -20,8 +20,9 @@ def experiment() -> Experiment:
     """
     base = demo_teacher.experiment()
     students = {"dull": named("mini-dull"), "intelligent": named("mini-half")}
-    distill = DistillConfig(label_radius_px=base.distill.label_radius_px)
     search = SearchConfig(
         steps=5, pairs=96, epochs=1.0, batch=16, validation_pairs=64, proposals=5
     )
-    return dataclasses.replace(base, students=students, distill=distill, search=search)
+    return dataclasses.replace(
+        base, students=students, distill=DistillConfig(), search=search
+    )

@@ -6,7 +6,7 @@ Expect:  about two minutes on two CPU cores.
 
 from dst_jax.arch import named
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.distill import DistillConfig, with_row
+from dst_jax.distill import DistillConfig, LabelConfig, with_row
 from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import LoopConfig, OptimConfig
@@ -18,7 +18,8 @@ def experiment() -> Experiment:
         students={"teacher": named("mini")},
         data=DataConfig(sources=("got10k:runs/demo/data/train",), batch=16, max_gap=30),
         augment=AugmentConfig(flip=0.5),
-        distill=with_row(DistillConfig(label_radius_px=8.0), "NOKD"),
+        distill=with_row(DistillConfig(), "NOKD"),
+        labels=LabelConfig(radius_px=8.0),
         optim=OptimConfig(
             epochs=4.0,
             pairs_per_epoch=1_600,

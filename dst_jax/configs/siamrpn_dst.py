@@ -11,6 +11,7 @@ from dst_jax.arch import named
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.distill import DistillConfig
 from dst_jax.experiment import Experiment
+from dst_jax.models import ModelConfig
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.track import SiamRPNTracking
 from dst_jax.train import OptimConfig
@@ -33,7 +34,8 @@ def experiment() -> Experiment:
             colour=1.0,
             blur=0.2,
         ),
-        distill=DistillConfig(warmup_epochs=10.0, batch_norm="pair"),
+        distill=DistillConfig(warmup_epochs=10.0),
+        model=ModelConfig(batch_norm="pair"),
         optim=OptimConfig(
             epochs=60.0,
             hold_epochs=10.0,

@@ -11,6 +11,7 @@ from dst_jax.arch import named
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.distill import DistillConfig, with_row
 from dst_jax.experiment import Experiment
+from dst_jax.models import ModelConfig
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.track import SiamRPNTracking
 from dst_jax.train import OptimConfig
@@ -34,7 +35,8 @@ def experiment() -> Experiment:
             colour=1.0,
             blur=0.2,
         ),
-        distill=with_row(DistillConfig(batch_norm="pair"), "NOKD"),
+        distill=with_row(DistillConfig(), "NOKD"),
+        model=ModelConfig(batch_norm="pair"),
         optim=OptimConfig(
             epochs=50.0,
             pairs_per_epoch=40_000,

@@ -3,8 +3,11 @@
 L_KT(s) = L_TS + lambda L_AH + omega L_STR                              (16)
 L_s     = L_KT(s) + sigma(s) / (n - 1) sum_{j != s} beta_sj KS(s || j)   (20, 21, 33)
 L       = sum_s L_s                                                     (23)
+
+Which terms there are is the configuration's; the objective knows none of them.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -12,14 +15,22 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dst_jax import losses
-from dst_jax.arch import RegionHeadSpec, TrackerSpec, tracker_cost
-from dst_jax.distill import terms as t
-from dst_jax.distill.cells import cell_family
-from dst_jax.distill.regions import region_family
-from dst_jax.distill.weights import DistillConfig
-from dst_jax.errors import InputError
-from dst_jax.models import Output, Siamese, Variables, build, forward, forward_train
+from dst_jax.arch import TrackerSpec, tracker_cost
+from dst_jax.distill.config import DistillConfig
+from dst_jax.distill.fit import check_fit, needs_teacher
+from dst_jax.distill.labels import LabelConfig, Labels, make_labels
+from dst_jax.distill.parts import Part, psum, reduce_parts, scaled
+from dst_jax.distill.task import TaskConfig, task_parts
+from dst_jax.distill.term import View
+from dst_jax.models import (
+    ModelConfig,
+    Output,
+    Siamese,
+    Variables,
+    build,
+    forward,
+    forward_train,
+)
 from dst_jax.ops.augment import Examples
 from dst_jax.typing import Array, Params, Scalar
 
@@ -31,20 +42,35 @@ class Metrics(NamedTuple):
       terms: Local contributions "student/term"; their sum over names is the local
         loss, their sum over devices what the run reports.
       globals: Values that every device already agrees on: "gt/NAME" (loss on the
-        labels), "sigma/NAME" and "gate/NAME" (eq. 22).
+        labels), and what terms log, such as "sigma/NAME" and "gate/NAME" (eq. 22).
     """
 
     terms: Mapping[str, Scalar]
     globals: Mapping[str, Scalar]
 
 
-class Batch(NamedTuple):
-    """A batch after the forward passes: what the losses are made of."""
+class Setting(NamedTuple):
+    """What all networks of an objective have in common.
 
-    family: t.Family
-    targets: Any
+    Attributes:
+      distill: Which terms, with which weights.
+      labels: What the ground truth says of cells and anchors.
+      task: The tracker's own loss.
+      model: How networks behave in training.
+    """
+
+    distill: DistillConfig = DistillConfig()
+    labels: LabelConfig = LabelConfig()
+    task: TaskConfig = TaskConfig()
+    model: ModelConfig = ModelConfig()
+
+
+class _Batch(NamedTuple):
+    """A batch after the forward passes, by network; "teacher" among them if it ran."""
+
     outputs: Mapping[str, Output]
-    teacher: Output | None
+    labels: Mapping[str, Labels]
+    task_losses: Mapping[str, Scalar]
 
 
 Objective: TypeAlias = Callable[..., tuple[Scalar, tuple[Params, Metrics]]]
@@ -53,7 +79,7 @@ Objective: TypeAlias = Callable[..., tuple[Scalar, tuple[Params, Metrics]]]
 def make_objective(
     teacher: TrackerSpec | None,
     students: Mapping[str, TrackerSpec],
-    config: DistillConfig,
+    setting: Setting,
     *,
     axis_name: str | None = None,
     dtype: DTypeLike = jnp.float32,
@@ -63,7 +89,7 @@ def make_objective(
     Args:
       teacher: The frozen network, or None for plain training.
       students: The networks that learn, by name; at least one.
-      config: Which terms, with which weights.
+      setting: Terms, labels, the tracker's own loss.
       axis_name: Device axis over which batches are split, or None.
       dtype: Of parameters and computation.
 
@@ -77,22 +103,18 @@ def make_objective(
     Raises:
       InputError: If the networks do not fit together.
     """
-    check_fit(teacher, students, config)
-    family = family_of(next(iter(students.values())), config, axis_name=axis_name)
+    check_fit(teacher, students, setting.distill)
+    specs = dict(students)
+    kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype}
     modules = {
-        name: build(
-            spec,
-            axis_name=axis_name,
-            dtype=dtype,
-            param_dtype=dtype,
-            pair_norm=config.batch_norm == "pair",
-        )
+        name: build(spec, axis_name=axis_name, config=setting.model, **kinds)
         for name, spec in students.items()
     }
-    teacher_module = None
-    if teacher is not None and needs_teacher(students, config):
-        teacher_module = build(teacher, dtype=dtype, param_dtype=dtype)
-    sizes = {n: tracker_cost(spec).parameters for n, spec in students.items()}
+    frozen = None
+    if teacher is not None and needs_teacher(students, setting.distill):
+        specs["teacher"], frozen = teacher, build(teacher, **kinds)
+    label = _labeller(specs, setting.labels)
+    collect = _collector(students, setting, axis_name)
 
     def objective(
         params: Params,
@@ -103,113 +125,39 @@ def make_objective(
         epoch: Scalar,
         key: Array,
     ) -> tuple[Scalar, tuple[Params, Metrics]]:
-        target = _teach(teacher_module, teacher_vars, examples)
         outputs, new_stats = _learn(modules, params, stats, examples)
-        batch = Batch(family, family.targets(examples, key), outputs, target)
-        task = _task_losses(batch, axis_name)
-        sigma, gates = _sigmas(task, epoch, config)
-        parts = _collect(batch, sigma, sizes, epoch, config)
-        values = {n: t.reduce_terms(group, axis_name) for n, group in parts.items()}
-        agreed = {f"gt/{n}": v for n, v in task.items()} | sigma | gates
+        if frozen is not None:
+            outputs = {**outputs, "teacher": _teach(frozen, teacher_vars, examples)}
+        labels = label(examples, key)
+        task = {
+            name: _global_loss(output, labels[name], setting.task, axis_name)
+            for name, output in outputs.items()
+        }
+        parts, logs = collect(_Batch(outputs, labels, task), epoch)
+        values = {name: reduce_parts(group, axis_name) for name, group in parts.items()}
         loss = jnp.sum(jnp.stack(list(values.values())))
+        agreed = {f"gt/{name}": value for name, value in task.items()} | logs
         return loss, (new_stats, Metrics(values, agreed))
 
     return objective
 
 
-def check_fit(
-    teacher: TrackerSpec | None,
-    students: Mapping[str, TrackerSpec],
-    config: DistillConfig,
-) -> None:
-    """Checks that teacher and students see and answer on the same grids.
+def _labeller(
+    specs: Mapping[str, TrackerSpec], config: LabelConfig
+) -> Callable[[Examples, Array], dict[str, Labels]]:
+    """Labels by network, made once for each distinct grid."""
+    grids = {name: s.grid(s.input.train_search_px) for name, s in specs.items()}
+    makers = {grids[name]: make_labels(spec, config) for name, spec in specs.items()}
 
-    Raises:
-      InputError: Naming the first network that differs, and in what.
-    """
-    if not students:
-        raise InputError("there is no student to train; name at least one.")
-    if needs_teacher(students, config) and teacher is None:
-        raise InputError(
-            "the objective has teacher terms but there is no teacher; give a bundle "
-            "with --teacher, or use the row NOKD."
-        )
-    named = dict(students)
-    if teacher is not None and needs_teacher(students, config):
-        named["teacher"] = teacher
-    _check_heads(named, config)
-    first, reference = next(iter(named.items()))
-    for name, spec in named.items():
-        for field in ("template_px", "train_search_px", "context"):
-            ours, theirs = getattr(spec.input, field), getattr(reference.input, field)
-            if ours != theirs:
-                raise InputError(
-                    f"{name} has {field}={ours}, {first} has {theirs}; networks that "
-                    "are trained together must see the same crops."
-                )
-        for pixels in (spec.input.template_px, spec.input.train_search_px):
-            ours, theirs = spec.stage_sides(pixels), reference.stage_sides(pixels)
-            strides = spec.backbone.total_stride, reference.backbone.total_stride
-            if (
-                ours[-1] != theirs[-1]
-                or strides[0] != strides[1]
-                or (config.target_response and "teacher" in named and ours != theirs)
-            ):
-                raise InputError(
-                    f"{name} has feature maps of sides {ours}, {first} of {theirs}; "
-                    "kernels, strides and pooling must agree, only widths may differ."
-                )
-    depth = len(reference.backbone.layers)
-    if bad := [j for j in config.response_layers if not 1 <= j <= depth]:
-        raise InputError(
-            f"DistillConfig.response_layers has {bad[0]}; the backbone has {depth}."
-        )
+    def label(examples: Examples, key: Array) -> dict[str, Labels]:
+        made = {grid: make(examples, key) for grid, make in makers.items()}
+        return {name: made[grid] for name, grid in grids.items()}
+
+    return label
 
 
-def needs_teacher(students: Mapping[str, TrackerSpec], config: DistillConfig) -> bool:
-    """Whether any term looks at the teacher: AH does so for boxes alone."""
-    boxes = any(isinstance(s.head, RegionHeadSpec) for s in students.values())
-    return config.needs_teacher or (boxes and config.adaptive_hard > 0.0)
-
-
-def family_of(
-    spec: TrackerSpec, config: DistillConfig, *, axis_name: str | None = None
-) -> t.Family:
-    """The losses that the head of `spec` calls for."""
-    if isinstance(spec.head, RegionHeadSpec):
-        return region_family(spec, config, axis_name=axis_name)
-    return cell_family(spec, config)
-
-
-def _check_heads(networks: Mapping[str, TrackerSpec], config: DistillConfig) -> None:
-    first, reference = next(iter(networks.items()))
-    for name, spec in networks.items():
-        if _reads(spec) != _reads(reference):
-            raise InputError(
-                f"{name} answers with {_reads(spec)}, {first} with "
-                f"{_reads(reference)}; networks that are trained together must have "
-                "the same kind of head."
-            )
-    if isinstance(reference.head, RegionHeadSpec) and config.soft_form != "cell":
-        raise InputError(
-            f"DistillConfig.soft_form={config.soft_form!r} is for SiamFC; anchors "
-            "have two classes each, use 'cell'."
-        )
-
-
-def _reads(spec: TrackerSpec) -> str:
-    """What a head says, in words; equal for heads that can be compared."""
-    if not isinstance(spec.head, RegionHeadSpec):
-        return "one logit per cell"
-    return f"anchors of ratios {spec.head.ratios} and scales {spec.head.scales}"
-
-
-def _teach(
-    module: Siamese | None, variables: Variables, examples: Examples
-) -> Output | None:
+def _teach(module: Siamese, variables: Variables, examples: Examples) -> Output:
     """The teacher's answer, in inference mode; nothing flows back into it."""
-    if module is None:
-        return None
     frozen = jax.lax.stop_gradient(variables)
     return forward(module, frozen, examples.template, examples.search)
 
@@ -226,87 +174,54 @@ def _learn(
     return outputs, new_stats
 
 
-def _task_losses(batch: Batch, axis_name: str | None) -> dict[str, Scalar]:
-    """Losses on the labels over the global batch, for gates and logs; no gradient."""
-    teacher = {} if batch.teacher is None else {"teacher": batch.teacher}
-    found = {}
-    for name, output in {**batch.outputs, **teacher}.items():
-        group = jax.lax.stop_gradient(batch.family.task(output, batch.targets, 1.0))
-        found[name] = t.psum(t.reduce_terms(group, axis_name), axis_name)
-    return found
+def _global_loss(
+    output: Output, labels: Labels, config: TaskConfig, axis_name: str | None
+) -> Scalar:
+    """The loss on the labels over the global batch, for gates and logs; no gradient."""
+    parts = jax.lax.stop_gradient(task_parts(output.answer, labels, config))
+    return psum(reduce_parts(parts, axis_name), axis_name)
 
 
-def _sigmas(
-    task: Mapping[str, Scalar], epoch: Scalar, config: DistillConfig
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sigma and the bare gate of every student, eq. 22."""
-    if not config.sharing or "teacher" not in task or len(task) < 3:
-        return {}, {}
-    weight = losses.sharing_schedule(
-        epoch, base=config.sharing_decay, warmup_epochs=config.warmup_epochs
-    )
-    weight = jnp.where(epoch < config.warmup_epochs, 0.0, weight)
-    gates = {
-        f"gate/{name}": losses.gate(loss, task["teacher"], margin=config.sharing_margin)
-        for name, loss in task.items()
-        if name != "teacher"
-    }
-    sigma = {f"sigma/{k.removeprefix('gate/')}": weight * g for k, g in gates.items()}
-    return sigma, gates
+def _collector(
+    students: Mapping[str, TrackerSpec], setting: Setting, axis_name: str | None
+) -> Callable[..., tuple[dict[str, list[Part]], dict[str, Scalar]]]:
+    """Returns what makes all parts, "student/term", and what terms log, of a batch."""
+    sizes = {name: tracker_cost(spec).parameters for name, spec in students.items()}
+    warmup = setting.distill.warmup_epochs
 
-
-def _collect(
-    batch: Batch,
-    sigma: Mapping[str, Scalar],
-    sizes: Mapping[str, int],
-    epoch: Scalar,
-    config: DistillConfig,
-) -> dict[str, list[t.Term]]:
-    """All terms of all students, "student/term"."""
-    # 1 after the warm-up, 0 within; without warm-up the factor is the constant 1.
-    after: Any = 1.0
-    if config.warmup_epochs:
-        after = jnp.where(epoch < config.warmup_epochs, 0.0, 1.0)
-    family, _, outputs, teacher = batch
-    parts: dict[str, list[t.Term]] = {}
-    for name, output in outputs.items():
-        pair = output, teacher, batch.targets
-        plain = config.ground_truth * after + (1.0 - after)
-        if config.ground_truth or config.warmup_epochs:
-            parts[f"{name}/gt"] = family.task(output, batch.targets, plain)
-        if config.adaptive_hard:
-            parts[f"{name}/ah"] = family.hard(*pair, config.adaptive_hard * after)
-        if teacher is not None and config.teacher_soft:
-            parts[f"{name}/ts"] = family.soft(*pair, config.teacher_soft * after)
-        if teacher is not None and config.target_response:
-            weight = config.target_response * after
-            mask = batch.targets.mask
-            group = t.response_terms(output, teacher, mask, config, weight)
-            parts[f"{name}/str"] = group
-        if sigma and len(outputs) > 1:
-            parts[f"{name}/ks"] = _sharing(name, batch, sigma, sizes, config)
-    return parts
-
-
-def _sharing(
-    learner: str,
-    batch: Batch,
-    sigma: Mapping[str, Scalar],
-    sizes: Mapping[str, int],
-    config: DistillConfig,
-) -> list[t.Term]:
-    """What `learner` takes from all its peers, eq. 20, 21 and 33."""
-    outputs = batch.outputs
-    norm = losses.sharing_normaliser(len(outputs), norm=config.sharing_norm)
-    group = []
-    for peer in outputs:
-        if peer == learner:
-            continue
-        beta = losses.sharing_weight(
-            sizes[learner], sizes[peer], discount=config.sharing_discount
+    def view(name: str, batch: _Batch, epoch: Scalar) -> View:
+        return View(
+            name=name,
+            student=batch.outputs[name],
+            teacher=batch.outputs.get("teacher"),
+            peers={other: batch.outputs[other] for other in students if other != name},
+            labels=batch.labels[name],
+            task=setting.task,
+            task_losses=batch.task_losses,
+            sizes=sizes,
+            epoch=epoch,
+            since_warmup=epoch - warmup,
+            psum=functools.partial(psum, axis_name=axis_name),
         )
-        judged = peer if config.sharing_gate == "peer" else learner
-        weight = norm * beta * sigma[f"sigma/{judged}"]
-        pair = outputs[learner], outputs[peer]
-        group += batch.family.sharing(*pair, batch.targets, weight)
-    return group
+
+    def collect(
+        batch: _Batch, epoch: Scalar
+    ) -> tuple[dict[str, list[Part]], dict[str, Scalar]]:
+        # 1 after the warm-up, 0 within; without warm-up the factor is the constant 1.
+        after: Any = jnp.where(epoch < warmup, 0.0, 1.0) if warmup else 1.0
+        parts: dict[str, list[Part]] = {}
+        logs: dict[str, Scalar] = {}
+        for name in students:
+            seen = view(name, batch, epoch)
+            if warmup:
+                plain = task_parts(seen.student.answer, seen.labels, seen.task)
+                parts[f"{name}/gt"] = scaled(plain, 1.0 - after)
+            for term_name, term in setting.distill.active.items():
+                found = term(seen)
+                if found.parts:
+                    own = parts.setdefault(f"{name}/{term_name}", [])
+                    own += scaled(found.parts, term.weight * after)
+                logs |= {f"{log}/{name}": value for log, value in found.logs.items()}
+        return parts, logs
+
+    return collect

@@ -7,15 +7,13 @@ with weight 1 / (positives of the pair) for eq. (5), (9) and (10), as
 `dst_jax.ops.anchors.assign` gives them; all anchors for eq. (18).
 """
 
-from typing import Literal, TypeAlias
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from dst_jax.errors import InputError
 from dst_jax.typing import Array, Float
-
-GateOver: TypeAlias = Literal["anchor", "batch"]
 
 
 def smooth_l1(
@@ -116,8 +114,7 @@ def bounded_regression(
     *,
     margin: float = 0.005,
     beta: float = 1.0,
-    gate: GateOver = "anchor",
-    gate_weight: Float[Array, "*b"] | None = None,
+    compared: Callable[[Array], Array] = lambda values: values,
 ) -> Float[Array, "*b"]:
     r"""Teacher-bounded regression, the box part of the adaptive hard (AH) loss.
 
@@ -133,18 +130,15 @@ def bounded_regression(
       target: G, the encoded ground truth.
       margin: m, by how much the student must be better to be left alone.
       beta: Of `smooth_l1`; 0 is plain L1.
-      gate: "anchor" compares the losses of each anchor, summed over the four numbers
-        (Chen et al.'s bound is per box); "batch" compares their means over everything
-        given, one gate for all. Over several devices the means must be global: add up
-        the sums first, then multiply `smooth_l1` by `bounded_gate` of the means.
-      gate_weight: Only for gate="batch": weights of its means, such as those of the
-        positive anchors, at least 0. Uniform if None. The values are not weighted.
+      compared: What of the losses per anchor the gate compares. As they are, each
+        anchor has its own gate (Chen et al.'s bound is per box); their mean over a
+        batch, of all devices, gives one gate for all.
 
     Returns:
       One value per anchor, at least 0.
 
     Raises:
-      InputError: If `gate` is neither of the two or `beta` is negative.
+      InputError: If `beta` is negative.
 
     Example:
       >>> target, teacher = jnp.zeros((2, 4)), jnp.full((2, 4), 1.0)
@@ -153,7 +147,7 @@ def bounded_regression(
       [0.0, 0.0]
       >>> bounded_regression(4.0 * student, teacher, target).tolist()
       [7.5, 0.0]
-      >>> bounded_regression(4.0 * student, teacher, target, gate="batch").tolist()
+      >>> bounded_regression(4.0 * student, teacher, target, compared=jnp.mean).tolist()
       [7.5, 1.5]
 
     References:
@@ -162,12 +156,8 @@ def bounded_regression(
     """
     learnt = smooth_l1(student, target, beta=beta)
     bound = smooth_l1(teacher, target, beta=beta)
-    if gate == "anchor":
-        return bounded_gate(learnt, bound, margin=margin) * learnt
-    if gate == "batch":
-        means = (_mean(values, gate_weight) for values in (learnt, bound))
-        return bounded_gate(*means, margin=margin) * learnt
-    raise InputError(f'gate={gate!r}: must be "anchor" or "batch".')
+    gate = bounded_gate(compared(learnt), compared(bound), margin=margin)
+    return gate * learnt
 
 
 def regression_sharing(
@@ -219,11 +209,3 @@ def _distance(difference: Array, beta: float) -> Array:
         # Square up to beta, line beyond, without a branch that could overflow.
         size = inner * (size - 0.5 * inner) / beta
     return jnp.sum(size, axis=-1)
-
-
-def _mean(values: Array, weight: Array | None) -> Array:
-    """Weighted mean over everything; 0 where all weights are."""
-    if weight is None:
-        return jnp.mean(values)
-    total = jnp.sum(weight)
-    return jnp.sum(values * weight) / jnp.where(total > 0.0, total, 1.0)

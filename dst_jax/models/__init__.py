@@ -1,16 +1,20 @@
-"""Flax modules built from specs."""
+"""Flax networks built from specs, and what their answers mean."""
 
+from dst_jax.models.build import ModelConfig as ModelConfig
 from dst_jax.models.build import Variables as Variables
 from dst_jax.models.build import build as build
-from dst_jax.models.build import embed as embed
 from dst_jax.models.build import forward as forward
 from dst_jax.models.build import forward_train as forward_train
 from dst_jax.models.build import init_variables as init_variables
-from dst_jax.models.build import kernels as kernels
+from dst_jax.models.build import remember as remember
 from dst_jax.models.build import respond as respond
 from dst_jax.models.build import variable_shapes as variable_shapes
-from dst_jax.models.heads import Answer as Answer
-from dst_jax.models.heads import Kernels as Kernels
-from dst_jax.models.siamese import Features as Features
+from dst_jax.models.heads.answers import Answer as Answer
+from dst_jax.models.heads.answers import CellAnswer as CellAnswer
+from dst_jax.models.heads.answers import Memory as Memory
+from dst_jax.models.heads.answers import RegionAnswer as RegionAnswer
+from dst_jax.models.network import Network as Network
+from dst_jax.models.proposals import Proposals as Proposals
+from dst_jax.models.proposals import proposals as proposals
 from dst_jax.models.siamese import Output as Output
 from dst_jax.models.siamese import Siamese as Siamese

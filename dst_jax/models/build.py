@@ -3,22 +3,38 @@
 Flax's `apply` returns `Any | tuple`; it is called here and nowhere else.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.core import meta
 from jax.typing import DTypeLike
 
-from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
-from dst_jax.models.heads import Answer, Kernels
-from dst_jax.models.layers import kernel_deviation
-from dst_jax.models.siamese import Features, Output, Siamese
+from dst_jax.arch.spec import TrackerSpec
+from dst_jax.models.heads.answers import Answer, Memory
+from dst_jax.models.initial import Declared
+from dst_jax.models.siamese import Output, Siamese
 from dst_jax.typing import Array, Float
 
 # {"params": ..., "batch_stats": ...}, both nested dicts of arrays.
 Variables: TypeAlias = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """How networks behave in training, whatever they are.
+
+    Attributes:
+      batch_norm: Whether template and search crops are normalised each by its own
+        statistics ("image"), as in public trackers, or pairs by common ones ("pair").
+        Inference has one set for both; from nothing, a region head learns to rely on
+        the gap.
+    """
+
+    batch_norm: Literal["image", "pair"] = "image"
 
 
 def build(
@@ -27,10 +43,19 @@ def build(
     dtype: DTypeLike = jnp.float32,
     param_dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
-    pair_norm: bool = False,
+    config: ModelConfig = ModelConfig(),
 ) -> Siamese:
-    """Returns the module of `spec`; equal arguments give equal, hashable modules."""
-    return Siamese(spec, dtype, param_dtype, axis_name, pair_norm)
+    """Returns the module of `spec`; equal arguments give equal, hashable modules.
+
+    Args:
+      spec: The architecture.
+      dtype: Of the computation.
+      param_dtype: Of the parameters.
+      axis_name: Device axis over which training synchronises batch normalisation.
+      config: How the network behaves in training.
+    """
+    pairs = config.batch_norm == "pair"
+    return Siamese(spec, dtype, param_dtype, axis_name, pairs)
 
 
 def init_variables(
@@ -39,9 +64,9 @@ def init_variables(
     """Returns freshly initialised parameters and running statistics.
 
     The numbers are drawn on the host: XLA needs seconds to compile a generator for
-    every kernel, and NumPy's are the same on every platform. The kernels that an
-    up-channel head makes of templates start small: sums over hundreds of products
-    would give logits of 20 and boxes far off their anchors.
+    every kernel, and NumPy's are the same on every platform. What is drawn is what the
+    modules declare (`models.initial`); without a declaration scales and variances
+    begin at 1, all else at 0.
 
     Args:
       key: Randomness of the kernels.
@@ -52,42 +77,32 @@ def init_variables(
       {"params": ..., "batch_stats": ...}, arrays on the host.
     """
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    scale = _head_scale(spec)
 
-    def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        match path[-1].key:
-            case "kernel":
-                values = kernel_deviation(leaf.shape) * rng.standard_normal(leaf.shape)
-                if path[1].key == "head":
-                    values = values * scale.get(path[2].key, 1.0)
-            case "scale" | "var":
-                values = np.ones(leaf.shape)
-            case _:
-                values = np.zeros(leaf.shape)
-        return values.astype(leaf.dtype)
+    def draw(path: tuple[Any, ...], leaf: Any) -> np.ndarray:
+        if isinstance(leaf, Declared):
+            shape, dtype = leaf.value.shape, leaf.value.dtype
+            values = leaf.deviation * rng.standard_normal(shape) * leaf.gain
+            return values.astype(dtype)
+        ones = path[-1].key in ("scale", "var")
+        return (np.ones if ones else np.zeros)(leaf.shape, leaf.dtype)
 
-    return jax.tree_util.tree_map_with_path(
-        draw, variable_shapes(spec, param_dtype=param_dtype)
-    )
-
-
-def _head_scale(spec: TrackerSpec) -> dict[str, float]:
-    """Factors of the first weights of a head's parts, where they are not 1.
-
-    With them the first logits have a spread of about 1, the first offsets of a tenth.
-    """
-    head = spec.head
-    if not isinstance(head, RegionHeadSpec) or head.form != "up_channel":
-        return {}
-    side = spec.feature_side(spec.input.template_px) - head.kernel + 1
-    unit = (side * side * head.features) ** -0.5
-    return {"cls1": unit, "r1": 0.1 * unit}
+    declared = _declared_shapes(spec, param_dtype=param_dtype)
+    return jax.tree_util.tree_map_with_path(draw, declared, is_leaf=_is_declared)
 
 
 def variable_shapes(
     spec: TrackerSpec, *, param_dtype: DTypeLike = jnp.float32
 ) -> dict[str, Any]:
-    """Shapes and types of all variables; nothing is computed."""
+    """Returns shapes and types of all variables; nothing is computed."""
+    return meta.unbox(_declared_shapes(spec, param_dtype=param_dtype))
+
+
+def _is_declared(leaf: Any) -> bool:
+    return isinstance(leaf, Declared)
+
+
+def _declared_shapes(spec: TrackerSpec, *, param_dtype: DTypeLike) -> dict[str, Any]:
+    """Shapes and types of all variables, with what modules declare of them."""
     sides = spec.input.template_px, spec.input.train_search_px
     images = [jax.ShapeDtypeStruct((1, side, side, 3), param_dtype) for side in sides]
     module = build(spec, dtype=param_dtype, param_dtype=param_dtype)
@@ -102,23 +117,21 @@ def variable_shapes(
     return {"params": shapes["params"], "batch_stats": stats}
 
 
-def embed(
-    module: Siamese, variables: Variables, images: Float[Array, "b h w 3"]
-) -> Features:
-    """Stage features of RGB images 0-255, in inference mode."""
-    return module.apply(variables, images, method=Siamese.embed)  # pyright: ignore[reportReturnType]
-
-
-def kernels(module: Siamese, variables: Variables, template: Features) -> Kernels:
-    """What the head correlates with, of embedded templates: needed once a video."""
-    return module.apply(variables, template, method=Siamese.kernels)  # pyright: ignore[reportReturnType]
+def remember(
+    module: Siamese, variables: Variables, template: Float[Array, "k h w 3"]
+) -> Memory:
+    """Returns what the network keeps of templates, RGB 0-255: needed once a video."""
+    return module.apply(variables, template, method="remember")  # pyright: ignore[reportReturnType]
 
 
 def respond(
-    module: Siamese, variables: Variables, kernels: Kernels, search: Features
+    module: Siamese,
+    variables: Variables,
+    memory: Memory,
+    search: Float[Array, "b h w 3"],
 ) -> Answer:
-    """The head's answer to embedded search images; the kernels' batch may be 1."""
-    return module.apply(variables, kernels, search, method=Siamese.respond)  # pyright: ignore[reportReturnType]
+    """Returns the answer to search images, RGB 0-255; the memory's batch may be 1."""
+    return module.apply(variables, memory, search, method="respond")  # pyright: ignore[reportReturnType]
 
 
 def forward(
@@ -127,7 +140,7 @@ def forward(
     template: Float[Array, "k h w 3"],
     search: Float[Array, "b u v 3"],
 ) -> Output:
-    """Embeds and responds, in inference mode."""
+    """Returns answer and taps of a pair, in inference mode."""
     return module.apply(variables, template, search)  # pyright: ignore[reportReturnType]
 
 
@@ -137,7 +150,7 @@ def forward_train(
     template: Float[Array, "b h w 3"],
     search: Float[Array, "b u v 3"],
 ) -> tuple[Output, dict[str, Any]]:
-    """Embeds and responds in training mode; returns new running statistics too."""
+    """Returns answer and taps in training mode, and the new running statistics."""
     output, mutated = module.apply(
         variables, template, search, train=True, mutable=["batch_stats"]
     )

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dst_jax.arch.spec import ConvSpec
+from dst_jax.arch.backbones.chain import ConvSpec
+from dst_jax.models.initial import Normal
 from dst_jax.ops.conv import conv2d, max_pool
 from dst_jax.typing import Array, Float
 
@@ -22,17 +24,22 @@ def kernel_deviation(shape: Sequence[int]) -> float:
     return math.sqrt(2.0 / (height * width * features))
 
 
-def _fresh_kernel(key: Array, shape: Sequence[int], dtype: DTypeLike) -> Array:
-    return kernel_deviation(shape) * jax.random.normal(key, shape, dtype)
-
-
 class Conv(nn.Module):
-    """A convolution; `ops.conv` chooses how it is computed."""
+    """A convolution; `ops.conv` chooses how it is computed.
+
+    Attributes:
+      spec: Sizes; its normalisation, activation and pooling are not applied here.
+      dtype: Of the computation.
+      param_dtype: Of the parameters.
+      use_bias: Whether a bias is added.
+      gain: Factor on the kernel's first values.
+    """
 
     spec: ConvSpec
     dtype: DTypeLike
     param_dtype: DTypeLike
     use_bias: bool = True
+    gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b u v d"]:
@@ -40,7 +47,8 @@ class Conv(nn.Module):
         spec = self.spec
         inputs = x.shape[-1] // spec.groups
         shape = (spec.kernel, spec.kernel, inputs, spec.features)
-        kernel = self.param("kernel", _fresh_kernel, shape, self.param_dtype)
+        fresh = Normal(kernel_deviation, self.gain)
+        kernel: Any = self.param("kernel", fresh, shape, self.param_dtype)
         y = conv2d(
             x.astype(self.dtype),
             kernel.astype(self.dtype),

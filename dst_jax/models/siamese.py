@@ -1,25 +1,21 @@
 """The Siamese tracker: one backbone for both images, a correlation, a read-out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dst_jax.arch.spec import BackboneSpec, CorrelationHeadSpec, TrackerSpec
-from dst_jax.models.heads import (
-    Answer,
-    CorrelationHead,
-    DepthwiseHead,
-    Kernels,
-    UpChannelHead,
-)
+from dst_jax.arch.backbones.chain import Chain
+from dst_jax.arch.spec import TrackerSpec
+from dst_jax.models.heads.answers import Answer, Memory
+from dst_jax.models.heads.build import Kinds, build_head
 from dst_jax.models.layers import ConvStage
 from dst_jax.typing import Array, Float
 
-# Feature maps by stage name, "conv1" first. Maps are taken after the activation
-# and before the pooling; the last stage of SiamFC has neither.
+# Feature maps of one image by stage name, "conv1" first. Maps are taken after the
+# activation and before the pooling; the last stage of SiamFC has neither.
 Features: TypeAlias = dict[str, Float[Array, "_ _ _ _"]]
 
 
@@ -27,23 +23,19 @@ class Output(NamedTuple):
     """What a forward pass gives.
 
     Attributes:
-      response: Logits [b, u, v], or [b, u, v, k, 2] of a region head (background,
-        target); `total_stride` search pixels per cell.
-      template: Feature maps of the template image, by stage.
-      search: Feature maps of the search image, by stage.
-      offsets: Of every anchor, [b, u, v, k, 4], from a region head.
+      answer: What the network says of the search image.
+      taps: Feature maps that a term may look at, by "template/STAGE" and
+        "search/STAGE", for example "search/conv5".
     """
 
-    response: Float[Array, "b u v *anchors"]
-    template: Features
-    search: Features
-    offsets: Float[Array, "b u v k 4"] | None = None
+    answer: Answer
+    taps: Mapping[str, Float[Array, "_ _ _ _"]]
 
 
 class Backbone(nn.Module):
-    """The chain of stages of a `BackboneSpec`."""
+    """The stages of a `Chain`."""
 
-    spec: BackboneSpec
+    spec: Chain
     dtype: DTypeLike
     param_dtype: DTypeLike
     axis_name: str | None
@@ -90,52 +82,32 @@ class Siamese(nn.Module):
 
     def setup(self) -> None:
         """Builds the parts."""
-        self.backbone = Backbone(
-            self.spec.backbone, self.dtype, self.param_dtype, self.axis_name
-        )
-        self.head = self._make_head()
+        kinds = Kinds(self.dtype, self.param_dtype, self.axis_name)
+        self.backbone = Backbone(self.spec.backbone, *kinds)
+        self.head = build_head(self.spec, kinds)
 
-    def embed(
-        self, images: Float[Array, "b h w 3"], *, train: bool = False
-    ) -> Features:
-        """Features of template or search images, RGB 0-255."""
-        return self.backbone([self._scaled(images)], train=train)[0]
+    def remember(
+        self, template: Float[Array, "k h w 3"], *, train: bool = False
+    ) -> Memory:
+        """Returns what the head correlates with: needed once a video.
 
-    def _scaled(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-        convention = self.spec.input
-        mean = jnp.asarray(convention.mean, images.dtype)[None, None, None]
-        std = jnp.asarray(convention.std, images.dtype)[None, None, None]
-        return (images * convention.scale - mean) / std
-
-    def _make_head(self) -> CorrelationHead | UpChannelHead | DepthwiseHead:
-        head, backbone = self.spec.head, self.spec.backbone
-        if isinstance(head, CorrelationHeadSpec):
-            return CorrelationHead(head, self.param_dtype)
-        if head.form == "up_channel":
-            return UpChannelHead(head, self.dtype, self.param_dtype)
-        return DepthwiseHead(
-            head,
-            backbone.norm_epsilon,
-            backbone.norm_momentum,
-            self.dtype,
-            self.param_dtype,
-            self.axis_name,
-        )
-
-    def kernels(self, template: Features, *, train: bool = False) -> Kernels:
-        """What the head correlates with, of an embedded template."""
-        return self.head.kernels(template[self.last_stage], train=train)
+        Args:
+          template: Template images, RGB 0-255.
+          train: Whether normalisation uses and updates the batch's statistics.
+        """
+        return self._remember(self._embed([template], train)[0], train)
 
     def respond(
-        self, kernels: Kernels, search: Features, *, train: bool = False
+        self, memory: Memory, search: Float[Array, "b h w 3"], *, train: bool = False
     ) -> Answer:
-        """What the head makes of an embedded search image."""
-        return self.head(kernels, search[self.last_stage], train=train)
+        """Returns what the network says of search images.
 
-    @property
-    def last_stage(self) -> str:
-        """Name of the stage whose features are correlated."""
-        return f"conv{len(self.spec.backbone.layers)}"
+        Args:
+          memory: From `remember`; its batch is that of the search images, or 1.
+          search: Search images, RGB 0-255.
+          train: Whether normalisation uses and updates the batch's statistics.
+        """
+        return self._respond(memory, self._embed([search], train)[0], train)
 
     def __call__(
         self,
@@ -144,19 +116,38 @@ class Siamese(nn.Module):
         *,
         train: bool = False,
     ) -> Output:
-        """Embeds both and responds.
+        """Returns the answer and the feature maps on the way to it.
 
         In training, template, then search: two updates of the running statistics; with
         `pair_norm` a single one.
         """
         if train and self.pair_norm:
-            images = [self._scaled(template), self._scaled(search)]
-            template_features, search_features = self.backbone(images, train=True)
+            seen, shown = self._embed([template, search], train)
         else:
-            template_features = self.embed(template, train=train)
-            search_features = self.embed(search, train=train)
-        kernels = self.kernels(template_features, train=train)
-        answer = self.respond(kernels, search_features, train=train)
-        return Output(
-            answer.response, template_features, search_features, answer.offsets
-        )
+            (seen,), (shown,) = (self._embed([x], train) for x in (template, search))
+        answer = self._respond(self._remember(seen, train), shown, train)
+        taps = {f"template/{name}": map_ for name, map_ in seen.items()}
+        taps |= {f"search/{name}": map_ for name, map_ in shown.items()}
+        return Output(answer, taps)
+
+    def _embed(
+        self, images: Sequence[Float[Array, "_ _ _ 3"]], train: bool
+    ) -> list[Features]:
+        return self.backbone([self._scaled(one) for one in images], train=train)
+
+    def _scaled(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+        convention = self.spec.input
+        mean = jnp.asarray(convention.mean, images.dtype)[None, None, None]
+        std = jnp.asarray(convention.std, images.dtype)[None, None, None]
+        return (images * convention.scale - mean) / std
+
+    def _remember(self, template: Features, train: bool) -> Memory:
+        return self.head.kernels(template[self._last_stage], train=train)
+
+    def _respond(self, memory: Memory, search: Features, train: bool) -> Answer:
+        return self.head(memory, search[self._last_stage], train=train)
+
+    @property
+    def _last_stage(self) -> str:
+        """Name of the stage whose features are correlated."""
+        return f"conv{len(self.spec.backbone.layers)}"

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
+from dst_jax.arch.heads import RegionHeadSpec
 from dst_jax.boxes import iou
 from dst_jax.errors import InputError
 from dst_jax.require import require, require_at_least, require_positive, require_share
@@ -159,16 +159,17 @@ def anchor_grid(
     return jnp.asarray(grid)
 
 
-def head_anchors(spec: TrackerSpec, search_px: int) -> Float[Array, "n n k 4"]:
-    """The anchors of a region head over a search crop, ratios fastest.
+def head_anchors(
+    head: RegionHeadSpec, *, side: int, stride: int, search_px: int
+) -> Float[Array, "n n k 4"]:
+    """Returns the anchors of a region head over a search image, ratios fastest.
 
-    Raises:
-      InputError: If the tracker's head proposes no regions.
+    Args:
+      head: Its ratios and scales.
+      side: Cells per side of the response.
+      stride: Search pixels per cell.
+      search_px: Side of the search image.
     """
-    head = spec.head
-    if not isinstance(head, RegionHeadSpec):
-        raise InputError("this tracker proposes no regions, so it has no anchors.")
-    side, stride = spec.response_side(search_px), spec.backbone.total_stride
     grids = [
         anchor_grid(side, search_px, config=AnchorConfig(head.ratios, scale, stride))
         for scale in map(float, head.scales)

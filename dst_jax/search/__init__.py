@@ -14,7 +14,6 @@ from dst_jax.search.policy import PolicyConfig as PolicyConfig
 from dst_jax.search.reward import compression as compression
 from dst_jax.search.reward import mean_reward as mean_reward
 from dst_jax.search.reward import proposal_overlap as proposal_overlap
-from dst_jax.search.reward import region_overlap as region_overlap
 from dst_jax.search.reward import reward as reward
 from dst_jax.search.space import ACTIONS as ACTIONS
 from dst_jax.search.space import ImpossibleError as ImpossibleError

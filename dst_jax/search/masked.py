@@ -6,7 +6,6 @@ zero everywhere, and normalisation treats channels one by one, so the child comp
 and learns exactly what it does in its own shape, to rounding.
 """
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -15,10 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.arch import TrackerSpec, width_multiples
-from dst_jax.arch.spec import ConvSpec, HeadSpec, RegionHeadSpec
-from dst_jax.distill import DistillConfig, Objective, make_objective
+from dst_jax.arch.backbones.chain import ConvSpec
+from dst_jax.arch.heads import HeadSpec
+from dst_jax.distill import Objective, Setting, make_objective
 from dst_jax.errors import InputError
 from dst_jax.models import Variables, variable_shapes
+from dst_jax.models.heads.build import head_channels
 from dst_jax.typing import Int, Params
 
 # The places that a child's array takes in its parent's, one array per axis.
@@ -59,14 +60,14 @@ def make_mask(child: TrackerSpec, parent: TrackerSpec) -> Params:
 
 
 def make_masked_objective(
-    parent: TrackerSpec, config: DistillConfig, *, dtype: Any = jnp.float32
+    parent: TrackerSpec, setting: Setting, *, dtype: Any = jnp.float32
 ) -> Objective:
     """Returns the plain objective of one candidate in the parent's shape.
 
     It is called as every objective is, with one student, "candidate"; its mask (from
     `make_mask`) stands where the teacher's variables would.
     """
-    plain = make_objective(None, {"candidate": parent}, config, dtype=dtype)
+    plain = make_objective(None, {"candidate": parent}, setting, dtype=dtype)
 
     def objective(params: Params, stats: Params, mask: Params, *args: Any, **kw: Any):
         kept = jax.tree.map(
@@ -110,30 +111,22 @@ def _head_places(
     small: HeadSpec, large: HeadSpec, below: Int[np.ndarray, " _"]
 ) -> dict[str, Places]:
     """The same of a head's layers; those that are left out have one size in both."""
-    alike = small
-    if isinstance(small, RegionHeadSpec) and isinstance(large, RegionHeadSpec):
-        alike = dataclasses.replace(small, features=large.features)
-    if alike != large:
+    features = large.stage.features if large.stage else 0
+    if small.with_features(features) != large:
         raise InputError(
             f"{small} is not {large} with fewer features; keep the parent's head."
         )
-    if not isinstance(small, RegionHeadSpec) or not isinstance(large, RegionHeadSpec):
-        return {}
-    taps, single = np.arange(small.kernel), np.arange(1)
-    width = _kept_channels(small.features, large.features, 1, "the head")
     places: dict[str, Places] = {}
-    for name, outputs in (("cls", 2 * small.anchors), ("r", 4 * small.anchors)):
-        if small.form == "up_channel":
-            # Channels of the kernels count the width fastest.
-            wide = outputs * small.features, outputs * large.features
-            kernels = _kept_channels(*wide, outputs, f"{name}1")
-            places[f"{name}1"] = taps, below, kernels
-            places[f"{name}2"] = taps, below, width
-        else:
-            places[f"{name}_template"] = taps, below, width
-            places[f"{name}_search"] = taps, below, width
-            places[f"{name}_mix"] = single, width, width
-            places[f"{name}_read"] = single, width, np.arange(outputs)
+    for name, layer in head_channels(large).items():
+        assert small.stage is not None and large.stage is not None
+        widths = small.stage.features, large.stage.features
+        width = _kept_channels(*widths, 1, "the head")
+        inputs = below if layer.reads == "backbone" else width
+        outputs = np.arange(layer.blocks)
+        if layer.widens:
+            wide = layer.blocks * widths[0], layer.blocks * widths[1]
+            outputs = _kept_channels(*wide, layer.blocks, name)
+        places[name] = np.arange(layer.kernel), inputs, outputs
     return places
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from dst_jax.arch import TrackerSpec, shrink_kernel, tracker_cost, width_multiples
-from dst_jax.arch.spec import ConvSpec, RegionHeadSpec
+from dst_jax.arch.backbones.chain import ConvSpec
 from dst_jax.errors import InputError
 from dst_jax.search.config import SearchConfig
 
@@ -56,7 +56,7 @@ def describe(parent: TrackerSpec, config: SearchConfig) -> Description:
       InputError: If `config` frees a layer that does not exist.
     """
     layers, head = parent.backbone.layers, parent.head
-    last = len(layers) + isinstance(head, RegionHeadSpec)
+    last = len(layers) + (head.stage is not None)
     chosen = config.layers or tuple(range(1, last + 1))
     if max(chosen) > last:
         more = f", its head is layer {last}" if last > len(layers) else ""
@@ -78,9 +78,9 @@ def describe(parent: TrackerSpec, config: SearchConfig) -> Description:
     for number, layer in enumerate(layers, start=1):
         stages.append(add(layer, config.attributes if number in chosen else ()))
     head_row = None
-    if isinstance(head, RegionHeadSpec):
+    if head.stage is not None:
         width = {"features"} & set(config.attributes) if last in chosen else ()
-        head_row = add(_head_layer(head), tuple(width))
+        head_row = add(head.stage, tuple(width))
     return Description(tuple(rows), tuple(free), tuple(stages), head_row)
 
 
@@ -126,9 +126,9 @@ def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> Track
         for layer, row, multiple in stages
     )
     head = parent.head
-    if isinstance(head, RegionHeadSpec) and description.head is not None:
-        width = _width(head.features, tenths(description.head), 1, config)
-        head = dataclasses.replace(head, features=width)
+    if head.stage is not None and description.head is not None:
+        width = _width(head.stage.features, tenths(description.head), 1, config)
+        head = head.with_features(width)
     try:
         backbone = dataclasses.replace(parent.backbone, layers=layers)
         child = dataclasses.replace(parent, backbone=backbone, head=head)
@@ -136,15 +136,6 @@ def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> Track
         raise ImpossibleError(str(error)) from None
     _check_child(child, parent)
     return child
-
-
-def _head_layer(head: RegionHeadSpec) -> ConvSpec:
-    """One of the convolutions before the correlation, as a stage."""
-    depthwise = head.form == "depthwise"
-    activation = "relu" if depthwise else "none"
-    return ConvSpec(
-        head.features, head.kernel, batch_norm=depthwise, activation=activation
-    )
 
 
 def _rows(layer: ConvSpec) -> list[tuple[int, ...]]:

@@ -1,11 +1,10 @@
 """The online hyper-parameters of a tracker, as frozen values stored in its bundle."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from dst_jax.arch.spec import RegionHeadSpec, TrackerSpec
+from dst_jax.decode import from_json
 from dst_jax.errors import InputError
 
 
@@ -139,32 +138,14 @@ _KINDS: Mapping[str, type[Tracking]] = {
 }
 
 
-def default_tracking(spec: TrackerSpec) -> Tracking:
-    """The settings of an architecture's family that nobody has tuned."""
-    if not isinstance(spec.head, RegionHeadSpec):
-        return SiamFCTracking()
-    return SIAMRPN_PRESETS["alex" if spec.head.form == "depthwise" else "big"]
-
-
-def require_matching(spec: TrackerSpec, tracking: Tracking) -> None:
-    """Raises InputError unless the settings are those of the head's family."""
-    kind = type(default_tracking(spec))
-    if not isinstance(tracking, kind):
-        proposes = "proposes regions" if kind is SiamRPNTracking else "has one response"
-        raise InputError(
-            f"tracking settings {type(tracking).__name__}: this tracker's head "
-            f"{proposes}; give {kind.__name__}."
-        )
-
-
 def tracking_to_json(tracking: Tracking) -> dict[str, Any]:
-    """The kind and every field as JSON; thresholds that are not set are null."""
+    """Returns the kind and every field as JSON; what is not set is null."""
     (kind,) = (name for name, type_ in _KINDS.items() if type_ is type(tracking))
     return {"kind": kind, **dataclasses.asdict(tracking)}
 
 
 def tracking_from_json(values: Mapping[str, Any]) -> Tracking:
-    """Reads back what `tracking_to_json` wrote; without a kind it is SiamFC's.
+    """Returns settings that `tracking_to_json` wrote; without a kind they are SiamFC's.
 
     Raises:
       InputError: If the kind or a field is unknown, or a field missing or out of
@@ -176,31 +157,5 @@ def tracking_from_json(values: Mapping[str, Any]) -> Tracking:
     name = values.pop("kind", "siamfc")
     if not isinstance(name, str) or name not in _KINDS:
         raise InputError(f"tracking kind {name!r}: there are {', '.join(_KINDS)}.")
-    made = _KINDS[name]
-    types = {field.name: field.type for field in dataclasses.fields(made)}
-    known = ", ".join(types)
-    for field in values:
-        if field not in types:
-            raise InputError(f"unknown tracking field {field!r}; there are {known}.")
-    for field in types:
-        if field not in values:
-            raise InputError(f"tracking field {field!r} is missing; all of {known}.")
-    return made(
-        **{
-            field: _number(f"{made.__name__}.{field}", values[field], type_)
-            for field, type_ in types.items()
-        }
-    )
-
-
-def _number(name: str, value: Any, kind: Any) -> Any:
-    """`value` as the field's number; None only where the field may be unset."""
-    if value is None and kind not in (int, float):
-        return None
-    expected = "a whole number" if kind is int else "a number"
-    message = f"{name}={value!r}: must be {expected}."
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(message)
-    if not math.isfinite(value) or (kind is int and value != int(value)):
-        raise InputError(message)
-    return int(value) if kind is int else float(value)
+    kind = _KINDS[name]
+    return from_json(kind, values, kind.__name__, complete=True)

@@ -8,7 +8,6 @@ nothing, and memory does not grow with a video's length.
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -19,12 +18,11 @@ from dst_jax.arch.spec import TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, build
 from dst_jax.models.siamese import Siamese
-from dst_jax.track import siamfc, siamrpn
-from dst_jax.track.config import (
-    SiamFCTracking,
-    SiamRPNTracking,
-    Tracking,
+from dst_jax.track.config import Tracking
+from dst_jax.track.procedure import (
     default_tracking,
+    init,
+    procedure_of,
     require_matching,
 )
 from dst_jax.track.state import TrackOutput, TrackState
@@ -36,11 +34,6 @@ CANVAS_SIDES = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840, 5120, 7680)
 CHUNK_FRAMES = 64
 # Frames of large canvases come in shorter chunks, so that one chunk stays below this.
 _CHUNK_BYTES = 192 * 2**20
-# Modules with `init` and `step_many`, by the kind of their settings.
-_PROCEDURES: dict[type[Tracking], ModuleType] = {
-    SiamFCTracking: siamfc,
-    SiamRPNTracking: siamrpn,
-}
 
 
 class TrackResult(NamedTuple):
@@ -118,9 +111,8 @@ class Tracker:
 
         Videos of equal ones, on equal canvases, run on one compiled program.
         """
-        if not isinstance(self.config, SiamRPNTracking):
-            return self.spec
-        return siamrpn.sized_for(self.spec, box, (height, width), config=self.config)
+        sized = procedure_of(self.config).search_spec
+        return sized(self.spec, box, (height, width), self.config)
 
 
 def make_tracker(
@@ -177,11 +169,11 @@ class Compiled(NamedTuple):
 def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
     """Jitted `init` and `track_chunk` over a batch of videos, made once."""
     module = build(spec)
-    procedure = _PROCEDURES[type(config)]
+    procedure = procedure_of(config)
 
     def first(variables: Any, frames: Any, boxes: Any, frame_hw: Any) -> Any:
         def one(frame: Array, box: Array, hw: Array) -> TrackState:
-            return procedure.init(module, variables, frame, box, frame_hw=hw)
+            return init(procedure, module, variables, frame, box, frame_hw=hw)
 
         # Not vmapped: on a CPU a vmapped convolution runs on one thread.
         rows = [one(*row) for row in zip(frames, boxes, frame_hw, strict=True)]
@@ -219,7 +211,7 @@ def track_chunk(
     Returns:
       The states after the chunk and the outputs of every frame, time first.
     """
-    step_many = _PROCEDURES[type(config)].step_many
+    step_many = procedure_of(config).step_many
 
     def advance(state: TrackState, frame: Array) -> Any:
         return step_many(module, variables, state, frame, frame_hw, config=config)

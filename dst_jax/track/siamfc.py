@@ -3,81 +3,25 @@
 The procedure of the public siamfc-pytorch, step by step (Bertinetto et al., "Fully-
 Convolutional Siamese Networks for Object Tracking", 2016, section 3), including its
 window of whole pixels and its border of the *first* frame's mean colour. Two bounds
-are added, which only runaway boxes ever touch: see `step_many`.
+are added, which only runaway boxes ever touch: see `step_many`. The procedure reads the
+response map itself, between its cells, rather than boxes at them.
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Num
 
-from dst_jax.models.build import Variables, embed, respond
+from dst_jax.models.build import Variables, respond
 from dst_jax.models.siamese import Siamese
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.ops.windows import hann
 from dst_jax.track.config import SiamFCTracking
 from dst_jax.track.geometry import context_side, displacement, upsampling_matrix
-from dst_jax.track.state import (
-    FrameSize,
-    TrackOutput,
-    TrackState,
-    judge,
-    mean_rgb,
-    remember,
-    step_alone,
-)
+from dst_jax.track.state import FrameSize, TrackOutput, TrackState, judge
 from dst_jax.typing import Array, Float, Scalar
 
 # A box may grow to, and wander off by, this many times the frame's longer side.
 _MAX_FRAMES = 10.0
-
-
-def init(
-    module: Siamese,
-    variables: Variables,
-    frame: Num[Array, "h w 3"],
-    box: Float[Array, " 4"],
-    *,
-    frame_hw: FrameSize | None = None,
-) -> TrackState:
-    """Takes the target of one video's first frame as the template.
-
-    Args:
-      module: The tracker.
-      variables: Its weights.
-      frame: RGB 0-255; it may be a canvas larger than the frame.
-      box: The target, cxcywh in frame pixels.
-      frame_hw: Height and width of the frame in the canvas; None means all of it.
-    """
-    spec = module.spec.input
-    fill_rgb = mean_rgb(frame, frame_hw=frame_hw)
-    crop = crop_resize_snapped(
-        frame,
-        box[:2],
-        context_side(box[2:], context=spec.context),
-        out_px=spec.template_px,
-        fill=fill_rgb,
-        frame_hw=frame_hw,
-    )
-    return remember(module, variables, crop, box, fill_rgb)
-
-
-def step(
-    module: Siamese,
-    variables: Variables,
-    state: TrackState,
-    frame: Num[Array, "h w 3"],
-    *,
-    config: SiamFCTracking,
-    frame_hw: FrameSize | None = None,
-) -> tuple[TrackState, TrackOutput]:
-    """Follows the target into the next frame of one video; see `step_many`."""
-
-    def many(*batch: Any) -> tuple[TrackState, TrackOutput]:
-        return step_many(module, variables, *batch, config=config)
-
-    return step_alone(many, state, frame, frame_hw)
 
 
 def step_many(
@@ -89,7 +33,7 @@ def step_many(
     *,
     config: SiamFCTracking,
 ) -> tuple[TrackState, TrackOutput]:
-    """Follows the target of each of several videos into its next frame.
+    """Returns states and outputs of several videos after their next frame.
 
     The crops of all videos and scales pass the network as one batch. Added to the
     public procedure: the box keeps its sides between 1 px and 10 times the frame, and
@@ -108,11 +52,11 @@ def step_many(
         state, frames, frame_hw
     )
     videos, scales = crops.shape[:2]
-    features = embed(module, variables, crops.reshape(-1, *crops.shape[2:]))
-    kernels = state.kernels
+    memory = state.memory
     if videos > 1:
-        kernels = jax.tree.map(lambda k: jnp.repeat(k, scales, axis=0), kernels)
-    response = respond(module, variables, kernels, features).response
+        memory = jax.tree.map(lambda leaf: jnp.repeat(leaf, scales, axis=0), memory)
+    flat = crops.reshape(-1, *crops.shape[2:])
+    response = respond(module, variables, memory, flat).response
     responses = response.reshape(videos, scales, *response.shape[1:])
     move = jax.vmap(lambda box, r, hw: update_box(module, box, r, hw, config=config))
     boxes, scores = move(state.box, responses, frame_hw)
@@ -121,7 +65,7 @@ def step_many(
 
 
 def scale_factors(config: SiamFCTracking) -> tuple[float, ...]:
-    """Relative sides of the crops, smallest first; the middle one is 1."""
+    """Returns the relative sides of the crops, smallest first; the middle one is 1."""
     half = config.scale_count // 2
     return tuple(config.scale_step**power for power in range(-half, half + 1))
 
@@ -134,7 +78,7 @@ def search_crops(
     *,
     config: SiamFCTracking,
 ) -> Float[Array, "s p p 3"]:
-    """Windows around the last box, one per scale."""
+    """Returns the windows around the last box, one per scale."""
     sides = _search_side(module, state.box) * jnp.array(scale_factors(config))
 
     def cut(side: Scalar) -> Float[Array, "p p 3"]:
@@ -158,7 +102,7 @@ def update_box(
     *,
     config: SiamFCTracking,
 ) -> tuple[Float[Array, " 4"], Scalar]:
-    """Reads the new box and its score off the responses of the scales."""
+    """Returns the new box and its score, read off the responses of the scales."""
     upsample = jnp.asarray(
         upsampling_matrix(responses.shape[-1], config.response_upsampling)
     )

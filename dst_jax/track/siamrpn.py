@@ -15,22 +15,15 @@ import jax.numpy as jnp
 from jaxtyping import Num
 
 from dst_jax.arch.spec import TrackerSpec
-from dst_jax.models.build import Variables, embed, respond
+from dst_jax.models.build import Variables, respond
+from dst_jax.models.heads.answers import Answer
+from dst_jax.models.proposals import proposals
 from dst_jax.models.siamese import Siamese
-from dst_jax.ops.anchors import decode, head_anchors
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.ops.windows import hann
 from dst_jax.track.config import SiamRPNTracking
 from dst_jax.track.geometry import context_side
-from dst_jax.track.state import (
-    FrameSize,
-    TrackOutput,
-    TrackState,
-    judge,
-    mean_rgb,
-    remember,
-    step_alone,
-)
+from dst_jax.track.state import FrameSize, TrackOutput, TrackState, judge
 from dst_jax.typing import Array, Float, Scalar
 
 
@@ -38,10 +31,9 @@ def sized_for(
     spec: TrackerSpec,
     box: Float[Array, " 4"],
     frame_hw: tuple[int, int],
-    *,
     config: SiamRPNTracking,
 ) -> TrackerSpec:
-    """The architecture with the search crop for this target, decided once a video.
+    """Returns the architecture with the search crop for this target, once a video.
 
     A static size, chosen on the host: there are two programs, not a traced decision.
 
@@ -62,54 +54,6 @@ def sized_for(
     return dataclasses.replace(spec, input=crops)
 
 
-def init(
-    module: Siamese,
-    variables: Variables,
-    frame: Num[Array, "h w 3"],
-    box: Float[Array, " 4"],
-    *,
-    frame_hw: FrameSize | None = None,
-) -> TrackState:
-    """Takes the target of one video's first frame as the template.
-
-    Args:
-      module: The tracker.
-      variables: Its weights.
-      frame: RGB 0-255; it may be a canvas larger than the frame.
-      box: The target, cxcywh in frame pixels.
-      frame_hw: Height and width of the frame in the canvas; None means all of it.
-    """
-    # Public code stores the mean colour in bytes, which cuts it.
-    fill_rgb = jnp.floor(mean_rgb(frame, frame_hw=frame_hw))
-    spec = module.spec.input
-    crop = crop_resize_snapped(
-        frame,
-        box[:2] - 0.5,
-        context_side(box[2:], context=spec.context),
-        out_px=spec.template_px,
-        fill=fill_rgb,
-        frame_hw=frame_hw,
-    )
-    return remember(module, variables, crop, box, fill_rgb)
-
-
-def step(
-    module: Siamese,
-    variables: Variables,
-    state: TrackState,
-    frame: Num[Array, "h w 3"],
-    *,
-    config: SiamRPNTracking,
-    frame_hw: FrameSize | None = None,
-) -> tuple[TrackState, TrackOutput]:
-    """Follows the target into the next frame of one video; see `step_many`."""
-
-    def many(*batch: Any) -> tuple[TrackState, TrackOutput]:
-        return step_many(module, variables, *batch, config=config)
-
-    return step_alone(many, state, frame, frame_hw)
-
-
 def step_many(
     module: Siamese,
     variables: Variables,
@@ -119,7 +63,7 @@ def step_many(
     *,
     config: SiamRPNTracking,
 ) -> tuple[TrackState, TrackOutput]:
-    """Follows the target of each of several videos into its next frame.
+    """Returns states and outputs of several videos after their next frame.
 
     The crops of all videos pass the network as one batch. Added to the public
     procedure: a response that is not finite leaves the box where it is and scores 0.
@@ -133,10 +77,9 @@ def step_many(
       config: Online hyper-parameters.
     """
     cut = jax.vmap(lambda s, frame, hw: search_crop(module, s, frame, hw))
-    features = embed(module, variables, cut(state, frames, frame_hw))
-    answer = respond(module, variables, state.kernels, features)
+    answer = respond(module, variables, state.memory, cut(state, frames, frame_hw))
     move = jax.vmap(lambda *one: update_box(module, *one, config=config))
-    boxes, scores = move(state.box, answer.response, answer.offsets, frame_hw)
+    boxes, scores = move(state.box, answer, frame_hw)
     said = TrackOutput(boxes, scores, judge(scores, config))
     return state._replace(box=boxes), said
 
@@ -147,7 +90,7 @@ def search_crop(
     frame: Num[Array, "h w 3"],
     frame_hw: FrameSize,
 ) -> Float[Array, "p p 3"]:
-    """The window around the last box."""
+    """Returns the window around the last box."""
     search_px = module.spec.input.search_px
     return crop_resize_snapped(
         frame,
@@ -162,13 +105,12 @@ def search_crop(
 def update_box(
     module: Siamese,
     box: Float[Array, " 4"],
-    response: Float[Array, "n n k 2"],
-    offsets: Float[Array, "n n k 4"],
+    answer: Answer,
     frame_hw: FrameSize,
     *,
     config: SiamRPNTracking,
 ) -> tuple[Float[Array, " 4"], Scalar]:
-    """Chooses one of the boxes that the network proposes.
+    """Returns the new box of one video, chosen of those that the network proposes.
 
     Their target probability, times the penalty of `shape_penalty`, is mixed with a
     Hann window that is 1 in the middle; the best box gives the new centre, and a share
@@ -177,8 +119,7 @@ def update_box(
     Args:
       module: The tracker.
       box: The last box, cxcywh in frame pixels.
-      response: Logits of background and target.
-      offsets: What the boxes differ by from the anchors.
+      answer: What the network says of the search crop, without a batch axis.
       frame_hw: Height and width of the frame: the centre stays within it, sides
         between `min_side_px` and its own.
       config: Online hyper-parameters.
@@ -187,27 +128,28 @@ def update_box(
       The new box, and its score without penalty and window.
     """
     spec, zoom = module.spec, _search_px_per_frame_px(module, box)
-    boxes = decode(head_anchors(spec, spec.input.search_px), offsets)
-    score = jax.nn.softmax(response, axis=-1)[..., 1]
+    alone: Any = jax.tree.map(lambda leaf: leaf[None], answer)
+    proposed = proposals(spec, alone, search_px=spec.input.search_px)
+    boxes, score = proposed.boxes[0], jax.nn.sigmoid(proposed.scores[0])
     penalty = shape_penalty(
         boxes[..., 2:], box[2:] * zoom, k=config.penalty_k, context=spec.input.context
     )
-    window = jnp.asarray(hann(score.shape[0]))[..., None]
+    window = hann(spec.response_side(spec.input.search_px)).ravel()
+    window = jnp.repeat(jnp.asarray(window), len(score) // len(window))
     share = config.window_influence
     ranked = penalty * score * (1.0 - share) + window * share
     # An offset so large that its box has no end is no proposal.
     usable = jnp.isfinite(ranked) & jnp.isfinite(boxes).all(axis=-1)
-    best = jnp.argmax(jnp.where(usable, ranked, -jnp.inf).reshape(-1))
-    chosen = boxes.reshape(-1, 4)[best]
-    chosen_score = score.reshape(-1)[best]
-    rate = config.size_rate * penalty.reshape(-1)[best] * chosen_score
+    best = jnp.argmax(jnp.where(usable, ranked, -jnp.inf))
+    chosen, chosen_score = boxes[best], score[best]
+    rate = config.size_rate * penalty[best] * chosen_score
     wh = jnp.asarray(frame_hw, jnp.float32)[::-1]
     centre = box[:2] + (chosen[:2] - 0.5 * spec.input.search_px) / zoom
     size = box[2:] * (1.0 - rate) + chosen[2:] / zoom * rate
     size = jnp.maximum(jnp.minimum(size, wh), config.min_side_px)
     moved = jnp.concatenate([jnp.clip(centre, 0.0, wh), size])
-    sound = jnp.isfinite(response).all() & jnp.isfinite(offsets).all()
-    sound = sound & jnp.isfinite(moved).all()
+    said = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(answer)]
+    sound = jnp.stack(said).all() & jnp.isfinite(moved).all()
     return jnp.where(sound, moved, box), jnp.where(sound, chosen_score, 0.0)
 
 

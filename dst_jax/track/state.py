@@ -1,19 +1,10 @@
-"""What the procedures of all families share: the state of a video and how it begins.
+"""What a video carries from frame to frame, and what every step says."""
 
-A procedure is a module with `init`, `step` and `step_many` of one signature: `siamfc`
-or `siamrpn`. All of them keep the first frame's template and follow one box.
-"""
+from typing import Any, NamedTuple, TypeAlias
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
-
-import jax
 import jax.numpy as jnp
 from jaxtyping import Num
 
-from dst_jax.models.build import Variables, embed, kernels
-from dst_jax.models.heads import Kernels
-from dst_jax.models.siamese import Siamese
 from dst_jax.track.config import Tracking
 from dst_jax.typing import Array, Float, Int
 
@@ -27,12 +18,12 @@ class TrackState(NamedTuple):
 
     Attributes:
       box: cxcywh, frame pixels.
-      kernels: What the head makes of the first frame's target, once a video.
+      memory: What the network keeps of the first frame's target, once a video.
       fill_rgb: Mean colour of the first frame, seen beyond the frame's border.
     """
 
     box: Float[Array, "*b 4"]
-    kernels: Kernels
+    memory: Any  # a pytree of the network's own
     fill_rgb: Float[Array, "*b 3"]
 
 
@@ -51,35 +42,10 @@ class TrackOutput(NamedTuple):
     state: Int[Array, "*b"] | None
 
 
-def remember(
-    module: Siamese,
-    variables: Variables,
-    crop: Float[Array, "p p 3"],
-    box: Float[Array, " 4"],
-    fill_rgb: Float[Array, " 3"],
-) -> TrackState:
-    """The state of a video whose first frame shows the target as in `crop`."""
-    batch = kernels(module, variables, embed(module, variables, crop[None]))
-    alone = {name: kernel[0] for name, kernel in batch.items()}
-    return TrackState(jnp.asarray(box), alone, fill_rgb)
-
-
-def step_alone(
-    step_many: Callable[..., tuple[TrackState, TrackOutput]],
-    state: TrackState,
-    frame: Num[Array, "h w 3"],
-    frame_hw: FrameSize | None,
-) -> tuple[TrackState, TrackOutput]:
-    """One video's step, by a step of several: `step_many(state, frames, frame_hw)`."""
-    hw = jnp.asarray(frame.shape[:2] if frame_hw is None else frame_hw)
-    batched = jax.tree.map(lambda leaf: leaf[None], (state, frame, hw))
-    return jax.tree.map(lambda leaf: leaf[0], step_many(*batched))
-
-
 def mean_rgb(
     frame: Num[Array, "h w 3"], *, frame_hw: FrameSize | None = None
 ) -> Float[Array, " 3"]:
-    """Mean colour of the frame proper, without the rest of its canvas."""
+    """Returns the mean colour of the frame proper, without the rest of its canvas."""
     height, width, _ = frame.shape
     hw = jnp.asarray((height, width) if frame_hw is None else frame_hw, jnp.float32)
     rows = jnp.arange(height, dtype=jnp.float32)[:, None, None] < hw[0]
@@ -90,7 +56,7 @@ def mean_rgb(
 
 
 def judge(scores: Float[Array, "*b"], config: Tracking) -> Int[Array, "*b"] | None:
-    """TRACKED, UNCERTAIN or LOST by the thresholds that are set; None without any."""
+    """Returns TRACKED, UNCERTAIN or LOST by the thresholds; None if none is set."""
     if not config.has_states:
         return None
     states = jnp.full(scores.shape, TRACKED, jnp.int32)

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dst_jax.arch import RegionHeadSpec, TrackerSpec
+from dst_jax.arch import TrackerSpec
 from dst_jax.boxes import iou
-from dst_jax.distill import DistillConfig, family_of
-from dst_jax.models import Output, Variables, build, forward
-from dst_jax.ops.anchors import decode, head_anchors
+from dst_jax.distill import Setting, make_labels, task_parts
+from dst_jax.models import Answer, Variables, build, forward, proposals
 from dst_jax.ops.augment import AugmentConfig, Examples, augment, centre_crops
 from dst_jax.typing import Array, Float
 
@@ -24,7 +23,7 @@ def make_validate(
     specs: Mapping[str, TrackerSpec],
     batches: Sequence[Mapping[str, np.ndarray]],
     *,
-    distill: DistillConfig,
+    setting: Setting,
     windows: AugmentConfig = PLAIN,
 ) -> Validate:
     """Returns a function of the networks' variables, by name.
@@ -32,7 +31,7 @@ def make_validate(
     Args:
       specs: The networks; all see the same crops.
       batches: Host batches of held-out pairs; `mask` is 0 where padded.
-      distill: What the labels say, as in training.
+      setting: Labels and the tracker's own loss, as in training.
       windows: Of `held_out_crops`.
 
     Returns:
@@ -42,7 +41,7 @@ def make_validate(
       box with the target, where the head has boxes.
     """
     measures = {
-        n: jax.jit(_make_measure(s, distill, windows)) for n, s in specs.items()
+        n: jax.jit(_make_measure(s, setting, windows)) for n, s in specs.items()
     }
 
     def validate(variables: Mapping[str, Variables]) -> dict[str, float]:
@@ -61,21 +60,22 @@ def make_validate(
 
 
 def _make_measure(
-    spec: TrackerSpec, distill: DistillConfig, windows: AugmentConfig
+    spec: TrackerSpec, setting: Setting, windows: AugmentConfig
 ) -> Callable[..., Any]:
-    module, family = build(spec), family_of(spec, distill)
+    module, label = build(spec), make_labels(spec, setting.labels)
 
     def measure(variables: Variables, batch: Mapping[str, Array]) -> dict[str, Any]:
         examples = held_out_crops(spec, batch, windows=windows)
         # Pairs without a target have no answer to measure.
         examples = examples._replace(mask=examples.mask * (1.0 - examples.is_negative))
         output = forward(module, variables, examples.template, examples.search)
-        group = family.task(output, family.targets(examples, jax.random.key(0)), 1.0)
-        answers = _answers(spec, output, examples.search_box)
+        labels = label(examples, jax.random.key(0))
+        group = task_parts(output.answer, labels, setting.task)
+        answers = _answers(spec, output.answer, examples.search_box)
         return {
-            "losses": jnp.stack([term.total for term in group]),
-            "counts": jnp.stack([term.number for term in group]),
-            "weights": np.array([term.weight for term in group], np.float32),
+            "losses": jnp.stack([part.total for part in group]),
+            "counts": jnp.stack([part.number for part in group]),
+            "weights": np.array([part.weight for part in group], np.float32),
             "answers": {k: jnp.sum(v * examples.mask) for k, v in answers.items()},
             "pairs": jnp.sum(examples.mask),
         }
@@ -96,7 +96,7 @@ def held_out_crops(
       batch: A host batch of held-out pairs.
       windows: How far a region head's crops are moved, stretched and scaled.
     """
-    if not isinstance(spec.head, RegionHeadSpec):
+    if not spec.head.proposes_boxes:
         return centre_crops(batch, input=spec.input)
     plain = dataclasses.replace(
         windows, flip=0.0, grey=0.0, brightness=0.0, colour=0.0, blur=0.0
@@ -105,21 +105,13 @@ def held_out_crops(
 
 
 def _answers(
-    spec: TrackerSpec, output: Output, truth: Float[Array, "b 4"]
+    spec: TrackerSpec, answer: Answer, truth: Float[Array, "b 4"]
 ) -> dict[str, Float[Array, " b"]]:
     """How far the most likely place is from the target, and how well its box fits."""
-    pixels = spec.input.train_search_px
-    if output.offsets is None:
-        side = output.response.shape[-1]
-        peak = jnp.argmax(output.response.reshape(output.response.shape[0], -1), -1)
-        cells = jnp.stack([peak % side, peak // side], axis=-1).astype(jnp.float32)
-        stride = float(spec.backbone.total_stride)
-        centre = 0.5 * pixels + stride * (cells - 0.5 * (side - 1))
-        return {"peak_px": jnp.linalg.norm(centre - truth[:, :2], axis=-1)}
-    odds = output.response[..., 1] - output.response[..., 0]
-    best = jnp.argmax(odds.reshape(odds.shape[0], -1), axis=-1)
-    boxes = decode(head_anchors(spec, pixels)[None], output.offsets)
-    boxes = boxes.reshape(boxes.shape[0], -1, 4)
-    box = jnp.take_along_axis(boxes, best[:, None, None], axis=1)[:, 0]
+    found = proposals(spec, answer, search_px=spec.input.train_search_px)
+    best = jnp.argmax(found.scores, axis=-1)
+    box = jnp.take_along_axis(found.boxes, best[:, None, None], axis=1)[:, 0]
     distance = jnp.linalg.norm(box[:, :2] - truth[:, :2], axis=-1)
+    if not spec.head.proposes_boxes:
+        return {"peak_px": distance}
     return {"peak_px": distance, "iou": iou(box, truth)}

@@ -9,12 +9,8 @@ from dst_jax.bundle import Bundle, describe, save_bundle
 from dst_jax.convert import SOURCES, read_state_dict
 from dst_jax.errors import InputError
 from dst_jax.files import file_sha256, user_path
-from dst_jax.track.config import (
-    SIAMRPN_PRESETS,
-    Tracking,
-    default_tracking,
-    require_matching,
-)
+from dst_jax.track.config import SIAMRPN_PRESETS, Tracking
+from dst_jax.track.procedure import default_tracking, require_matching
 from dst_jax.workflows.versions import versions
 
 

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from dst_jax import losses
-from dst_jax.arch import RegionHeadSpec
 from dst_jax.bundle import load_bundle
 from dst_jax.data.frames import read_frame
 from dst_jax.data.patches import cut_patch
@@ -124,7 +123,7 @@ def write_report(
 
 def _family(bundles: Mapping[str, pathlib.Path]) -> str:
     head = load_bundle(bundles["teacher"]).spec.head
-    return "SiamRPN" if isinstance(head, RegionHeadSpec) else "SiamFC"
+    return head.family
 
 
 def _table(rows: list[Row]) -> report.Table:

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dst_jax.arch import RegionHeadSpec, TrackerSpec, spec_id
+from dst_jax import models
+from dst_jax.arch import TrackerSpec, spec_id
 from dst_jax.data.pipeline import HostBatch
 from dst_jax.data.small_set import small_batches
-from dst_jax.distill import make_objective, with_row
+from dst_jax.distill import Setting, make_objective, with_row
 from dst_jax.experiment import Experiment
-from dst_jax.models import Output, Variables, build, forward, init_variables
-from dst_jax.ops.anchors import head_anchors
+from dst_jax.models import Variables, build, forward, init_variables
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import (
     Score,
@@ -24,7 +24,6 @@ from dst_jax.search import (
     make_mask,
     make_masked_objective,
     proposal_overlap,
-    region_overlap,
 )
 from dst_jax.train import (
     PLAIN,
@@ -42,8 +41,6 @@ from dst_jax.typing import Array
 
 STUDENT = "candidate"
 Advance = Callable[[], None]
-# (output, size of the target in the template [b, 2], box of the truth [b, 4]) -> [b]
-Judge = Callable[[Output, Array, Array], Array]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,14 +92,14 @@ def make_accuracy(
       proposals: N.
       windows: Of `held_out_crops`: the same for every network.
     """
-    module = build(spec)
-    proposes = isinstance(spec.head, RegionHeadSpec)
-    judge = (_region_judge if proposes else _cell_judge)(spec, proposals)
+    module, search_px = build(spec), spec.input.train_search_px
 
     def overlap(variables: Variables, batch: Mapping[str, Array]) -> Array:
         examples = held_out_crops(spec, batch, windows=windows)
         output = forward(module, variables, examples.template, examples.search)
-        found = judge(output, batch["template_box"][:, 2:], examples.search_box)
+        size = batch["template_box"][:, 2:]
+        proposed = models.proposals(spec, output.answer, search_px=search_px, size=size)
+        found = proposal_overlap(*proposed, examples.search_box, proposals=proposals)
         return jnp.stack([jnp.sum(found * examples.mask), jnp.sum(examples.mask)])
 
     compiled = jax.jit(overlap, compiler_options=quick_compilation())
@@ -128,40 +125,10 @@ def judge_of(spec: TrackerSpec, exam: Exam) -> Callable[[Variables], float]:
     )
 
 
-def _cell_judge(spec: TrackerSpec, proposals: int) -> Judge:
-    """The previous target's box at the cells of highest response."""
-
-    def judge(output: Output, size: Array, truth: Array) -> Array:
-        return proposal_overlap(
-            output.response,
-            size,
-            truth,
-            stride=float(spec.backbone.total_stride),
-            search_px=spec.input.train_search_px,
-            proposals=proposals,
-        )
-
-    return judge
-
-
-def _region_judge(spec: TrackerSpec, proposals: int) -> Judge:
-    """The boxes of the anchors of highest target score."""
-    anchors = head_anchors(spec, spec.input.train_search_px)
-
-    def judge(output: Output, size: Array, truth: Array) -> Array:
-        del size  # the network tells it
-        assert output.offsets is not None
-        response, offsets = output.response, output.offsets
-        return region_overlap(response, offsets, anchors, truth, proposals=proposals)
-
-    return judge
-
-
 def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
     """Compiles, trains and scores the reduced network itself."""
     experiment = exam.experiment
-    distill = with_row(experiment.distill, "NOKD")
-    objective = make_objective(None, {STUDENT: spec}, distill)
+    objective = make_objective(None, {STUDENT: spec}, _plain(experiment))
     step = jax.jit(
         _train_step(objective, exam),
         donate_argnums=(0,),
@@ -178,7 +145,7 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
     """All candidates of a step in one program of the parent's shape."""
     experiment, search = exam.experiment, exam.experiment.search
     parent = exam.parent
-    objective = make_masked_objective(parent, with_row(experiment.distill, "NOKD"))
+    objective = make_masked_objective(parent, _plain(experiment))
     step = over_candidates(_train_step(objective, exam), batching=search.batching)
     places = _places(search)
     judge = judge_of(parent, exam)
@@ -206,6 +173,12 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
         return [judge(_variables(one)) for one in each]
 
     return score
+
+
+def _plain(experiment: Experiment) -> Setting:
+    """Candidates are trained on the ground truth alone."""
+    distill = with_row(experiment.distill, "NOKD")
+    return experiment.setting._replace(distill=distill)
 
 
 def _places(search: SearchConfig) -> int:

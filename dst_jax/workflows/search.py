@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dst_jax.arch import RegionHeadSpec, spec_id, spec_to_json, tracker_cost
+from dst_jax.arch import spec_id, spec_to_json, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import fixed_batches
 from dst_jax.data.sequence import Sequence
@@ -205,7 +205,7 @@ def print_searched(searched: Searched, console: Console) -> None:
     assert best.spec is not None
     layers, head = best.spec.backbone.layers, best.spec.head
     cost = tracker_cost(best.spec)
-    read = f"head {head.features}, " if isinstance(head, RegionHeadSpec) else ""
+    read = f"head {head.stage.features}, " if head.stage else ""
     console.print(
         f"best of {len(searched.trials)}: widths {list(best.spec.backbone.widths)}, "
         f"{read}kernels {[layer.kernel for layer in layers]}, "

@@ -19,7 +19,7 @@ from dst_jax.distill import check_fit, make_objective
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
 from dst_jax.files import user_path
-from dst_jax.track.config import require_matching
+from dst_jax.track.procedure import require_matching
 from dst_jax.train import (
     AXIS_NAME,
     Checkpoints,
@@ -241,7 +241,7 @@ def _step(experiment: Experiment, teacher: Bundle | None) -> TrainStep:
     objective = make_objective(
         teacher.spec if teacher else None,
         experiment.students,
-        experiment.distill,
+        experiment.setting,
         axis_name=AXIS_NAME,
     )
     crops = Crops(
@@ -276,7 +276,7 @@ def _validation(
         seed=experiment.seed,
         examples=VALIDATION_PAIRS,
     )
-    kinds: Any = {"distill": experiment.distill, "windows": experiment.augment}
+    kinds: Any = {"setting": experiment.setting, "windows": experiment.augment}
     validate = make_validate(experiment.students, batches, **kinds)
     fixed: dict[str, float] = {}
     if teacher is not None:

@@ -68,7 +68,7 @@ def test_cost_counts_what_the_network_has(name):
     ],
 )
 def test_alexnet_has_the_published_map_sizes(pixels, sides):
-    assert arch.named("siamfc-alexnet").stage_sides(pixels) == sides
+    assert arch.named("siamfc-alexnet").backbone.stage_sides(pixels) == sides
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_alexnet_has_the_published_map_sizes(pixels, sides):
     ],
 )
 def test_siamrpn_has_the_published_map_sizes(pixels, sides):
-    found = arch.named("siamrpn-big").stage_sides(pixels)
+    found = arch.named("siamrpn-big").backbone.stage_sides(pixels)
     flat = [side for pair in found[:2] for side in pair]
     assert (*flat, *(before for before, _ in found[2:])) == sides
 

@@ -12,7 +12,7 @@ from dst_jax.arch import (
     shrink_kernel,
     width_multiples,
 )
-from dst_jax.arch.spec import BackboneSpec
+from dst_jax.arch.backbones.chain import Chain
 from dst_jax.errors import InputError
 
 
@@ -44,7 +44,7 @@ def test_a_kernel_grows_no_larger_and_does_not_vanish(kernel):
 
 def test_widths_divide_by_their_own_groups_and_those_above():
     layers = ConvSpec(12, 1), ConvSpec(12, 1, groups=2), ConvSpec(12, 1, groups=3)
-    assert width_multiples(BackboneSpec(layers)) == (2, 6, 3)
+    assert width_multiples(Chain(layers)) == (2, 6, 3)
     assert width_multiples(named("siamfc-alexnet").backbone) == (2, 2, 2, 2, 2)
 
 
@@ -58,7 +58,7 @@ def test_a_kernel_shrunk_in_place_keeps_feature_maps_and_response():
     child = dataclasses.replace(parent, backbone=backbone)
     assert [layer.kernel for layer in layers] == [6, 3, 1, 1, 1]
     for pixels in (127, 239, 255):
-        assert child.stage_sides(pixels) == parent.stage_sides(pixels)
+        assert child.backbone.stage_sides(pixels) == parent.backbone.stage_sides(pixels)
 
 
 def test_half_width_is_the_intelligent_student():

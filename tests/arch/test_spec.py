@@ -56,7 +56,7 @@ def test_a_bad_field_is_named(make, field):
 def test_groups_must_divide_the_channels_below():
     layers = (ConvSpec(5, 3), ConvSpec(4, 3, groups=2))
     with pytest.raises(InputError, match="2 groups"):
-        arch.BackboneSpec(layers)
+        arch.Chain(layers)
 
 
 def test_a_crop_too_small_for_the_network_is_refused():

@@ -12,7 +12,13 @@ import pytest
 from dst_jax.command import settings
 from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError
-from dst_jax.experiment import config_hash, differences, experiment_to_json, flatten
+from dst_jax.experiment import (
+    config_hash,
+    differences,
+    experiment_to_json,
+    flatten,
+    sections,
+)
 from dst_jax.workflows.workdir import open_workdir
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -57,9 +63,12 @@ def test_overrides_change_the_field_and_its_type(experiment):
     ("arguments", "message"),
     [
         (["--distil.temperature", "2"], "did you mean --distill.temperature"),
-        (["--distill.warmth", "2"], "--distill.warmth: unknown field"),
-        (["--data.batch", "many"], "--data.batch many: expected int"),
-        (["--optim.method", "lion"], "--optim.method lion: expected"),
+        (
+            ["--distill.qqqqqqqq", "2"],
+            "--distill.qqqqqqqq: unknown; see dst-jax config show",
+        ),
+        (["--data.batch", "many"], "--data.batch many: expected INT"),
+        (["--optim.method", "lion"], "--optim.method lion: expected .sgd,adam.\\."),
         (["--data.batch", "0"], "DataConfig.batch=0"),
         (["loose"], "'loose': unexpected"),
     ],
@@ -186,17 +195,20 @@ def test_settings_within_settings_are_reached_by_their_path(experiment):
     assert changed.distill.assign.positives == 8
     assert changed.distill.assign.negatives == experiment.distill.assign.negatives
     assert changed.distill.hard_margin == 0.5
-    assert "distill.assign.positives" in settings.fields_of(experiment)
-    assert "distill.assign" not in settings.fields_of(experiment)
     with pytest.raises(InputError, match=r"AssignConfig.positives=0"):
         settings.override(experiment, ["--distill.assign.positives", "0"])
 
 
-def test_skipping_bad_data_needs_no_section(experiment):
-    assert not experiment.data.skip_bad
-    assert settings.override(experiment, ["--skip-bad"]).data.skip_bad
-    with pytest.raises(InputError, match="--skip_bad perhaps: expected bool"):
-        settings.override(experiment, ["--skip-bad", "perhaps"])
+def test_no_option_leaves_every_section_as_it_is(experiment):
+    for arguments in ([], ["--data.batch", str(experiment.data.batch)]):
+        same = settings.override(experiment, arguments)
+        for name in sections():
+            assert getattr(same, name) is getattr(experiment, name)
+
+
+def test_the_students_are_no_fields(experiment):
+    with pytest.raises(InputError, match=r"--students\.dull: unknown"):
+        settings.override(experiment, ["--students.dull", "tiny"])
 
 
 def test_students_of_another_family_bring_its_settings_for_tracking(experiment):

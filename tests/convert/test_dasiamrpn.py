@@ -42,10 +42,10 @@ def test_the_converted_network_answers_as_pytorch_does(network):
     rng = np.random.default_rng(0)
     template = rng.integers(0, 256, (1, 127, 127, 3)).astype(np.float32)
     search = rng.integers(0, 256, (1, 271, 271, 3)).astype(np.float32)
-    output = forward(build(spec), variables, template, search)
+    answer = forward(build(spec), variables, template, search).answer
     logits, offsets = dasiamrpn.ask(network, template[0], search[0])
     assert logits.shape == (2, 5, 19, 19)
-    for found, want in ((output.response, logits), (output.offsets, offsets)):
+    for found, want in ((answer.response, logits), (answer.offsets, offsets)):
         scale = np.abs(want).max()
         want = want.transpose(2, 3, 1, 0)
         np.testing.assert_allclose(found[0], want, rtol=0, atol=1e-4 * scale)

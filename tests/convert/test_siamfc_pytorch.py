@@ -6,7 +6,8 @@ import pytest
 from dst_jax import arch
 from dst_jax.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.errors import InputError
-from dst_jax.models import build, embed
+from dst_jax.models import build
+from tests import networks
 
 SPEC = arch.named("tiny")
 
@@ -82,7 +83,7 @@ def test_pytorch_gives_the_same_features():
     state = state_dict()
     x = np.random.default_rng(1).uniform(0, 255, (2, 79, 79, 3)).astype(np.float32)
     variables, _ = siamfc_from_pytorch(state, SPEC)
-    ours = embed(build(SPEC), variables, x)["conv5"]
+    ours = networks.features(build(SPEC), variables, x)["conv5"]
 
     t = {k: torch.from_numpy(v) for k, v in state.items()}
     h = torch.from_numpy(x.transpose(0, 3, 1, 2))

@@ -49,14 +49,14 @@ def unit_map(features):
 
 
 def target_response(student, teacher, layers):
-    """L_STR, eq. 13-15, mean over examples; `student` is (template, search) maps."""
+    """L_STR, eq. 13-15, mean over examples, of two networks' taps by name."""
     total = 0.0
-    batch = student[0][layers[0]].shape[0]
+    batch = student[f"template/{layers[0]}"].shape[0]
     for layer in layers:
         for b in range(batch):
             maps = []
-            for template, search in (student, teacher):
-                z, x = template[layer][b], search[layer][b]
+            for taps in (student, teacher):
+                z, x = taps[f"template/{layer}"][b], taps[f"search/{layer}"][b]
                 weighted = weight_map(x, z)[..., None] * x
                 maps.append((unit_map(z), unit_map(weighted)))
             (sz, sx), (tz, tx) = maps

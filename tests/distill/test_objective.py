@@ -1,6 +1,5 @@
 """The joint objective against plain NumPy, and its structure."""
 
-import dataclasses
 import functools
 
 import jax
@@ -9,12 +8,12 @@ import numpy as np
 import pytest
 
 from dst_jax import arch
-from dst_jax.distill import ROWS, DistillConfig, make_objective, with_row
+from dst_jax.distill import ROWS, Setting, make_objective
 from dst_jax.errors import InputError
 from dst_jax.models import build, forward_train, init_variables
 from dst_jax.models import forward as infer
 from dst_jax.ops.augment import Examples
-from tests import networks
+from tests import networks, objectives
 from tests.distill import reference
 
 # linen's normalisation mixes float32 into float64.
@@ -22,12 +21,8 @@ pytestmark = pytest.mark.optax
 
 TEACHER, STUDENTS = networks.TEACHER, networks.STUDENTS
 # Not the defaults of sharing, so that a setting that is not passed on shows.
-CONFIG = DistillConfig(
-    label_radius_px=4.0,
-    response_layers=(2, 3),
-    sharing_decay=0.8,
-    sharing_discount=0.25,
-)
+CONFIG = objectives.changed(objectives.TINY, {"ks.decay": 0.8, "ks.discount": 0.25})
+WIDE = objectives.changed(CONFIG, {"ks.margin": 1e3})
 LAYERS = ("conv2", "conv3")
 
 
@@ -103,7 +98,7 @@ def labels():
 
 def test_every_term_equals_its_equation(setting, outputs, labels):
     # The gate is wide open here, so that sharing enters too.
-    config = dataclasses.replace(CONFIG, sharing_margin=1e3)
+    config = WIDE
     loss, _, metrics = evaluate(setting, config, epoch=2.5)
     teacher = outputs["teacher"]
     expected = {}
@@ -112,15 +107,16 @@ def test_every_term_equals_its_equation(setting, outputs, labels):
         peer = outputs[{"dull": "intelligent", "intelligent": "dull"}[name]]
         beta = {"dull": 1.0, "intelligent": 0.25}[name]
         expected |= {
-            f"{name}/ah": 0.1 * reference.balanced_logistic(own.response, labels),
-            f"{name}/ts": reference.balanced_kl(own.response, teacher.response, labels),
-            f"{name}/str": 100
-            * reference.target_response(
-                (own.template, own.search), (teacher.template, teacher.search), LAYERS
+            f"{name}/ah": 0.1
+            * reference.balanced_logistic(own.answer.response, labels),
+            f"{name}/ts": reference.balanced_kl(
+                own.answer.response, teacher.answer.response, labels
             ),
+            f"{name}/str": 100
+            * reference.target_response(own.taps, teacher.taps, LAYERS),
             f"{name}/ks": beta
             * 0.8**2.5
-            * reference.bernoulli_kl(own.response, peer.response).mean(),
+            * reference.bernoulli_kl(own.answer.response, peer.answer.response).mean(),
         }
     assert set(metrics.terms) == set(expected)
     for term, value in expected.items():
@@ -135,14 +131,14 @@ def test_the_objective_is_the_sum_of_its_logged_terms(setting):
 
 def test_logged_losses_and_gates_follow_equation_22(setting, outputs, labels):
     losses = {
-        name: reference.balanced_logistic(output.response, labels)
+        name: reference.balanced_logistic(output.answer.response, labels)
         for name, output in outputs.items()
     }
     # A margin between the two students' gaps opens one gate and not the other.
     gaps = {name: losses[name] - losses["teacher"] for name in STUDENTS}
     low, high = sorted(gaps, key=lambda name: gaps[name])
     margin = float(np.mean(list(gaps.values())))
-    config = dataclasses.replace(CONFIG, sharing_margin=max(margin, 0.0))
+    config = objectives.changed(CONFIG, {"ks.margin": max(margin, 0.0)})
     _, _, metrics = evaluate(setting, config, epoch=3.0)
     for name, value in losses.items():
         np.testing.assert_allclose(metrics.globals[f"gt/{name}"], value, rtol=1e-9)
@@ -151,7 +147,7 @@ def test_logged_losses_and_gates_follow_equation_22(setting, outputs, labels):
             losses[name],
             losses["teacher"],
             3.0,
-            margin=config.sharing_margin,
+            margin=max(margin, 0.0),
             decay=0.8,
         )
         np.testing.assert_allclose(metrics.globals[f"sigma/{name}"], sigma)
@@ -159,13 +155,13 @@ def test_logged_losses_and_gates_follow_equation_22(setting, outputs, labels):
 
 
 def test_the_gate_can_judge_the_peer_instead(setting):
-    wide = dataclasses.replace(CONFIG, sharing_gate="peer")
+    wide = objectives.changed(CONFIG, {"ks.gate": "peer"})
     _, _, metrics = evaluate(setting, wide)
     _, _, literal = evaluate(setting, CONFIG)
     gates = {n: float(metrics.globals[f"gate/{n}"]) for n in STUDENTS}
     if gates["dull"] == gates["intelligent"]:
-        config = {"sharing_margin": split_margin(literal)}
-        wide = dataclasses.replace(wide, **config)
+        margin = split_margin(literal)
+        wide = objectives.changed(wide, {"ks.margin": margin})
         _, _, metrics = evaluate(setting, wide)
         gates = {n: float(metrics.globals[f"gate/{n}"]) for n in STUDENTS}
     assert gates["dull"] != gates["intelligent"]
@@ -185,22 +181,22 @@ def split_margin(metrics):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_has_the_terms_of_its_table(setting, row):
-    _, _, metrics = evaluate(setting, with_row(CONFIG, row))
-    names = {"GT": "gt", "TS": "ts", "AH": "ah", "STR": "str", "KS": "ks"}
-    expected = {f"{s}/{names[term]}" for s in STUDENTS for term in ROWS[row]}
+    _, _, metrics = evaluate(setting, objectives.row(CONFIG, row))
+    expected = {f"{s}/{term}" for s in STUDENTS for term in ROWS[row]}
     assert set(metrics.terms) == expected
 
 
 def test_ground_truth_and_adaptive_hard_are_equal_for_siamfc(setting):
-    gt, _, _ = evaluate(setting, with_row(CONFIG, "GT+TS+STR"))
-    ah, _, _ = evaluate(setting, with_row(CONFIG, "AH+TS+STR"))
+    gt, _, _ = evaluate(setting, objectives.row(CONFIG, "GT+TS+STR"))
+    ah, _, _ = evaluate(setting, objectives.row(CONFIG, "AH+TS+STR"))
     assert gt == ah
 
 
 def test_ground_truth_alone_has_weight_one(setting, outputs, labels):
-    loss, _, _ = evaluate(setting, with_row(CONFIG, "NOKD"))
+    loss, _, _ = evaluate(setting, objectives.row(CONFIG, "NOKD"))
     expected = sum(
-        reference.balanced_logistic(outputs[n].response, labels) for n in STUDENTS
+        reference.balanced_logistic(outputs[n].answer.response, labels)
+        for n in STUDENTS
     )
     np.testing.assert_allclose(loss, expected, rtol=1e-9)
 
@@ -208,7 +204,7 @@ def test_ground_truth_alone_has_weight_one(setting, outputs, labels):
 def test_plain_training_needs_no_teacher(setting):
     _, variables, examples = setting
     with jax.enable_x64(True):
-        plain = with_row(CONFIG, "NOKD")
+        plain = objectives.row(CONFIG, "NOKD")
         objective = make_objective(None, STUDENTS, plain, dtype=jnp.float64)
         loss, _ = jax.jit(objective)(
             {n: v["params"] for n, v in variables.items()},
@@ -242,39 +238,43 @@ def test_mask_selects_examples(setting, outputs, labels):
     _, _, metrics = evaluate(setting, CONFIG, mask=mask)
     keep = np.array([0, 2])
     own, teacher = outputs["dull"], outputs["teacher"]
-    ts = reference.balanced_kl(own.response[keep], teacher.response[keep], labels[keep])
+    ts = reference.balanced_kl(
+        own.answer.response[keep], teacher.answer.response[keep], labels[keep]
+    )
     np.testing.assert_allclose(metrics.terms["dull/ts"], ts, rtol=1e-9)
 
 
 def test_a_negative_pair_has_no_positive_cell(setting, outputs, labels):
     with jax.enable_x64(True):
         negative = jnp.array([0.0, 1.0, 0.0, 0.0], jnp.float64)
-    _, _, metrics = evaluate(setting, with_row(CONFIG, "GT"), is_negative=negative)
+    _, _, metrics = evaluate(
+        setting, objectives.row(CONFIG, "GT"), is_negative=negative
+    )
     cells = labels.copy()
     cells[1] = 0.0
-    expected = reference.balanced_logistic(outputs["dull"].response, cells)
+    expected = reference.balanced_logistic(outputs["dull"].answer.response, cells)
     np.testing.assert_allclose(metrics.terms["dull/gt"], expected, rtol=1e-9)
 
 
 def test_order_of_the_students_does_not_matter(setting):
     swapped = dict(reversed(STUDENTS.items()))
-    config = dataclasses.replace(CONFIG, sharing_margin=1e3)
+    config = WIDE
     one, _, _ = evaluate(setting, config)
     two, _, _ = evaluate(setting, config, students=swapped)
     np.testing.assert_allclose(one, two, rtol=1e-12)
 
 
 def test_without_sharing_each_student_is_on_its_own(setting):
-    config = with_row(CONFIG, "TSKD")
+    config = objectives.row(CONFIG, "TSKD")
     together, _, _ = evaluate(setting, config)
     alone = [evaluate(setting, config, students={n: s})[0] for n, s in STUDENTS.items()]
     np.testing.assert_allclose(together, sum(alone), rtol=1e-12)
 
 
 def test_the_papers_normaliser_halves_sharing_of_two(setting):
-    wide = dataclasses.replace(CONFIG, sharing_margin=1e3)
+    wide = WIDE
     _, _, ours = evaluate(setting, wide)
-    paper = dataclasses.replace(wide, sharing_norm="paper")
+    paper = objectives.changed(wide, {"ks.norm": "paper"})
     _, _, theirs = evaluate(setting, paper)
     for name in STUDENTS:
         np.testing.assert_allclose(
@@ -286,20 +286,20 @@ def test_three_students_share_as_equation_33_says(setting, outputs):
     teacher, variables, examples = setting
     students = {**STUDENTS, "third": STUDENTS["dull"]}
     trio = teacher, {**variables, "third": variables["dull"]}, examples
-    config = dataclasses.replace(CONFIG, sharing_margin=1e3)
+    config = WIDE
     _, _, metrics = evaluate(trio, config, students=students)
     # Equal networks share nothing: the peers of "intelligent" both count, times 1/2.
     kl = reference.bernoulli_kl(
-        outputs["intelligent"].response, outputs["dull"].response
+        outputs["intelligent"].answer.response, outputs["dull"].answer.response
     ).mean()
     expected = 0.5 * (0.25 * kl + 0.25 * kl)
     np.testing.assert_allclose(metrics.terms["intelligent/ks"], expected, rtol=1e-9)
 
 
 def test_warm_up_trains_on_the_ground_truth_alone(setting):
-    config = dataclasses.replace(CONFIG, warmup_epochs=2.0, sharing_margin=1e3)
+    config = objectives.changed(WIDE, {"warmup_epochs": 2.0})
     warm, _, metrics = evaluate(setting, config, epoch=1.5)
-    plain, _, _ = evaluate(setting, with_row(CONFIG, "NOKD"))
+    plain, _, _ = evaluate(setting, objectives.row(CONFIG, "NOKD"))
     np.testing.assert_allclose(warm, plain, rtol=1e-12)
     _, _, after = evaluate(setting, config, epoch=4.0)
     np.testing.assert_allclose(after.globals["sigma/dull"], 0.8**2.0)
@@ -331,9 +331,7 @@ def test_no_gradient_reaches_the_teacher(setting):
 def test_a_peer_is_a_fixed_target_unless_told_otherwise(setting, stop):
     _, variables, _ = setting
     teacher, _, examples = setting
-    config = dataclasses.replace(
-        CONFIG, sharing_margin=1e3, stop_peer=stop, target_response=0.0
-    )
+    config = objectives.changed(WIDE, {"ks.stop_peer": stop, "str.weight": 0.0})
     with jax.enable_x64(True):
         objective = make_objective(TEACHER, STUDENTS, config, dtype=jnp.float64)
 
@@ -358,27 +356,32 @@ def test_a_peer_is_a_fixed_target_unless_told_otherwise(setting, stop):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"teacher_soft": -1.0}, "teacher_soft=-1.0"),
-        ({"temperature": 0.0}, "temperature=0.0"),
+        ({"ts.weight": -1.0}, r"Soft\.weight=-1\.0"),
+        ({"ts.temperature": 0.0}, r"Soft\.temperature=0\.0"),
+        ({"ks.temperature": 0.0}, r"Sharing\.temperature=0\.0"),
+        ({"ah.margin": float("nan")}, r"Hard\.margin=nan"),
+        ({"str.layers": ()}, r"Response\.layers=\(\)"),
+        ({"task.regression_beta": -1.0}, r"TaskConfig\.regression_beta=-1\.0"),
+        ({"labels.radius_px": 0.0}, r"LabelConfig\.radius_px=0\.0"),
         (
-            {"teacher_soft": 0.0, "adaptive_hard": 0.0, "target_response": 0.0},
-            "all 0",
+            dict.fromkeys(("ts.weight", "ah.weight", "str.weight", "ks.weight"), 0.0),
+            "0;",
         ),
     ],
 )
 def test_an_unfit_setting_is_named(change, message):
     with pytest.raises(InputError, match=message):
-        dataclasses.replace(CONFIG, **change)
+        objectives.changed(CONFIG, change)
 
 
 def test_networks_that_do_not_fit_together_are_named():
     mini = arch.named("mini"), {"dull": arch.named("tiny")}
     with pytest.raises(InputError, match="teacher has train_search_px=143, dull"):
-        make_objective(*mini, DistillConfig())
+        make_objective(*mini, Setting())
     with pytest.raises(InputError, match="no teacher"):
         make_objective(None, STUDENTS, CONFIG)
-    with pytest.raises(InputError, match="response_layers has 6; the backbone has 3"):
-        layers = dataclasses.replace(CONFIG, response_layers=(6,))
+    with pytest.raises(InputError, match=r"dull, term str: .*layers has 6; .* has 3"):
+        layers = objectives.changed(CONFIG, {"str.layers": (6,)})
         make_objective(TEACHER, STUDENTS, layers)
     with pytest.raises(InputError, match="no student"):
         make_objective(TEACHER, {}, CONFIG)

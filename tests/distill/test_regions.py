@@ -8,34 +8,52 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dst_jax.distill import ROWS, DistillConfig, make_objective, with_row
-from dst_jax.distill import regions as r
-from dst_jax.distill import terms as t
+from dst_jax.distill import (
+    ROWS,
+    DistillConfig,
+    Hard,
+    Sharing,
+    Soft,
+    TaskConfig,
+    make_labels,
+    make_objective,
+    psum,
+    reduce_parts,
+    task_parts,
+)
+from dst_jax.distill.labels import AnchorLabels
 from dst_jax.errors import InputError
-from dst_jax.models import Output, build, forward_train, init_variables
+from dst_jax.models import Output, RegionAnswer, build, forward_train, init_variables
 from dst_jax.models import forward as infer
 from dst_jax.ops.anchors import AssignConfig, assign, head_anchors
 from dst_jax.ops.augment import Examples
-from tests import networks
+from tests import networks, objectives
 from tests.distill import reference
+from tests.distill.views import value, view_of
 
 pytestmark = pytest.mark.optax
 
 TEACHER, STUDENTS = networks.REGION_TEACHER, networks.REGION_STUDENTS
 PEERS = {"dull": "intelligent", "intelligent": "dull"}
 # Not the defaults, so that a setting that is not passed on shows.
-CONFIG = DistillConfig(
-    response_layers=(2, 3),
-    sharing_decay=0.8,
-    sharing_discount=0.25,
-    sharing_margin=1e3,
-    temperature=2.0,
-    hard_margin=0.02,
-    regression_weight=1.5,
-    regression_beta=0.5,
-    assign=AssignConfig(
-        positive_iou=0.4, positives=3, negatives=5, window_cells=3, window_negatives=4
-    ),
+TASK = TaskConfig(regression_weight=1.5, regression_beta=0.5)
+CONFIG = objectives.changed(
+    objectives.TINY._replace(task=TASK),
+    {
+        "ks.decay": 0.8,
+        "ks.discount": 0.25,
+        "ks.margin": 1e3,
+        "ks.temperature": 2.0,
+        "ts.temperature": 2.0,
+        "ah.margin": 0.02,
+        "labels.assign": AssignConfig(
+            positive_iou=0.4,
+            positives=3,
+            negatives=5,
+            window_cells=3,
+            window_negatives=4,
+        ),
+    },
 )
 LAYERS = ("conv2", "conv3")
 
@@ -108,14 +126,15 @@ def anchors(setting):
     """(labels, deltas, weights) of the batch: example by example, key by key."""
     *_, examples = setting
     with jax.enable_x64(True):
-        grid = head_anchors(TEACHER, 47).astype(jnp.float64)
+        grid = head_anchors(TEACHER.head, side=5, stride=4, search_px=47)
+        grid = grid.astype(jnp.float64)
         rows = [
             assign(
                 jax.random.fold_in(jax.random.key(0), index),
                 grid,
                 examples.search_box[row],
                 is_negative=bool(examples.is_negative[row]),
-                config=CONFIG.assign,
+                config=CONFIG.labels.assign,
             )
             for row, index in enumerate((7, 8, 9, 10))
         ]
@@ -124,9 +143,9 @@ def anchors(setting):
 
 def task(output, anchors):
     labels, deltas, weights = anchors
-    boxes = reference.smooth_l1(output.offsets, deltas, beta=0.5)
+    boxes = reference.smooth_l1(output.answer.offsets, deltas, beta=0.5)
     return reference.anchor_cross_entropy(
-        output.response, labels
+        output.answer.response, labels
     ) + 1.5 * reference.pair_mean(boxes, weights)
 
 
@@ -145,27 +164,33 @@ def test_every_term_equals_its_equation(setting, outputs, anchors):
     for name in STUDENTS:
         own, peer = outputs[name], outputs[PEERS[name]]
         beta = {"dull": 1.0, "intelligent": 0.25}[name]
-        learnt = reference.smooth_l1(own.offsets, deltas, beta=0.5)
-        bound = reference.smooth_l1(teacher.offsets, deltas, beta=0.5)
+        learnt = reference.smooth_l1(own.answer.offsets, deltas, beta=0.5)
+        bound = reference.smooth_l1(teacher.answer.offsets, deltas, beta=0.5)
         hard = np.where(bound - learnt < 0.02, learnt, 0.0)
-        towards = reference.smooth_l1(own.offsets, teacher.offsets, beta=0.5)
-        between = reference.smooth_l1(own.offsets, peer.offsets, beta=0.5)
-        kl = reference.softmax_kl(own.response / 2.0, teacher.response / 2.0)
-        shared = reference.softmax_kl(own.response / 2.0, peer.response / 2.0)
-        maps = (own.template, own.search), (teacher.template, teacher.search)
+        towards = reference.smooth_l1(
+            own.answer.offsets, teacher.answer.offsets, beta=0.5
+        )
+        between = reference.smooth_l1(own.answer.offsets, peer.answer.offsets, beta=0.5)
+        kl = reference.softmax_kl(
+            own.answer.response / 2.0, teacher.answer.response / 2.0
+        )
+        shared = reference.softmax_kl(
+            own.answer.response / 2.0, peer.answer.response / 2.0
+        )
         expected |= {
             f"{name}/ah": 0.1
             * (
-                reference.anchor_cross_entropy(own.response, labels)
+                reference.anchor_cross_entropy(own.answer.response, labels)
                 + 1.5 * reference.pair_mean(hard, weights)
             ),
             f"{name}/ts": kl.mean() + 1.5 * reference.pair_mean(towards, weights),
-            f"{name}/str": 100 * reference.target_response(*maps, LAYERS),
+            f"{name}/str": 100
+            * reference.target_response(own.taps, teacher.taps, LAYERS),
             f"{name}/ks": beta * 0.8**2.5 * (shared.mean() + 1.5 * between.mean()),
         }
     assert set(metrics.terms) == set(expected)
-    for term, value in expected.items():
-        np.testing.assert_allclose(metrics.terms[term], value, rtol=1e-8, err_msg=term)
+    for term, want in expected.items():
+        np.testing.assert_allclose(metrics.terms[term], want, rtol=1e-8, err_msg=term)
     np.testing.assert_allclose(loss, sum(expected.values()), rtol=1e-8)
 
 
@@ -178,7 +203,7 @@ def test_the_logged_loss_is_that_of_the_labels(setting, outputs, anchors):
 
 
 def test_ground_truth_alone_has_weight_one(setting, outputs, anchors):
-    loss, _ = evaluate(setting, with_row(CONFIG, "NOKD"))
+    loss, _ = evaluate(setting, objectives.row(CONFIG, "NOKD"))
     expected = sum(task(outputs[name], anchors) for name in STUDENTS)
     np.testing.assert_allclose(loss, expected, rtol=1e-8)
 
@@ -186,9 +211,8 @@ def test_ground_truth_alone_has_weight_one(setting, outputs, anchors):
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_has_the_terms_of_its_table(setting, row):
     alone = {"dull": STUDENTS["dull"]}
-    _, metrics = evaluate(setting, with_row(CONFIG, row), students=alone)
-    names = {"GT": "gt", "TS": "ts", "AH": "ah", "STR": "str"}
-    expected = {f"dull/{names[term]}" for term in ROWS[row] if term in names}
+    _, metrics = evaluate(setting, objectives.row(CONFIG, row), students=alone)
+    expected = {f"dull/{term}" for term in ROWS[row] if term != "ks"}
     assert set(metrics.terms) == expected
 
 
@@ -198,8 +222,12 @@ def test_masked_pairs_count_nowhere(setting, outputs, anchors):
         mask = jnp.array([1.0, 1.0, 0.0, 0.0], jnp.float64)
     _, metrics = evaluate(setting, CONFIG, mask=mask)
     own, teacher = (outputs[name] for name in ("dull", "teacher"))
-    boxes = reference.smooth_l1(own.offsets[:2], teacher.offsets[:2], beta=0.5)
-    kl = reference.softmax_kl(own.response[:2] / 2.0, teacher.response[:2] / 2.0)
+    boxes = reference.smooth_l1(
+        own.answer.offsets[:2], teacher.answer.offsets[:2], beta=0.5
+    )
+    kl = reference.softmax_kl(
+        own.answer.response[:2] / 2.0, teacher.answer.response[:2] / 2.0
+    )
     expected = kl.mean() + 1.5 * reference.pair_mean(boxes, weights)
     np.testing.assert_allclose(metrics.terms["dull/ts"], expected, rtol=1e-8)
     with jax.enable_x64(True):
@@ -209,7 +237,7 @@ def test_masked_pairs_count_nowhere(setting, outputs, anchors):
 
 
 def test_without_sharing_each_student_is_on_its_own(setting):
-    config = with_row(CONFIG, "TSKD")
+    config = objectives.row(CONFIG, "TSKD")
     together, _ = evaluate(setting, config)
     alone = [evaluate(setting, config, students={n: s})[0] for n, s in STUDENTS.items()]
     np.testing.assert_allclose(together, sum(alone), rtol=1e-12)
@@ -218,10 +246,13 @@ def test_without_sharing_each_student_is_on_its_own(setting):
 def one_pair(seed, *, b=2):
     """Made-up answers on a 2 x 2 map of 3 anchors."""
     rng = np.random.default_rng(seed)
-    maps = {"conv2": jnp.zeros((b, 1, 1, 1))}
     answers = (rng.normal(size=(b, 2, 2, 3, n)).astype(np.float32) for n in (2, 4))
     response, offsets = (jnp.asarray(a) for a in answers)
-    return Output(response, maps, maps, offsets)
+    return Output(RegionAnswer(response, offsets), {})
+
+
+def with_offsets(output, offsets):
+    return output._replace(answer=output.answer._replace(offsets=offsets))
 
 
 def some_anchors():
@@ -232,7 +263,7 @@ def some_anchors():
         (labels == 1).sum(axis=(1, 2, 3), keepdims=True), 1
     )
     deltas = np.random.default_rng(8).normal(size=(2, 2, 2, 3, 4))
-    return r.Anchors(
+    return AnchorLabels(
         jnp.asarray(labels),
         jnp.asarray(deltas.astype(np.float32)),
         jnp.asarray(weights.astype(np.float32)),
@@ -240,53 +271,51 @@ def some_anchors():
     )
 
 
-def value(terms):
-    return float(jax.jit(lambda: t.reduce_terms(terms, None))())
-
-
 def test_all_anchors_regress_to_the_teacher_if_told_so():
-    config = dataclasses.replace(CONFIG, soft_anchors="all")
+    term = Soft(temperature=2.0, anchors="all")
     student, teacher = one_pair(0), one_pair(1)
-    found = value(r.soft_terms(student, teacher, some_anchors(), config, 3.0))
+    seen = view_of(student, teacher, labels=some_anchors(), task=TASK)
+    found = value(term, seen)
     s, q = (
         jax.tree.map(lambda x: np.asarray(x, np.float64), o) for o in (student, teacher)
     )
-    kl = reference.softmax_kl(s.response / 2.0, q.response / 2.0).mean()
-    boxes = reference.smooth_l1(s.offsets, q.offsets, beta=0.5).mean()
-    np.testing.assert_allclose(found, 3.0 * (kl + 1.5 * boxes), rtol=1e-5)
+    kl = reference.softmax_kl(s.answer.response / 2.0, q.answer.response / 2.0).mean()
+    boxes = reference.smooth_l1(s.answer.offsets, q.answer.offsets, beta=0.5).mean()
+    np.testing.assert_allclose(found, kl + 1.5 * boxes, rtol=1e-5)
 
 
 @pytest.mark.parametrize("better", [False, True])
 def test_a_gate_over_the_batch_shuts_all_boxes_or_none(better):
-    config = dataclasses.replace(CONFIG, hard_gate="batch")
     anchors = some_anchors()
     student, teacher = one_pair(0), one_pair(1)
     # Nearer to the labels than the teacher on the mean, not on every anchor.
     share = 0.5 if better else 2.0
-    off = np.asarray(teacher.offsets - anchors.deltas) * share
+    off = np.asarray(teacher.answer.offsets - anchors.deltas) * share
     off[0, 0, 0, 0] *= 1.1 / share
-    student = student._replace(offsets=anchors.deltas + off)
-    found = value(r.hard_terms(student, teacher, anchors, config, 1.0, axis_name=None))
+    student = with_offsets(student, anchors.deltas + off)
+    seen = view_of(student, teacher, labels=anchors, task=TASK)
+    found = value(Hard(margin=0.02, gate="batch"), seen)
     labels = np.asarray(anchors.labels)
-    classes = reference.anchor_cross_entropy(np.asarray(student.response), labels)
+    classes = reference.anchor_cross_entropy(
+        np.asarray(student.answer.response), labels
+    )
     learnt = reference.smooth_l1(off.astype(np.float64), 0.0, beta=0.5)
     boxes = 0.0 if better else reference.pair_mean(learnt, np.asarray(anchors.weights))
     np.testing.assert_allclose(found, classes + 1.5 * boxes, rtol=1e-5)
 
 
 def test_a_gate_over_the_batch_looks_at_all_devices():
-    config = dataclasses.replace(CONFIG, hard_gate="batch")
+    term = Hard(margin=0.02, gate="batch")
     anchors, teacher = some_anchors(), one_pair(1)
-    teacher = teacher._replace(offsets=anchors.deltas + 1.0)
+    teacher = with_offsets(teacher, anchors.deltas + 1.0)
     # The first pair beats the teacher, the second is so far off that the mean does not.
     apart = jnp.array([0.5, 4.0]).reshape(2, 1, 1, 1, 1)
-    student = one_pair(0)._replace(offsets=anchors.deltas + apart)
+    student = with_offsets(one_pair(0), anchors.deltas + apart)
 
     def share(student, teacher, anchors, *, axis_name=None):
-        group = r.hard_terms(
-            student, teacher, anchors, config, 1.0, axis_name=axis_name
-        )
-        return t.psum(t.reduce_terms(group, axis_name), axis_name)
+        everywhere = functools.partial(psum, axis_name=axis_name)
+        seen = view_of(student, teacher, labels=anchors, task=TASK, psum=everywhere)
+        return everywhere(reduce_parts(term(seen).parts, axis_name))
 
     together = jax.jit(share)(student, teacher, anchors)
     split = jax.tree.map(lambda leaf: leaf[:, None], (student, teacher, anchors))
@@ -299,17 +328,17 @@ def test_a_gate_over_the_batch_looks_at_all_devices():
 
 
 def test_sharing_can_sum_over_anchors():
-    config = dataclasses.replace(CONFIG, sharing_reduction="sum")
-    learner, peer = one_pair(0), one_pair(1)
-    found = value(r.sharing_terms(learner, peer, some_anchors(), config, 2.0))
-    mean = value(r.sharing_terms(learner, peer, some_anchors(), CONFIG, 2.0))
+    learner, peers = one_pair(0), {"peer": one_pair(1)}
+    seen = view_of(learner, labels=some_anchors(), peers=peers)
+    found, mean = (value(Sharing(reduction=r), seen) for r in ("sum", "mean"))
     np.testing.assert_allclose(found, 12 * mean, rtol=1e-5)
 
 
 def test_the_anchors_that_an_example_draws_depend_on_its_number_alone(setting):
     *_, examples = setting
     with jax.enable_x64(True):
-        draw = jax.jit(lambda e: r.anchors_of(jax.random.key(5), TEACHER, e, CONFIG))
+        label = make_labels(TEACHER, CONFIG.labels)
+        draw = jax.jit(lambda e: label(e, jax.random.key(5)))
         whole = draw(examples)
         part = jax.tree.map(lambda leaf: leaf[2:], examples)
         half = draw(part)
@@ -320,19 +349,30 @@ def test_the_anchors_that_an_example_draws_depend_on_its_number_alone(setting):
 
 
 def test_the_bounded_loss_needs_the_teacher_and_the_plain_one_does_not():
-    hard = dataclasses.replace(with_row(CONFIG, "NOKD"), adaptive_hard=0.1)
+    hard = CONFIG._replace(distill=DistillConfig({"ah": Hard()}))
     with pytest.raises(InputError, match="there is no teacher"):
         make_objective(None, STUDENTS, hard)
-    make_objective(None, STUDENTS, with_row(CONFIG, "NOKD"))
+    make_objective(None, STUDENTS, objectives.row(CONFIG, "NOKD"))
 
 
 def test_heads_that_do_not_compare_are_named():
-    with pytest.raises(InputError, match="teacher answers with one logit per cell"):
+    with pytest.raises(InputError, match="the teacher with one logit per cell"):
         make_objective(networks.TEACHER, STUDENTS, CONFIG)
     head = dataclasses.replace(TEACHER.head, ratios=(1.0,))
     other = dataclasses.replace(TEACHER, head=head)
     with pytest.raises(InputError, match=r"anchors of ratios \(1.0,\)"):
         make_objective(other, STUDENTS, CONFIG)
-    with pytest.raises(InputError, match="soft_form='map' is for SiamFC"):
-        whole = dataclasses.replace(CONFIG, soft_form="map")
+    with pytest.raises(InputError, match=r"Soft\.form='map' is for SiamFC"):
+        whole = objectives.changed(CONFIG, {"ts.form": "map"})
         make_objective(TEACHER, STUDENTS, whole)
+
+
+def test_the_plain_mean_weighs_every_kept_anchor_alike():
+    own, labels = one_pair(0), some_anchors()
+    classes, _ = task_parts(own.answer, labels, TaskConfig(classification="mean"))
+    logits = np.asarray(own.answer.response, np.float64)
+    chosen = np.asarray(labels.labels)
+    log_p = logits - np.logaddexp(logits[..., :1], logits[..., 1:])
+    picked = np.where(chosen == 1, -log_p[..., 1], -log_p[..., 0])[chosen >= 0]
+    assert float(classes.number) == len(picked) == 6
+    np.testing.assert_allclose(classes.total, picked.sum(), rtol=1e-5)

@@ -74,8 +74,11 @@ def _soft(loss, ref, shapes=MAPS, **options):
 
 
 def _bounded(**options):
+    ours = {key: value for key, value in options.items() if key != "gate"}
+    if options.get("gate") == "batch":
+        ours["compared"] = jnp.mean
     return Case(
-        partial(losses.bounded_regression, **options),
+        partial(losses.bounded_regression, **ours),
         partial(reference.bounded_regression, **options),
         (*BOXES, BOXES[0]),
         at_target=lambda teacher, target: (target,),

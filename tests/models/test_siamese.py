@@ -9,12 +9,12 @@ import pytest
 
 from dst_jax import arch
 from dst_jax.models import (
+    ModelConfig,
     build,
-    embed,
     forward,
     forward_train,
     init_variables,
-    kernels,
+    remember,
     respond,
     variable_shapes,
 )
@@ -45,18 +45,18 @@ def test_every_map_has_the_size_that_the_spec_predicts(name, keys):
         search,
     )
     side = spec.response_side(pixels[1])
-    assert output.response.shape == (2, side, side)
-    for maps, px in ((output.template, pixels[0]), (output.search, pixels[1])):
-        for index, (before, _) in enumerate(spec.stage_sides(px), start=1):
-            width = spec.backbone.widths[index - 1]
-            assert maps[f"conv{index}"].shape == (2, before, before, width)
+    assert output.answer.response.shape == (2, side, side)
+    for image, px in zip(("template", "search"), pixels, strict=True):
+        for shape in spec.maps(px):
+            expected = (2, shape.side, shape.side, shape.features)
+            assert output.taps[f"{image}/{shape.name}"].shape == expected
 
 
 def test_jit_changes_nothing(variables, keys):
     module = build(SPEC)
     template, search = images(next(keys), 1, 79), images(next(keys), 1, 111)
-    eager = forward(module, variables, template, search).response
-    jitted = jax.jit(lambda v, t, s: forward(module, v, t, s).response)
+    eager = forward(module, variables, template, search).answer.response
+    jitted = jax.jit(lambda v, t, s: forward(module, v, t, s).answer.response)
     np.testing.assert_allclose(
         jitted(variables, template, search), eager, rtol=1e-4, atol=1e-5
     )
@@ -66,22 +66,20 @@ def test_template_and_search_share_one_backbone(variables, keys):
     module = build(SPEC)
     image = images(next(keys), 1, 79)
     assert set(variables["params"]) == {"backbone"}
-    features = embed(module, variables, image)
-    output = forward(module, variables, image, image)
-    for name, value in features.items():
-        np.testing.assert_allclose(output.template[name], value, rtol=1e-5)
-        np.testing.assert_allclose(output.search[name], value, rtol=1e-5)
+    taps = forward(module, variables, image, image).taps
+    assert len(taps) == 2 * len(SPEC.backbone.layers)
+    for index in range(1, len(SPEC.backbone.layers) + 1):
+        seen, shown = taps[f"template/conv{index}"], taps[f"search/conv{index}"]
+        np.testing.assert_allclose(seen, shown, rtol=1e-5)
 
 
 def test_one_template_serves_a_batch_of_search_images(variables, keys):
     module = build(SPEC)
-    template = embed(module, variables, images(next(keys), 1, 79))
-    made = kernels(module, variables, template)
-    search = embed(module, variables, images(next(keys), 3, 111))
-    together = respond(module, variables, made, search).response
+    memory = remember(module, variables, images(next(keys), 1, 79))
+    search = images(next(keys), 3, 111)
+    together = respond(module, variables, memory, search).response
     for i in range(3):
-        one = {name: value[i : i + 1] for name, value in search.items()}
-        alone = respond(module, variables, made, one).response
+        alone = respond(module, variables, memory, search[i : i + 1]).response
         np.testing.assert_allclose(together[i], alone[0], rtol=1e-4, atol=1e-6)
 
 
@@ -90,10 +88,10 @@ def test_a_shift_by_the_stride_moves_the_response_by_one_cell(variables, keys):
     stride = SPEC.backbone.total_stride
     wide = images(next(keys), 1, 111 + stride)
     template = images(next(keys), 1, 79)
-    here = forward(module, variables, template, wide[:, :111, :111]).response
+    here = forward(module, variables, template, wide[:, :111, :111]).answer.response
     there = forward(
         module, variables, template, wide[:, stride : 111 + stride, :111]
-    ).response
+    ).answer.response
     np.testing.assert_allclose(there[:, :-1], here[:, 1:], rtol=1e-3, atol=1e-4)
 
 
@@ -107,8 +105,8 @@ def test_input_is_scaled_and_normalised_by_the_spec(variables, keys):
     image = images(next(keys), 1, 79)
     mean, std = jnp.array(convention.mean), jnp.array(convention.std)
     by_hand = (image / 255 - mean[None, None, None]) / std[None, None, None]
-    expected = embed(build(SPEC), variables, by_hand)["conv5"]
-    got = embed(other, variables, image)["conv5"]
+    expected = networks.features(build(SPEC), variables, by_hand)["conv5"]
+    got = networks.features(other, variables, image)["conv5"]
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -135,7 +133,8 @@ def test_inference_leaves_statistics_alone_and_uses_them(variables, keys):
     shifted = jax.tree.map(lambda x: x + 1.0, variables["batch_stats"])
     moved = {**variables, "batch_stats": shifted}
     assert not np.allclose(
-        embed(module, variables, image)["conv1"], embed(module, moved, image)["conv1"]
+        networks.features(module, variables, image)["conv1"],
+        networks.features(module, moved, image)["conv1"],
     )
 
 
@@ -164,7 +163,7 @@ def test_a_normalised_pair_trains_as_it_is_inferred():
 
     @functools.partial(jax.jit, static_argnames="pair")
     def both(variables, template, search, pair):
-        module = build(spec, pair_norm=pair)
+        module = build(spec, config=ModelConfig("pair" if pair else "image"))
         trained, stats = forward_train(module, variables, template, search)
         # What one update adds is the batch's share, a tenth; two add .19.
         kept = 0.9 if pair else 0.81
@@ -174,7 +173,8 @@ def test_a_normalised_pair_trains_as_it_is_inferred():
             variables["batch_stats"],
         )
         judged = {"params": variables["params"], "batch_stats": seen}
-        return trained.response, forward(module, judged, template, search).response
+        plain = forward(module, judged, template, search)
+        return trained.answer.response, plain.answer.response
 
     trained, inferred = both(variables, template, search, pair=True)
     np.testing.assert_allclose(trained, inferred, rtol=1e-3, atol=1e-3)
@@ -189,9 +189,9 @@ def test_a_fresh_region_head_answers_with_unit_logits_and_boxes_near_anchors(nam
     rng = np.random.default_rng(0)
     template = rng.uniform(0, 255, (2, 79, 79, 3)).astype(np.float32)
     search = rng.uniform(0, 255, (2, 143, 143, 3)).astype(np.float32)
-    module = build(spec, pair_norm=True)
+    module = build(spec, config=ModelConfig("pair"))
     output, _ = jax.jit(lambda *a: forward_train(module, *a))(
         variables, template, search
     )
-    assert 0.3 < float(output.response.std()) < 3.0
-    assert 0.03 < float(output.offsets.std()) < 0.3
+    assert 0.3 < float(output.answer.response.std()) < 3.0
+    assert 0.03 < float(output.answer.offsets.std()) < 0.3

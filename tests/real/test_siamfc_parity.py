@@ -9,7 +9,7 @@ from dst_jax.arch import named
 from dst_jax.boxes import iou, xywh_to_cxcywh
 from dst_jax.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.data.frames import frame_paths, read_frame
-from dst_jax.models import build, embed, kernels, respond
+from dst_jax.models import build, remember, respond
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.track import make_tracker
 
@@ -73,11 +73,8 @@ def test_responses_agree_with_pytorch_on_real_crops(real_data, state_dict, track
 
     @jax.jit
     def ours(template, search):
-        first, second = (
-            embed(module, tracker.variables, image) for image in (template, search)
-        )
-        made = kernels(module, tracker.variables, first)
-        return respond(module, tracker.variables, made, second).response
+        memory = remember(module, tracker.variables, template)
+        return respond(module, tracker.variables, memory, search).response
 
     for name in ("Deer", "Girl"):
         path = frame_paths(real_data / "otb" / name / "img")[0]

@@ -11,13 +11,13 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from dst_jax.arch import (
-    BackboneSpec,
+    Chain,
     ConvSpec,
     PoolSpec,
     named,
     scale_widths,
 )
-from dst_jax.distill import make_objective, with_row
+from dst_jax.distill import make_objective
 from dst_jax.errors import InputError
 from dst_jax.models import build, forward_train, init_variables, variable_shapes
 from dst_jax.search import (
@@ -30,7 +30,7 @@ from dst_jax.search import (
     shrink,
 )
 from dst_jax.train import Crops, init_state, make_optimizer, make_train_step
-from tests import networks
+from tests import networks, objectives
 from tests.search import reference
 from tests.train import setting
 
@@ -48,7 +48,7 @@ def with_region_head(form):
 
 
 REGIONS = {form: with_region_head(form) for form in ("up_channel", "depthwise")}
-NOKD = with_row(setting.CONFIG, "NOKD")
+NOKD = objectives.row(setting.CONFIG, "NOKD")
 
 
 def extract(variables, child, parent):
@@ -150,7 +150,7 @@ def parent_of(groups, padding):
         ConvSpec(24, 4, groups=groups[0], padding=padding),
         ConvSpec(12, 3, groups=groups[1], batch_norm=False, activation="none"),
     )
-    return dataclasses.replace(PARENT, backbone=BackboneSpec(layers))
+    return dataclasses.replace(PARENT, backbone=Chain(layers))
 
 
 PARENTS = {
@@ -169,7 +169,8 @@ def forward_of(parent):
     def run(variables, template, search):
         output, _ = forward_train(module, variables, template, search)
         last = f"conv{len(parent.backbone.layers)}"
-        return output.search[last], output.response, output.offsets
+        answer = (*output.answer, None)[:2]
+        return output.taps[f"search/{last}"], *answer
 
     return jax.jit(run)
 

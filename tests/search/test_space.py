@@ -151,7 +151,7 @@ def test_any_actions_give_a_smaller_network_on_the_same_grid():
     rows = len(describe(ALEXNET, config).rows)
     for _ in range(50):
         child = shrink(ALEXNET, rng.integers(1, 11, (rows, 5)).tolist(), config)
-        assert child.stage_sides(239) == ALEXNET.stage_sides(239)
+        assert child.backbone.stage_sides(239) == ALEXNET.backbone.stage_sides(239)
         assert tracker_cost(child).parameters < tracker_cost(ALEXNET).parameters
 
 
@@ -180,7 +180,7 @@ def test_literal_shrinkage_moves_the_grid_and_may_be_impossible():
     shrunk = actions_for(padded, config, padding=[1, 1, 1], features=[10, 5, 10])
     pinned = SearchConfig(min_width=2)
     child = shrink(padded, shrunk, pinned)
-    assert child.stage_sides(31) == padded.stage_sides(31)
+    assert child.backbone.stage_sides(31) == padded.backbone.stage_sides(31)
     with pytest.raises(ImpossibleError, match="conv2 has no cell left"):
         literal = dataclasses.replace(pinned, pin_geometry=False, mode="exact")
         shrink(padded, shrunk, literal)

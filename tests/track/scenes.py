@@ -3,7 +3,7 @@
 import numpy as np
 
 from dst_jax.arch import (
-    BackboneSpec,
+    Chain,
     ConvSpec,
     CorrelationHeadSpec,
     InputSpec,
@@ -14,7 +14,7 @@ from dst_jax.track import SiamFCTracking, SiamRPNTracking, make_tracker
 
 # One linear stage: its responses are plain correlations of filtered images.
 SPEC = TrackerSpec(
-    BackboneSpec((ConvSpec(8, 7, stride=4, batch_norm=False, activation="none"),)),
+    Chain((ConvSpec(8, 7, stride=4, batch_norm=False, activation="none"),)),
     CorrelationHeadSpec(scale=1e-7),
     InputSpec(template_px=39, search_px=79, train_search_px=79),
 )

@@ -9,10 +9,10 @@ from dst_jax.track.config import (
     SIAMRPN_PRESETS,
     SiamFCTracking,
     SiamRPNTracking,
-    default_tracking,
     tracking_from_json,
     tracking_to_json,
 )
+from dst_jax.track.procedure import default_tracking
 
 
 def test_defaults_are_those_of_the_public_tracker():
@@ -77,8 +77,8 @@ def test_settings_without_a_kind_are_siamfcs():
     [
         ({"kind": "siamban"}, "kind 'siamban': there are siamfc, siamrpn"),
         ({"kind": ["siamrpn"]}, "kind"),
-        ({"kind": "siamfc"}, "unknown tracking field 'penalty_k'"),
-        ({"scale_step": 1.1}, "unknown tracking field 'scale_step'"),
+        ({"kind": "siamfc"}, "unknown field 'min_side_px'"),
+        ({"scale_step": 1.1}, "unknown field 'scale_step'"),
         ({"penalty_k": -0.1}, "SiamRPNTracking.penalty_k=-0.1"),
         ({"penalty_k": None}, "SiamRPNTracking.penalty_k=None"),
         ({"window_influence": 1.5}, "window_influence=1.5"),
@@ -111,7 +111,7 @@ def test_bad_fields_of_siamrpn_are_named_with_their_value(change, message):
         ({"response_upsampling": True}, "response_upsampling=True"),
         ({"lost_below": 0.9, "uncertain_below": 0.5}, "lost_below=0.9"),
         ({"lost_below": 2.0}, "lost_below=2.0"),
-        ({"scale_stop": 1.1}, "unknown tracking field 'scale_stop'"),
+        ({"scale_stop": 1.1}, "unknown field 'scale_stop'"),
     ],
 )
 def test_bad_fields_are_named_with_their_value(change, message):

@@ -9,31 +9,31 @@ from dst_jax.track import (
     SiamFCTracking,
     SiamRPNTracking,
     make_tracker,
+    procedure,
     run,
-    siamfc,
     siamrpn,
 )
 from tests.track import scenes
 
-FAMILIES = [(scenes.tracker, siamfc), (scenes.region_tracker, siamrpn)]
 both = pytest.mark.parametrize("make", [scenes.tracker, scenes.region_tracker])
 # The square covers .022 of the first scene's frame.
 SMALL = 0.022
 
 
-@pytest.mark.parametrize(("make", "procedure"), FAMILIES)
-def test_scan_equals_a_loop_of_steps(make, procedure):
+@both
+def test_scan_equals_a_loop_of_steps(make):
     frames, boxes = scenes.video(67, start=(40.0, 50.0), velocity=(1.0, 0.0))
     tracker = make()
     result = tracker.track(frames, boxes[0])
     module = build(tracker.spec)
-    variables, config = tracker.variables, tracker.config
+    config = tracker.config
+    network = procedure.procedure_of(config), module, tracker.variables
 
     @jax.jit
     def step(state, frame):
-        return procedure.step(module, variables, state, frame, config=config)
+        return procedure.step(*network, state, frame, config=config)
 
-    init = jax.jit(lambda frame, box: procedure.init(module, variables, frame, box))
+    init = jax.jit(lambda frame, box: procedure.init(*network, frame, box))
     state = init(jnp.asarray(frames[0]), jnp.asarray(boxes[0]))
     looped = [boxes[0]]
     for frame in frames[1:]:
@@ -114,9 +114,9 @@ def test_a_second_small_target_compiles_nothing():
 
 
 def test_settings_of_the_other_family_are_refused():
-    with pytest.raises(InputError, match="proposes regions; give SiamRPNTracking"):
+    with pytest.raises(InputError, match=r"anchors of ratios .* give SiamRPNTracking"):
         make_tracker(scenes.REGION_SPEC, {}, tracking=SiamFCTracking())
-    with pytest.raises(InputError, match="one response; give SiamFCTracking"):
+    with pytest.raises(InputError, match="one logit per cell; give SiamFCTracking"):
         make_tracker(scenes.SPEC, {}, tracking=SiamRPNTracking())
     assert make_tracker(scenes.REGION_SPEC, {}).config == SiamRPNTracking()
     assert make_tracker(scenes.SPEC, {}).config == SiamFCTracking()

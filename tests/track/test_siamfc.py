@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dst_jax.models import build, embed
-from dst_jax.track import siamfc
+from dst_jax.models import build, forward
+from dst_jax.track import procedure, siamfc
 from dst_jax.track.config import SiamFCTracking
 from tests.track import scenes
 
@@ -84,14 +84,16 @@ def test_windows_of_the_crops_own_size_are_slices_of_the_frame():
 
     @jax.jit
     def windows(frame, box):
-        state = siamfc.init(MODULE, variables, frame, box)
+        state = procedure.init(procedure.SIAMFC, MODULE, variables, frame, box)
         return state, siamfc.search_crops(MODULE, state, frame, HW, config=CONFIG)[1]
 
     state, search = windows(frame, box)
     np.testing.assert_array_equal(search, frame[16:95, 21:100])
     template = frame[None, 36:75, 41:80].astype(np.float32)
-    expected = jax.jit(lambda x: embed(MODULE, variables, x))(template)["conv1"][0]
-    np.testing.assert_allclose(state.kernels["cls"], expected, rtol=1e-5, atol=1e-2)
+    search = np.zeros((1, 79, 79, 3), np.float32)
+    taps = jax.jit(lambda x: forward(MODULE, variables, x, search).taps)(template)
+    expected = taps["template/conv1"][0]
+    np.testing.assert_allclose(state.memory["cls"], expected, rtol=1e-5, atol=1e-2)
 
 
 def test_crops_beyond_the_frame_have_the_first_frames_mean():

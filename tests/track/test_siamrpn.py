@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dst_jax import arch
-from dst_jax.models import build, embed, forward, kernels
-from dst_jax.track import siamrpn
+from dst_jax.models import RegionAnswer, build, forward, remember
+from dst_jax.track import procedure, siamrpn
 from dst_jax.track.config import SIAMRPN_PRESETS, SiamRPNTracking
 from dst_jax.track.state import TrackState
 from tests.track import reference, scenes
@@ -22,7 +22,8 @@ CELLS, MIDDLE = 11, 5
 
 @jax.jit
 def update(box, response, offsets):
-    return siamrpn.update_box(MODULE, box, response, offsets, HW, config=CONFIG)
+    answer = RegionAnswer(response, offsets)
+    return siamrpn.update_box(MODULE, box, answer, HW, config=CONFIG)
 
 
 def silence():
@@ -180,7 +181,7 @@ def test_windows_of_the_crops_own_size_are_slices_of_the_frame():
 
     @jax.jit
     def windows(frame, box):
-        state = siamrpn.init(MODULE, variables, frame, box)
+        state = procedure.init(procedure.SIAMRPN, MODULE, variables, frame, box)
         return state, siamrpn.search_crop(MODULE, state, frame, HW)
 
     state, search = windows(frame, box)
@@ -189,13 +190,11 @@ def test_windows_of_the_crops_own_size_are_slices_of_the_frame():
         search, reference.subwindow(frame, box[:2], 79, 79, np.zeros(3))
     )
     template = frame[None, 37:76, 41:80].astype(np.float32)
-    expected = jax.jit(
-        lambda x: kernels(MODULE, variables, embed(MODULE, variables, x))
-    )(template)
+    expected = jax.jit(lambda x: remember(MODULE, variables, x))(template)
     for name, kernel in expected.items():
         largest = np.abs(kernel).max()
         np.testing.assert_allclose(
-            state.kernels[name], kernel[0], rtol=1e-4, atol=1e-5 * largest
+            state.memory[name], kernel[0], rtol=1e-4, atol=1e-5 * largest
         )
     mean = frame.astype(np.float64).mean(axis=(0, 1))
     np.testing.assert_array_equal(state.fill_rgb, np.floor(mean))
@@ -221,7 +220,7 @@ def test_small_targets_get_a_larger_search_crop(side, preset, search_px):
     spec = arch.named("siamrpn-big")
     box = np.array([9.0, 9.0, side, 1.0], np.float32)
     config = SIAMRPN_PRESETS[preset]
-    sized = siamrpn.sized_for(spec, box, (20, 25), config=config)
+    sized = siamrpn.sized_for(spec, box, (20, 25), config)
     assert sized.input.search_px == search_px
     assert sized.response_side(search_px) == {271: 19, 287: 21}[search_px]
     crops = dataclasses.replace(sized.input, search_px=271)
@@ -239,8 +238,8 @@ def test_boxes_equal_those_of_the_restated_tracker(small):
     def network(template, search):
         assert search.shape[0] == (87 if small else 79)
         crops = (crop[None].astype(np.float32) for crop in (template, search))
-        output = answer(*crops)
-        return in_public_layout(output.response[0]), in_public_layout(output.offsets[0])
+        response, offsets = answer(*crops).answer
+        return in_public_layout(response[0]), in_public_layout(offsets[0])
 
     expected, scores = reference.track(
         frames, boxes[0], network, spec=SPEC, config=config

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dst_jax.distill import DistillConfig, make_objective
+from dst_jax.distill import make_objective
 from dst_jax.ops.anchors import AssignConfig
 from dst_jax.ops.augment import AugmentConfig, patch_sides
 from dst_jax.train import (
@@ -17,20 +17,24 @@ from dst_jax.train import (
     make_train_step,
     sharded,
 )
-from tests import networks
+from tests import networks, objectives
 
 TEACHER, STUDENTS = networks.TEACHER, networks.STUDENTS
 # A margin that opens gates of early training, so that sharing takes part.
-CONFIG = DistillConfig(label_radius_px=4.0, response_layers=(2, 3), sharing_margin=0.1)
+CONFIG = objectives.changed(objectives.TINY, {"ks.margin": 0.1})
 OPTIM = OptimConfig(
     epochs=1.0, pairs_per_epoch=400, learning_rate=1e-2, momentum=0.9, clip_norm=1.0
 )
 REGION_TEACHER, REGION_STUDENTS = networks.REGION_TEACHER, networks.REGION_STUDENTS
 # Gates wide open, a few anchors of a 5 x 5 map.
-REGION_CONFIG = DistillConfig(
-    response_layers=(2, 3),
-    sharing_margin=1e3,
-    assign=AssignConfig(positive_iou=0.4, positives=3, negatives=5, window_cells=3),
+REGION_CONFIG = objectives.changed(
+    objectives.TINY,
+    {
+        "ks.margin": 1e3,
+        "labels.assign": AssignConfig(
+            positive_iou=0.4, positives=3, negatives=5, window_cells=3
+        ),
+    },
 )
 AUGMENT = AugmentConfig(flip=0.5, brightness=0.2)
 TEMPLATE_PX, SEARCH_PX = patch_sides(TEACHER.input, AUGMENT)

@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from dst_jax.distill import make_objective, with_row
+from dst_jax.distill import make_objective
 from dst_jax.errors import InputError
 from dst_jax.train import Crops, make_optimizer, make_train_step
 from dst_jax.train.candidates import over_candidates, places_for
+from tests import objectives
 from tests.train import setting
 
 pytestmark = pytest.mark.optax
@@ -18,7 +19,7 @@ SPEC = setting.STUDENTS["dull"]
 @pytest.fixture(scope="module")
 def step():
     objective = make_objective(
-        None, {"candidate": SPEC}, with_row(setting.CONFIG, "NOKD")
+        None, {"candidate": SPEC}, objectives.row(setting.CONFIG, "NOKD")
     )
     return make_train_step(
         objective,

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 import pytest
 
-from dst_jax.distill import with_row
 from dst_jax.errors import InputError
 from dst_jax.train import (
     Checkpoints,
@@ -24,7 +23,7 @@ from dst_jax.train import (
     fit,
     read_metrics,
 )
-from tests import networks
+from tests import networks, objectives
 from tests.train import setting
 
 pytestmark = pytest.mark.optax
@@ -36,7 +35,9 @@ LOOP = LoopConfig(log_every=1, validate_every=2, checkpoint_every=2)
 @pytest.fixture(scope="module")
 def step():
     with jax.numpy_dtype_promotion("standard"):
-        return setting.make_step(STUDENTS, config=with_row(setting.CONFIG, "TSKD"))
+        return setting.make_step(
+            STUDENTS, config=objectives.row(setting.CONFIG, "TSKD")
+        )
 
 
 def validate(variables):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from dst_jax import arch
-from dst_jax.distill import DistillConfig, with_row
+from dst_jax.distill import Setting
 from dst_jax.errors import InputError
 from dst_jax.models import init_variables
 from dst_jax.ops.augment import patch_sides
 from dst_jax.train import OptimConfig
-from tests import networks
+from tests import networks, objectives
 from tests.train import setting
 
 pytestmark = pytest.mark.optax
@@ -77,7 +77,7 @@ def test_the_loss_is_the_sum_of_its_terms(one_device):
 @pytest.mark.slow  # test_step_regions has the quick one
 def test_without_sharing_together_equals_each_alone():
     # Clipping is per student: a joint norm would couple them.
-    config = with_row(setting.CONFIG, "TSKD")
+    config = objectives.row(setting.CONFIG, "TSKD")
     together, _ = setting.take_steps(
         setting.make_step(config=config), setting.fresh_state(), 2
     )
@@ -96,7 +96,7 @@ def test_without_sharing_together_equals_each_alone():
 def test_the_step_compiles_once_and_leaves_the_teacher_alone(caplog):
     step = setting.make_step(
         {"dull": setting.STUDENTS["dull"]},
-        config=with_row(setting.CONFIG, "TSKD"),
+        config=objectives.row(setting.CONFIG, "TSKD"),
     )
     state = setting.fresh_state({"dull": setting.STUDENTS["dull"]})
     teacher = jax.device_put(networks.teacher_variables())
@@ -113,7 +113,7 @@ def test_the_step_compiles_once_and_leaves_the_teacher_alone(caplog):
 def test_plain_training_overfits_a_few_pairs():
     students = {"dull": setting.STUDENTS["intelligent"]}
     optim = OptimConfig(method="adam", learning_rate=0.03, final_learning_rate=0.03)
-    config = with_row(setting.CONFIG, "NOKD")
+    config = objectives.row(setting.CONFIG, "NOKD")
     step = setting.make_step(students, config=config, optim=optim)
     state = setting.fresh_state(students, optim=optim)
     batch = setting.make_batch(0)
@@ -143,7 +143,7 @@ def test_one_of_several_processes_may_not_choose_devices(monkeypatch):
 def test_devices_agree_on_the_miniature_family(dtype, tolerance):
     teacher = arch.named("mini")
     students = {"dull": arch.named("mini-dull"), "intelligent": arch.named("mini-half")}
-    config = DistillConfig(sharing_margin=1e3)
+    config = objectives.changed(Setting(), {"ks.margin": 1e3})
     sides = patch_sides(teacher.input, setting.AUGMENT)
     found = []
     with jax.enable_x64(dtype == jnp.float64):

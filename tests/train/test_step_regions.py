@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from dst_jax import arch
-from dst_jax.distill import DistillConfig, with_row
+from dst_jax.distill import Setting
 from dst_jax.models import init_variables
 from dst_jax.ops.augment import patch_sides
 from dst_jax.train import OptimConfig
+from tests import objectives
 from tests.train import setting
 
 pytestmark = pytest.mark.optax
@@ -57,7 +58,7 @@ def test_four_devices_take_the_steps_that_one_takes(one_device):
 
 
 def test_without_sharing_a_student_learns_as_it_does_alone():
-    config = with_row(setting.REGION_CONFIG, "TSKD")
+    config = objectives.row(setting.REGION_CONFIG, "TSKD")
     together, _ = take(STUDENTS, 2, config=config)
     # One of the two: a program for each takes half a minute to compile.
     alone, _ = take({"dull": STUDENTS["dull"]}, 2, config=config)
@@ -70,7 +71,7 @@ def test_without_sharing_a_student_learns_as_it_does_alone():
 def test_plain_training_learns_classes_and_boxes():
     students = {"teacher": setting.REGION_TEACHER}
     optim = OptimConfig(method="adam", learning_rate=0.02, final_learning_rate=0.02)
-    config = with_row(setting.REGION_CONFIG, "NOKD")
+    config = objectives.row(setting.REGION_CONFIG, "NOKD")
     step = setting.make_step(
         students, config=config, optim=optim, teacher=setting.REGION_TEACHER
     )
@@ -95,7 +96,7 @@ def test_devices_agree_on_the_miniature_family(dtype, tolerance):
     teacher = arch.named("mini-siamrpn")
     names = {"dull": "mini-siamrpn-dull", "intelligent": "mini-siamrpn-half"}
     students = {name: arch.named(which) for name, which in names.items()}
-    config = DistillConfig(sharing_margin=1e3)
+    config = objectives.changed(Setting(), {"ks.margin": 1e3})
     sides = patch_sides(teacher.input, setting.AUGMENT)
     found = []
     with jax.enable_x64(dtype == jnp.float64):

@@ -11,7 +11,6 @@ from dst_jax.arch import named
 from dst_jax.bundle import Bundle, save_bundle
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
-from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError
 from dst_jax.evaluate import OTB, TrackerScore
 from dst_jax.experiment import Experiment
@@ -50,7 +49,7 @@ def experiment_of(students, source="got10k:nowhere"):
         students=students,
         data=DataConfig(sources=(source,), batch=4, validation_share=0.34, threads=0),
         augment=AugmentConfig(),
-        distill=DistillConfig(label_radius_px=4.0, response_layers=(2, 3)),
+        **objectives.TINY._asdict(),
         optim=OptimConfig(epochs=1.0, pairs_per_epoch=8, learning_rate=1e-2),
         loop=LoopConfig(log_every=1),
     )
@@ -83,7 +82,7 @@ class Stub:
         self.trained.append((settings.seed, row, tuple(settings.students)))
         folder.mkdir(parents=True)
         line = {"step": 1}
-        if settings.distill.sharing:
+        if "ks" in settings.distill.active:
             line |= {f"gate/{name}": self.gate for name in settings.students}
         (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
         bundles = {name: folder / "bundles" / name for name in settings.students}
@@ -158,10 +157,7 @@ def test_a_run_has_its_row_its_seed_and_its_students():
     settings = plan.settings(run)
     assert settings.students == {"dull": networks.STUDENTS["dull"]}
     assert settings.seed == 3
-    weights = settings.distill
-    assert (weights.teacher_soft, weights.ground_truth) == (1.0, 0.0)
-    assert (weights.adaptive_hard, weights.target_response) == (0.0, 0.0)
-    assert not weights.sharing
+    assert settings.distill.terms == {"ts": Soft(weight=1.0)}
     changed = dataclasses.replace(
         settings, students=base.students, seed=0, distill=base.distill
     )

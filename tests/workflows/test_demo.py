@@ -12,7 +12,6 @@ from dst_jax.arch import spec_from_json
 from dst_jax.bundle import load_bundle
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic.dataset import SyntheticConfig
-from dst_jax.distill import DistillConfig, with_row
 from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import SearchConfig
@@ -32,14 +31,13 @@ TRACKERS = [
 
 def experiments():
     """Two steps of the tiny teacher, two of its students."""
-    objective = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
     teacher = Experiment(
         students={"teacher": networks.TEACHER},
         data=DataConfig(
             sources=("replaced:",), batch=4, validation_share=0.34, threads=0
         ),
         augment=AugmentConfig(),
-        distill=with_row(objective, "NOKD"),
+        **objectives.row(objectives.TINY, "NOKD")._asdict(),
         optim=OptimConfig(epochs=1.0, pairs_per_epoch=8, learning_rate=1e-2),
         loop=LoopConfig(log_every=1),
     )
@@ -53,7 +51,10 @@ def experiments():
         min_width=2,
     )
     students = dataclasses.replace(
-        teacher, students=dict(networks.STUDENTS), distill=objective, search=search
+        teacher,
+        students=dict(networks.STUDENTS),
+        distill=objectives.TINY.distill,
+        search=search,
     )
     return teacher, students
 

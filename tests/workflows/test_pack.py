@@ -14,7 +14,6 @@ from dst_jax.data.frames import read_frame
 from dst_jax.data.packs.packed import read_pack
 from dst_jax.data.patches import cut_patch
 from dst_jax.data.pipeline import DataConfig, read_sources
-from dst_jax.distill import DistillConfig, with_row
 from dst_jax.errors import InputError
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import LoopConfig, OptimConfig
@@ -290,11 +289,10 @@ def test_training_is_the_same_from_a_pack_on_the_host_and_on_the_device(
     source, tmp_path
 ):
     packed = packs.pack(source, tmp_path / "pack")
-    objective = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
     plain = dataclasses.replace(
         EXPERIMENT,
         data=DataConfig(sources=(packed,), batch=4, validation_share=0.34),
-        distill=with_row(objective, "NOKD"),
+        **objectives.row(objectives.TINY, "NOKD")._asdict(),
         optim=OptimConfig(epochs=1.0, pairs_per_epoch=8, learning_rate=1e-2),
         loop=LoopConfig(log_every=1),
     )

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.distill import DistillConfig
 from dst_jax.experiment import Experiment
 from dst_jax.models import init_variables
 from dst_jax.ops.augment import AugmentConfig
@@ -24,7 +23,7 @@ SEARCH = SearchConfig(candidates=3, min_width=2, pairs=4, epochs=1.0, batch=2)
 EXPERIMENT = Experiment(
     students={"teacher": PARENT},
     data=DataConfig(sources=("none:",)),
-    distill=DistillConfig(label_radius_px=4.0, response_layers=(2, 3)),
+    **objectives.TINY._asdict(),
     optim=OptimConfig(learning_rate=1e-2),
     search=SEARCH,
 )

@@ -16,7 +16,7 @@ from dst_jax.command import settings
 from dst_jax.command.main import main
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
-from dst_jax.distill import DistillConfig
+from dst_jax.distill import Setting
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.models import init_variables
@@ -45,7 +45,7 @@ def experiment(tmp_path_factory):
         data=DataConfig(
             sources=(f"got10k:{folder}",), batch=4, validation_share=0.34, threads=0
         ),
-        distill=DistillConfig(label_radius_px=4.0, response_layers=(2, 3)),
+        **objectives.TINY._asdict(),
         optim=OptimConfig(learning_rate=1e-2),
         search=SEARCH,
     )
@@ -165,7 +165,7 @@ def test_a_space_without_networks_is_refused_before_any_work(
 
 CONFIG_FILE = """
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.distill import DistillConfig
+from dst_jax.distill import Setting
 from dst_jax.experiment import Experiment
 from tests import networks
 
@@ -174,7 +174,7 @@ def experiment():
     return Experiment(
         networks.STUDENTS,
         DataConfig(("got10k:none",), threads=0, validation_share=0.34),
-        distill=DistillConfig(label_radius_px=4.0, response_layers=(2, 3)),
+        **objectives.TINY._asdict(),
     )
 """
 
@@ -209,7 +209,7 @@ def test_a_tracker_that_proposes_regions_is_searched(experiment, tmp_path, capsy
         experiment,
         students={"other": named("tiny-siamrpn")},
         augment=AugmentConfig(search_shift_px=12.0),
-        distill=DistillConfig(),
+        **Setting()._asdict(),
         optim=OptimConfig(learning_rate=1e-2, clip_norm=1.0),
     )
     found = search_student(regions, workdir, teacher=bundle, console=CONSOLE)

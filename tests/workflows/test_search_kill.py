@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.optax, pytest.mark.slow]
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = """
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.distill import DistillConfig
 from dst_jax.experiment import Experiment
 from dst_jax.search import SearchConfig
 from tests import networks
@@ -33,7 +32,7 @@ def experiment():
     return Experiment(
         networks.STUDENTS,
         DataConfig(("got10k:{data}",), threads=0, validation_share=0.34),
-        distill=DistillConfig(label_radius_px=4.0, response_layers=(2, 3)),
+        **objectives.TINY._asdict(),
         search=SearchConfig(
             steps=5, candidates=2, min_width=2, pairs=8, epochs=4.0, batch=2,
             validation_pairs=4,

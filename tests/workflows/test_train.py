@@ -11,7 +11,6 @@ from rich.console import Console
 from dst_jax.bundle import load_bundle
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
-from dst_jax.distill import DistillConfig, with_row
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.models import build as build_module
@@ -35,14 +34,13 @@ def plain(tmp_path_factory):
     write_synthetic(
         folder, SyntheticConfig(videos=6, length=6, height=90, width=120), seed=0
     )
-    objective = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
     return Experiment(
         students={"teacher": networks.TEACHER},
         data=DataConfig(
             sources=(f"got10k:{folder}",), batch=4, validation_share=0.34, threads=0
         ),
         augment=AugmentConfig(),
-        distill=with_row(objective, "NOKD"),
+        **objectives.row(objectives.TINY, "NOKD")._asdict(),
         optim=OptimConfig(epochs=2.0, pairs_per_epoch=8, learning_rate=1e-2),
         loop=LoopConfig(log_every=1, checkpoint_every=1),
     )
@@ -59,11 +57,10 @@ def teacher(plain, tmp_path_factory):
 @pytest.fixture
 def distilled(plain):
     """The configuration that distils one student."""
-    objective = DistillConfig(label_radius_px=4.0, response_layers=(2, 3))
     return dataclasses.replace(
         plain,
         students={"dull": networks.STUDENTS["dull"]},
-        distill=with_row(objective, "TSKD"),
+        **objectives.row(objectives.TINY, "TSKD")._asdict(),
     )
 
 
@@ -129,13 +126,11 @@ def test_validation_equals_plain_numpy_and_leaves_out_masked_pairs(teacher):
         "is_negative": np.zeros(3, bool),
         "index": np.arange(3, dtype=np.int32),
     }
-    validate = make_validate(
-        {"t": spec}, [batch], distill=DistillConfig(label_radius_px=4.0)
-    )
+    validate = make_validate({"t": spec}, [batch], setting=objectives.TINY)
     found = validate({"t": bundle.variables})
     crops = (batch[f"{n}_patch"].astype(np.float32) for n in ("template", "search"))
     output = forward(build_module(spec), bundle.variables, *crops)
-    response = np.asarray(output.response, np.float64)[:2]
+    response = np.asarray(output.answer.response, np.float64)[:2]
     labels = np.zeros((2, 5, 5), bool)
     labels[:, 2, 1:4] = labels[:, 1:4, 2] = True
     loss = np.logaddexp(0.0, np.where(labels, -response, response))
@@ -160,17 +155,18 @@ def test_validation_of_a_region_head_equals_plain_numpy():
         "index": np.arange(3, dtype=np.int32),
     }
     variables = init_variables(jax.random.key(3), spec)
-    validate = make_validate({"t": spec}, [batch], distill=DistillConfig())
+    validate = make_validate({"t": spec}, [batch], setting=Setting())
     found = validate({"t": variables})
     crops = (batch[f"{n}_patch"].astype(np.float32) for n in ("template", "search"))
     output = forward(build_module(spec), variables, *crops)
-    odds = np.asarray(output.response[..., 1] - output.response[..., 0])
+    response, offsets = output.answer
+    odds = np.asarray(response[..., 1] - response[..., 0])
     distances, overlaps = [], []
     for row in (0, 2):
         y, x, k = np.unravel_index(odds[row].argmax(), odds[row].shape)
         # Strides of 4 px, 16 px squared anchors of three shapes.
         width, height = [(20.0, 8.0), (16.0, 16.0), (8.0, 16.0)][k]
-        dx, dy, dw, dh = np.asarray(output.offsets[row, y, x, k], np.float64)
+        dx, dy, dw, dh = np.asarray(offsets[row, y, x, k], np.float64)
         cx = 23.5 + 4.0 * (x - 2) + dx * width
         cy = 23.5 + 4.0 * (y - 2) + dy * height
         w, h = width * np.exp(dw), height * np.exp(dh)
@@ -187,13 +183,12 @@ def test_validation_of_a_region_head_equals_plain_numpy():
 
 def region_loss(spec, output, box, *, kept):
     """Eq. 5 of some examples on the anchors that each draws by its own number."""
-    grid = head_anchors(spec, 47)
+    grid = head_anchors(spec.head, side=5, stride=4, search_px=47)
     rows = [
         assign(jax.random.fold_in(jax.random.key(0), row), grid, box) for row in kept
     ]
     labels, deltas, weights = (np.stack(part) for part in zip(*rows, strict=True))
-    response = np.asarray(output.response, np.float64)[kept]
-    offsets = np.asarray(output.offsets, np.float64)[kept]
+    response, offsets = (np.asarray(x, np.float64)[kept] for x in output.answer)
     boxes = reference.pair_mean(reference.smooth_l1(offsets, deltas), weights)
     return reference.anchor_cross_entropy(response, labels) + boxes
 

@@ -29,7 +29,8 @@ def test_a_run_says_how_much_verification_takes_away(tmp_path):
     said = Console(file=io.StringIO(), width=200)
     with pytest.raises(InputError, match="leave them out with --skip-bad"):
         load_data(experiment, said)
-    train, held_out = load_data(settings.override(experiment, ["--skip-bad"]), said)
+    lenient = settings.override(experiment, ["--data.skip_bad"])
+    train, held_out = load_data(lenient, said)
     assert {s.name for s in (*train, *held_out)} == {"a", "c"}
     assert sum(int(s.visible.sum()) for s in (*train, *held_out)) == 9
     assert "left out 1 frames in 1: unreadable frame" in said.file.getvalue()

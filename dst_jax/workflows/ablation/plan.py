@@ -9,8 +9,17 @@ one student and of two.
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from dst_jax.arch import RegionHeadSpec, TrackerSpec, scale_widths, tracker_cost
-from dst_jax.distill import ROWS, DistillConfig, check_fit, with_row
+from dst_jax.arch import TrackerSpec, scale_widths, tracker_cost
+from dst_jax.distill import (
+    ROWS,
+    DistillConfig,
+    Hard,
+    Sharing,
+    Task,
+    check_fit,
+    needs_teacher,
+    with_row,
+)
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 
@@ -163,7 +172,7 @@ def make_plan(
     plan = Plan(experiment, students, tuple(lines), choice.seeds)
     for line in lines:
         run = plan.settings(Run(line.training, line.students, choice.seeds[0]))
-        if run.distill.needs_teacher:
+        if needs_teacher(run.students, run.distill):
             _required(teacher, f"row {line.row}")
         check_fit(teacher, run.students, run.distill)
     return plan
@@ -205,9 +214,8 @@ def uniform_students(teacher: TrackerSpec, count: int) -> dict[str, TrackerSpec]
 
 
 def family(students: Mapping[str, TrackerSpec]) -> str:
-    """What the paper calls the tracker: SiamRPN if it regresses boxes, else SiamFC."""
-    regions = any(isinstance(s.head, RegionHeadSpec) for s in students.values())
-    return "SiamRPN" if regions else "SiamFC"
+    """Returns what the paper calls the tracker of the first student."""
+    return next(iter(students.values())).head.family
 
 
 def _training(experiment: Experiment, row: str, names: Sequence[str]) -> Training:
@@ -215,7 +223,8 @@ def _training(experiment: Experiment, row: str, names: Sequence[str]) -> Trainin
     for other in ROWS:
         try:
             if _objective(experiment, other, len(names)) == objective:
-                return Training(other, tuple(names) if objective.sharing else ())
+                shares = any(isinstance(t, Sharing) for t in objective.active.values())
+                return Training(other, tuple(names) if shares else ())
         except InputError:  # a row whose terms the configuration does not weight
             continue
     raise AssertionError(f"{row} is not equal to itself")
@@ -224,10 +233,14 @@ def _training(experiment: Experiment, row: str, names: Sequence[str]) -> Trainin
 def _objective(experiment: Experiment, row: str, students: int) -> DistillConfig:
     """A row's settings, written the same way wherever they mean the same."""
     config = with_row(experiment.distill, row)
-    if family(experiment.students) == "SiamFC":  # AH has no boxes to bound
-        hard = config.ground_truth + config.adaptive_hard
-        config = dataclasses.replace(config, ground_truth=hard, adaptive_hard=0.0)
-    return dataclasses.replace(config, sharing=config.sharing and students > 1)
+    boxes = any(s.head.proposes_boxes for s in experiment.students.values())
+    terms = {}
+    for name, term in config.terms.items():
+        if isinstance(term, Hard) and not boxes:  # there is nothing to bound
+            terms["gt"] = Task(weight=term.weight)
+        elif students > 1 or not isinstance(term, Sharing):
+            terms[name] = term
+    return dataclasses.replace(config, terms=terms)
 
 
 def _required(teacher: TrackerSpec | None, what: str) -> TrackerSpec:

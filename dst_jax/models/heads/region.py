@@ -1,65 +1,19 @@
-"""Read-outs of a Siamese tracker: from two feature maps to a response.
+"""SiamRPN's read-outs: two logits and four offsets per anchor.
 
 A head has two halves, so that a tracker runs the first once a video: `kernels` makes of
 the template what the search map is correlated with, a call does the rest.
 """
 
-from typing import NamedTuple, TypeAlias
-
 import flax.linen as nn
 from jax.typing import DTypeLike
 
-from dst_jax.arch.spec import ConvSpec, CorrelationHeadSpec, RegionHeadSpec
+from dst_jax.arch.backbones.chain import ConvSpec
+from dst_jax.arch.heads import RegionHeadSpec
+from dst_jax.models.heads.answers import Memory, RegionAnswer
+from dst_jax.models.heads.channels import HeadChannels
 from dst_jax.models.layers import Conv, ConvStage
-from dst_jax.ops.xcorr import xcorr
 from dst_jax.ops.xcorr_region import xcorr_depthwise, xcorr_up
 from dst_jax.typing import Array, Float
-
-# What the search map is correlated with, by branch: "cls", and "r" of a region head.
-Kernels: TypeAlias = dict[str, Float[Array, "_ _ _ ..."]]
-
-
-class Answer(NamedTuple):
-    """What a head says.
-
-    Attributes:
-      response: Logits: [b, u, v] of a correlation head; [b, u, v, k, 2] of a region
-        head, background first.
-      offsets: (dx, dy, dw, dh) of every anchor [b, u, v, k, 4], or None.
-    """
-
-    response: Float[Array, "b u v *anchors"]
-    offsets: Float[Array, "b u v k 4"] | None
-
-
-class CorrelationHead(nn.Module):
-    """SiamFC's response: the scaled correlation of the last feature maps (eq. 1)."""
-
-    spec: CorrelationHeadSpec
-    param_dtype: DTypeLike
-
-    def setup(self) -> None:
-        """Declares the bias, if there is one."""
-        if self.spec.bias:
-            zeros = nn.initializers.zeros
-            self.bias = self.param("bias", zeros, (), self.param_dtype)
-
-    def kernels(
-        self, template: Float[Array, "k i j d"], *, train: bool = False
-    ) -> Kernels:
-        """The template's features themselves."""
-        del train  # nothing here normalises
-        return {"cls": template}
-
-    def __call__(
-        self, kernels: Kernels, search: Float[Array, "b h w d"], *, train: bool = False
-    ) -> Answer:
-        """Correlates; the template's batch is that of the search, or 1."""
-        del train
-        response = xcorr(search, kernels["cls"]) * self.spec.scale
-        if self.spec.bias:
-            response = response + self.bias.astype(response.dtype)
-        return Answer(response, None)
 
 
 class UpChannelHead(nn.Module):
@@ -69,26 +23,41 @@ class UpChannelHead(nn.Module):
     `cls2` and `r2` read the search map, `regress_adjust` mixes the offsets. Their
     channels count anchors fastest, logits or coordinates slowest, as the public weights
     do.
+
+    The kernels that are made of templates start small: sums over hundreds of products
+    would give logits of 20 and boxes far off their anchors. As it is, the first logits
+    have a spread of about 1, the first offsets one of a tenth.
+
+    Attributes:
+      spec: The head.
+      template_side: Cells per side of the template's map that it reads.
+      dtype: Of the computation.
+      param_dtype: Of the parameters.
     """
 
     spec: RegionHeadSpec
+    template_side: int
     dtype: DTypeLike
     param_dtype: DTypeLike
 
     def setup(self) -> None:
         """Declares the five convolutions."""
         k, width, kernel = self.spec.anchors, self.spec.features, self.spec.kernel
+        side = self.template_side - kernel + 1
+        unit = (side * side * width) ** -0.5
 
-        def conv(features: int, kernel: int) -> Conv:
-            return Conv(ConvSpec(features, kernel), self.dtype, self.param_dtype)
+        def conv(features: int, kernel: int, *, gain: float = 1.0) -> Conv:
+            layer = ConvSpec(features, kernel)
+            return Conv(layer, self.dtype, self.param_dtype, gain=gain)
 
-        self.cls1, self.r1 = conv(2 * k * width, kernel), conv(4 * k * width, kernel)
+        self.cls1 = conv(2 * k * width, kernel, gain=unit)
+        self.r1 = conv(4 * k * width, kernel, gain=0.1 * unit)
         self.cls2, self.r2 = conv(width, kernel), conv(width, kernel)
         self.regress_adjust = conv(4 * k, 1)
 
     def kernels(
         self, template: Float[Array, "k i j d"], *, train: bool = False
-    ) -> Kernels:
+    ) -> Memory:
         """A kernel for every logit and offset of every anchor, [k, a, b, width, n]."""
         del train  # nothing here normalises
         width, made = self.spec.features, {}
@@ -100,13 +69,27 @@ class UpChannelHead(nn.Module):
         return made
 
     def __call__(
-        self, kernels: Kernels, search: Float[Array, "b h w d"], *, train: bool = False
-    ) -> Answer:
+        self, memory: Memory, search: Float[Array, "b h w d"], *, train: bool = False
+    ) -> RegionAnswer:
         """Logits and offsets of every anchor."""
         del train
-        logits = xcorr_up(self.cls2(search), kernels["cls"])
-        offsets = xcorr_up(self.r2(search), kernels["r"])
+        logits = xcorr_up(self.cls2(search), memory["cls"])
+        offsets = xcorr_up(self.r2(search), memory["r"])
         return _by_anchor(self.spec.anchors, logits, self.regress_adjust(offsets))
+
+    @staticmethod
+    def channels(spec: RegionHeadSpec) -> dict[str, HeadChannels]:
+        """Returns the layers with the head's width, by their names.
+
+        Kernels made of templates count the width fastest.
+        """
+        k, kernel = spec.anchors, spec.kernel
+        return {
+            "cls1": HeadChannels(kernel, "backbone", 2 * k),
+            "r1": HeadChannels(kernel, "backbone", 4 * k),
+            "cls2": HeadChannels(kernel, "backbone", 1),
+            "r2": HeadChannels(kernel, "backbone", 1),
+        }
 
 
 class DepthwiseHead(nn.Module):
@@ -134,7 +117,7 @@ class DepthwiseHead(nn.Module):
 
     def kernels(
         self, template: Float[Array, "k i j d"], *, train: bool = False
-    ) -> Kernels:
+    ) -> Memory:
         """One channel of a kernel for each channel of the search map."""
         return {
             "cls": _alone(self.cls_template, template, train),
@@ -142,8 +125,8 @@ class DepthwiseHead(nn.Module):
         }
 
     def __call__(
-        self, kernels: Kernels, search: Float[Array, "b h w d"], *, train: bool = False
-    ) -> Answer:
+        self, memory: Memory, search: Float[Array, "b h w d"], *, train: bool = False
+    ) -> RegionAnswer:
         """Logits and offsets of every anchor."""
         branches = {
             "cls": (self.cls_search, self.cls_mix, self.cls_read),
@@ -151,9 +134,20 @@ class DepthwiseHead(nn.Module):
         }
         maps = {}
         for name, (adjust, mix, read) in branches.items():
-            x = xcorr_depthwise(_alone(adjust, search, train), kernels[name])
+            x = xcorr_depthwise(_alone(adjust, search, train), memory[name])
             maps[name] = read(_alone(mix, x, train))
         return _by_anchor(self.spec.anchors, maps["cls"], maps["r"])
+
+    @staticmethod
+    def channels(spec: RegionHeadSpec) -> dict[str, HeadChannels]:
+        """Returns the layers with the head's width, by their names."""
+        layers: dict[str, HeadChannels] = {}
+        for name, outputs in (("cls", 2 * spec.anchors), ("r", 4 * spec.anchors)):
+            layers[f"{name}_template"] = HeadChannels(spec.kernel, "backbone", 1)
+            layers[f"{name}_search"] = HeadChannels(spec.kernel, "backbone", 1)
+            layers[f"{name}_mix"] = HeadChannels(1, "features", 1)
+            layers[f"{name}_read"] = HeadChannels(1, "features", outputs, widens=False)
+        return layers
 
     def _stage(self, kernel: int) -> ConvStage:
         return ConvStage(
@@ -176,7 +170,7 @@ def _alone(stage: ConvStage, x: Array, train: bool) -> Array:
 
 def _by_anchor(
     k: int, logits: Float[Array, "b u v _"], offsets: Float[Array, "b u v _"]
-) -> Answer:
+) -> RegionAnswer:
     sides = logits.shape[:3]
     logits = logits.reshape(*sides, 2, k).swapaxes(-1, -2)
-    return Answer(logits, offsets.reshape(*sides, 4, k).swapaxes(-1, -2))
+    return RegionAnswer(logits, offsets.reshape(*sides, 4, k).swapaxes(-1, -2))

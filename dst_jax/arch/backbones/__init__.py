@@ -1,0 +1,1 @@
+"""Backbones as values: what embeds an image, and the maps that it offers."""

@@ -1,0 +1,150 @@
+"""A backbone that is a chain of convolutional stages, from RGB to the last map."""
+
+import dataclasses
+from typing import Literal, NamedTuple
+
+from dst_jax.errors import InputError
+from dst_jax.require import require
+
+
+class MapShape(NamedTuple):
+    """One feature map that a backbone offers.
+
+    Attributes:
+      name: Of the stage.
+      side: Cells per side.
+      features: Channels.
+      stride: Image pixels per cell.
+    """
+
+    name: str
+    side: int
+    features: int
+    stride: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """Max pooling over `window` x `window` cells, without padding."""
+
+    window: int = 3
+    stride: int = 2
+
+    def __post_init__(self):
+        require(self.window >= 1, self, "window", "must be at least 1")
+        require(self.stride >= 1, self, "stride", "must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ConvSpec:
+    """Convolution with bias, then batch normalisation, activation and pooling.
+
+    Attributes:
+      features: Output channels.
+      kernel: Side of the square kernel.
+      stride: Step in both directions.
+      padding: Zeros added on each side; negative padding crops.
+      trim: Rows and columns cut off the high edges after that: what a kernel leaves
+        unread that was shrunk by an odd number in place.
+      groups: Input and output channels are split into this many groups.
+      batch_norm: Whether a normalisation follows the convolution.
+      activation: What follows the normalisation.
+      pool: What follows the activation, or None.
+    """
+
+    features: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    trim: int = 0
+    groups: int = 1
+    batch_norm: bool = True
+    activation: Literal["relu", "none"] = "relu"
+    pool: PoolSpec | None = None
+
+    def __post_init__(self):
+        for field in ("features", "kernel", "stride", "groups"):
+            require(getattr(self, field) >= 1, self, field, "must be at least 1")
+        require(self.trim >= 0, self, "trim", "must be at least 0")
+        divides = self.features % self.groups == 0
+        require(divides, self, "features", f"must divide into {self.groups} groups")
+        known = self.activation in ("relu", "none")
+        require(known, self, "activation", 'must be "relu" or "none"')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain of convolutional stages from RGB; stage j's features are "conv{j}".
+
+    Attributes:
+      layers: The stages, first to last.
+      norm_epsilon: Added to the variance in batch normalisation.
+      norm_momentum: Share of the old running statistic that an update keeps.
+    """
+
+    layers: tuple[ConvSpec, ...]
+    norm_epsilon: float = 1e-6
+    norm_momentum: float = 0.95
+
+    def __post_init__(self):
+        require(len(self.layers) >= 1, self, "layers", "needs at least one stage")
+        for below, layer in zip((3, *self.widths), self.layers, strict=False):
+            if below % layer.groups:
+                raise InputError(
+                    f"Chain.layers: {layer} cannot split its {below} input "
+                    f"channels into {layer.groups} groups; make the width below even."
+                )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Output channels of each stage."""
+        return tuple(layer.features for layer in self.layers)
+
+    @property
+    def total_stride(self) -> int:
+        """Image pixels per cell of the last feature map."""
+        stride = 1
+        for layer in self.layers:
+            stride *= layer.stride * (layer.pool.stride if layer.pool else 1)
+        return stride
+
+    def maps(self, image_px: int) -> tuple[MapShape, ...]:
+        """Returns the map of every stage, first to last, as taps show it.
+
+        Taps are taken before a stage's pooling.
+
+        Args:
+          image_px: Side of the image.
+
+        Raises:
+          InputError: If a map would have no cell left.
+        """
+        sides, shapes, stride = self.stage_sides(image_px), [], 1
+        for index, layer in enumerate(self.layers):
+            stride *= layer.stride
+            before, _ = sides[index]
+            shapes.append(MapShape(f"conv{index + 1}", before, layer.features, stride))
+            stride *= layer.pool.stride if layer.pool else 1
+        return tuple(shapes)
+
+    def stage_sides(self, image_px: int) -> tuple[tuple[int, int], ...]:
+        """Sides (before pooling, after pooling) of every stage's feature map.
+
+        Raises:
+          InputError: If a map would have no cell left.
+        """
+        sides, side = [], image_px
+        for index, layer in enumerate(self.layers, start=1):
+            padded = side + 2 * layer.padding - layer.trim
+            before = (padded - layer.kernel) // layer.stride + 1
+            after = before
+            if layer.pool:
+                after = (before - layer.pool.window) // layer.pool.stride + 1
+            if before < 1 or after < 1:
+                raise InputError(
+                    f"conv{index} has no cell left of an image of {image_px} px; "
+                    "use a larger crop, a smaller kernel or less pooling."
+                )
+            sides.append((before, after))
+            side = after
+        return tuple(sides)

@@ -1,0 +1,106 @@
+"""Heads as values: what is read out of the two embedded images.
+
+A head answers what others ask about it, so that they need not know which it is:
+`family` (what the papers call the tracker), `proposes_boxes`, `answers`, `stage`,
+`with_features`. The few places that do tell heads apart are listed in CONTRIBUTING.md.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal, TypeAlias
+
+from dst_jax.arch.backbones.chain import ConvSpec
+from dst_jax.require import require
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CorrelationHeadSpec:
+    """SiamFC's read-out: S = scale * <phi(x) * phi(z)> (+ bias).
+
+    Attributes:
+      scale: Constant that brings the correlation to the range of a logit.
+      bias: Whether a learnable scalar is added (0 at the start).
+    """
+
+    scale: float = 1e-3
+    bias: bool = False
+
+    family: ClassVar[str] = "SiamFC"
+    proposes_boxes: ClassVar[bool] = False
+
+    def __post_init__(self):
+        require(self.scale > 0.0, self, "scale", "must be positive")
+
+    @property
+    def answers(self) -> str:
+        """What the head says of a cell, in words; equal for comparable heads."""
+        return "one logit per cell"
+
+    @property
+    def stage(self) -> None:
+        """The head has no convolution of its own."""
+
+    def with_features(self, features: int) -> "CorrelationHeadSpec":
+        """Returns the head itself: it has no width."""
+        del features
+        return self
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegionHeadSpec:
+    """SiamRPN's read-out: per cell and anchor a pair of logits and four offsets.
+
+    Attributes:
+      form: "up_channel": the template's map becomes 2k and 4k kernels of `features`
+        channels, which are correlated with the search map (SiamRPN, DaSiamRPN);
+        "depthwise": maps of `features` channels are correlated channel by channel,
+        then read out by two 1 x 1 convolutions (SiamRPN++, pysot).
+      features: Channels that are correlated, feature_out of DaSiamRPN.
+      kernel: Side of the convolutions before the correlation, without padding.
+      ratios: Height by width of the anchors.
+      scales: Side of a square anchor, in strides.
+    """
+
+    form: Literal["up_channel", "depthwise"] = "up_channel"
+    features: int = 256
+    kernel: int = 3
+    ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
+    scales: tuple[int, ...] = (8,)
+
+    family: ClassVar[str] = "SiamRPN"
+    proposes_boxes: ClassVar[bool] = True
+
+    def __post_init__(self):
+        known = self.form in ("up_channel", "depthwise")
+        require(known, self, "form", 'must be "up_channel" or "depthwise"')
+        for field in ("features", "kernel"):
+            require(getattr(self, field) >= 1, self, field, "must be at least 1")
+        positive = bool(self.ratios) and min(self.ratios) > 0.0
+        require(positive, self, "ratios", "name at least one, all positive")
+        positive = bool(self.scales) and min(self.scales) >= 1
+        require(positive, self, "scales", "name at least one, all at least 1")
+
+    @property
+    def anchors(self) -> int:
+        """k, anchors per cell."""
+        return len(self.ratios) * len(self.scales)
+
+    @property
+    def answers(self) -> str:
+        """What the head says of a cell, in words; equal for comparable heads."""
+        return f"anchors of ratios {self.ratios} and scales {self.scales}"
+
+    @property
+    def stage(self) -> ConvSpec:
+        """One of the convolutions before the correlation, as a stage."""
+        normalised = self.form == "depthwise"
+        activation = "relu" if normalised else "none"
+        return ConvSpec(
+            self.features, self.kernel, batch_norm=normalised, activation=activation
+        )
+
+    def with_features(self, features: int) -> "RegionHeadSpec":
+        """Returns the head with `features` channels; its outputs stay."""
+        return dataclasses.replace(self, features=features)
+
+
+HeadSpec: TypeAlias = CorrelationHeadSpec | RegionHeadSpec

@@ -1,0 +1,195 @@
+"""Fields of nested frozen settings as options: names, values, help, and overriding.
+
+A field is an option `--section.field VALUE`; one of settings within settings has a
+longer path. Settings in a mapping go by their keys. All of it is tyro's, with the
+settings that a configuration made as defaults.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import docstring_parser
+import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+)
+
+from dst_jax.command.parsing import parse
+from dst_jax.errors import InputError
+
+REGISTRY = ConstructorRegistry()
+# What a mapping is annotated with if its keys alone name what is in it.
+_UNNAMED = tyro.conf.arg(name="")
+
+
+class Field(NamedTuple):
+    """One option.
+
+    Attributes:
+      name: "section.field", without dashes.
+      value: What it is now.
+      help: What the docstring of its class says of it; "" for nothing.
+    """
+
+    name: str
+    value: Any
+    help: str
+
+
+def fields_of(settings: Mapping[str, Any]) -> Iterator[Field]:
+    """Returns every field of named settings, those of settings within them included."""
+    for name, value in settings.items():
+        yield from _fields(Field(name, value, ""))
+
+
+def _fields(field: Field) -> Iterator[Field]:
+    """The field itself, or what is in it."""
+    if isinstance(field.value, Mapping):
+        for key, value in field.value.items():
+            yield from _fields(Field(f"{field.name}.{key}", value, field.help))
+    elif dataclasses.is_dataclass(field.value):
+        kind = type(field.value)
+        hints, help_of = typing.get_type_hints(kind, include_extras=True), _help(kind)
+        for part in filter(lambda part: part.init, dataclasses.fields(field.value)):
+            unnamed = _UNNAMED in getattr(hints[part.name], "__metadata__", ())
+            name = field.name if unnamed else f"{field.name}.{part.name}"
+            value = getattr(field.value, part.name)
+            yield from _fields(Field(name, value, help_of.get(part.name, "")))
+    else:
+        yield field
+
+
+def _help(kind: type) -> dict[str, str]:
+    """What the Attributes sections of a class and its parents say, a line a field."""
+    found: dict[str, str] = {}
+    for cls in reversed(kind.__mro__[:-1]):
+        for entry in docstring_parser.parse(cls.__doc__ or "").params:
+            found[entry.arg_name] = " ".join((entry.description or "").split())
+    return found
+
+
+def override(
+    settings: Mapping[str, Any],
+    words: Sequence[str],
+    *,
+    renamed: Mapping[str, str],
+    also: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Returns settings with the fields that `words` give.
+
+    Each is checked once, with all of its new fields. What does not change remains the
+    same object.
+
+    Args:
+      settings: Frozen dataclasses by section.
+      words: `--section.field VALUE [VALUE ...]`, of any fields in any order.
+      renamed: What a field of a former time is called now, in the refusal's words.
+      also: Other options that an unknown one may have meant.
+
+    Raises:
+      InputError: If a field is unknown or a value unfit.
+    """
+    sections = dataclasses.make_dataclass(
+        "Sections", [(name, type(value)) for name, value in settings.items()]
+    )
+    parsed, strange = parse(
+        sections,
+        words,
+        default=sections(**settings),
+        registry=REGISTRY,
+        config=(tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands),
+        use_underscores=True,
+        add_help=False,
+    )
+    if strange:
+        known = [*also, *(field.name for field in fields_of(settings))]
+        refuse_unknown(strange, known, help_of="config show CONFIG", renamed=renamed)
+    return {name: _kept(settings[name], getattr(parsed, name)) for name in settings}
+
+
+def _kept(old: Any, new: Any) -> Any:
+    """Returns `new`, but `old` itself wherever they are equal."""
+    if old == new:
+        return old
+    if isinstance(old, Mapping):
+        return {key: _kept(old.get(key), value) for key, value in new.items()}
+    if not dataclasses.is_dataclass(old):
+        return new
+    names = [field.name for field in dataclasses.fields(old) if field.init]
+    parts = {name: _kept(getattr(old, name), getattr(new, name)) for name in names}
+    return dataclasses.replace(old, **parts)  # pyright: ignore[reportArgumentType]
+
+
+def refuse_unknown(
+    words: Sequence[str],
+    known: Iterable[str],
+    *,
+    help_of: str,
+    renamed: Mapping[str, str] = types.MappingProxyType({}),
+) -> typing.NoReturn:
+    """Raises an error that names the first of `words`, and what was meant by it.
+
+    Args:
+      words: What no option took.
+      known: Names of the options that there are, without dashes.
+      help_of: The verb that tells more.
+      renamed: As `override` takes it.
+
+    Raises:
+      InputError: Always.
+    """
+    given = words[0].partition("=")[0]
+    if not given.startswith("--"):
+        raise InputError(f"{given!r}: unexpected; see dst-jax {help_of}.")
+    name = given[2:].replace("-", "_")
+    if name in renamed:
+        raise InputError(f"{given}: is now {renamed[name]}.")
+    spelled = {option.replace("-", "_"): option for option in known}
+    # The last part of a field's name is nearest to that field.
+    near = [option for key, option in spelled.items() if key.endswith(f".{name}")]
+    near += [spelled[k] for k in difflib.get_close_matches(name, spelled, n=1)]
+    hint = f"did you mean --{near[0]}?" if near else f"see dst-jax {help_of}."
+    raise InputError(f"{given}: unknown; {hint}")
+
+
+@REGISTRY.primitive_rule
+def read_bool(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[bool] | None:
+    """Returns how true and false are spelled; an option alone is true."""
+    if info.type is not bool:
+        return None
+    spelled = {(): True, ("true",): True, ("false",): False}
+
+    def read(words: list[str]) -> bool:
+        lower = tuple(word.lower() for word in words)
+        if lower not in spelled:
+            raise ValueError("neither true nor false")
+        return spelled[lower]
+
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="true or false",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, bool),
+        str_from_instance=lambda value: [str(value).lower()],
+    )
+
+
+@REGISTRY.primitive_rule
+def read_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[None] | None:
+    """Returns how None is spelled."""
+    if info.type is not type(None):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="none",
+        choices=("none", "None"),
+        instance_from_str=lambda _: None,
+        is_instance=lambda value: value is None,
+        str_from_instance=lambda _: ["none"],
+    )

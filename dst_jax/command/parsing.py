@@ -1,0 +1,83 @@
+"""Parsing with tyro; what it refuses is said in one line.
+
+tyro prints what it refuses as a panel of many lines and exits. Its public interface
+(measured with 1.0.17) has no other way to learn of a missing option or an unfit value:
+`console_outputs=False` drops the panel and tells nothing, `return_unknown_args=True`
+returns the words that are unknown only if nothing is missing. So we listen at the
+private `tyro._errors`, which is there since 1.0.14. If it goes, or an event of it looks
+different, tyro prints its panel and exits with 2 as ever.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import tyro
+
+from dst_jax.errors import InputError
+
+try:
+    from tyro import _errors as refused
+except ImportError:
+    refused = None
+
+
+def parse(kind: Any, words: Sequence[str], **settings: Any) -> tuple[Any, list[str]]:
+    """Returns a value of type `kind`, and the words that it has no place for.
+
+    Raises:
+      InputError: If an option is missing or has an unfit value, or `kind` raises it.
+    """
+
+    def refuse(event: Any) -> None:
+        with contextlib.suppress(AttributeError):
+            if line := _sentence(event, words):
+                raise InputError(line) from None
+
+    listen: Any = getattr(refused, "on_parse_error", contextlib.nullcontext)
+    with listen(refuse):
+        return tyro.cli(kind, args=words, return_unknown_args=True, **settings)
+
+
+def _sentence(event: Any, words: Sequence[str]) -> str | None:
+    argument: Any = getattr(event, "argument", None)
+    match type(event).__name__, argument:
+        case "MissingArgs", _:
+            names = ", ".join(_shown(lacks.arg) for lacks in event.missing_arguments)
+            # A name with a dot may be a field, which this parse does not know.
+            strange = [w for w in event.unrecognized_tokens if w[:2] == "--"]
+            strange = "".join(f"; unknown: {w}" for w in strange if "." not in w)
+            verb = event.missing_arguments[0].source_parser.prog_suffix
+            return f"missing: {names}{strange}; see {event.prog} {verb} --help."
+        case "MissingSubcommand", _:
+            verbs = ", ".join(event.subcommand_spec.parser_from_name)
+            named = " ".join(itertools.takewhile(lambda w: w[:1] != "-", words))
+            given = named or " ".join(words)
+            return f"{given}: expected one of {verbs}; see dst-jax --help."
+        case "InstantiationFailure", None:
+            return " ".join(str(event.message).split())
+        case "BadValue", _ if argument.is_positional():
+            before = f"before options that are not {event.prog}'s own"
+            return f"missing: {_shown(argument)}, {before}; see {event.prog} --help."
+        case "BadValue" | "InvalidChoice" | "InstantiationFailure", _:
+            given = _as_given(argument.lowered.name_or_flags, words)
+            if argument.lowered.is_fixed():
+                return f"{given}: only a configuration's file can set it."
+            return f"{given}: expected {argument.lowered.metavar}."
+    return None
+
+
+def _shown(argument: Any) -> str:
+    flags = () if argument.is_positional() else argument.lowered.name_or_flags
+    return " ".join([*flags, argument.lowered.metavar])
+
+
+def _as_given(flags: Iterable[str], words: Sequence[str]) -> str:
+    """An option as it stands in the command line, with what follows it."""
+    known = {flag.replace("_", "-") for flag in flags}
+    for i, word in reversed(list(enumerate(words))):
+        if word.partition("=")[0].replace("_", "-") in known:
+            values = itertools.takewhile(lambda w: w[:2] != "--", words[i + 1 :])
+            return " ".join([word, *values])
+    return " ".join(flags)

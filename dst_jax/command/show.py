@@ -1,0 +1,59 @@
+"""What `dst-jax config` prints: a configuration's fields, the packaged ones' names."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dst_jax.command.fields import fields_of
+from dst_jax.command.settings import by_section
+from dst_jax.experiment import Experiment
+
+
+def print_fields(experiment: Experiment, console: Console) -> None:
+    """Prints every field as the command line takes it, and its help beside it.
+
+    A terminal gets two columns. In a pipe each field is one line of its own, with the
+    help after a #, which a shell ignores.
+    """
+    found = fields_of(by_section(experiment))
+    rows = {f"--{f.name} {as_argument(f.value)}".rstrip(): f.help for f in found}
+    _print_columns(rows, console, comment="# ")
+    for name, spec in experiment.students.items():
+        widths = list(spec.backbone.widths)
+        line = f"student {name}: widths {widths}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_configurations(found: Mapping[str, str], console: Console) -> None:
+    """Prints names of configurations, and the line that describes each beside it."""
+    _print_columns(found, console)
+
+
+def as_argument(value: Any) -> str:
+    """Returns a field's value as the command line takes it."""
+    if isinstance(value, list | tuple):
+        return " ".join(as_argument(item) for item in value)
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return shlex.quote(str(value))
+
+
+def _print_columns(
+    rows: Mapping[str, str], console: Console, *, comment: str = ""
+) -> None:
+    """Prints rows in two columns, the second dim; in a pipe a row is never broken."""
+    if not console.is_terminal:
+        width = min(max(map(len, rows)), 40)
+        for left, right in rows.items():
+            line = f"{left:{width}}  {comment}{right}" if right else left
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold", max_width=console.width // 2)
+    table.add_column(style="dim", overflow="fold")
+    for left, right in rows.items():
+        table.add_row(left, right)
+    console.print(table, highlight=False, markup=False)

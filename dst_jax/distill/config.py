@@ -1,0 +1,131 @@
+"""Which terms a run trains with: a mapping of them, and the papers' rows."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+import tyro
+
+from dst_jax.distill.term import Term
+from dst_jax.distill.terms import Hard, Response, Sharing, Soft, Task
+from dst_jax.errors import InputError
+from dst_jax.require import require
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillConfig:
+    """The objective: terms by name; by default TSsKD, eq. 16-23 and 33.
+
+    A term of weight 0 is left out. The command line calls a term's options
+    `--distill.NAME.OPTION`.
+
+    Attributes:
+      terms: What is added up for every student. The names are those of the logs.
+      warmup_epochs: Epochs on the ground truth alone (weight 1) before the terms.
+    """
+
+    # The command line leaves the field's own name out of its paths.
+    terms: Annotated[Mapping[str, Term], tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=lambda: {
+            "ah": Hard(),
+            "ts": Soft(),
+            "str": Response(),
+            "ks": Sharing(),
+        },
+        hash=False,
+    )
+    warmup_epochs: float = 0.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "terms", dict(self.terms))
+        fits = 0.0 <= self.warmup_epochs < math.inf
+        require(fits, self, "warmup_epochs", "must be finite and at least 0")
+        own = [field.name for field in dataclasses.fields(self)]
+        for name, term in self.terms.items():
+            if not name.isidentifier() or name in own:
+                raise InputError(
+                    f"term {name!r}: a name is a word of letters, digits and _, and "
+                    f"none of {', '.join(own)}."
+                )
+            _check_term(name, term)
+        if not self.active and not self.warmup_epochs:
+            raise InputError(
+                f"DistillConfig: {', '.join(self.terms) or 'there are no terms'}: all "
+                "weights are 0; give one a weight."
+            )
+
+    @property
+    def active(self) -> dict[str, Term]:
+        """The terms that have a weight."""
+        return {name: term for name, term in self.terms.items() if term.weight}
+
+    def with_terms(self, **terms: Term) -> "DistillConfig":
+        """Returns the same with these terms added, or in place of those so called."""
+        return dataclasses.replace(self, terms={**self.terms, **terms})
+
+
+def _check_term(name: str, term: object) -> None:
+    if not isinstance(term, Term):
+        raise InputError(
+            f"term {name!r} is a {type(term).__name__}; give a frozen dataclass that "
+            "inherits from dst_jax.distill.Term."
+        )
+    # A subclass without the decorator would silently lose its options.
+    params = vars(type(term)).get("__dataclass_params__")
+    if params is None or not params.frozen:
+        raise InputError(
+            f"term {name!r}: decorate {type(term).__name__} with "
+            "@dataclasses.dataclass(frozen=True)."
+        )
+    fits = isinstance(term.weight, int | float) and 0.0 <= term.weight < math.inf
+    require(fits, term, "weight", "must be finite and at least 0 (0 removes the term)")
+
+
+# The rows of Table 4, then of Table 5: which terms each trains with.
+ROWS: Mapping[str, tuple[str, ...]] = {
+    "GT": ("gt",),
+    "TS": ("ts",),
+    "GT+TS": ("gt", "ts"),
+    "AH+TS": ("ah", "ts"),
+    "TS+STR": ("ts", "str"),
+    "GT+TS+STR": ("gt", "ts", "str"),
+    "AH+TS+STR": ("ah", "ts", "str"),
+    "NOKD": ("gt",),
+    "TSKD": ("ah", "ts", "str"),
+    "TSsKD": ("ah", "ts", "str", "ks"),
+}
+
+
+def with_row(config: DistillConfig, row: str) -> DistillConfig:
+    """Returns `config` with the terms of a row of Table 4 or 5 and no others.
+
+    Weights are those of `config`. The ground truth alone has weight 1; beside TS it
+    stands in AH's place and has lambda. For SiamFC, GT and AH are the same loss.
+
+    Args:
+      config: With all of the row's terms but the ground truth.
+      row: One of `ROWS`, or names of the configuration's terms joined by "+", such as
+        "ah+ts+mine".
+
+    Raises:
+      InputError: If there is no such row, or the configuration lacks one of its terms.
+    """
+    names = ROWS.get(row, tuple(row.split("+")))
+    known = {"gt": Task(), **config.terms}
+    if row not in ROWS and (unknown := [n for n in names if n not in known]):
+        raise InputError(
+            f"row {row!r}: there is {', '.join(ROWS)}, or terms joined by +, of "
+            f"{', '.join(known)}; {unknown[0]!r} is none."
+        )
+    if "gt" in names:
+        hard = known.get("ah", Hard()).weight
+        alone = "ts" not in names
+        known["gt"] = dataclasses.replace(known["gt"], weight=1.0 if alone else hard)
+    for name in names:
+        if name not in known or not known[name].weight:
+            raise InputError(
+                f"row {row} needs the term {name!r}, which the configuration lacks or "
+                "weights with 0; use one that weights it."
+            )
+    return dataclasses.replace(config, terms={name: known[name] for name in names})

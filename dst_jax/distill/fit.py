@@ -1,0 +1,56 @@
+"""Whether teacher, students and terms fit together, before anything is compiled."""
+
+from collections.abc import Mapping
+
+from dst_jax.arch import TrackerSpec
+from dst_jax.distill.config import DistillConfig
+from dst_jax.errors import InputError
+
+
+def needs_teacher(students: Mapping[str, TrackerSpec], config: DistillConfig) -> bool:
+    """Returns whether any term looks at the teacher of any student."""
+    terms = config.active.values()
+    return any(term.reads_teacher(spec) for term in terms for spec in students.values())
+
+
+def check_fit(
+    teacher: TrackerSpec | None,
+    students: Mapping[str, TrackerSpec],
+    config: DistillConfig,
+) -> None:
+    """Checks that every term can compare the networks, and that they see one crop.
+
+    Raises:
+      InputError: Naming the first student and term that do not fit, and why.
+    """
+    if not students:
+        raise InputError("there is no student to train; name at least one.")
+    reads = needs_teacher(students, config)
+    if reads and teacher is None:
+        raise InputError(
+            "the objective has teacher terms but there is no teacher; give a bundle "
+            "with --teacher, or use the row NOKD."
+        )
+    networks = dict(students)
+    if teacher is not None and reads:
+        networks["teacher"] = teacher
+    _check_crops(networks)
+    for name, spec in students.items():
+        peers = {other: s for other, s in students.items() if other != name}
+        for term_name, term in config.active.items():
+            try:
+                term.check(spec, teacher, peers)
+            except InputError as error:
+                raise InputError(f"student {name}, term {term_name}: {error}") from None
+
+
+def _check_crops(networks: Mapping[str, TrackerSpec]) -> None:
+    first, reference = next(iter(networks.items()))
+    for name, spec in networks.items():
+        for field in ("template_px", "train_search_px", "context"):
+            ours, theirs = getattr(spec.input, field), getattr(reference.input, field)
+            if ours != theirs:
+                raise InputError(
+                    f"{name} has {field}={ours}, {first} has {theirs}; networks that "
+                    "are trained together must see the same crops."
+                )

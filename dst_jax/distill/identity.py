@@ -1,0 +1,62 @@
+"""What a run remembers of its objective: terms by class, options and source.
+
+A resumed run compares it, so that a term whose code has changed is noticed. It is data:
+nothing imports a class from it.
+"""
+
+import inspect
+import linecache
+import textwrap
+from typing import Any
+
+from dst_jax.decode import to_json
+from dst_jax.distill.config import DistillConfig
+from dst_jax.distill.term import Term
+from dst_jax.errors import InputError
+from dst_jax.files import bytes_sha256
+
+PACKAGE = "dst_jax"
+# Where the classes of a notebook or an interactive session live.
+INTERACTIVE = "__main__"
+
+
+def distill_to_json(config: DistillConfig) -> dict[str, Any]:
+    """Returns an objective as JSON values, every term with its class."""
+    terms = {name: term_to_json(term) for name, term in config.terms.items()}
+    return {**to_json(config), "terms": terms}
+
+
+def term_to_json(term: Term) -> dict[str, Any]:
+    """Returns module, name and options of a term, and a digest of a user's own class.
+
+    The package's own terms carry no digest: their meaning is the release's.
+
+    Raises:
+      InputError: If the source of a user's class cannot be read.
+    """
+    kind = type(term)
+    values = {"class": f"{kind.__module__}.{kind.__qualname__}", **to_json(term)}
+    if kind.__module__.partition(".")[0] != PACKAGE:
+        values["source_sha256"] = _digest(kind)
+    return values
+
+
+def _digest(kind: type) -> str:
+    """Hash of a class's source; of its methods' where a notebook hides the class."""
+    linecache.checkcache()
+    try:
+        source = inspect.getsource(kind)
+    except (OSError, TypeError):
+        methods = [value for value in vars(kind).values() if inspect.isfunction(value)]
+        # Methods that dataclasses write have no file.
+        own = [m for m in methods if not m.__code__.co_filename.startswith("<string>")]
+        try:
+            source = "".join(inspect.getsource(method) for method in own)
+        except (OSError, TypeError):
+            source = ""
+    if not source:
+        raise InputError(
+            f"term {kind.__name__}: its source cannot be read, so a resumed run could "
+            "not tell whether it changed; define it in a file or a notebook cell."
+        )
+    return bytes_sha256(textwrap.dedent(source).encode())

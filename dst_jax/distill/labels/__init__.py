@@ -1,0 +1,7 @@
+"""What the ground truth says of every cell or anchor, one file per family."""
+
+from dst_jax.distill.labels.anchors import AnchorLabels as AnchorLabels
+from dst_jax.distill.labels.cells import CellLabels as CellLabels
+from dst_jax.distill.labels.config import LabelConfig as LabelConfig
+from dst_jax.distill.labels.make import Labels as Labels
+from dst_jax.distill.labels.make import make_labels as make_labels

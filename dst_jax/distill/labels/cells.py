@@ -1,0 +1,39 @@
+"""Labels of response cells (SiamFC): near the centre or not."""
+
+from typing import NamedTuple
+
+from dst_jax.typing import Array, Float
+
+
+class CellLabels(NamedTuple):
+    """Which response cells count, [b, u, v] each, 0 or 1 (0 where masked out).
+
+    Attributes:
+      labels: 1 near the target's centre, 0 elsewhere, masked or not.
+      positive: 1 where the label is 1 and the example counts.
+      negative: 1 where the label is 0 and the example counts.
+      mask: Which examples count, [b].
+    """
+
+    labels: Float[Array, "b u v"]
+    positive: Float[Array, "b u v"]
+    negative: Float[Array, "b u v"]
+    mask: Float[Array, " b"]
+
+
+def cell_labels(
+    grid: Float[Array, "u v"],
+    mask: Float[Array, " b"],
+    is_negative: Float[Array, " b"],
+) -> CellLabels:
+    """Returns the labels of a batch: `grid` for pairs with a target, else 0.
+
+    Args:
+      grid: 1 near the centre of the search image, 0 elsewhere.
+      mask: 0 where an example is padding.
+      is_negative: 1 where the search image does not show the template's target.
+    """
+    present = (1.0 - is_negative)[:, None, None]
+    labels = grid[None] * present
+    keep = mask[:, None, None]
+    return CellLabels(labels, labels * keep, (1.0 - labels) * keep, mask)

@@ -1,0 +1,53 @@
+"""Which labels a head is trained on."""
+
+from collections.abc import Callable
+from typing import TypeAlias, assert_never
+
+import jax.numpy as jnp
+
+from dst_jax.arch import CorrelationHeadSpec, RegionHeadSpec, TrackerSpec
+from dst_jax.distill.labels.anchors import AnchorLabels, anchor_labels
+from dst_jax.distill.labels.cells import CellLabels, cell_labels
+from dst_jax.distill.labels.config import LabelConfig
+from dst_jax.ops.anchors import head_anchors
+from dst_jax.ops.augment import Examples
+from dst_jax.ops.labels import response_labels
+from dst_jax.typing import Array
+
+Labels: TypeAlias = CellLabels | AnchorLabels
+# (examples, key) -> labels; the key is for what is drawn.
+MakeLabels: TypeAlias = Callable[[Examples, Array], Labels]
+
+
+def make_labels(spec: TrackerSpec, config: LabelConfig) -> MakeLabels:
+    """Returns the function that labels the cells or anchors of one network.
+
+    Networks of equal `spec.grid(search_px)` have equal labels.
+
+    Args:
+      spec: The network; its training crops are what is labelled.
+      config: What counts as the target.
+    """
+    grid = spec.grid(spec.input.train_search_px)
+    match spec.head:
+        case CorrelationHeadSpec():
+            cells = response_labels(
+                grid.side, stride=float(grid.stride), radius_px=config.radius_px
+            )
+
+            def label_cells(examples: Examples, key: Array) -> CellLabels:
+                del key  # every cell counts
+                dtype = examples.mask.dtype
+                shown = jnp.asarray(cells, dtype)
+                return cell_labels(shown, examples.mask, examples.is_negative)
+
+            return label_cells
+        case RegionHeadSpec() as head:
+            anchors = head_anchors(
+                head, side=grid.side, stride=grid.stride, search_px=grid.search_px
+            )
+            return lambda examples, key: anchor_labels(
+                key, anchors, examples, config=config.assign
+            )
+        case _ as head:
+            assert_never(head)

@@ -1,0 +1,88 @@
+"""The tracker's own loss on the labels, L^GT: eq. 2 of SiamFC, eq. 5 of SiamRPN."""
+
+import dataclasses
+import math
+from typing import Literal, assert_never
+
+import jax.numpy as jnp
+
+from dst_jax import losses
+from dst_jax.distill.labels.anchors import AnchorLabels
+from dst_jax.distill.labels.cells import CellLabels
+from dst_jax.distill.labels.make import Labels
+from dst_jax.distill.parts import Part, mean_over_all
+from dst_jax.models import Answer, CellAnswer, RegionAnswer
+from dst_jax.require import require
+from dst_jax.typing import Array, Float
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskConfig:
+    """The tracker's own loss, which the terms GT and AH and the gates read.
+
+    Attributes:
+      classification: Whether positive and negative cells or anchors have half the
+        weight each, or every one the same.
+      regression_weight: Of every loss of boxes, beside that of classes (SiamRPN).
+      regression_beta: Where smooth L1 turns from square to line; 0 is plain L1.
+    """
+
+    classification: Literal["balanced", "mean"] = "balanced"
+    regression_weight: float = 1.0
+    regression_beta: float = 1.0
+
+    def __post_init__(self):
+        for field in ("regression_weight", "regression_beta"):
+            fits = 0.0 <= getattr(self, field) < math.inf
+            require(fits, self, field, "must be finite and at least 0")
+
+
+def task_parts(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]:
+    """Returns the loss of an answer on the labels of its grid."""
+    match answer:
+        case CellAnswer():
+            return classification(answer, labels, config)
+        case RegionAnswer(offsets=offsets):
+            assert isinstance(labels, AnchorLabels)
+            distance = losses.smooth_l1(
+                offsets, labels.deltas, beta=config.regression_beta
+            )
+            boxes = regression(distance, labels, config)
+            return [*classification(answer, labels, config), boxes]
+        case _:
+            assert_never(answer)
+
+
+def classification(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]:
+    """Returns the loss of target against background, without boxes."""
+    match answer:
+        case CellAnswer(response=response):
+            assert isinstance(labels, CellLabels)
+            values = losses.logistic(response, labels.labels)
+            if config.classification == "mean":
+                return [mean_over_all(values, labels.mask)]
+            return balanced(values, labels)
+        case RegionAnswer(response=response):
+            assert isinstance(labels, AnchorLabels)
+            values = losses.cross_entropy(response, labels.labels)
+            if config.classification == "mean":
+                kept = (labels.labels >= 0).astype(values.dtype)
+                return [Part(jnp.sum(values * kept), jnp.sum(kept))]
+            kinds = ((labels.labels == c).astype(values.dtype) for c in (1, 0))
+            return [Part(jnp.sum(values * k), jnp.sum(k), 0.5) for k in kinds]
+        case _:
+            assert_never(answer)
+
+
+def balanced(values: Float[Array, "b u v"], cells: CellLabels) -> list[Part]:
+    """Returns means over positive and negative cells, with half the weight each."""
+    kinds = cells.positive, cells.negative
+    return [Part(jnp.sum(values * kind), jnp.sum(kind), 0.5) for kind in kinds]
+
+
+def regression(
+    values: Float[Array, "b u v k"], anchors: AnchorLabels, config: TaskConfig
+) -> Part:
+    """Returns the mean over positives of each pair, then over pairs that have any."""
+    total = jnp.sum(values * anchors.weights)
+    return Part(total, anchors.pairs, config.regression_weight)

@@ -1,0 +1,7 @@
+"""The terms of the papers, one file each; a term is a frozen value that one adds."""
+
+from dst_jax.distill.terms.hard import Hard as Hard
+from dst_jax.distill.terms.response import Response as Response
+from dst_jax.distill.terms.sharing import Sharing as Sharing
+from dst_jax.distill.terms.soft import Soft as Soft
+from dst_jax.distill.terms.task import Task as Task

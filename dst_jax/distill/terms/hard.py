@@ -1,0 +1,85 @@
+"""AH, the adaptive hard loss, eq. 10 and 11: labels, bounded by the teacher."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Literal, assert_never
+
+import jax.numpy as jnp
+
+from dst_jax import losses
+from dst_jax.arch import TrackerSpec
+from dst_jax.distill.labels import AnchorLabels
+from dst_jax.distill.parts import Parts, divide
+from dst_jax.distill.task import classification, regression, task_parts
+from dst_jax.distill.term import Term, View, require_same_grid
+from dst_jax.models import CellAnswer, RegionAnswer
+from dst_jax.require import require
+from dst_jax.typing import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Hard(Term):
+    """The loss on the labels whose box part stops where the student beats the teacher.
+
+    SiamFC regresses no boxes: there it is the plain loss, and needs no teacher.
+
+    Attributes:
+      weight: lambda of eq. 16; 0 removes the term.
+      margin: m of eq. 10, by how much a student must beat the teacher's boxes.
+      gate: Whether eq. 10 asks that of each anchor or of the batch's mean.
+    """
+
+    weight: float = 0.1
+    margin: float = 0.005
+    gate: Literal["anchor", "batch"] = "anchor"
+
+    def __post_init__(self):
+        fits = 0.0 <= self.margin < math.inf
+        require(fits, self, "margin", "must be finite and at least 0")
+
+    def reads_teacher(self, student: TrackerSpec) -> bool:
+        """Returns whether there are boxes for the teacher to bound."""
+        return student.head.proposes_boxes
+
+    def check(
+        self,
+        student: TrackerSpec,
+        teacher: TrackerSpec | None,
+        peers: Mapping[str, TrackerSpec],
+    ) -> None:
+        """Raises InputError if boxes of student and teacher have other anchors."""
+        del peers
+        if teacher is not None and self.reads_teacher(student):
+            require_same_grid(student, teacher, name="the teacher")
+
+    def __call__(self, view: View) -> Parts:
+        """Returns the student's loss on the labels, its boxes bounded."""
+        answer, labels = view.student.answer, view.labels
+        match answer:
+            case CellAnswer():
+                return Parts(task_parts(answer, labels, view.task))
+            case RegionAnswer(offsets=offsets):
+                assert view.teacher is not None
+                bound = view.teacher.answer
+                assert isinstance(labels, AnchorLabels)
+                assert isinstance(bound, RegionAnswer)
+                values = losses.bounded_regression(
+                    offsets,
+                    bound.offsets,
+                    labels.deltas,
+                    margin=self.margin,
+                    beta=view.task.regression_beta,
+                    compared=lambda values: self._compared(values, labels, view),
+                )
+                boxes = regression(values, labels, view.task)
+                return Parts([*classification(answer, labels, view.task), boxes])
+            case _:
+                assert_never(answer)
+
+    def _compared(self, values: Array, labels: AnchorLabels, view: View) -> Array:
+        """Each anchor's loss, or its mean over the positives of all devices."""
+        if self.gate == "anchor":
+            return values
+        sums = jnp.sum(values * labels.weights), labels.pairs
+        return divide(*view.psum(sums))

@@ -1,0 +1,104 @@
+"""TS, the teacher's soft answer as the target, eq. 9."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, assert_never
+
+from dst_jax import losses
+from dst_jax.arch import TrackerSpec
+from dst_jax.distill.labels import AnchorLabels, CellLabels
+from dst_jax.distill.parts import (
+    Part,
+    Parts,
+    mean_over_all,
+    mean_over_examples,
+    scaled,
+)
+from dst_jax.distill.task import balanced, regression
+from dst_jax.distill.term import Term, View, require_same_grid
+from dst_jax.errors import InputError
+from dst_jax.models import CellAnswer, RegionAnswer
+from dst_jax.require import require
+
+
+@dataclasses.dataclass(frozen=True)
+class Soft(Term):
+    """The divergence of the student's answer from the teacher's.
+
+    Attributes:
+      weight: Factor on the term, 1 in eq. 16; 0 removes it.
+      temperature: temp, divides the logits.
+      direction: Of the divergence; the paper writes the student first.
+      form: Divergence per cell (target or not) or over all cells of a map (SiamFC).
+      anchors: Where boxes are compared: positive anchors, or all (SiamRPN).
+    """
+
+    temperature: float = 1.0
+    direction: Literal["student_first", "teacher_first"] = "student_first"
+    form: Literal["cell", "map"] = "cell"
+    anchors: Literal["positive", "all"] = "positive"
+
+    def __post_init__(self):
+        fits = 0.0 < self.temperature < math.inf
+        require(fits, self, "temperature", "must be finite and positive")
+
+    def check(
+        self,
+        student: TrackerSpec,
+        teacher: TrackerSpec | None,
+        peers: Mapping[str, TrackerSpec],
+    ) -> None:
+        """Raises InputError if student and teacher do not answer on one grid."""
+        del peers
+        if student.head.proposes_boxes and self.form != "cell":
+            raise InputError(
+                f"Soft.form={self.form!r} is for SiamFC; anchors have two classes "
+                "each, use 'cell'."
+            )
+        if teacher is not None:
+            require_same_grid(student, teacher, name="the teacher")
+
+    def __call__(self, view: View) -> Parts:
+        """Returns the divergence from the teacher, with its boxes' distance."""
+        assert view.teacher is not None
+        own, teacher = view.student.answer, view.teacher.answer
+        match own:
+            case CellAnswer():
+                assert isinstance(teacher, CellAnswer)
+                assert isinstance(view.labels, CellLabels)
+                return Parts(self._cells(own, teacher, view.labels))
+            case RegionAnswer():
+                assert isinstance(teacher, RegionAnswer)
+                return Parts(self._regions(own, teacher, view))
+            case _:
+                assert_never(own)
+
+    @property
+    def _knobs(self) -> dict[str, Any]:
+        return {"temperature": self.temperature, "direction": self.direction}
+
+    def _cells(
+        self, own: CellAnswer, teacher: CellAnswer, labels: CellLabels
+    ) -> list[Part]:
+        responses = own.response, teacher.response
+        if self.form == "map":
+            values = losses.spatial_kl(*responses, **self._knobs)
+            return [mean_over_examples(values, labels.mask)]
+        return balanced(losses.bernoulli_kl(*responses, **self._knobs), labels)
+
+    def _regions(
+        self, own: RegionAnswer, teacher: RegionAnswer, view: View
+    ) -> list[Part]:
+        """The teacher's classes on all anchors, its boxes on the positive ones."""
+        labels, task = view.labels, view.task
+        assert isinstance(labels, AnchorLabels)
+        divergence = losses.softmax_kl(own.response, teacher.response, **self._knobs)
+        distance = losses.smooth_l1(
+            own.offsets, teacher.offsets, beta=task.regression_beta
+        )
+        classes = mean_over_all(divergence, labels.mask)
+        if self.anchors == "positive":
+            return [classes, regression(distance, labels, task)]
+        boxes = mean_over_all(distance, labels.mask)
+        return [classes, *scaled([boxes], task.regression_weight)]

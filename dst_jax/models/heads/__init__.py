@@ -1,0 +1,1 @@
+"""Read-outs of a network, one file per family; what they answer; who builds them."""

@@ -1,0 +1,46 @@
+"""SiamFC's read-out: the correlation itself."""
+
+import flax.linen as nn
+from jax.typing import DTypeLike
+
+from dst_jax.arch.heads import CorrelationHeadSpec
+from dst_jax.models.heads.answers import CellAnswer, Memory
+from dst_jax.models.heads.channels import HeadChannels
+from dst_jax.ops.xcorr import xcorr
+from dst_jax.typing import Array, Float
+
+
+class CorrelationHead(nn.Module):
+    """SiamFC's response: the scaled correlation of the last feature maps (eq. 1)."""
+
+    spec: CorrelationHeadSpec
+    param_dtype: DTypeLike
+
+    def setup(self) -> None:
+        """Declares the bias, if there is one."""
+        if self.spec.bias:
+            zeros = nn.initializers.zeros
+            self.bias = self.param("bias", zeros, (), self.param_dtype)
+
+    def kernels(
+        self, template: Float[Array, "k i j d"], *, train: bool = False
+    ) -> Memory:
+        """The template's features themselves."""
+        del train  # nothing here normalises
+        return {"cls": template}
+
+    def __call__(
+        self, memory: Memory, search: Float[Array, "b h w d"], *, train: bool = False
+    ) -> CellAnswer:
+        """Correlates; the template's batch is that of the search, or 1."""
+        del train
+        response = xcorr(search, memory["cls"]) * self.spec.scale
+        if self.spec.bias:
+            response = response + self.bias.astype(response.dtype)
+        return CellAnswer(response)
+
+    @staticmethod
+    def channels(spec: CorrelationHeadSpec) -> dict[str, HeadChannels]:
+        """Returns nothing: no layer of this head has a width."""
+        del spec
+        return {}
