@@ -14,11 +14,15 @@ from typing import Any
 
 from dst_jax.errors import InputError
 
+# Metadata of a field that JSON leaves out while it has its default: so a class that
+# gains a field keeps the identities of its older values.
+OMIT_DEFAULT: Mapping[str, bool] = types.MappingProxyType({"omit_default": True})
+
 
 def to_json(value: Any) -> Any:
     """Returns a dataclass as JSON values: dicts, lists, numbers, strings, None."""
     if dataclasses.is_dataclass(value):
-        fields = {f.name: to_json(getattr(value, f.name)) for f in _fields(value)}
+        fields = {f.name: to_json(getattr(value, f.name)) for f in _written(value)}
         kind = getattr(value, "KIND", None)
         return fields if kind is None else {"kind": kind, **fields}
     if isinstance(value, Mapping):
@@ -62,6 +66,16 @@ def from_json(kind: Any, value: Any, where: str, *, complete: bool = False) -> A
 
 def _fields(owner: Any) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(owner)
+
+
+def _written(value: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a value that its JSON carries."""
+    return [
+        field
+        for field in _fields(value)
+        if not field.metadata.get("omit_default")
+        or getattr(value, field.name) != field.default
+    ]
 
 
 def _which(kinds: list[Any], value: Any, where: str) -> Any:

@@ -7,15 +7,16 @@ from typing import Any
 import jax
 import numpy as np
 import torch
+from dst_jax.distill.regions import anchors_of
 from torch_step import TorchStep, tensor
 from torch_terms import Targets, anchor_targets, cell_targets
 
 from dst_jax.arch import RegionHeadSpec, TrackerSpec
 from dst_jax.distill import DistillConfig, make_objective
-from dst_jax.distill.regions import anchors_of
 from dst_jax.models import Variables, init_variables
 from dst_jax.ops.anchors import head_anchors
-from dst_jax.ops.augment import AugmentConfig, Examples, augment, patch_sides
+from dst_jax.ops.augment import AugmentConfig, augment, patch_sides
+from dst_jax.ops.examples import Examples
 from dst_jax.train import (
     AXIS_NAME,
     Crops,

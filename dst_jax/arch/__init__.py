@@ -7,6 +7,10 @@ from dst_jax.arch.backbones.chain import PoolSpec as PoolSpec
 from dst_jax.arch.cost import Cost as Cost
 from dst_jax.arch.cost import LayerCost as LayerCost
 from dst_jax.arch.cost import tracker_cost as tracker_cost
+from dst_jax.arch.crops import AreaCrop as AreaCrop
+from dst_jax.arch.crops import ContextCrop as ContextCrop
+from dst_jax.arch.crops import Crop as Crop
+from dst_jax.arch.crops import Zoom as Zoom
 from dst_jax.arch.edit import scale_widths as scale_widths
 from dst_jax.arch.edit import shrink_kernel as shrink_kernel
 from dst_jax.arch.edit import width_multiples as width_multiples
@@ -20,6 +24,8 @@ from dst_jax.arch.ids import spec_to_json as spec_to_json
 from dst_jax.arch.spec import Grid as Grid
 from dst_jax.arch.spec import InputSpec as InputSpec
 from dst_jax.arch.spec import TrackerSpec as TrackerSpec
+from dst_jax.arch.views import check_views as check_views
+from dst_jax.arch.views import widest as widest
 from dst_jax.arch.zoo import ZOO as ZOO
 from dst_jax.arch.zoo import named as named
 from dst_jax.arch.zoo import read_spec as read_spec

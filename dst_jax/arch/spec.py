@@ -5,12 +5,16 @@ imports an array library.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dst_jax.arch.backbones.chain import Chain, MapShape
+from dst_jax.arch.crops import AreaCrop, ContextCrop, Crop, Zooms
 from dst_jax.arch.heads import CorrelationHeadSpec, HeadSpec
+from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.errors import InputError
 from dst_jax.require import require
+
+_CONTEXT = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -19,22 +23,26 @@ class InputSpec:
 
     Attributes:
       template_px: Side of the template crop; it covers the target with context.
-      search_px: Side of the search crop when tracking, at the template's scale.
-      train_search_px: Side of the search crop in training.
+      search_px: Side of the search crop when tracking.
+      train_search_px: Side of the search crop in training, at the same scale.
       context: Share p of the mean side that is added around the target:
         s_z = sqrt((w + p (w + h)) (h + p (w + h))) frame pixels per template side.
       scale: RGB values are multiplied by this first.
       mean: Subtracted after scaling, per channel.
       std: Divides after that, per channel.
+      area: The rule of a tracker that crops by the target's area, in place of
+        `context`.
     """
 
     template_px: int = 127
     search_px: int = 255
     train_search_px: int = 239
-    context: float = 0.5
+    context: float = _CONTEXT
     scale: float = 1.0
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    # Left out of the JSON where it is None, which keeps older identities.
+    area: AreaCrop | None = dataclasses.field(default=None, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
         require(self.template_px >= 1, self, "template_px", "must be at least 1 px")
@@ -42,7 +50,42 @@ class InputSpec:
             larger = getattr(self, field) >= self.template_px
             require(larger, self, field, "must not be smaller than template_px")
         require(self.context >= 0.0, self, "context", "must be at least 0")
+        alone = self.area is None or self.context == _CONTEXT
+        require(alone, self, "context", "has no meaning beside area; leave it out")
         require(min(self.std) > 0.0, self, "std", "must be positive")
+
+    @property
+    def crop(self) -> Crop:
+        """The rule by which both crops are cut."""
+        return ContextCrop(self.context) if self.area is None else self.area
+
+    @property
+    def zooms(self) -> Zooms:
+        """How large template and search crop show a target."""
+        return self.crop.zooms(template_px=self.template_px, search_px=self.search_px)
+
+    def template_side(self, wh: Any) -> Any:
+        """Returns the frame pixels that the template crop covers.
+
+        Args:
+          wh: Width and height of targets, [..., 2], an array of NumPy or JAX.
+
+        Returns:
+          Sides of squares, [...].
+        """
+        return self.zooms.template.side(wh)
+
+    def search_side(self, wh: Any) -> Any:
+        """Returns the frame pixels that a search crop of `search_px` covers.
+
+        Args:
+          wh: Width and height of targets, [..., 2], an array of NumPy or JAX.
+
+        Returns:
+          Sides of squares, [...].
+        """
+        zoom = self.zooms.search
+        return zoom.side(wh) * (self.search_px / zoom.px)
 
 
 class Grid(NamedTuple):

@@ -11,6 +11,7 @@ from dst_jax.data.pairs import Pair as Pair
 from dst_jax.data.pairs import PairConfig as PairConfig
 from dst_jax.data.pairs import Pairs as Pairs
 from dst_jax.data.pairs import PairSampler as PairSampler
+from dst_jax.data.patches import RolePatch as RolePatch
 from dst_jax.data.patches import cut_patch as cut_patch
 from dst_jax.data.pipeline import DataConfig as DataConfig
 from dst_jax.data.pipeline import PatchSpec as PatchSpec

@@ -6,14 +6,13 @@ from typing import TypeAlias
 import numpy as np
 
 from dst_jax.data.frames import FrameCache
-from dst_jax.data.packs.packed import Role, is_packed, open_pack
+from dst_jax.data.packs.packed import is_packed, open_pack
 from dst_jax.data.pairs import Pair
-from dst_jax.data.patches import PatchSpec, box_in_patch, cut_patch, patch_scale
+from dst_jax.data.patches import ROLES, PatchSpec, Role, box_in_patch, cut_patch
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 
 HostBatch: TypeAlias = dict[str, np.ndarray]
-ROLES: tuple[Role, ...] = ("template", "search")
 
 
 class PatchReader:
@@ -52,7 +51,7 @@ class PatchReader:
         """Arrays for `count` examples, to be filled."""
         batch: HostBatch = {}
         for role in roles:
-            side = getattr(self.spec, f"{role}_patch_px")
+            side = self.spec.of(role).patch_px
             batch[f"{role}_patch"] = np.empty((count, side, side, 3), np.uint8)
             batch[f"{role}_box"] = np.empty((count, 4), np.float32)
             batch[f"{role}_fill_rgb"] = np.empty((count, 3), np.float32)
@@ -75,18 +74,16 @@ class PatchReader:
         Raises:
           InputError: If the frame or record cannot be read.
         """
-        target = self.sequences[sequence]
+        target, patch = self.sequences[sequence], self.spec.of(role)
         pixels = batch[f"{role}_patch"][row]
-        side, name = len(pixels), target.frames[frame]
-        box = target.boxes[frame]
-        sizes = {"template_px": self.spec.template_px, "context": self.spec.context}
+        name, box = target.frames[frame], target.boxes[frame]
         pack = self._packs.get(target.source)
         if pack is not None:
             fill = pack.read(int(name), role, out=pixels)
-            scale = patch_scale(box, **sizes)
-            in_patch = box_in_patch(box, patch_px=side, scale=scale)
+            scale = patch.scale(box)
+            in_patch = box_in_patch(box, patch_px=patch.patch_px, scale=scale)
         else:
             image = self._frames.read(name)
-            pixels[:], in_patch, fill = cut_patch(image, box, patch_px=side, **sizes)
+            pixels[:], in_patch, fill = cut_patch(image, box, patch)
         batch[f"{role}_box"][row] = in_patch
         batch[f"{role}_fill_rgb"][row] = fill

@@ -1,74 +1,80 @@
-"""The host's part of cropping: a context patch around the target, at one scale."""
+"""The host's part of cropping: a patch around the target, at one scale for each image.
+
+A pair has two images, each with a role of its own: the template, and the search image.
+"""
 
 import dataclasses
-import math
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
+from dst_jax.arch.crops import Zoom
 from dst_jax.data.frames import Frame
 from dst_jax.errors import InputError
 from dst_jax.require import require_at_least
 from dst_jax.typing import Float, UInt8
 
+Role = Literal["template", "search"]
+ROLES: tuple[Role, ...] = ("template", "search")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RolePatch:
+    """A patch of one role: its size, and how large it shows the target.
+
+    Attributes:
+      patch_px: Side of the patch.
+      zoom: Scale of the patch, which follows from the target's size.
+    """
+
+    patch_px: int
+    zoom: Zoom
+
+    def __post_init__(self):
+        require_at_least(1, self, "patch_px")
+
+    def scale(self, box: Float[np.ndarray, " 4"]) -> float:
+        """Returns the patch pixels per frame pixel for a target's box.
+
+        Example:
+          >>> box = np.float32([0.0, 0.0, 10.0, 10.0])
+          >>> RolePatch(patch_px=135, zoom=Zoom(px=127, context=0.5)).scale(box)
+          6.35
+        """
+        return self.zoom.scale(float(box[2]), float(box[3]))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PatchSpec:
-    """Sizes of the host's patches.
+    """The host's patches of a pair.
 
     Attributes:
-      template_patch_px: Side of the template patch.
-      search_patch_px: Side of the search patch.
-      template_px: Patch pixels that cover s_z, in both.
-      context: p of `context_side`.
+      template: Of the template.
+      search: Of the search image.
     """
 
-    template_patch_px: int
-    search_patch_px: int
-    template_px: int
-    context: float = 0.5
+    template: RolePatch
+    search: RolePatch
 
-    def __post_init__(self):
-        require_at_least(1, self, "template_patch_px", "search_patch_px", "template_px")
-        require_at_least(0, self, "context")
+    def of(self, role: Role) -> RolePatch:
+        """Returns the patch of a role."""
+        return self.template if role == "template" else self.search
 
 
-def context_side(box: Float[np.ndarray, " 4"], *, context: float) -> float:
-    r"""Side of the square that holds the target with its context, in frame pixels.
+def patches_from_json(values: Mapping[str, Any]) -> PatchSpec:
+    """Reads back what `dataclasses.asdict` made of a `PatchSpec`.
 
-    .. math:: s_z = \sqrt{(w + p (w + h)) (h + p (w + h))}
-
-    Args:
-      box: (cx, cy, w, h).
-      context: p, at least 0.
-
-    Returns:
-      s_z; the template's pixels cover it.
-
-    Example:
-      >>> context_side(np.float32([0.0, 0.0, 10.0, 10.0]), context=0.5)
-      20.0
-
-    References:
-      Bertinetto et al., "Fully-convolutional Siamese networks for object tracking",
-      arXiv 1606.09549, section 2.4.
+    Raises:
+      KeyError, TypeError: If a field is missing or unknown.
+      InputError: If a value is out of range.
     """
-    width, height = float(box[2]), float(box[3])
-    margin = context * (width + height)
-    return math.sqrt((width + margin) * (height + margin))
-
-
-def patch_scale(
-    box: Float[np.ndarray, " 4"], *, template_px: int, context: float
-) -> float:
-    """Patch pixels per frame pixel.
-
-    Example:
-      >>> box = np.float32([0.0, 0.0, 10.0, 10.0])
-      >>> patch_scale(box, template_px=127, context=0.5)
-      6.35
-    """
-    return template_px / context_side(box, context=context)
+    template, search = (
+        RolePatch(**{**values[role], "zoom": Zoom(**values[role]["zoom"])})
+        for role in ROLES
+    )
+    return PatchSpec(template, search)
 
 
 def box_in_patch(
@@ -87,15 +93,13 @@ def box_in_patch(
 def cut_patch(
     frame: Frame,
     box: Float[np.ndarray, " 4"],
+    patch: RolePatch,
     *,
-    patch_px: int,
-    template_px: int,
-    context: float,
     fill: Float[np.ndarray, " 3"] | None = None,
 ) -> tuple[
     UInt8[np.ndarray, "p p 3"], Float[np.ndarray, " 4"], Float[np.ndarray, " 3"]
 ]:
-    """Cuts a square around a target and resizes it to the template's scale.
+    """Cuts a square around a target and resizes it to the scale of its role.
 
     Bilinear, also when it shrinks: smoothing first would show the network in training
     what the tracker's own crop (`ops.crop`, bilinear too) never shows it.
@@ -103,9 +107,7 @@ def cut_patch(
     Args:
       frame: RGB.
       box: (cx, cy, w, h) in frame pixels; it may reach outside the frame.
-      patch_px: Side of the patch.
-      template_px: Patch pixels that cover s_z of `context_side`.
-      context: p of `context_side`.
+      patch: Side and scale of the patch.
       fill: Colour outside the frame, 0..255; the frame's mean if None.
 
     Returns:
@@ -121,18 +123,18 @@ def cut_patch(
         )
     if fill is None:
         fill = np.array(cv2.mean(frame)[:3], np.float32)
-    scale = patch_scale(box, template_px=template_px, context=context)
+    scale, side = patch.scale(box), patch.patch_px
     # OpenCV counts from pixel centres: index = continuous - 0.5, on both sides.
-    middle = 0.5 * patch_px - 0.5
+    middle = 0.5 * side - 0.5
     offset_x = middle - scale * (float(box[0]) - 0.5)
     offset_y = middle - scale * (float(box[1]) - 0.5)
-    patch = cv2.warpAffine(
+    pixels = cv2.warpAffine(
         frame,
         np.array([[scale, 0.0, offset_x], [0.0, scale, offset_y]]),
-        (patch_px, patch_px),
+        (side, side),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=fill.tolist(),
     )
-    in_patch = box_in_patch(box, patch_px=patch_px, scale=scale)
-    return np.asarray(patch), in_patch, fill
+    in_patch = box_in_patch(box, patch_px=side, scale=scale)
+    return np.asarray(pixels), in_patch, fill

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dst_jax.arch import TrackerSpec
+from dst_jax.arch import TrackerSpec, check_views
 from dst_jax.distill.config import DistillConfig
 from dst_jax.errors import InputError
 
@@ -18,7 +18,7 @@ def check_fit(
     students: Mapping[str, TrackerSpec],
     config: DistillConfig,
 ) -> None:
-    """Checks that every term can compare the networks, and that they see one crop.
+    """Checks that every term can compare the networks, and that one crop serves them.
 
     Raises:
       InputError: Naming the first student and term that do not fit, and why.
@@ -34,7 +34,7 @@ def check_fit(
     networks = dict(students)
     if teacher is not None and reads:
         networks["teacher"] = teacher
-    _check_crops(networks)
+    check_views({name: spec.input for name, spec in networks.items()})
     for name, spec in students.items():
         peers = {other: s for other, s in students.items() if other != name}
         for term_name, term in config.active.items():
@@ -42,15 +42,3 @@ def check_fit(
                 term.check(spec, teacher, peers)
             except InputError as error:
                 raise InputError(f"student {name}, term {term_name}: {error}") from None
-
-
-def _check_crops(networks: Mapping[str, TrackerSpec]) -> None:
-    first, reference = next(iter(networks.items()))
-    for name, spec in networks.items():
-        for field in ("template_px", "train_search_px", "context"):
-            ours, theirs = getattr(spec.input, field), getattr(reference.input, field)
-            if ours != theirs:
-                raise InputError(
-                    f"{name} has {field}={ours}, {first} has {theirs}; networks that "
-                    "are trained together must see the same crops."
-                )

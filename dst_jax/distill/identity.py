@@ -7,6 +7,7 @@ nothing imports a class from it.
 import inspect
 import linecache
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from dst_jax.decode import to_json
@@ -39,6 +40,25 @@ def term_to_json(term: Term) -> dict[str, Any]:
     if kind.__module__.partition(".")[0] != PACKAGE:
         values["source_sha256"] = _digest(kind)
     return values
+
+
+def interactive_terms(config: Any) -> dict[str, str]:
+    """Returns the terms of a stored configuration that a notebook defined.
+
+    Args:
+      config: JSON values, with "terms" of `distill_to_json` at any depth.
+
+    Returns:
+      Classes by the names of their terms.
+    """
+    found: dict[str, str] = {}
+    if isinstance(config, Mapping):
+        for name, value in config.items():
+            kind = value.get("class") if isinstance(value, Mapping) else None
+            if isinstance(kind, str) and kind.startswith(f"{INTERACTIVE}."):
+                found[name] = kind
+            found |= interactive_terms(value)
+    return found
 
 
 def _digest(kind: type) -> str:

@@ -31,7 +31,7 @@ from dst_jax.models import (
     forward,
     forward_train,
 )
-from dst_jax.ops.augment import Examples
+from dst_jax.ops.examples import Examples, examples_for
 from dst_jax.typing import Array, Params, Scalar
 
 
@@ -113,7 +113,7 @@ def make_objective(
     frozen = None
     if teacher is not None and needs_teacher(students, setting.distill):
         specs["teacher"], frozen = teacher, build(teacher, **kinds)
-    label = _labeller(specs, setting.labels)
+    view, label = _viewer(specs), _labeller(specs, setting.labels)
     collect = _collector(students, setting, axis_name)
 
     def objective(
@@ -125,10 +125,11 @@ def make_objective(
         epoch: Scalar,
         key: Array,
     ) -> tuple[Scalar, tuple[Params, Metrics]]:
-        outputs, new_stats = _learn(modules, params, stats, examples)
+        seen = view(examples)
+        outputs, new_stats = _learn(modules, params, stats, seen)
         if frozen is not None:
-            outputs = {**outputs, "teacher": _teach(frozen, teacher_vars, examples)}
-        labels = label(examples, key)
+            outputs["teacher"] = _teach(frozen, teacher_vars, seen["teacher"])
+        labels = label(seen, key)
         task = {
             name: _global_loss(output, labels[name], setting.task, axis_name)
             for name, output in outputs.items()
@@ -142,16 +143,32 @@ def make_objective(
     return objective
 
 
+def _viewer(
+    specs: Mapping[str, TrackerSpec],
+) -> Callable[[Examples], dict[str, Examples]]:
+    """Each network's own view of a batch, made once for each distinct input."""
+
+    def view(examples: Examples) -> dict[str, Examples]:
+        inputs = dict.fromkeys(spec.input for spec in specs.values())
+        made = {input: examples_for(examples, input) for input in inputs}
+        return {name: made[spec.input] for name, spec in specs.items()}
+
+    return view
+
+
 def _labeller(
     specs: Mapping[str, TrackerSpec], config: LabelConfig
-) -> Callable[[Examples, Array], dict[str, Labels]]:
-    """Labels by network, made once for each distinct grid."""
-    grids = {name: s.grid(s.input.train_search_px) for name, s in specs.items()}
-    makers = {grids[name]: make_labels(spec, config) for name, spec in specs.items()}
+) -> Callable[[Mapping[str, Examples], Array], dict[str, Labels]]:
+    """Labels by network, made once for each distinct grid and input."""
+    kinds = {n: (s.grid(s.input.train_search_px), s.input) for n, s in specs.items()}
+    makers = {kinds[name]: make_labels(spec, config) for name, spec in specs.items()}
 
-    def label(examples: Examples, key: Array) -> dict[str, Labels]:
-        made = {grid: make(examples, key) for grid, make in makers.items()}
-        return {name: made[grid] for name, grid in grids.items()}
+    def label(seen: Mapping[str, Examples], key: Array) -> dict[str, Labels]:
+        made: dict[Any, Labels] = {}
+        for name, kind in kinds.items():
+            if kind not in made:
+                made[kind] = makers[kind](seen[name], key)
+        return {name: made[kind] for name, kind in kinds.items()}
 
     return label
 
@@ -163,13 +180,16 @@ def _teach(module: Siamese, variables: Variables, examples: Examples) -> Output:
 
 
 def _learn(
-    modules: Mapping[str, Siamese], params: Params, stats: Params, examples: Examples
+    modules: Mapping[str, Siamese],
+    params: Params,
+    stats: Params,
+    seen: Mapping[str, Examples],
 ) -> tuple[dict[str, Output], dict[str, Any]]:
     outputs, new_stats = {}, {}
     for name, module in modules.items():
         variables = {"params": params[name], "batch_stats": stats[name]}
         outputs[name], new_stats[name] = forward_train(
-            module, variables, examples.template, examples.search
+            module, variables, seen[name].template, seen[name].search
         )
     return outputs, new_stats
 

@@ -1,9 +1,9 @@
 """Final crops and augmentation, on the device, inside the compiled step.
 
-The host delivers patches at the template's scale with the target in the middle; here
-each pair gets its random window, flip and colour. Every draw is a function of the
-run's key and the example's global number, so crops depend neither on the position in
-the batch nor on the number of devices.
+The host delivers patches at the scale of their crops with the target in the middle;
+here each pair gets its random window, flip and colour, once for all networks of a run.
+Every draw is a function of the run's key and the example's global number, so crops
+depend neither on the position in the batch nor on the number of devices.
 """
 
 import dataclasses
@@ -24,8 +24,9 @@ from dst_jax.ops.colour import (
     tinted,
 )
 from dst_jax.ops.crop import crop_resize
+from dst_jax.ops.examples import Examples
 from dst_jax.require import require, require_not_negative, require_one_of, require_share
-from dst_jax.typing import Array, Float, Int
+from dst_jax.typing import Array
 
 # Numbers of further draws from a key that has its own.
 _COLOUR_DRAW, _BLUR_DRAW = 1, 2
@@ -44,7 +45,7 @@ class AugmentConfig:
       search_stretch: The same of the search crop alone, in place of `stretch`.
       scale: Both are scaled by a common factor in 1 - scale..1 + scale.
       template_shift_px: The template crop's centre moves by up to this many pixels
-        of the network's input, in either direction of either axis.
+        of the crop, in either direction of either axis.
       search_shift_px: The same of the search crop.
       flip: Probability that a pair is mirrored left to right, both images together.
       grey: Probability that a pair loses its colour, both images together.
@@ -81,29 +82,6 @@ class AugmentConfig:
         fits = self.blur_px >= SHORTEST_BLUR_PX and self.blur_px % 2 == 1
         require(fits, self, "blur_px", f"must be odd, at least {SHORTEST_BLUR_PX} px")
         require_one_of(("mean", "zero"), self, "fill")
-
-
-class Examples(NamedTuple):
-    """A batch as the networks and the objective see it; RGB 0..255.
-
-    `mask` and `is_negative` are 0 or 1, in the crops' dtype but at least float32, since
-    sums of them are counts.
-
-    Attributes:
-      template: The crops of the target.
-      search: The crops in which it is looked for.
-      mask: Which examples count.
-      is_negative: Whether the search crop shows another object.
-      search_box: The object in the search crop, (cx, cy, w, h) in its pixels.
-      number: Of the example in the whole run, the batch's `index`.
-    """
-
-    template: Float[Array, "b t t 3"]
-    search: Float[Array, "b s s 3"]
-    mask: Float[Array, " b"]
-    is_negative: Float[Array, " b"]
-    search_box: Float[Array, "b 4"]
-    number: Int[Array, " b"]
 
 
 def patch_sides(input: InputSpec, augment: AugmentConfig) -> tuple[int, int]:
@@ -152,8 +130,10 @@ def augment(
       batch: `template_patch`, `search_patch` uint8 [b, p, p, 3], their
         `template_fill_rgb`, `search_fill_rgb` float32 [b, 3], `search_box` float32
         [b, 4], `mask` float32 [b], `is_negative` bool [b], `index` int32 [b]. Target
-        at the patch's centre, one patch pixel per pixel of the network's input.
-      input: Sizes of the crops; the search crop has `train_search_px`.
+        at the patch's centre, one patch pixel per pixel of the crop.
+      input: Sizes of the crops; the search crop has `train_search_px`. In a run of
+        several networks this is the widest input, and `examples_for` gives each its
+        own view.
       config: What is random and how much.
       dtype: Of the crops.
 
@@ -189,7 +169,7 @@ def augment(
         search = blurred(
             own, search, probability=config.blur, longest_px=config.blur_px
         )
-    return _examples(batch, template, search, box, dtype)
+    return _examples(batch, (template, search), box, input, dtype)
 
 
 def centre_crops(
@@ -210,18 +190,21 @@ def centre_crops(
     Returns:
       The crops, RGB 0..255, with the batch's mask and flags.
     """
-    sides = input.template_px, search_px or input.train_search_px
+    input = dataclasses.replace(
+        input, train_search_px=search_px or input.train_search_px
+    )
+    sides = input.template_px, input.train_search_px
     patches = _patch(batch, "template"), _patch(batch, "search")
     windows = [
         _Window(p.centre, jnp.full((2,), side, jnp.float32), side)
         for p, side in zip(patches, sides, strict=True)
     ]
-    crops = [
+    template, search = (
         jax.vmap(lambda p, window=window: _cut(p, window, "mean"))(patch)
         for patch, window in zip(patches, windows, strict=True)
-    ]
+    )
     box = jax.vmap(lambda box: _seen(box, windows[1]))(jnp.asarray(batch["search_box"]))
-    return _examples(batch, crops[0], crops[1], box, dtype)
+    return _examples(batch, (template, search), box, input, dtype)
 
 
 class _Patch(NamedTuple):
@@ -241,7 +224,7 @@ def _patch(batch: Mapping[str, Array], name: str) -> _Patch:
 class _Window(NamedTuple):
     """A part of a patch, in its pixels, and the side of the crop it becomes.
 
-    Of a negative width it is seen in a mirror.
+    A window of negative width mirrors the crop.
     """
 
     centre: Array
@@ -251,19 +234,19 @@ class _Window(NamedTuple):
 
 def _examples(
     batch: Mapping[str, Array],
-    template: Array,
-    search: Array,
+    crops: tuple[Array, Array],
     box: Array,
+    input: InputSpec,
     dtype: jax.typing.DTypeLike,
 ) -> Examples:
     exact = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
     flags = (batch[name].astype(exact) for name in ("mask", "is_negative"))
     return Examples(
-        template.astype(dtype),
-        search.astype(dtype),
+        *(crop.astype(dtype) for crop in crops),
         *flags,
         search_box=box.astype(exact),
         number=jnp.asarray(batch["index"]),
+        input=input,
     )
 
 

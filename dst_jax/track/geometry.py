@@ -1,4 +1,4 @@
-"""Sizes of crops and the way from a response map back to the frame."""
+"""The way from a response map back to the frame."""
 
 import numpy as np
 
@@ -6,22 +6,6 @@ from dst_jax.typing import Array, Float, Scalar
 
 # The cubic kernel's free parameter in OpenCV (INTER_CUBIC).
 _CUBIC_A = -0.75
-
-
-def context_side(
-    size_wh: Float[Array, "*b 2"], *, context: float
-) -> Float[Array, "*b"]:
-    """Side of the square around a target that the template crop covers.
-
-    s_z = sqrt((w + p (w + h)) (h + p (w + h))), frame pixels, with p = `context`.
-
-    >>> context_side(np.array([20.0, 20.0]), context=0.5)
-    array(40.)
-    """
-    width, height = size_wh[..., 0], size_wh[..., 1]
-    margin = context * (width + height)
-    area = (width + margin) * (height + margin)
-    return size_wh.__array_namespace__().asarray(area**0.5)
 
 
 def upsampling_matrix(cells: int, factor: int) -> Float[np.ndarray, "fine cells"]:

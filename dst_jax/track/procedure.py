@@ -24,7 +24,6 @@ from dst_jax.track.config import (
     SiamRPNTracking,
     Tracking,
 )
-from dst_jax.track.geometry import context_side
 from dst_jax.track.state import FrameSize, TrackOutput, TrackState, mean_rgb
 from dst_jax.typing import Array, Float
 
@@ -111,7 +110,7 @@ def init(
     crop = crop_resize_snapped(
         frame,
         box[:2] - procedure.offset_px,
-        context_side(box[2:], context=spec.context),
+        spec.template_side(box[2:]),
         out_px=spec.template_px,
         fill=fill_rgb,
         frame_hw=frame_hw,

@@ -16,7 +16,7 @@ from dst_jax.models.siamese import Siamese
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.ops.windows import hann
 from dst_jax.track.config import SiamFCTracking
-from dst_jax.track.geometry import context_side, displacement, upsampling_matrix
+from dst_jax.track.geometry import displacement, upsampling_matrix
 from dst_jax.track.state import FrameSize, TrackOutput, TrackState, judge
 from dst_jax.typing import Array, Float, Scalar
 
@@ -132,9 +132,7 @@ def update_box(
 
 def _search_side(module: Siamese, box: Float[Array, " 4"]) -> Scalar:
     """Side of the search window at the target's own scale, frame pixels."""
-    spec = module.spec.input
-    side = context_side(box[2:], context=spec.context)
-    return side * (spec.search_px / spec.template_px)
+    return module.spec.input.search_side(box[2:])
 
 
 def _windowed_peak(response: Float[Array, "p p"], influence: float) -> Array:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Num
 
+from dst_jax.arch.crops import context_side
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.models.build import Variables, respond
 from dst_jax.models.heads.answers import Answer
@@ -22,7 +23,6 @@ from dst_jax.models.siamese import Siamese
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.ops.windows import hann
 from dst_jax.track.config import SiamRPNTracking
-from dst_jax.track.geometry import context_side
 from dst_jax.track.state import FrameSize, TrackOutput, TrackState, judge
 from dst_jax.typing import Array, Float, Scalar
 
@@ -186,4 +186,5 @@ def shape_penalty(
 
 def _search_px_per_frame_px(module: Siamese, box: Float[Array, " 4"]) -> Scalar:
     spec = module.spec.input
-    return spec.template_px / context_side(box[2:], context=spec.context)
+    zoom = spec.zooms.search
+    return zoom.px / zoom.side(box[2:])

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dst_jax.data.examples import ROLES, HostBatch, PatchReader
+from dst_jax.data.examples import HostBatch, PatchReader
 from dst_jax.data.pairs import PairSampler
+from dst_jax.data.patches import ROLES
 from dst_jax.data.pipeline import DataConfig, PatchSpec, check_processes, make_stream
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
@@ -169,7 +170,7 @@ def _read_all(reader: PatchReader, rows: _Rows, config: DataConfig) -> HostBatch
 
 def _check_memory(count: int, spec: PatchSpec) -> None:
     """Refuses what would leave no room for the networks."""
-    sides = spec.template_patch_px, spec.search_patch_px
+    sides = spec.template.patch_px, spec.search.patch_px
     device = jax.local_devices()[0]
     # On CPUs all devices' copies and the one just read share the host's memory.
     copies = jax.local_device_count() + 1 if device.platform == "cpu" else 1

@@ -43,7 +43,14 @@ TrainStep: TypeAlias = Callable[
 
 
 class Crops(NamedTuple):
-    """How host patches become network input, and with which randomness."""
+    """How host patches become crops for all networks, and with which randomness.
+
+    Attributes:
+      input: The widest of all networks, `arch.widest`; the teacher's included.
+      augment: How far crops are varied.
+      seed: Of their randomness.
+      dtype: Of the crops.
+    """
 
     input: InputSpec
     augment: AugmentConfig

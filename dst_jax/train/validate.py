@@ -12,7 +12,8 @@ from dst_jax.arch import TrackerSpec
 from dst_jax.boxes import iou
 from dst_jax.distill import Setting, make_labels, task_parts
 from dst_jax.models import Answer, Variables, build, forward, proposals
-from dst_jax.ops.augment import AugmentConfig, Examples, augment, centre_crops
+from dst_jax.ops.augment import AugmentConfig, augment, centre_crops
+from dst_jax.ops.examples import Examples
 from dst_jax.typing import Array, Float
 
 Validate = Callable[[Mapping[str, Variables]], dict[str, float]]

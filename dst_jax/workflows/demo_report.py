@@ -11,7 +11,7 @@ import numpy as np
 from dst_jax import losses
 from dst_jax.bundle import load_bundle
 from dst_jax.data.frames import read_frame
-from dst_jax.data.patches import cut_patch
+from dst_jax.data.patches import RolePatch, cut_patch
 from dst_jax.data.sequence import Sequence
 from dst_jax.evaluate import TrackerScore, plots, report
 from dst_jax.files import write_text
@@ -248,17 +248,13 @@ def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePan
     crops = next(iter(networks.values())).spec.input
     last = min(10, len(sequence.frames) - 1)
     images = []
-    for time, pixels in ((0, crops.template_px), (last, crops.search_px)):
+    template_patch = RolePatch(crops.template_px, crops.zooms.template)
+    search_patch = RolePatch(crops.search_px, crops.zooms.search)
+    for time, side in ((0, template_patch), (last, search_patch)):
         frame = read_frame(sequence.frames[time])
         # An absent target has no box to cut around.
         box = sequence.boxes[time if np.isfinite(sequence.boxes[time]).all() else 0]
-        patch, box_in_patch, _ = cut_patch(
-            frame,
-            box,
-            patch_px=pixels,
-            template_px=crops.template_px,
-            context=crops.context,
-        )
+        patch, box_in_patch, _ = cut_patch(frame, box, side)
         images.append((patch, box_in_patch))
     (template, _), (search, box_in_search) = images
     rows: dict[str, dict[str, np.ndarray]] = {

@@ -30,7 +30,8 @@ from dst_jax.data.packs.records import (
     write_metadata,
     write_shard,
 )
-from dst_jax.data.pipeline import PatchSpec, read_sources
+from dst_jax.data.patches import patches_from_json
+from dst_jax.data.pipeline import read_sources
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, differences
@@ -288,14 +289,15 @@ def _targets(
 
 
 def _schema(plan: dict[str, Any]) -> Schema:
-    serves = plan["serves"]
-    sides = serves["template_patch_px"], serves["search_patch_px"]
+    serves = patches_from_json(plan["serves"])
+    sides = serves.template.patch_px, serves.search.patch_px
     return Schema(*sides, encoding=plan["encoding"])
 
 
 def _encoder(plan: dict[str, Any]) -> Callable[[Sequence, int], bytes]:
     """Makes the record of one frame of a sequence."""
-    spec, serialize = PatchSpec(**plan["serves"]), _schema(plan).serializer()
+    spec = patches_from_json(plan["serves"])
+    serialize = _schema(plan).serializer()
     encode = functools.partial(
         encode_patch, encoding=plan["encoding"], quality=plan["quality"] or 0
     )

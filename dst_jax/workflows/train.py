@@ -42,7 +42,12 @@ from dst_jax.train import (
     student_variables,
 )
 from dst_jax.workflows.progress import training_bar
-from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
+from dst_jax.workflows.training_data import (
+    data_hash,
+    load_data,
+    patch_spec,
+    widest_input,
+)
 from dst_jax.workflows.versions import versions
 from dst_jax.workflows.workdir import open_workdir
 
@@ -210,7 +215,8 @@ def _make_run(
     step: int,
 ) -> Run:
     """The parts of a run that follow from its configuration and its position."""
-    batch, patch = experiment.data.batch, patch_spec(experiment)
+    batch, seen = experiment.data.batch, teacher.spec if teacher else None
+    patch = patch_spec(experiment, teacher=seen)
     constants: Any = jax.device_put(dict(teacher.variables)) if teacher else {}
     position: Any = {
         "seed": experiment.seed,
@@ -244,11 +250,8 @@ def _step(experiment: Experiment, teacher: Bundle | None) -> TrainStep:
         experiment.setting,
         axis_name=AXIS_NAME,
     )
-    crops = Crops(
-        next(iter(experiment.students.values())).input,
-        experiment.augment,
-        experiment.seed,
-    )
+    input = widest_input(experiment, teacher=teacher.spec if teacher else None)
+    crops = Crops(input, experiment.augment, experiment.seed)
     return make_train_step(
         objective,
         make_optimizer(

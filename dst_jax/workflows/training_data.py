@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from rich.console import Console
 
-from dst_jax.data.pipeline import PatchSpec, read_sources
+from dst_jax.arch import InputSpec, TrackerSpec, widest
+from dst_jax.data.patches import PatchSpec, RolePatch
+from dst_jax.data.pipeline import read_sources
 from dst_jax.data.sequence import Sequence, split_by_video
 from dst_jax.experiment import Experiment
 from dst_jax.files import parts_sha256
@@ -38,13 +40,39 @@ def data_hash(train_set: tuple[Sequence, ...]) -> str:
     return parts_sha256(parts())
 
 
-def patch_spec(experiment: Experiment) -> PatchSpec:
-    """The host patches that serve the widest crop of the configuration."""
-    crops = next(iter(experiment.students.values())).input
+def widest_input(
+    experiment: Experiment, *, teacher: TrackerSpec | None = None
+) -> InputSpec:
+    """Returns the input that a run's crops are cut for; it serves every network.
+
+    Args:
+      experiment: Its students.
+      teacher: The teacher, if there is one.
+
+    Raises:
+      InputError: If the networks cannot be served from the same crops.
+    """
+    inputs = {name: spec.input for name, spec in experiment.students.items()}
+    if teacher is not None:
+        inputs["the teacher"] = teacher.input
+    return widest(inputs)
+
+
+def patch_spec(
+    experiment: Experiment, *, teacher: TrackerSpec | None = None
+) -> PatchSpec:
+    """Returns the host patches that serve the widest crops of a run.
+
+    Args:
+      experiment: Its students and its augmentation.
+      teacher: The teacher, if there is one.
+
+    Raises:
+      InputError: If the networks cannot be served from the same crops.
+    """
+    crops = widest_input(experiment, teacher=teacher)
     template_px, search_px = patch_sides(crops, experiment.augment)
     return PatchSpec(
-        template_patch_px=template_px,
-        search_patch_px=search_px,
-        template_px=crops.template_px,
-        context=crops.context,
+        template=RolePatch(template_px, crops.zooms.template),
+        search=RolePatch(search_px, crops.zooms.search),
     )

@@ -21,6 +21,13 @@ PACKING = PackConfig(workers=2)
 VIDEO = SyntheticConfig(videos=5, length=6, height=64, width=80)
 
 
+def cropped_by(area):
+    """The same experiment with a student that crops by area."""
+    input = dataclasses.replace(networks.TEACHER.input, area=area)
+    student = dataclasses.replace(networks.TEACHER, input=input)
+    return dataclasses.replace(EXPERIMENT, students={"student": student})
+
+
 def write_raw(folder, *, seed=0, categories=()):
     """A synthetic data set; returns it as a source."""
     write_synthetic(folder, VIDEO, seed=seed)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dst_jax.data.patches import context_side, cut_patch
+from dst_jax.arch import Zoom
+from dst_jax.data.patches import RolePatch, cut_patch
 from dst_jax.errors import InputError
 
 
@@ -10,19 +11,15 @@ def ramp(height=120, width=160):
     return np.stack([x, y, 0 * x + 50], axis=-1).astype(np.uint8)
 
 
-def test_context_side_by_hand():
-    # w + p (w + h) = 10 + 20 = 30, h + p (w + h) = 30 + 20 = 50
-    box = np.float32([5, 5, 10, 30])
-    assert context_side(box, context=0.5) == pytest.approx(np.sqrt(30.0 * 50.0))
-    assert context_side(box, context=0.0) == pytest.approx(np.sqrt(300.0))
+def patch_of(patch_px, template_px):
+    """A patch in which `template_px` pixels show the target with half its sides."""
+    return RolePatch(patch_px, Zoom(template_px, context=0.5))
 
 
 @pytest.mark.parametrize("template_px", [25, 40, 91])
 def test_crop_of_a_ramp_is_the_ramp(template_px):
     box = np.float32([80.3, 61.7, 20, 20])  # s_z = 40
-    patch, in_patch, _ = cut_patch(
-        ramp(), box, patch_px=30, template_px=template_px, context=0.5
-    )
+    patch, in_patch, _ = cut_patch(ramp(), box, patch_of(30, template_px))
     scale = template_px / 40.0
     # Continuous coordinates: the colour of pixel i is i, at i + 0.5.
     positions = (np.arange(30) + 0.5 - 15.0) / scale
@@ -40,7 +37,7 @@ def test_crop_of_a_ramp_is_the_ramp(template_px):
 def test_integer_aligned_patch_equals_slicing(centre, patch_px):
     frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     box = np.float32([*centre, 20, 20])
-    patch, _, _ = cut_patch(frame, box, patch_px=patch_px, template_px=40, context=0.5)
+    patch, _, _ = cut_patch(frame, box, patch_of(patch_px, 40))
     x0, y0 = int(centre[0] - patch_px / 2), int(centre[1] - patch_px / 2)
     expected = frame[y0 : y0 + patch_px, x0 : x0 + patch_px]
     np.testing.assert_array_equal(patch, expected)
@@ -51,14 +48,9 @@ def test_the_box_in_the_patch_is_where_the_object_is(scale):
     frame = np.zeros((120, 160, 3), np.uint8)
     frame[40:64, 30:70] = 255  # x 30..70, y 40..64
     box = np.float32([50, 52, 40, 24])
-    side = context_side(box, context=0.5)
+    side = np.sqrt((40 + 32) * (24 + 32))
     patch, in_patch, _ = cut_patch(
-        frame,
-        box,
-        patch_px=260,
-        template_px=round(scale * side),
-        context=0.5,
-        fill=np.zeros(3, np.float32),
+        frame, box, patch_of(260, round(scale * side)), fill=np.zeros(3, np.float32)
     )
     bright = patch[..., 0].astype(np.float64) / 255.0
     exact = round(scale * side) / side
@@ -72,9 +64,7 @@ def test_the_box_in_the_patch_is_where_the_object_is(scale):
 
 def test_outside_has_the_mean_colour_of_the_frame():
     frame = ramp()
-    patch, _, fill = cut_patch(
-        frame, np.float32([0, 0, 20, 20]), patch_px=60, template_px=40, context=0.5
-    )
+    patch, _, fill = cut_patch(frame, np.float32([0, 0, 20, 20]), patch_of(60, 40))
     np.testing.assert_allclose(fill, frame.mean(axis=(0, 1)), rtol=1e-6)
     assert fill.dtype == np.float32
     np.testing.assert_array_equal(
@@ -85,14 +75,8 @@ def test_outside_has_the_mean_colour_of_the_frame():
 
 def test_a_given_fill_is_used():
     red = np.float32([255, 0, 0])
-    patch, _, fill = cut_patch(
-        ramp(),
-        np.float32([-50, -50, 5, 5]),
-        patch_px=8,
-        template_px=8,
-        context=0.5,
-        fill=red,
-    )
+    box = np.float32([-50, -50, 5, 5])
+    patch, _, fill = cut_patch(ramp(), box, patch_of(8, 8), fill=red)
     np.testing.assert_array_equal(patch, np.broadcast_to(red, (8, 8, 3)))
     np.testing.assert_array_equal(fill, red)
 
@@ -100,4 +84,4 @@ def test_a_given_fill_is_used():
 @pytest.mark.parametrize("box", [[5, 5, 0, 9], [np.nan, 5, 5, 5], [5, 5, -1, 5]])
 def test_an_empty_box_is_refused(box):
     with pytest.raises(InputError, match="no target to crop"):
-        cut_patch(ramp(), np.float32(box), patch_px=9, template_px=9, context=0.5)
+        cut_patch(ramp(), np.float32(box), patch_of(9, 9))

@@ -10,16 +10,15 @@ import pytest
 
 from dst_jax.data.pipeline import (
     DataConfig,
-    PatchSpec,
     fixed_batches,
     make_stream,
     read_sources,
     train_batches,
 )
 from dst_jax.errors import InputError
-from tests.data.toy import make_sequence, write_sequences
+from tests.data.toy import make_sequence, patch_pair, write_sequences
 
-SPEC = PatchSpec(template_patch_px=12, search_patch_px=20, template_px=10)
+SPEC = patch_pair(12, 20, template_px=10)
 CONFIG = DataConfig(sources=("toy",), batch=4, negative_share=0.25)
 
 
@@ -215,8 +214,8 @@ def test_a_bad_field_is_named(field, value):
 
 
 def test_a_bad_patch_size_is_named():
-    with pytest.raises(InputError, match="search_patch_px=0"):
-        PatchSpec(template_patch_px=1, search_patch_px=0, template_px=1)
+    with pytest.raises(InputError, match="patch_px=0: must be at least 1"):
+        patch_pair(1, 0, template_px=1)
 
 
 def test_what_cannot_be_streamed_is_refused(sequences):

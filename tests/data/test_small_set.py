@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from dst_jax.data.pairs import PairConfig, PairSampler
-from dst_jax.data.pipeline import DataConfig, PatchSpec
+from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.readers import read_sequences
 from dst_jax.data.small_set import order_by_class, read_small_set, small_batches
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.errors import InputError
+from tests.data.toy import patch_pair
 
-PATCHES = PatchSpec(template_patch_px=35, search_patch_px=55, template_px=31)
+PATCHES = patch_pair(35, 55, template_px=31)
 
 
 @pytest.fixture(scope="module")

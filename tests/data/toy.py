@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from dst_jax.arch import Zoom
+from dst_jax.data.patches import PatchSpec, RolePatch
 from dst_jax.data.sequence import Sequence
 
 
@@ -23,3 +25,11 @@ def write_sequences(root, *, videos, length=4, source="toy"):
             cv2.imwrite(path, rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
         sequences.append(make_sequence(f"v{v}", length, source=source, frames=paths))
     return sequences
+
+
+def patch_pair(template_patch_px, search_patch_px, template_px):
+    """Patches of both roles at a template's scale, with SiamFC's context."""
+    zoom = Zoom(template_px, context=0.5)
+    return PatchSpec(
+        RolePatch(template_patch_px, zoom), RolePatch(search_patch_px, zoom)
+    )

@@ -12,7 +12,7 @@ from dst_jax.distill import ROWS, Setting, make_objective
 from dst_jax.errors import InputError
 from dst_jax.models import build, forward_train, init_variables
 from dst_jax.models import forward as infer
-from dst_jax.ops.augment import Examples
+from dst_jax.ops.examples import Examples
 from tests import networks, objectives
 from tests.distill import reference
 
@@ -44,6 +44,7 @@ def setting():
             is_negative=jnp.zeros(4, jnp.float64),
             search_box=jnp.full((4, 4), 23.5, jnp.float64),
             number=jnp.arange(4, dtype=jnp.int32),
+            input=TEACHER.input,
         )
         yield teacher, students, examples
 

@@ -26,7 +26,7 @@ from dst_jax.errors import InputError
 from dst_jax.models import Output, RegionAnswer, build, forward_train, init_variables
 from dst_jax.models import forward as infer
 from dst_jax.ops.anchors import AssignConfig, assign, head_anchors
-from dst_jax.ops.augment import Examples
+from dst_jax.ops.examples import Examples
 from tests import networks, objectives
 from tests.distill import reference
 from tests.distill.views import value, view_of
@@ -77,6 +77,7 @@ def setting():
             is_negative=jnp.array([0.0, 1.0, 0.0, 0.0], jnp.float64),
             search_box=jnp.asarray(np.concatenate([centres, sizes], axis=-1)),
             number=jnp.array([7, 8, 9, 10], jnp.int32),
+            input=TEACHER.input,
         )
         yield teacher, students, examples
 

@@ -224,7 +224,7 @@ def test_an_example_looks_the_same_wherever_it_stands_in_whatever_batch():
     whole = augmented(WILD, batch)
     order = np.array([5, 2, 7])
     some = augmented(WILD, {name: array[order] for name, array in batch.items()})
-    for all_rows, rows in zip(whole, some, strict=True):
+    for all_rows, rows in zip(*map(jax.tree.leaves, (whole, some)), strict=True):
         np.testing.assert_array_equal(all_rows[order], rows)
 
 
@@ -239,7 +239,8 @@ def test_examples_and_keys_differ():
 def test_compiled_equals_eager():
     batch = make_batch(WILD, batch=2, texture=True)
     eager = augment(jax.random.key(3), batch, input=INPUT, config=WILD)
-    for one, two in zip(eager, augmented(WILD, batch), strict=True):
+    both = eager, augmented(WILD, batch)
+    for one, two in zip(*map(jax.tree.leaves, both), strict=True):
         # Rounding of the sample positions, times differences of up to 255.
         np.testing.assert_allclose(one, two, atol=0.02)
 

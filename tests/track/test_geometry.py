@@ -4,12 +4,6 @@ import pytest
 from dst_jax.track import geometry
 
 
-def test_context_side_by_hand():
-    # w = 30, h = 10, p = .5: margin 20, sqrt(50 * 30) = 38.7298...
-    side = geometry.context_side(np.array([[30.0, 10.0]]), context=0.5)
-    np.testing.assert_allclose(side, [np.sqrt(1500.0)], rtol=1e-12)
-
-
 @pytest.mark.parametrize(("cells", "factor"), [(17, 16), (5, 3)])
 def test_upsampling_equals_opencv_cubic(cells, factor):
     cv2 = pytest.importorskip("cv2")

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from dst_jax.data.pipeline import DataConfig, PatchSpec, train_batches
+from dst_jax.data.pipeline import DataConfig, train_batches
 from dst_jax.errors import InputError
 from dst_jax.train import (
     AXIS_NAME,
@@ -16,9 +16,9 @@ from dst_jax.train import (
     device_set,
     gathering,
 )
-from tests.data.toy import write_sequences
+from tests.data.toy import patch_pair, write_sequences
 
-SPEC = PatchSpec(template_patch_px=12, search_patch_px=20, template_px=10)
+SPEC = patch_pair(12, 20, template_px=10)
 CONFIG = DataConfig(sources=("toy",), batch=8, negative_share=0.25)
 
 

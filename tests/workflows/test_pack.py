@@ -68,18 +68,17 @@ def test_tfds_opens_a_pack_and_finds_every_field(source, tmp_path, encoding, lev
             patch, box, fill = cut_patch(
                 frame,
                 sequence.boxes[time],
-                patch_px=getattr(SPEC, f"{role}_patch_px"),
-                template_px=SPEC.template_px,
-                context=SPEC.context,
+                SPEC.of(role),
             )
             apart = np.abs(record[f"{role}_patch"].astype(np.int32) - patch)
             assert apart.mean() <= levels
         np.testing.assert_array_equal(record["fill_rgb"], fill)
         np.testing.assert_allclose(record["box"][2:], box[2:], rtol=1e-6)
-        np.testing.assert_allclose(
-            record["px_scale"], box[2] / sequence.boxes[time][2], rtol=1e-5
-        )
-        assert record["box"][:2].tolist() == [SPEC.search_patch_px / 2] * 2
+        for scale in ("px_scale", "template_px_scale"):
+            np.testing.assert_allclose(
+                record[scale], box[2] / sequence.boxes[time][2], rtol=1e-5
+            )
+        assert record["box"][:2].tolist() == [SPEC.search.patch_px / 2] * 2
 
 
 def test_a_pack_says_what_it_serves_and_holds(source, tmp_path):
@@ -308,7 +307,7 @@ def test_training_is_the_same_from_a_pack_on_the_host_and_on_the_device(
     assert losses[0] == losses[1] and len(losses[0]) == 2
     assert "tensorflow" not in sys.modules
     needy = dataclasses.replace(plain, augment=AugmentConfig(search_shift_px=9.0))
-    with pytest.raises(InputError, match=r"serves search_patch_px up to .* needs"):
+    with pytest.raises(InputError, match=r"serves search patches up to .* needs"):
         run_training(needy, tmp_path / "needy", console=CONSOLE)
 
 

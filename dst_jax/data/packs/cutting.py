@@ -7,7 +7,7 @@ import numpy as np
 
 from dst_jax.data.frames import read_frame
 from dst_jax.data.packs.records import Record
-from dst_jax.data.patches import PatchSpec, cut_patch, patch_scale
+from dst_jax.data.patches import PatchSpec, cut_patch
 from dst_jax.data.sequence import Sequence
 
 
@@ -22,17 +22,12 @@ def cut_record(
     Args:
       sequence: The track.
       time: Number of the frame in it.
-      spec: Sides and scale of the patches.
+      spec: Side and scale of each patch.
       encode: What a patch becomes, see `codec.encode_patch`.
     """
     frame, box = read_frame(sequence.frames[time]), sequence.boxes[time]
-    sizes: dict[str, Any] = {"template_px": spec.template_px, "context": spec.context}
-    search, in_patch, fill = cut_patch(
-        frame, box, patch_px=spec.search_patch_px, **sizes
-    )
-    template, _, _ = cut_patch(
-        frame, box, patch_px=spec.template_patch_px, fill=fill, **sizes
-    )
+    search, in_patch, fill = cut_patch(frame, box, spec.search)
+    template, _, _ = cut_patch(frame, box, spec.template, fill=fill)
     return {
         "search_patch": encode(search),
         "template_patch": encode(template),
@@ -40,7 +35,8 @@ def cut_record(
         "frame_box": np.asarray(box, np.float32),
         "visible": bool(sequence.visible[time]),
         "fill_rgb": fill,
-        "px_scale": np.float32(patch_scale(box, **sizes)),
+        "px_scale": np.float32(spec.search.scale(box)),
+        "template_px_scale": np.float32(spec.template.scale(box)),
         "frame_size": np.array(frame.shape[:2], np.int32),
         "frame_number": np.int32(time),
         "video": sequence.video,

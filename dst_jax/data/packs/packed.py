@@ -9,25 +9,25 @@ DIR/dataset_info.json, features.json    for `tfds.builder_from_directory`
 import collections.abc
 import concurrent.futures
 import dataclasses
+import math
 import pathlib
 import zipfile
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from dst_jax.data.checks.lint import LintReport
 from dst_jax.data.packs.codec import PatchEncoding, decode_patch
 from dst_jax.data.packs.records import Records, Shard
-from dst_jax.data.patches import PatchSpec
+from dst_jax.data.patches import ROLES, PatchSpec, Role, patches_from_json
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.files import read_json, user_path
 from dst_jax.typing import Float, UInt8
 
-FORMAT = 2
+FORMAT = 3
 CARD, INDEX = "pack.json", "index.npz"
-Role = Literal["template", "search"]
 _PREFIX = "packed:"
 # Records on their way through the threads of a verification.
 _CHUNK = 512
@@ -65,20 +65,23 @@ class Pack:
         """Refuses a training that needs other patches than the pack has.
 
         Raises:
-          InputError: If they differ in scale, are wider, or lie between its pixels.
+          InputError: If one role's differ in scale, are wider, or lie between the
+            pack's pixels.
         """
-        for field in ("template_px", "context"):
-            ours, asked = getattr(self.serves, field), getattr(spec, field)
-            if ours != asked:
-                raise self._refusal(f"{field} {ours}", f"{asked}")
-        for field in ("template_patch_px", "search_patch_px"):
-            ours, asked = getattr(self.serves, field), getattr(spec, field)
+        for role in ROLES:
+            zoom, needed = self.serves.of(role).zoom, spec.of(role).zoom
+            same = math.isclose(zoom.px_per_side, needed.px_per_side, rel_tol=1e-9)
+            if zoom.context != needed.context or not same:
+                raise self._refusal(f"{role} patches of {zoom}", needed)
+        for role in ROLES:
+            ours, asked = self.serves.of(role).patch_px, spec.of(role).patch_px
             if asked > ours:
-                raise self._refusal(f"{field} up to {ours}", f"{asked}")
+                raise self._refusal(f"{role} patches up to {ours} px", f"{asked} px")
             # Half a pixel off the middle would have to be interpolated.
             if (ours - asked) % 2:
                 kind = "odd" if ours % 2 else "even"
-                raise self._refusal(f"{field} {ours} and smaller {kind} sides", asked)
+                has = f"{role} patches of {ours} px and smaller {kind} sides"
+                raise self._refusal(has, f"{asked} px")
 
     def _refusal(self, has: str, needs: Any) -> InputError:
         return InputError(
@@ -105,7 +108,7 @@ class Pack:
         fields = self.records[record]
         # A record without the field has an empty list here.
         stored = fields[f"{role}_patch"].bytes_list.value or (b"",)
-        full = getattr(self.serves, f"{role}_patch_px")
+        full = self.serves.of(role).patch_px
         whole = decode_patch(stored[0], self.encoding, side=full)
         if whole is None:
             raise InputError(
@@ -127,11 +130,11 @@ class Pack:
           threads: Threads that decode.
           tick: Is told how many are done, and of how many.
         """
-        sides = self.serves.template_patch_px, self.serves.search_patch_px
 
         def problem(record: int) -> str | None:
             try:
-                for role, side in zip(("template", "search"), sides, strict=True):
+                for role in ROLES:
+                    side = self.serves.of(role).patch_px
                     self.read(record, role, out=np.empty((side, side, 3), np.uint8))
             except InputError as error:
                 return str(error)
@@ -157,7 +160,7 @@ def open_pack(source: str) -> Pack:
     card = _read_card(folder)
     try:
         shards = tuple(Shard(**shard) for shard in card["shards"])
-        serves = PatchSpec(**card["serves"])
+        serves = patches_from_json(card["serves"])
         augment = dict(card["augment"])
         encoding = card["encoding"]
         if encoding not in get_args(PatchEncoding):

@@ -35,8 +35,8 @@ class Schema:
     """What a record holds.
 
     Attributes:
-      template_patch_px: Side of the smaller patch, pixels.
-      search_patch_px: Side of the larger.
+      template_patch_px: Side of the template patch, pixels.
+      search_patch_px: Side of the search patch.
       encoding: Of both patches.
     """
 
@@ -64,12 +64,13 @@ class Schema:
         return kinds.FeaturesDict(
             {
                 "search_patch": patch(self.search_patch_px, "target in the middle"),
-                "template_patch": patch(self.template_patch_px, "its middle part"),
+                "template_patch": patch(self.template_patch_px, "the target nearer"),
                 "box": numbers((4,), np.float32, "cx, cy, w, h in the search patch"),
                 "frame_box": numbers((4,), np.float32, "cx, cy, w, h in the frame"),
                 "visible": numbers((), np.bool_, "whether training may use it"),
                 "fill_rgb": numbers((3,), np.float32, "the frame's mean colour"),
-                "px_scale": numbers((), np.float32, "patch px per frame px"),
+                "px_scale": numbers((), np.float32, "search patch px per frame px"),
+                "template_px_scale": numbers((), np.float32, "the same, template"),
                 "frame_size": numbers((2,), np.int32, "height, width"),
                 "frame_number": numbers((), np.int32, "in its track, from 0"),
                 "video": kinds.Text(doc="shared by the tracks of one video"),

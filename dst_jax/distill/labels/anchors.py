@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from dst_jax.ops.anchors import AssignConfig, assign
-from dst_jax.ops.augment import Examples
+from dst_jax.ops.examples import Examples
 from dst_jax.typing import Array, Float, Int, Scalar
 
 

@@ -10,7 +10,7 @@ from dst_jax.distill.labels.anchors import AnchorLabels, anchor_labels
 from dst_jax.distill.labels.cells import CellLabels, cell_labels
 from dst_jax.distill.labels.config import LabelConfig
 from dst_jax.ops.anchors import head_anchors
-from dst_jax.ops.augment import Examples
+from dst_jax.ops.examples import Examples
 from dst_jax.ops.labels import response_labels
 from dst_jax.typing import Array
 

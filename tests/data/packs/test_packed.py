@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
+from dst_jax.arch import AreaCrop
 from dst_jax.command.main import main
 from dst_jax.data.packs.packed import open_pack, read_pack
 from dst_jax.data.packs.records import Records
+from dst_jax.data.patches import PatchSpec, RolePatch
 from dst_jax.data.pipeline import (
     DataConfig,
-    PatchSpec,
     fixed_batches,
     read_sources,
     train_batches,
@@ -25,6 +26,7 @@ from dst_jax.data.pipeline import (
 from dst_jax.data.small_set import order_by_class, read_small_set
 from dst_jax.errors import InputError
 from dst_jax.workflows.pack import PackConfig
+from dst_jax.workflows.training_data import patch_spec
 from tests.data import small_packs as packs
 from tests.data.small_packs import SPEC
 
@@ -167,12 +169,7 @@ def test_threads_do_not_change_the_batches(sources, threads):
 
 
 def test_smaller_patches_are_the_middle_of_the_packed_ones(sources):
-    smaller = PatchSpec(
-        template_patch_px=SPEC.template_patch_px - 2,
-        search_patch_px=SPEC.search_patch_px - 6,
-        template_px=SPEC.template_px,
-        context=SPEC.context,
-    )
+    smaller = changed(SPEC, template=-2, search=-6)
     (small,), (full,) = (take(sources[1][:1], 1, spec=spec) for spec in (smaller, SPEC))
     np.testing.assert_array_equal(
         small["search_patch"], full["search_patch"][:, 3:-3, 3:-3]
@@ -185,25 +182,65 @@ def test_smaller_patches_are_the_middle_of_the_packed_ones(sources):
     )
 
 
+def changed(spec, *, template=0, search=0, **zooms):
+    """Patches of other sides, or of other zooms by role."""
+    more = {"template": template, "search": search}
+    patches = {
+        role: RolePatch(
+            spec.of(role).patch_px + more[role],
+            dataclasses.replace(spec.of(role).zoom, **zooms.get(f"{role}_zoom", {})),
+        )
+        for role in more
+    }
+    return PatchSpec(**patches)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"search_patch_px": 2}, r"serves search_patch_px up to \d+; .* needs \d+"),
-        ({"template_patch_px": 2}, "serves template_patch_px up to"),
-        ({"search_patch_px": -1}, "smaller odd sides"),
-        ({"template_px": 1}, "serves template_px 31; this training needs 32"),
-        ({"context": 0.1}, "serves context 0.5"),
+        ({"search": 2}, r"serves search patches up to \d+ px; .* needs \d+ px"),
+        ({"template": 2}, "serves template patches up to"),
+        ({"search": -1}, "smaller odd sides"),
+        (
+            {"template_zoom": {"px": 32}},
+            "template patches of 31 px per s_z of context 0.5; this training needs 32",
+        ),
+        ({"search_zoom": {"context": 0.6}}, "search patches of .* context 0.6"),
+        ({"search_zoom": {"factor": 1.5}}, r"needs 31 px per 1.5 s_z"),
     ],
 )
 def test_training_that_needs_more_than_the_pack_has_is_refused(
     sources, change, message
 ):
-    fields = dataclasses.asdict(SPEC)
-    spec = PatchSpec(**{**fields, **{k: fields[k] + v for k, v in change.items()}})
+    spec = changed(SPEC, **change)
     for read in (take, read_fixed):
         with pytest.raises(InputError, match=message) as refused:
             read(sources[1][:1], 1, spec=spec)
         assert "\n" not in str(refused.value)
+
+
+def test_a_pack_of_crops_by_area_serves_equal_scales_alone(sources, tmp_path):
+    # 15.5 px per sqrt(w h) in the template, 63 / 4 in the search patch.
+    raw, area = sources[0][0], AreaCrop(template=2.0, search=4.0)
+    experiment = packs.cropped_by(area)
+    exact = PackConfig(encoding="raw")
+    packed = packs.pack(raw, tmp_path / "pack", experiment=experiment, config=exact)
+    spec = patch_spec(experiment)
+    assert_same(take((raw,), 2, spec=spec), take((packed,), 2, spec=spec))
+    twice = changed(
+        spec,
+        template_zoom={"px": 62, "factor": 4.0},
+        search_zoom={"px": 126, "factor": 8.0},
+    )
+    take((packed,), 1, spec=twice)
+    wider = changed(spec, search_zoom={"factor": 5.0})
+    message = r"serves search .* 63 px per 4 sqrt\(w h\); .* needs 63 px per 5 sqrt"
+    with pytest.raises(InputError, match=message):
+        take((packed,), 1, spec=wider)
+    with pytest.raises(InputError, match="serves search patches up to"):
+        take((packed,), 1, spec=changed(spec, search=2))
+    with pytest.raises(InputError, match=r"template patches of 31 px per 2 sqrt"):
+        take((packed,), 1)
 
 
 def read_fixed(sources, steps, *, spec):
@@ -241,7 +278,14 @@ def without_most(data):
     ("name", "change", "message"),
     [
         ("pack.json", lambda b: b[:-9], "pack.json: not JSON"),
-        ("pack.json", lambda b: b.replace(b'"format": 2', b'"format": 9'), "format 9"),
+        ("pack.json", lambda b: b.replace(b'"format": 3', b'"format": 9'), "format 9"),
+        (
+            "pack.json",
+            lambda b: b.replace(b'"format": 3', b'"format": 2'),
+            "format 2, this version reads 3; pack the data again",
+        ),
+        ("pack.json", lambda b: b.replace(b'"zoom"', b'"zooms"'), "'zoom'; pack the"),
+        ("pack.json", lambda b: b.replace(b'"px": 31', b'"px": 0'), "Zoom.px=0"),
         ("pack.json", lambda b: b.replace(b'"shards"', b'"shreds"'), "shards"),
         ("pack.json", lambda b: b.replace(b'"jpeg"', b'"webp"'), "encoding 'webp'"),
         ("pack.json", lambda b: b.replace(b'"encoding"', b'"coding"'), "encoding"),
@@ -320,5 +364,5 @@ def test_packing_and_reading_need_no_tensorflow(sources, tmp_path):
     done = subprocess.run(
         [*program, str(tmp_path / "pack")], cwd=ROOT, capture_output=True, text=True
     )
-    side = SPEC.search_patch_px
+    side = SPEC.search.patch_px
     assert done.stdout.strip() == f"(8, {side}, {side}, 3) False", done.stderr

@@ -120,6 +120,7 @@ def test_the_schema_serializes_what_tfds_reads_back():
         "visible": True,
         "fill_rgb": np.float32([9, 10, 11]),
         "px_scale": np.float32(0.5),
+        "template_px_scale": np.float32(0.25),
         "frame_size": np.int32([30, 40]),
         "frame_number": np.int32(2),
         "video": "v",

@@ -1,0 +1,154 @@
+"""Crops: which square of the frame around a target each image of a pair shows.
+
+Widths and heights are arrays of NumPy or JAX, or plain numbers; no array library is
+imported.
+"""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple, TypeAlias
+
+from dst_jax.require import require
+
+
+def context_side(wh: Any, *, context: float) -> Any:
+    r"""Returns the side of the square that holds a target with its context.
+
+    .. math:: s_z = \sqrt{(w + p (w + h)) (h + p (w + h))}
+
+    Args:
+      wh: Width and height of targets, [..., 2], an array of NumPy or JAX.
+      context: p, at least 0; with 0 the square has the target's area.
+
+    Returns:
+      s_z in the pixels of `wh`, [...].
+
+    References:
+      Bertinetto et al., "Fully-convolutional Siamese networks for object tracking",
+      arXiv 1606.09549, section 2.4.
+
+    Example:
+      >>> import numpy as np
+      >>> context_side(np.array([20.0, 20.0]), context=0.5)
+      array(40.)
+    """
+    area = _context_area(wh[..., 0], wh[..., 1], context)
+    # A root would move boxes in their last bits: a compiler divides by it otherwise.
+    return wh.__array_namespace__().asarray(area**0.5)
+
+
+def _context_area(width: Any, height: Any, context: float) -> Any:
+    """s_z squared, of arrays or numbers."""
+    margin = context * (width + height)
+    return (width + margin) * (height + margin)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Zoom:
+    """How large a crop shows a target.
+
+    `px` pixels of the crop show `factor` times s_z of `context_side`. The crop itself
+    may have more pixels than that, or fewer.
+
+    Attributes:
+      px: Pixels of the crop.
+      context: p of `context_side`.
+      factor: Multiplies s_z.
+    """
+
+    px: int
+    context: float
+    factor: float = 1.0
+
+    def __post_init__(self):
+        require(self.px >= 1, self, "px", "must be at least 1 px")
+        require(0.0 <= self.context < math.inf, self, "context", "must be at least 0")
+        require(0.0 < self.factor < math.inf, self, "factor", "must be positive")
+
+    def __str__(self) -> str:
+        unit = f"s_z of context {self.context:g}" if self.context else "sqrt(w h)"
+        times = "" if self.factor == 1.0 else f"{self.factor:g} "
+        return f"{self.px} px per {times}{unit}"
+
+    @property
+    def px_per_side(self) -> float:
+        """Pixels of the crop that show s_z; equal zooms show a target equally large."""
+        return self.px / self.factor
+
+    def side(self, wh: Any) -> Any:
+        """Returns the frame pixels that `px` pixels show, of sizes [..., 2]."""
+        return self.factor * context_side(wh, context=self.context)
+
+    def scale(self, width: float, height: float) -> float:
+        """Returns the crop's pixels per frame pixel, of one target, as plain numbers.
+
+        Example:
+          >>> Zoom(px=127, context=0.5).scale(10.0, 10.0)
+          6.35
+        """
+        side = self.factor * math.sqrt(_context_area(width, height, self.context))
+        return self.px / side
+
+
+class Zooms(NamedTuple):
+    """The zoom of each image of a pair."""
+
+    template: Zoom
+    search: Zoom
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ContextCrop:
+    """SiamFC's rule: the template shows s_z, the search crop has the same scale.
+
+    Attributes:
+      context: p of `context_side`.
+    """
+
+    context: float = 0.5
+
+    def __post_init__(self):
+        require(0.0 <= self.context < math.inf, self, "context", "must be at least 0")
+
+    def zooms(self, *, template_px: int, search_px: int) -> Zooms:
+        """Returns the zoom of both crops, which is one: the template's.
+
+        Args:
+          template_px: Side of the template crop.
+          search_px: Side of the search crop; the scale does not depend on it.
+        """
+        del search_px
+        zoom = Zoom(template_px, self.context)
+        return Zooms(zoom, zoom)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AreaCrop:
+    """OSTrack's rule: a square of side factor * sqrt(w h), a factor for each image.
+
+    Attributes:
+      template: Factor of the template crop; 2 in OSTrack.
+      search: Factor of the search crop when tracking; 4 or 5 in OSTrack.
+    """
+
+    template: float = 2.0
+    search: float = 4.0
+
+    def __post_init__(self):
+        for field in ("template", "search"):
+            positive = 0.0 < getattr(self, field) < math.inf
+            require(positive, self, field, "must be positive")
+
+    def zooms(self, *, template_px: int, search_px: int) -> Zooms:
+        """Returns the zoom of each crop.
+
+        Args:
+          template_px: Side of the template crop; it shows `template` * sqrt(w h).
+          search_px: Side of the search crop; it shows `search` * sqrt(w h).
+        """
+        return Zooms(
+            Zoom(template_px, 0.0, self.template), Zoom(search_px, 0.0, self.search)
+        )
+
+
+Crop: TypeAlias = ContextCrop | AreaCrop

@@ -1,0 +1,154 @@
+"""A batch as the networks see it, and each network's own view of it."""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dst_jax.arch.crops import Zoom
+from dst_jax.arch.spec import InputSpec
+from dst_jax.arch.views import check_views
+from dst_jax.errors import InputError
+from dst_jax.typing import Array, Float, Int
+
+# What crops were cut for is part of the program, as the shapes of arrays are.
+jax.tree_util.register_static(InputSpec)
+# Rounding in products of sizes, in pixels.
+_ROUNDING = 1e-6
+
+
+class Examples(NamedTuple):
+    """A batch as the networks and the objective see it; RGB 0..255.
+
+    `mask` and `is_negative` are 0 or 1, in the crops' dtype but at least float32, since
+    sums of them are counts.
+
+    Attributes:
+      template: The crops of the target.
+      search: The crops in which it is looked for.
+      mask: Which examples count.
+      is_negative: Whether the search crop shows another object.
+      search_box: The object in the search crop, (cx, cy, w, h) in its pixels.
+      number: Of the example in the whole run, the batch's `index`.
+      input: What the crops were cut for; their sides are its `template_px` and
+        `train_search_px`. It is no array, but a static part of the value.
+    """
+
+    template: Float[Array, "b t t 3"]
+    search: Float[Array, "b s s 3"]
+    mask: Float[Array, " b"]
+    is_negative: Float[Array, " b"]
+    search_box: Float[Array, "b 4"]
+    number: Int[Array, " b"]
+    input: InputSpec
+
+
+def examples_for(examples: Examples, input: InputSpec) -> Examples:
+    r"""Returns what a network sees of a batch that was cut for the widest input.
+
+    A crop shows a square of the frame, of side f s_z (see `arch.crops.Zoom`), with n
+    pixels, hence with q = n / (f s_z) pixels per frame pixel. s_z is the same function
+    of the target for the network and for the widest input, so the ratio of their
+    scales depends on no target:
+
+    .. math:: z = q_{own} / q_{widest} = (n f_{widest}) / (n_{widest} f)
+
+    For crops with context that is the ratio of the templates' sides, in both images; by
+    area, each image has a ratio of its own. A view of m pixels covers m / z pixels in
+    the middle of the widest crop, which has M of them. Column i of the view lies at
+
+    .. math:: x_i = (i + 1/2 - m/2) / z + M/2
+
+    there, and a box follows: its centre c becomes (c - M/2) z + m/2, its sides are
+    multiplied by z.
+
+    Values are interpolated bilinearly, and smoothed where they shrink: over a triangle
+    of half-width 1 / z pixels. With z = 1 the view is a slice if M - m is even;
+    otherwise neighbours are averaged. With m = M besides, nothing is computed at all.
+
+    Args:
+      examples: Crops of `arch.widest` of all networks' inputs.
+      input: What the network sees.
+
+    Raises:
+      InputError: If the crops hold too little for it, or follow another rule.
+    """
+    check_views({"the network": input, "the batch": examples.input})
+    own, widest = input.zooms, examples.input.zooms
+    template = _Excerpt(
+        examples.input.template_px, input.template_px, own.template, widest.template
+    )
+    search = _Excerpt(
+        examples.input.train_search_px, input.train_search_px, own.search, widest.search
+    )
+    return examples._replace(
+        template=_resampled(examples.template, template),
+        search=_resampled(examples.search, search),
+        search_box=_moved(examples.search_box, search),
+        input=input,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Excerpt:
+    """The middle of a crop, as another network sees it.
+
+    Attributes:
+      in_px: Side of the crop.
+      out_px: Side of the view.
+      own: Zoom of the view.
+      widest: Zoom of the crop.
+    """
+
+    in_px: int
+    out_px: int
+    own: Zoom
+    widest: Zoom
+
+    def __post_init__(self):
+        if self.out_px > self.in_px * self.ratio + _ROUNDING:
+            raise InputError(
+                f"crops of {self.in_px} px hold too little for a network that sees "
+                f"{self.out_px} px; cut them for arch.widest of all inputs."
+            )
+
+    @property
+    def ratio(self) -> float:
+        """Pixels of the view per pixel of the crop; exactly 1 up to rounding."""
+        ratio = self.own.px_per_side / self.widest.px_per_side
+        return 1.0 if math.isclose(ratio, 1.0, rel_tol=1e-9) else ratio
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the view is the crop itself."""
+        return self.ratio == 1.0 and self.in_px == self.out_px
+
+
+def _resampled(images: Array, excerpt: _Excerpt) -> Array:
+    if excerpt.is_whole:
+        return images
+    batch, out, ratio = images.shape[0], excerpt.out_px, excerpt.ratio
+    margin, odd = divmod(excerpt.in_px - out, 2)
+    if ratio == 1.0 and not odd:
+        inner = slice(margin, margin + out)
+        return images[:, inner, inner]
+    # Where the low edge of the crop comes to lie in the view.
+    edge = 0.5 * (out - ratio * excerpt.in_px)
+    return jax.image.scale_and_translate(
+        images,
+        (batch, out, out, images.shape[-1]),
+        (1, 2),
+        jnp.full((2,), ratio, jnp.float32),
+        jnp.full((2,), edge, jnp.float32),
+        "linear",
+    )
+
+
+def _moved(boxes: Array, excerpt: _Excerpt) -> Array:
+    if excerpt.is_whole:
+        return boxes
+    ratio, middle = excerpt.ratio, 0.5 * excerpt.in_px
+    centre = (boxes[:, :2] - middle) * ratio + 0.5 * excerpt.out_px
+    return jnp.concatenate([centre, boxes[:, 2:] * ratio], axis=-1)
