@@ -66,7 +66,7 @@ class DistillConfig:
 
 
 def check_term(name: str, term: object) -> None:
-    """Raises InputError unless `term`, called `name`, is a frozen term with a weight."""
+    """Raises InputError unless `term` is a frozen term with a weight."""
     if not isinstance(term, Term):
         raise InputError(
             f"term {name!r} is a {type(term).__name__}; give a frozen dataclass that "
