@@ -25,7 +25,7 @@ from dst_jax.search import SearchConfig
 from dst_jax.track.config import SiamFCTracking, SiamRPNTracking
 from dst_jax.train import OptimConfig
 from dst_jax.workflows.search import print_searched, search_student
-from tests import networks
+from tests import networks, objectives
 
 pytestmark = pytest.mark.optax
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from dst_jax.bundle import load_bundle
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
+from dst_jax.distill import Setting
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.models import build as build_module
@@ -19,7 +20,7 @@ from dst_jax.ops.anchors import assign, head_anchors
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import LoopConfig, OptimConfig, check_batch, make_validate
 from dst_jax.workflows.train import gate_share, run_training
-from tests import networks
+from tests import networks, objectives
 from tests.distill import reference
 
 pytestmark = pytest.mark.optax
