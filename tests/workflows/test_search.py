@@ -167,7 +167,7 @@ CONFIG_FILE = """
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.distill import Setting
 from dst_jax.experiment import Experiment
-from tests import networks
+from tests import networks, objectives
 
 
 def experiment():
