@@ -1,16 +1,17 @@
 """Rewards and the accuracy of proposals, against plain loops."""
 
+import jax
 import numpy as np
 import pytest
 
+from dst_jax import search
 from dst_jax.arch import named
-from dst_jax.search import (
-    compression,
-    mean_reward,
-    proposal_overlap,
-    region_overlap,
-    reward,
+from dst_jax.search import compression, mean_reward, reward
+
+proposal_overlap = jax.jit(
+    search.proposal_overlap, static_argnames=("stride", "search_px", "proposals")
 )
+region_overlap = jax.jit(search.region_overlap, static_argnames="proposals")
 
 
 def overlap(a, b):
