@@ -4,16 +4,17 @@ A resumed run compares it, so that a term whose code has changed is noticed. It 
 nothing imports a class from it.
 """
 
-import hashlib
 import inspect
 import linecache
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from dst_jax.decode import to_json
 from dst_jax.distill.config import DistillConfig
 from dst_jax.distill.term import Term
 from dst_jax.errors import InputError
+from dst_jax.files import bytes_sha256
 
 PACKAGE = "dst_jax"
 # Where the classes of a notebook or an interactive session live.
@@ -41,6 +42,25 @@ def term_to_json(term: Term) -> dict[str, Any]:
     return values
 
 
+def interactive_terms(config: Any) -> dict[str, str]:
+    """Returns the terms of a stored configuration that a notebook defined.
+
+    Args:
+      config: JSON values, with "terms" of `distill_to_json` at any depth.
+
+    Returns:
+      Classes by the names of their terms.
+    """
+    found: dict[str, str] = {}
+    if isinstance(config, Mapping):
+        for name, value in config.items():
+            kind = value.get("class") if isinstance(value, Mapping) else None
+            if isinstance(kind, str) and kind.startswith(f"{INTERACTIVE}."):
+                found[name] = kind
+            found |= interactive_terms(value)
+    return found
+
+
 def _digest(kind: type) -> str:
     """Hash of a class's source; of its methods' where a notebook hides the class."""
     linecache.checkcache()
@@ -59,4 +79,4 @@ def _digest(kind: type) -> str:
             f"term {kind.__name__}: its source cannot be read, so a resumed run could "
             "not tell whether it changed; define it in a file or a notebook cell."
         )
-    return hashlib.sha256(textwrap.dedent(source).encode()).hexdigest()
+    return bytes_sha256(textwrap.dedent(source).encode())

@@ -44,10 +44,10 @@ def scores_json(
     protocol = next(iter(scores.values())).protocol
     trackers = {
         name: {
-            **_three(score),
+            **metric_values(score),
             **({"fps": float(speeds[name])} if name in speeds else {}),
             "sequences": {
-                sequence: {**_three(part), "frames": part.frames}
+                sequence: {**metric_values(part), "frames": part.frames}
                 for sequence, part in score.sequences.items()
             },
         }
@@ -56,7 +56,8 @@ def scores_json(
     return {"protocol": protocol.describe(), "dataset": dataset, "trackers": trackers}
 
 
-def _three(score: TrackerScore | SequenceScore) -> dict[str, float]:
+def metric_values(score: TrackerScore | SequenceScore) -> dict[str, float]:
+    """Returns the three numbers that a report quotes, by the names of `METRICS`."""
     return {metric: float(getattr(score, metric)) for metric in METRICS}
 
 
@@ -84,7 +85,7 @@ def score_table(
 
 
 def _decimals(score: TrackerScore | SequenceScore) -> list[str]:
-    return [f"{value:.3f}" for value in _three(score).values()]
+    return [f"{value:.3f}" for value in metric_values(score).values()]
 
 
 @dataclasses.dataclass(frozen=True)

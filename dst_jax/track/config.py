@@ -6,6 +6,7 @@ from typing import Any
 
 from dst_jax.decode import from_json
 from dst_jax.errors import InputError
+from dst_jax.require import require, require_at_least, require_share
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,20 +25,10 @@ class Tracking:
         for field in ("lost_below", "uncertain_below"):
             value = getattr(self, field)
             score = value is None or 0.0 <= value <= 1.0
-            self._require(score, field, "must be null or a score in [0, 1]")
+            require(score, self, field, "must be null or a score in [0, 1]")
         if self.lost_below is not None and self.uncertain_below is not None:
             ordered = self.lost_below <= self.uncertain_below
-            self._require(ordered, "lost_below", "must not exceed uncertain_below")
-
-    def _require(self, condition: bool, field: str, expectation: str) -> None:
-        if not condition:
-            name, value = type(self).__name__, getattr(self, field)
-            raise InputError(f"{name}.{field}={value!r}: {expectation}.")
-
-    def _require_shares(self, *fields: str) -> None:
-        for field in fields:
-            share = 0.0 <= getattr(self, field) <= 1.0
-            self._require(share, field, "must lie in [0, 1]")
+            require(ordered, self, "lost_below", "must not exceed uncertain_below")
 
     @property
     def has_states(self) -> bool:
@@ -71,13 +62,12 @@ class SiamFCTracking(Tracking):
         # By name: super() does not find a class with slots.
         Tracking.__post_init__(self)
         odd = self.scale_count >= 1 and self.scale_count % 2 == 1
-        self._require(odd, "scale_count", "must be odd, for example 3")
-        self._require(self.scale_step > 1.0, "scale_step", "must be above 1")
-        self._require_shares("scale_rate", "window_influence")
+        require(odd, self, "scale_count", "must be odd, for example 3")
+        require(self.scale_step > 1.0, self, "scale_step", "must be above 1")
+        require_share(self, "scale_rate", "window_influence")
         penalty = 0.0 < self.scale_penalty <= 1.0
-        self._require(penalty, "scale_penalty", "must lie in (0, 1]")
-        whole = self.response_upsampling >= 1
-        self._require(whole, "response_upsampling", "must be at least 1")
+        require(penalty, self, "scale_penalty", "must lie in (0, 1]")
+        require_at_least(1, self, "response_upsampling")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,11 +100,11 @@ class SiamRPNTracking(Tracking):
 
     def __post_init__(self):
         Tracking.__post_init__(self)
-        self._require(self.penalty_k >= 0.0, "penalty_k", "must be at least 0")
-        self._require_shares("window_influence", "size_rate", "small_target_share")
+        require_at_least(0, self, "penalty_k")
+        require_share(self, "window_influence", "size_rate", "small_target_share")
         even = self.small_search_cells >= 0 and self.small_search_cells % 2 == 0
-        self._require(even, "small_search_cells", "must be even, 0 or above")
-        self._require(self.min_side_px > 0.0, "min_side_px", "must be above 0 px")
+        require(even, self, "small_search_cells", "must be even, 0 or above")
+        require(self.min_side_px > 0.0, self, "min_side_px", "must be above 0 px")
 
 
 # The public settings: DaSiamRPN's three models, and pysot's for its `alex` network.

@@ -186,4 +186,5 @@ def shape_penalty(
 
 def _search_px_per_frame_px(module: Siamese, box: Float[Array, " 4"]) -> Scalar:
     spec = module.spec.input
-    return spec.template_px / spec.template_side(box[2:])
+    zoom = spec.zooms.search
+    return zoom.px / zoom.side(box[2:])

@@ -1,5 +1,6 @@
 """Many networks of one shape trained side by side, spread over devices."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dst_jax.errors import InputError
-from dst_jax.train.parallel import Device
+from dst_jax.train.parallel import Device, placing_once
 from dst_jax.train.step import TrainStep
 
 CANDIDATES = "candidates"
@@ -50,15 +51,12 @@ def over_candidates(
     compiled = jax.jit(
         mapped, donate_argnums=(0,), compiler_options=quick_compilation()
     )
-    placed = NamedSharding(mesh, spread)
-    # The constants of one training are placed once, on their first use.
-    known: list[tuple[Any, Any]] = []
+    place = functools.partial(jax.device_put, device=NamedSharding(mesh, spread))
+    place_once = placing_once(place)
 
     def run(states: Any, constants: Any, batch: Any) -> Any:
-        if not known or known[0][0] is not constants:
-            known[:] = [(constants, jax.device_put(constants, placed))]
         # Placed as it comes back: otherwise the second step would compile anew.
-        return compiled(jax.device_put(states, placed), known[0][1], batch)
+        return compiled(place(states), place_once(constants), batch)
 
     return run
 

@@ -4,7 +4,8 @@ Only the batch is split; the state has no device axis, so that checkpoints and
 evaluation look the same on one device and on a thousand.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -48,17 +49,13 @@ def data_parallel(
         donate_argnums=(0,),
     )
 
-    # State of unknown placement in, state of known placement out: without this the
-    # second step would compile anew.
-    # Constants are placed once, on their first use.
-    placed = on_all(local)
-    known: list[tuple[Any, Any]] = []
+    place = functools.partial(_place, sharding=on_all(local))
+    place_once = placing_once(place)
 
     def run(state: Any, constants: Any, batch: Mapping[str, Any]) -> Any:
-        if not known or known[0][0] is not constants:
-            known[:] = [(constants, _place(constants, placed))]
-        state = _place(state, placed)
-        return mapped(state, known[0][1], split(batch, len(local)))
+        # State of unknown placement in, state of known placement out: without this
+        # the second step would compile anew.
+        return mapped(place(state), place_once(constants), split(batch, len(local)))
 
     return run
 
@@ -77,6 +74,24 @@ def sharded(step: TrainStep, *, devices: Sequence[Device] | None = None) -> Trai
         out_shardings=(everywhere, everywhere),
         donate_argnums=(0,),
     )
+
+
+def placing_once(place: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Returns `place` for a tree that comes again at every step.
+
+    A tree that is the very one of the call before is not placed again.
+
+    Args:
+      place: Copies a tree to devices.
+    """
+    last: list[tuple[Any, Any]] = []
+
+    def placed(tree: Any) -> Any:
+        if not last or last[0][0] is not tree:
+            last[:] = [(tree, place(tree))]
+        return last[0][1]
+
+    return placed
 
 
 def _place(tree: Any, sharding: NamedSharding) -> Any:

@@ -9,21 +9,19 @@ from collections.abc import Mapping
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from dst_jax.arch import tracker_cost
 from dst_jax.bundle import load_bundle
-from dst_jax.data.readers import read_sequences
 from dst_jax.data.sequence import Sequence
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import with_row
-from dst_jax.evaluate import OTB, TrackerScore, score
+from dst_jax.evaluate import TrackerScore
 from dst_jax.experiment import Experiment
 from dst_jax.files import user_path, write_json
-from dst_jax.track import make_tracker
 from dst_jax.workflows.demo_report import Row, demo_json, write_report
-from dst_jax.workflows.evaluate import run_tracker
+from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
+from dst_jax.workflows.progress import counted_steps
 from dst_jax.workflows.search import Searched, print_searched, search_student
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.versions import versions
@@ -102,8 +100,7 @@ def _make_videos(
     folder: pathlib.Path, seed: int, console: Console
 ) -> tuple[str, tuple[Sequence, ...]]:
     """Training source and test sequences; test videos are never trained on."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=console) as progress:
+    with counted_steps(console) as progress:
         for name, config, offset in (
             ("train", TRAIN_VIDEOS, 0),
             ("test", TEST_VIDEOS, 1),
@@ -115,7 +112,7 @@ def _make_videos(
 
             path = folder / name
             write_synthetic(path, config, seed=2 * seed + offset, progress=advance)
-    test = read_sequences(f"got10k:{folder / 'test'}")
+    test = read_videos(f"got10k:{folder / 'test'}")
     return f"got10k:{folder / 'train'}", test
 
 
@@ -141,42 +138,29 @@ def _evaluate(
     runs: Mapping[str, Trained],
     test: tuple[Sequence, ...],
     console: Console,
-) -> tuple[list[Row], dict[str, TrackerScore], dict[str, dict[str, np.ndarray]]]:
+) -> tuple[list[Row], dict[str, TrackerScore], dict[str, Mapping[str, np.ndarray]]]:
     """Runs every tracker on the test videos, and one that never moves."""
-    truths = {s.name: s.boxes for s in test}
-    still = {s.name: np.repeat(s.boxes[:1], len(s.boxes), axis=0) for s in test}
-    boxes, scores = {STILL: still}, {STILL: score(still, truths, OTB)}
-    rows = []
+    rows, scores, boxes = [], {STILL: score_still(test)}, {}
     reference = tracker_cost(load_bundle(bundles["teacher"]).spec).parameters
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=console) as progress:
-        total = sum(len(s.frames) for s in test)
-        for name, path in bundles.items():
-            task = progress.add_task(name, total=total)
-            bundle = load_bundle(path)
-            tracker = make_tracker(
-                bundle.spec, bundle.variables, tracking=bundle.tracking
+    for name, path in bundles.items():
+        bundle = load_bundle(path)
+        found = evaluate_bundle(bundle, test, name=name, console=console)
+        scores[name], boxes[name] = found.score, found.boxes
+        student, _, row = name.partition(" ")
+        cost = tracker_cost(bundle.spec)
+        rows.append(
+            Row(
+                tracker=name,
+                parameters=cost.parameters,
+                megabytes=cost.megabytes,
+                compression=reference / cost.parameters,
+                search_macs=cost.search_macs,
+                success_auc=found.score.success_auc,
+                precision_20=found.score.precision_20,
+                fps=found.fps,
+                gate_open=gate_share(runs[row].metrics, student) if row else None,
             )
-            boxes[name], fps = run_tracker(
-                tracker, test, advance=lambda task=task: progress.advance(task)
-            )
-            scores[name] = score(boxes[name], truths, OTB)
-            student, _, row = name.partition(" ")
-            share = gate_share(runs[row].metrics, student) if row else None
-            cost = tracker_cost(bundle.spec)
-            rows.append(
-                Row(
-                    tracker=name,
-                    parameters=cost.parameters,
-                    megabytes=cost.megabytes,
-                    compression=reference / cost.parameters,
-                    search_macs=cost.search_macs,
-                    success_auc=scores[name].success_auc,
-                    precision_20=scores[name].precision_20,
-                    fps=fps,
-                    gate_open=share,
-                )
-            )
+        )
     moved = scores[STILL]
     rows.append(
         Row(STILL, 0, 0.0, None, 0, moved.success_auc, moved.precision_20, None, None)

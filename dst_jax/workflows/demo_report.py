@@ -270,11 +270,11 @@ def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePan
             search[None].astype(np.float32),
         )
         stage = f"conv{len(bundle.spec.backbone.layers)}"
-        pair = output.search[stage], output.template[stage]
+        pair = output.taps[f"search/{stage}"], output.taps[f"template/{stage}"]
         for row, weighted in (("without W", False), ("with W", True)):
             found = losses.search_response(*pair, weighted=weighted)
             rows[row][name] = np.asarray(found[0])
-        rows["response"][name] = _map(np.asarray(output.response[0]))
+        rows["response"][name] = _map(np.asarray(output.answer.response[0]))
     return plots.ResponsePanel(search, rows, box_in_search, sequence.name)
 
 

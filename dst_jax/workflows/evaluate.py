@@ -1,39 +1,17 @@
 """`dst-jax evaluate`: score raw result files, or trackers that are run for it."""
 
 import collections.abc
-import contextlib
 import dataclasses
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 
-import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
-from dst_jax.arch import TrackerSpec
 from dst_jax.bundle import load_bundle
-from dst_jax.data.frames import Frame, read_frame, require_size
-from dst_jax.data.readers import read_sequences
-from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.evaluate import OTB, TrackerScore, report, results, score
+from dst_jax.evaluate import TrackerScore, report, results
 from dst_jax.files import user_path, write_json
-from dst_jax.track import Tracker, make_tracker
-from dst_jax.track.run import canvas_size
-from dst_jax.typing import Float
-
-# Frames of a video that are decoded ahead of the tracker.
-_AHEAD = 16
-# Videos that a batch holds at most by default: what a warm-up has to look like.
-_WARM_VIDEOS = 16
+from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_boxes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,12 +54,12 @@ def evaluate_results(
     """
     first_pixel = _file_origin(dataset, origin)
     _require_file(json_path)
-    sequences = read_sequences(dataset, frames_required=False)
+    sequences = read_videos(dataset, frames_required=False)
     frames = {sequence.name: len(sequence) for sequence in sequences}
     boxes = results.read_results(results_dir, frames, origin=first_pixel)
     folder = user_path(results_dir).resolve()
     ignored = sorted(p.name for p in folder.glob("*.txt") if p.stem not in frames)
-    scores = {folder.name: score(boxes, _truths(sequences), OTB)}
+    scores = {folder.name: score_boxes(boxes, sequences)}
     evaluation = Evaluation(dataset, scores, ignored=tuple(ignored))
     _publish(evaluation, json_path, console)
     return evaluation
@@ -118,106 +96,19 @@ def evaluate_trackers(
         for name in names:
             results.require_new(user_path(results_out) / name)
     loaded = {n: load_bundle(b) for n, b in zip(names, bundles, strict=True)}
-    sequences = read_sequences(dataset)
+    sequences = read_videos(dataset)
     scores, fps = {}, {}
     for name, bundle in loaded.items():
-        tracker = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
-        with _progress(name, sequences, console) as advance:
-            boxes, fps[name] = run_tracker(
-                tracker, sequences, batch=batch, advance=advance
-            )
-        scores[name] = score(boxes, _truths(sequences), OTB)
+        found = evaluate_bundle(
+            bundle, sequences, name=name, batch=batch, console=console
+        )
+        scores[name], fps[name] = found.score, found.fps
         if results_out is not None:
             folder = user_path(results_out) / name
-            results.write_results(folder, boxes, origin=origin)
+            results.write_results(folder, found.boxes, origin=origin)
     evaluation = Evaluation(dataset, scores, fps)
     _publish(evaluation, json_path, console)
     return evaluation
-
-
-def run_tracker(
-    tracker: Tracker,
-    sequences: collections.abc.Sequence[Sequence],
-    *,
-    batch: int | None = None,
-    advance: Callable[[], None] = lambda: None,
-) -> tuple[dict[str, Float[np.ndarray, "_ 4"]], float]:
-    """Tracks every sequence from its first box; sequences of one canvas go together.
-
-    Args:
-      tracker: Ready to run.
-      sequences: With frames, and with the target in the first of them.
-      batch: Videos tracked at a time; as `Tracker.track_many` has it if None.
-      advance: Called after every frame that was read.
-
-    Returns:
-      Boxes (cx, cy, w, h) by sequence in the order given, and the frames per second
-      from the files to the boxes: decoding counts, compilation does not, since the
-      first two frames are tracked beforehand.
-
-    Raises:
-      InputError: If a first box is missing or a frame cannot be used.
-    """
-    groups = _by_program(tracker, sequences)
-    boxes, seconds = {}, 0.0
-    for group in groups:
-        first = np.stack([sequence.boxes[0] for sequence in group])
-        warm = group[: batch or _WARM_VIDEOS]
-        tracker.track_many(
-            [_frames(s, limit=2) for s in warm], first[: len(warm)], batch=batch
-        )
-        start = time.perf_counter()
-        videos = [_frames(s, advance=advance) for s in group]
-        tracked = tracker.track_many(videos, first, batch=batch)
-        seconds += time.perf_counter() - start
-        boxes |= {s.name: t.boxes for s, t in zip(group, tracked, strict=True)}
-    frames = sum(len(sequence) for sequence in sequences)
-    return {s.name: boxes[s.name] for s in sequences}, frames / max(seconds, 1e-9)
-
-
-def _by_program(
-    tracker: Tracker, sequences: collections.abc.Sequence[Sequence]
-) -> list[list[Sequence]]:
-    """Groups that share compiled code, long videos first, so that batches are even."""
-    groups: dict[tuple[tuple[int, int], TrackerSpec], list[Sequence]] = {}
-    for sequence in sequences:
-        if not sequence.frames or sequence.size is None:
-            raise ValueError(f"sequence {sequence.name!r} was read without its frames")
-        if not np.isfinite(sequence.boxes[0]).all():
-            raise InputError(
-                f"sequence {sequence.name!r} has no box in its first frame, from which "
-                "a tracker starts; cut the frames before the target appears."
-            )
-        crops = tracker.search_spec(sequence.boxes[0], *sequence.size)
-        program = canvas_size(*sequence.size), crops
-        groups.setdefault(program, []).append(sequence)
-    return [sorted(group, key=len, reverse=True) for group in groups.values()]
-
-
-def _frames(
-    sequence: Sequence,
-    *,
-    limit: int | None = None,
-    advance: Callable[[], None] = lambda: None,
-) -> Iterator[Frame]:
-    """Frames of a sequence, a few of them decoded ahead by a thread."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead: collections.deque[Future[Frame]] = collections.deque()
-        for path in sequence.frames[:limit]:
-            ahead.append(pool.submit(_read_checked, path, sequence.size))
-            if len(ahead) > _AHEAD:
-                yield ahead.popleft().result()
-                advance()
-        while ahead:
-            yield ahead.popleft().result()
-            advance()
-
-
-def _read_checked(path: str, size: tuple[int, int] | None) -> Frame:
-    frame = read_frame(path)
-    if size is not None:
-        require_size(frame, size, path)
-    return frame
 
 
 def _tracker_names(
@@ -236,13 +127,8 @@ def _tracker_names(
 
 def _file_origin(dataset: str, given: int | None) -> results.Origin:
     """Coordinate of the first pixel in result files: as given, else the data set's."""
-    layout = dataset.partition(":")[0]
-    if layout == "coco":
-        raise InputError(
-            f"data set {dataset!r} holds single images; evaluate on video, such as "
-            "otb:DIR or got10k:DIR."
-        )
-    origin = (1 if layout == "otb" else 0) if given is None else given
+    of_layout = 1 if dataset.partition(":")[0] == "otb" else 0
+    origin = of_layout if given is None else given
     if origin not in (0, 1):
         raise InputError(f"results origin {origin}: must be 0 or 1.")
     return 1 if origin else 0
@@ -251,29 +137,6 @@ def _file_origin(dataset: str, given: int | None) -> results.Origin:
 def _require_file(json_path: str | os.PathLike[str] | None) -> None:
     if json_path is not None and user_path(json_path).is_dir():
         raise InputError(f"{json_path} is a folder; name a file for the report.")
-
-
-def _truths(
-    sequences: collections.abc.Sequence[Sequence],
-) -> dict[str, Float[np.ndarray, "_ 4"]]:
-    return {sequence.name: sequence.boxes for sequence in sequences}
-
-
-@contextlib.contextmanager
-def _progress(
-    name: str, sequences: collections.abc.Sequence[Sequence], console: Console | None
-) -> Iterator[Callable[[], None]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames"),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=console, transient=True, disable=console is None)
-    with bar:
-        task = bar.add_task(name, total=sum(len(sequence) for sequence in sequences))
-        yield lambda: bar.advance(task)
 
 
 def _publish(

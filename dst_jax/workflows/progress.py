@@ -1,4 +1,4 @@
-"""The progress bar of a training run."""
+"""Progress bars of steps, and of a training run."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -13,11 +13,17 @@ from rich.progress import (
 )
 
 
-@contextlib.contextmanager
-def training_bar(
-    console: Console, total_steps: int, step: int
-) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    """A progress bar: loss, pairs per second, share of waiting, time left."""
+def counted_steps(console: Console) -> Progress:
+    """Returns a progress display whose tasks show a bar and how many are done."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    return Progress(*columns, console=console)
+
+
+def reported_steps(console: Console) -> Progress:
+    """Returns a progress display for long tasks: also their time left.
+
+    Every task has a field `numbers`, the text between count and time.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -25,7 +31,15 @@ def training_bar(
         TextColumn("{task.fields[numbers]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, refresh_per_second=2) as progress:
+    return Progress(*columns, console=console, refresh_per_second=2)
+
+
+@contextlib.contextmanager
+def training_bar(
+    console: Console, total_steps: int, step: int
+) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """A progress bar: loss, pairs per second, share of waiting, time left."""
+    with reported_steps(console) as progress:
         task = progress.add_task(
             "train", total=total_steps, completed=step, numbers="compiling"
         )

@@ -10,13 +10,6 @@ from typing import Any
 
 import jax
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from dst_jax.arch import spec_id, spec_to_json, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
@@ -36,6 +29,7 @@ from dst_jax.search import (
     read_ledger,
     run_search,
 )
+from dst_jax.workflows.progress import counted_steps, reported_steps
 from dst_jax.workflows.scoring import Exam, judge_of, make_score
 from dst_jax.workflows.search_plot import search_plot
 from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
@@ -243,8 +237,7 @@ def _make_exam(
         seed=experiment.seed,
         examples=search.validation_pairs,
     )
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=console) as progress:
+    with counted_steps(console) as progress:
         task = progress.add_task("read small set", total=search.pairs)
         train = read_small_set(
             train_set,
@@ -265,16 +258,9 @@ def _bar(
 ]:
     """A bar over the steps of the policy, and one within a step."""
     search = experiment.search
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeRemainingColumn(),
-    )
     rewards = [trial.reward for trial in past]
     best = f"best {max(rewards):.3f}" if rewards else ""
-    with Progress(*columns, console=console, refresh_per_second=2) as progress:
+    with reported_steps(console) as progress:
         done = len(past) // search.candidates
         outer = progress.add_task(
             "search", total=search.steps, completed=done, numbers=best

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dst_jax.distill.identity import interactive_terms
 from dst_jax.errors import InputError
 from dst_jax.experiment import differences
 from dst_jax.files import read_json, remove_leftovers, write_json
@@ -74,7 +75,15 @@ def _hold(folder: pathlib.Path) -> Iterator[None]:
 
 
 def _check_same(path: pathlib.Path, config: Mapping[str, Any]) -> None:
-    found = differences(json.loads(json.dumps(config)), read_json(path))
+    ours, theirs = json.loads(json.dumps(config)), read_json(path)
+    for name, kind in interactive_terms(theirs).items():
+        if interactive_terms(ours).get(name) != kind:
+            raise InputError(
+                f"--workdir {path.parent}: its run has the term {name!r}, a class of a "
+                f"notebook ({kind}); go on in the notebook, or put the class into a "
+                ".py configuration and choose another folder."
+            )
+    found = differences(ours, theirs)
     if found:
         shown = "; ".join(found[:3]) + ("; ..." if len(found) > 3 else "")
         raise InputError(

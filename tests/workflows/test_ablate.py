@@ -11,6 +11,7 @@ from dst_jax.arch import named
 from dst_jax.bundle import Bundle, save_bundle
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
+from dst_jax.distill import Soft
 from dst_jax.errors import InputError
 from dst_jax.evaluate import OTB, TrackerScore
 from dst_jax.experiment import Experiment
@@ -34,7 +35,7 @@ from dst_jax.workflows.ablation.plan import (
 from dst_jax.workflows.ablation.run import run_ablation
 from dst_jax.workflows.evaluate import Evaluation
 from dst_jax.workflows.train import Trained
-from tests import networks
+from tests import networks, objectives
 
 VIDEOS = SyntheticConfig(videos=6, length=6, height=90, width=120)
 # Of the dull student with seed 0; made up, TS is above GT+TS as in the paper.

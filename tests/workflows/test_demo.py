@@ -17,7 +17,7 @@ from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import SearchConfig
 from dst_jax.train import LoopConfig, OptimConfig
 from dst_jax.workflows import demo
-from tests import networks
+from tests import networks, objectives
 
 pytestmark = [pytest.mark.optax, pytest.mark.slow]
 

@@ -19,11 +19,8 @@ from dst_jax.errors import InputError
 from dst_jax.evaluate.results import read_boxes
 from dst_jax.models import init_variables
 from dst_jax.track import SiamFCTracking, Tracker, TrackResult, make_tracker
-from dst_jax.workflows.evaluate import (
-    evaluate_results,
-    evaluate_trackers,
-    run_tracker,
-)
+from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
+from dst_jax.workflows.evaluation import run_tracker
 
 TRUTH = "11,21,20,10\n13,21,20,10\n15,21,20,10\n17,21,20,10\n"
 STILL = "11,21,20,10\n" * 4
@@ -118,6 +115,11 @@ def test_an_origin_other_than_0_and_1_is_refused(tmp_path, dataset):
 def test_single_images_are_no_video_to_evaluate_on(tmp_path):
     with pytest.raises(InputError, match="single images"):
         evaluate_results("coco:x", tmp_path)
+    (tmp_path / "Dog").mkdir()
+    (tmp_path / "Dog" / "groundtruth_rect.txt").write_text("11,21,20,10\n")
+    (tmp_path / "Dog.txt").write_text("11,21,20,10\n")
+    with pytest.raises(InputError, match="single images"):
+        evaluate_results(f"otb:{tmp_path}", tmp_path)
 
 
 @pytest.mark.real

@@ -20,6 +20,7 @@ from dst_jax.train import LoopConfig, OptimConfig
 from dst_jax.workflows import pack as module
 from dst_jax.workflows.pack import PackConfig
 from dst_jax.workflows.train import run_training
+from tests import objectives
 from tests.data import small_packs as packs
 from tests.data.small_packs import CONSOLE, EXPERIMENT, SPEC
 

@@ -13,7 +13,7 @@ from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import SearchConfig, describe, shrink
 from dst_jax.train import OptimConfig
 from dst_jax.workflows.scoring import Exam, make_accuracy, make_score
-from tests import networks
+from tests import networks, objectives
 from tests.train import setting
 
 pytestmark = pytest.mark.optax

@@ -25,7 +25,7 @@ from dst_jax.search import SearchConfig
 from dst_jax.track.config import SiamFCTracking, SiamRPNTracking
 from dst_jax.train import OptimConfig
 from dst_jax.workflows.search import print_searched, search_student
-from tests import networks
+from tests import networks, objectives
 
 pytestmark = pytest.mark.optax
 
@@ -165,9 +165,8 @@ def test_a_space_without_networks_is_refused_before_any_work(
 
 CONFIG_FILE = """
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.distill import Setting
 from dst_jax.experiment import Experiment
-from tests import networks
+from tests import networks, objectives
 
 
 def experiment():

@@ -5,16 +5,14 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from dst_jax.arch import TrackerSpec, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import read_sources
-from dst_jax.data.readers import read_sequences
 from dst_jax.data.synthetic.dataset import write_synthetic
-from dst_jax.errors import InputError
-from dst_jax.evaluate import OTB, TrackerScore, score
+from dst_jax.evaluate import TrackerScore
+from dst_jax.evaluate.report import metric_values
 from dst_jax.experiment import Experiment, experiment_to_json, without
 from dst_jax.files import read_json, user_path, write_json, write_text
 from dst_jax.workflows.ablation.plan import (
@@ -34,6 +32,7 @@ from dst_jax.workflows.ablation.table import (
 )
 from dst_jax.workflows.demo import TEST_VIDEOS
 from dst_jax.workflows.evaluate import Evaluation, evaluate_trackers
+from dst_jax.workflows.evaluation import read_videos, score_still
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.training_data import data_hash
 from dst_jax.workflows.versions import versions
@@ -183,14 +182,10 @@ def _identity(experiment: Experiment, teacher: Bundle | None) -> dict[str, Any]:
 
 
 def _read_dataset(name: str, source: str) -> Dataset:
-    sequences = read_sequences(source)
-    if max(map(len, sequences)) == 1:
-        raise InputError(f"--dataset {source}: holds single images; give video.")
-    truths = {s.name: s.boxes for s in sequences}
-    still = {s.name: np.repeat(s.boxes[:1], len(s.boxes), axis=0) for s in sequences}
+    sequences = read_videos(source)
     targets = data_hash(sequences)
-    values = _values(score(still, truths, OTB), targets, None)
-    return Dataset(name, source, targets, values)
+    still = _values(score_still(sequences), targets, None)
+    return Dataset(name, source, targets, still)
 
 
 def _synthetic(workdir: pathlib.Path, console: Console) -> Dataset:
@@ -202,13 +197,7 @@ def _synthetic(workdir: pathlib.Path, console: Console) -> Dataset:
 
 
 def _values(found: TrackerScore, targets: str, fps: float | None) -> dict[str, Any]:
-    return {
-        "targets": targets,
-        "success_auc": float(found.success_auc),
-        "precision_20": float(found.precision_20),
-        "op_50": float(found.op_50),
-        "fps": fps,
-    }
+    return {"targets": targets, **metric_values(found), "fps": fps}
 
 
 def _outcome(spec: TrackerSpec, *, gate_open: float | None = None) -> Outcome:

@@ -1,0 +1,226 @@
+"""One tracker on one data set: run from the first boxes, timed and scored.
+
+`dst-jax evaluate`, `dst-jax ablate` and `dst-jax demo` all evaluate through this file,
+so that their scores compare.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from dst_jax.arch import TrackerSpec
+from dst_jax.bundle import Bundle
+from dst_jax.data.frames import Frame, read_frame, require_size
+from dst_jax.data.readers import read_sequences
+from dst_jax.data.sequence import Sequence
+from dst_jax.errors import InputError
+from dst_jax.evaluate import OTB, TrackerScore, score
+from dst_jax.track import Tracker, make_tracker
+from dst_jax.track.run import canvas_size
+from dst_jax.typing import Float
+
+# Frames of a video that are decoded ahead of the tracker.
+_AHEAD = 16
+# Videos that a batch holds at most by default: what a warm-up has to look like.
+_WARM_VIDEOS = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluated:
+    """What one tracker did on a data set.
+
+    Attributes:
+      boxes: (cx, cy, w, h) of every frame by sequence, frame pixels.
+      score: What they are worth under OTB's protocol.
+      fps: End-to-end frames per second.
+    """
+
+    boxes: Mapping[str, Float[np.ndarray, "_ 4"]]
+    score: TrackerScore
+    fps: float
+
+
+def read_videos(dataset: str, *, frames_required: bool = True) -> tuple[Sequence, ...]:
+    """Returns the sequences of a data set to evaluate on.
+
+    Args:
+      dataset: Layout and folder, such as "otb:DIR".
+      frames_required: If False, images may be missing.
+
+    Raises:
+      InputError: If the data set is faulty or holds single images.
+    """
+    # COCO is refused unread, since its annotations are large.
+    single = dataset.partition(":")[0] == "coco"
+    sequences = (
+        () if single else read_sequences(dataset, frames_required=frames_required)
+    )
+    if single or max(map(len, sequences), default=0) == 1:
+        raise InputError(
+            f"data set {dataset!r} holds single images; give video, such as otb:DIR or "
+            "got10k:DIR."
+        )
+    return sequences
+
+
+def evaluate_bundle(
+    bundle: Bundle,
+    sequences: collections.abc.Sequence[Sequence],
+    *,
+    name: str,
+    batch: int | None = None,
+    console: Console | None = None,
+) -> Evaluated:
+    """Returns what a bundle's tracker does on `sequences`.
+
+    Args:
+      bundle: The tracker.
+      sequences: Of `run_tracker`.
+      name: What the progress bar calls the tracker.
+      batch: Of `run_tracker`.
+      console: Where the bar goes; nowhere if None.
+
+    Raises:
+      InputError: If a first box is missing or a frame cannot be used.
+    """
+    tracker = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
+    with _frame_bar(name, sequences, console) as advance:
+        boxes, fps = run_tracker(tracker, sequences, batch=batch, advance=advance)
+    return Evaluated(boxes, score_boxes(boxes, sequences), fps)
+
+
+def score_still(sequences: collections.abc.Sequence[Sequence]) -> TrackerScore:
+    """Returns the score of the first box of every sequence, never moved."""
+    boxes = {s.name: np.repeat(s.boxes[:1], len(s.boxes), axis=0) for s in sequences}
+    return score_boxes(boxes, sequences)
+
+
+def score_boxes(
+    boxes: Mapping[str, Float[np.ndarray, "_ 4"]],
+    sequences: collections.abc.Sequence[Sequence],
+) -> TrackerScore:
+    """Returns the score of boxes under OTB's protocol.
+
+    Args:
+      boxes: (cx, cy, w, h) of every frame by sequence, frame pixels.
+      sequences: With the true boxes; frames are not read.
+
+    Raises:
+      InputError: If a sequence has no boxes, or too few, or none that counts.
+    """
+    return score(boxes, {s.name: s.boxes for s in sequences}, OTB)
+
+
+def run_tracker(
+    tracker: Tracker,
+    sequences: collections.abc.Sequence[Sequence],
+    *,
+    batch: int | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[dict[str, Float[np.ndarray, "_ 4"]], float]:
+    """Tracks every sequence from its first box; sequences of one canvas go together.
+
+    Args:
+      tracker: Ready to run.
+      sequences: With frames, and with the target in the first of them.
+      batch: Videos tracked at a time; as `Tracker.track_many` has it if None.
+      advance: Called after every frame that was read.
+
+    Returns:
+      Boxes (cx, cy, w, h) by sequence in the order given, and the frames per second
+      from the files to the boxes: decoding counts, compilation does not, since the
+      first two frames are tracked beforehand.
+
+    Raises:
+      InputError: If a first box is missing or a frame cannot be used.
+    """
+    groups = _by_program(tracker, sequences)
+    boxes, seconds = {}, 0.0
+    for group in groups:
+        first = np.stack([sequence.boxes[0] for sequence in group])
+        warm = group[: batch or _WARM_VIDEOS]
+        tracker.track_many(
+            [_frames(s, limit=2) for s in warm], first[: len(warm)], batch=batch
+        )
+        start = time.perf_counter()
+        videos = [_frames(s, advance=advance) for s in group]
+        tracked = tracker.track_many(videos, first, batch=batch)
+        seconds += time.perf_counter() - start
+        boxes |= {s.name: t.boxes for s, t in zip(group, tracked, strict=True)}
+    frames = sum(len(sequence) for sequence in sequences)
+    return {s.name: boxes[s.name] for s in sequences}, frames / max(seconds, 1e-9)
+
+
+def _by_program(
+    tracker: Tracker, sequences: collections.abc.Sequence[Sequence]
+) -> list[list[Sequence]]:
+    """Groups that share compiled code, long videos first, so that batches are even."""
+    groups: dict[tuple[tuple[int, int], TrackerSpec], list[Sequence]] = {}
+    for sequence in sequences:
+        if not sequence.frames or sequence.size is None:
+            raise ValueError(f"sequence {sequence.name!r} was read without its frames")
+        if not np.isfinite(sequence.boxes[0]).all():
+            raise InputError(
+                f"sequence {sequence.name!r} has no box in its first frame, from which "
+                "a tracker starts; cut the frames before the target appears."
+            )
+        crops = tracker.search_spec(sequence.boxes[0], *sequence.size)
+        program = canvas_size(*sequence.size), crops
+        groups.setdefault(program, []).append(sequence)
+    return [sorted(group, key=len, reverse=True) for group in groups.values()]
+
+
+def _frames(
+    sequence: Sequence,
+    *,
+    limit: int | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> Iterator[Frame]:
+    """Frames of a sequence, a few of them decoded ahead by a thread."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead: collections.deque[Future[Frame]] = collections.deque()
+        for path in sequence.frames[:limit]:
+            ahead.append(pool.submit(_read_checked, path, sequence.size))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+                advance()
+        while ahead:
+            yield ahead.popleft().result()
+            advance()
+
+
+def _read_checked(path: str, size: tuple[int, int] | None) -> Frame:
+    frame = read_frame(path)
+    if size is not None:
+        require_size(frame, size, path)
+    return frame
+
+
+@contextlib.contextmanager
+def _frame_bar(
+    name: str, sequences: collections.abc.Sequence[Sequence], console: Console | None
+) -> Iterator[Callable[[], None]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console, transient=True, disable=console is None)
+    with bar:
+        task = bar.add_task(name, total=sum(len(sequence) for sequence in sequences))
+        yield lambda: bar.advance(task)
