@@ -2,8 +2,8 @@
 
 `python -m tests.pages PAGE SECTION` runs those of one section in the current folder,
 which stands for a clone: it holds a copy of the package. A block of Python is a file if
-its first line is `# NAME.py`, a session if it has prompts. Diffs are applied, and the
-lines of bash are run. What fails raises.
+its first line is `# NAME.py`, a transcript if it has prompts. Diffs are applied, and
+the lines of bash are run. What fails raises.
 """
 
 import doctest
@@ -43,7 +43,7 @@ def is_quote(block):
 
 
 def run(blocks):
-    """Runs blocks in the current folder; sessions share what they define."""
+    """Runs blocks in the current folder; transcripts share what they define."""
     shared = {"__name__": "__main__"}
     for number, block in enumerate(blocks):
         if is_quote(block):
@@ -57,7 +57,7 @@ def run(blocks):
             pathlib.Path(named[1]).write_text(block.text.partition("\n")[2])
         else:
             assert block.language == "python" and ">>>" in block.text, block
-            session(block.text, shared, f"block {number}")
+            transcript(block.text, shared, f"block {number}")
 
 
 def apply(diff):
@@ -82,8 +82,8 @@ def command(words):
         subprocess.run(words, check=True)
 
 
-def session(text, shared, name):
-    """Runs a session; what it prints must be what the page says."""
+def transcript(text, shared, name):
+    """Runs a transcript; what it prints must be what the page says."""
     test = doctest.DocTestParser().get_doctest(text, shared, name, name, 0)
     assert test.examples
     runner = doctest.DocTestRunner(optionflags=FLAGS)
