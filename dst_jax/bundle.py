@@ -95,8 +95,8 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     return Bundle(spec=spec, variables=variables, tracking=tracking, card=card)
 
 
-def describe(spec: TrackerSpec) -> dict[str, Any]:
-    """The sizes of a tracker that cards and tables quote."""
+def card_sizes(spec: TrackerSpec) -> dict[str, Any]:
+    """Returns the sizes of a tracker that cards and tables quote."""
     cost = tracker_cost(spec)
     return {
         "parameters": cost.parameters,

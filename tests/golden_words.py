@@ -47,7 +47,7 @@ from dst_jax.train import (
     make_optimizer,
     make_train_step,
 )
-from dst_jax.workflows.scoring import Exam, judge_of, make_score
+from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
 from tests import networks
 from tests.track import scenes
 
@@ -339,7 +339,7 @@ def search_ledger(
             adjust["kernel"] = np.zeros_like(adjust["kernel"])
         run_search(
             parent,
-            judge_of(parent, exam)(variables),
+            make_exam_accuracy(parent, exam)(variables),
             make_score(exam),
             config=experiment.search,
             policy=experiment.policy,

@@ -115,7 +115,7 @@ def make_accuracy(
     return accuracy
 
 
-def judge_of(spec: TrackerSpec, exam: Exam) -> Callable[[Variables], float]:
+def make_exam_accuracy(spec: TrackerSpec, exam: Exam) -> Callable[[Variables], float]:
     """Returns the accuracy on the held-out pairs of `exam`."""
     return make_accuracy(
         spec,
@@ -138,7 +138,7 @@ def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
     for batch in _batches(exam):
         state, _ = step(state, {}, batch)
         advance()
-    return judge_of(spec, exam)(_variables(state))
+    return make_exam_accuracy(spec, exam)(_variables(state))
 
 
 def _make_masked(exam: Exam, advance: Advance) -> Score:
@@ -148,7 +148,7 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
     objective = make_masked_objective(parent, _plain(experiment))
     step = over_candidates(_train_step(objective, exam), batching=search.batching)
     places = _places(search)
-    judge = judge_of(parent, exam)
+    accuracy = make_exam_accuracy(parent, exam)
 
     def score(specs: Sequence[TrackerSpec]) -> list[float]:
         found = []
@@ -170,7 +170,7 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
             jax.tree.map(lambda leaf, n=number: leaf[n], states)
             for number in range(len(specs))
         )
-        return [judge(_variables(one)) for one in each]
+        return [accuracy(_variables(one)) for one in each]
 
     return score
 

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from dst_jax.arch import TrackerSpec, spec_id
-from dst_jax.bundle import Bundle, describe, load_bundle, save_bundle
+from dst_jax.bundle import Bundle, card_sizes, load_bundle, save_bundle
 from dst_jax.data.pipeline import PatchSpec, fixed_batches, train_batches
 from dst_jax.data.sequence import Sequence
 from dst_jax.distill import check_fit, make_objective
@@ -283,8 +283,8 @@ def _validation(
     validate = make_validate(experiment.students, batches, **kinds)
     fixed: dict[str, float] = {}
     if teacher is not None:
-        judge = make_validate({"teacher": teacher.spec}, batches, **kinds)
-        fixed = judge({"teacher": teacher.variables})
+        of_teacher = make_validate({"teacher": teacher.spec}, batches, **kinds)
+        fixed = of_teacher({"teacher": teacher.variables})
     return lambda variables: validate(variables) | fixed
 
 
@@ -303,7 +303,7 @@ def _export(
         own = {
             **card,
             "student": name,
-            "sizes": describe(spec),
+            "sizes": card_sizes(spec),
             "metrics": {"best_validation_loss": loss if np.isfinite(loss) else None},
         }
         folder = workdir / "bundles"
