@@ -35,7 +35,7 @@ import jax
 import numpy as np
 import torch
 import torch_loader
-from bench_step import make_setting
+from bench_step import make_workload
 from rich.console import Console
 from step_sides import make_ours
 
@@ -280,13 +280,13 @@ def print_rates(found: Mapping[str, list[tuple[float, float]]]) -> None:
 
 def training(bench: Bench, args: argparse.Namespace) -> None:
     """Times the joint training step, from one batch and from the pack."""
-    setting = dataclasses.replace(
-        make_setting(FAMILIES[args.family][2], args.batch),
+    workload = dataclasses.replace(
+        make_workload(FAMILIES[args.family][2], args.batch),
         augment=bench.experiment.augment,
     )
     host = bench.batches(packed=True)
     ready = next(host)
-    ours = make_ours(setting, ready)
+    ours = make_ours(workload, ready)
     held = [ours.state]
 
     def step(batch: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from dst_jax.arch import TrackerSpec, named
 from dst_jax.data.pipeline import DataConfig, HostBatch
-from dst_jax.distill import DistillConfig
+from dst_jax.distill import LabelConfig
 from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig, patch_sides
 from dst_jax.search import SearchConfig, describe, shrink
@@ -114,7 +114,7 @@ def make_exam(parent: TrackerSpec, search: SearchConfig) -> Exam:
     experiment = Experiment(
         students={"teacher": parent},
         data=DataConfig(sources=("none:none",)),
-        distill=DistillConfig(label_radius_px=float(parent.backbone.total_stride)),
+        labels=LabelConfig(radius_px=float(parent.backbone.total_stride)),
         optim=OptimConfig(momentum=0.9),
         search=search,
     )

@@ -28,7 +28,7 @@ import torch
 from step_sides import (
     SEED,
     Ours,
-    Setting,
+    Workload,
     compare,
     host_batch,
     make_ours,
@@ -37,7 +37,7 @@ from step_sides import (
 )
 from torch_step import TorchStep, cut, draw_window, seen, tensor
 
-from dst_jax.arch import RegionHeadSpec, TrackerSpec, named, scale_widths
+from dst_jax.arch import TrackerSpec, named, scale_widths
 from dst_jax.ops.augment import AugmentConfig
 
 
@@ -57,17 +57,17 @@ def families() -> dict[str, tuple[TrackerSpec, TrackerSpec, TrackerSpec]]:
     }
 
 
-def make_setting(family: str, batch: int) -> Setting:
-    """The setting of a family."""
+def make_workload(family: str, batch: int) -> Workload:
+    """What is trained of a family."""
     teacher, dull, intelligent = families()[family]
     windows = AugmentConfig()
-    if isinstance(teacher.head, RegionHeadSpec):
+    if teacher.head.proposes_boxes:
         shift = 64.0 * teacher.input.train_search_px / 271
         windows = AugmentConfig(
             search_stretch=0.18, template_shift_px=4.0, search_shift_px=shift
         )
     students = {"dull": dull, "intelligent": intelligent}
-    return Setting(teacher, students, batch, windows)
+    return Workload(teacher, students, batch, windows)
 
 
 def check(differences: Mapping[str, float], tolerance: float) -> None:
@@ -94,9 +94,9 @@ def torch_round(
     theirs: TorchStep, ours: Ours, batch: Mapping[str, np.ndarray]
 ) -> Callable[[], None]:
     """One step from the host batch, crops included."""
-    spec, config = ours.setting.teacher.input, ours.setting.augment
+    spec, config = ours.workload.teacher.input, ours.workload.augment
     rng = np.random.default_rng(SEED)
-    learnt = their_targets(ours.setting, theirs.device)
+    learnt = their_targets(ours.workload, theirs.device)
     stretch = config.stretch if config.search_stretch is None else config.search_stretch
     sides = {
         "template": (spec.template_px, config.stretch, config.template_shift_px),
@@ -198,13 +198,13 @@ def main() -> None:
     given = parser.parse_args()
     limit_threads(given.threads)
     batch = given.batch or (16 if given.family.startswith("mini") else 8)
-    setting = make_setting(given.family, batch)
+    workload = make_workload(given.family, batch)
     print(f"{given.family}, batch {batch}, {given.threads} threads, ", end="")
     print(
         f"jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}"
     )
-    patches = host_batch(setting)
-    ours = make_ours(setting, patches)
+    patches = host_batch(workload)
+    ours = make_ours(workload, patches)
     began = time.perf_counter()
     check(compare(ours, patches), given.tolerance)
     print(f"first step (compilation, not counted): {time.perf_counter() - began:.1f} s")
@@ -216,7 +216,9 @@ def main() -> None:
     alternate(sides, 1, 1)
     report(alternate(sides, given.rounds, given.steps), batch)
     if given.layers:
-        layer_table.print_table(setting.teacher, setting.students, batch, given.rounds)
+        layer_table.print_table(
+            workload.teacher, workload.students, batch, given.rounds
+        )
 
 
 if __name__ == "__main__":

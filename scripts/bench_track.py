@@ -26,8 +26,9 @@ from dst_jax.arch import CorrelationHeadSpec, TrackerSpec, named
 from dst_jax.boxes import iou, xywh_to_cxcywh
 from dst_jax.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.data.frames import frame_paths, read_frame
-from dst_jax.models.build import Variables, build, embed, init_variables, respond
-from dst_jax.track import SiamFCTracking, make_tracker, siamfc
+from dst_jax.models import Variables, build, init_variables, respond
+from dst_jax.track import SiamFCTracking, TrackState, make_tracker, siamfc
+from dst_jax.track.procedure import SIAMFC, init
 from dst_jax.track.run import canvas_size
 
 CONFIG = SiamFCTracking()
@@ -143,11 +144,10 @@ class TorchTracker:
         ]
         batch = self.to_batch(crops)
         clock.lap("crop")
-        features = self.embed(batch)
-        clock.lap("network")
         head = self.spec.head
         assert isinstance(head, CorrelationHeadSpec)
-        response = F.conv2d(features, self.template) * head.scale
+        response = F.conv2d(self.embed(batch), self.template) * head.scale
+        clock.lap("network")
         self._move(response.numpy()[:, 0], side)
         clock.lap("read-out")
         return np.concatenate([self.centre + 0.5, self.size])
@@ -186,16 +186,18 @@ def run_torch(tracker: TorchTracker, paths: list[str], box: np.ndarray) -> Any:
 
 def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]:
     """Our step cut into stages that are awaited one by one, to see where time goes."""
-    module, last = build(spec), f"conv{len(spec.backbone.layers)}"
-    start = jax.jit(lambda f, b, hw: siamfc.init(module, variables, f, b, frame_hw=hw))
+    module = build(spec)
+    start = jax.jit(lambda f, b, hw: init(SIAMFC, module, variables, f, b, frame_hw=hw))
     cut = jax.jit(lambda s, f, hw: siamfc.search_crops(module, s, f, hw, config=CONFIG))
-    network = jax.jit(lambda crops: embed(module, variables, crops)[last])
 
     @jax.jit
-    def read_out(state: siamfc.TrackState, features: Any, hw: Any) -> Any:
-        made = {name: kernel[None] for name, kernel in state.kernels.items()}
-        maps = respond(module, variables, made, {last: features}).response
-        box, _ = siamfc.update_box(module, state.box, maps, hw, config=CONFIG)
+    def network(state: TrackState, crops: Any) -> Any:
+        memory = jax.tree.map(lambda leaf: leaf[None], state.memory)
+        return respond(module, variables, memory, crops).response
+
+    @jax.jit
+    def read_out(state: TrackState, responses: Any, hw: Any) -> Any:
+        box, _ = siamfc.update_box(module, state.box, responses, hw, config=CONFIG)
         return state._replace(box=box)
 
     def run(paths: list[str], box: np.ndarray) -> Clock:
@@ -207,9 +209,9 @@ def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]
             clock.lap("decode")
             crops = jax.block_until_ready(cut(state, frame, hw))
             clock.lap("crop")
-            features = jax.block_until_ready(network(crops))
+            responses = jax.block_until_ready(network(state, crops))
             clock.lap("network")
-            state = jax.block_until_ready(read_out(state, features, hw))
+            state = jax.block_until_ready(read_out(state, responses, hw))
             clock.lap("read-out")
         return clock
 

@@ -54,7 +54,7 @@ def layers_of(spec: TrackerSpec, batch: int) -> Iterator[Layer]:
             shape = (batch, side, side, below)
             yield Layer(f"conv{index} {image}", shape, layer, index == 1)
             side, below = spec.backbone.stage_sides(px)[index - 1][1], layer.features
-        if isinstance(spec.head, RegionHeadSpec):
+        if isinstance(spec.head, RegionHeadSpec):  # of the form "up_channel"
             width, k = spec.head.features, spec.head.anchors
             kinds = {"cls1": 2 * k * width, "r1": 4 * k * width}
             if image == "x":

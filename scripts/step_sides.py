@@ -7,12 +7,19 @@ from typing import Any
 import jax
 import numpy as np
 import torch
-from dst_jax.distill.regions import anchors_of
 from torch_step import TorchStep, tensor
 from torch_terms import Targets, anchor_targets, cell_targets
 
 from dst_jax.arch import RegionHeadSpec, TrackerSpec
-from dst_jax.distill import DistillConfig, make_objective
+from dst_jax.distill import (
+    DistillConfig,
+    LabelConfig,
+    Setting,
+    Sharing,
+    make_labels,
+    make_objective,
+)
+from dst_jax.distill.labels import AnchorLabels
 from dst_jax.models import Variables, init_variables
 from dst_jax.ops.anchors import head_anchors
 from dst_jax.ops.augment import AugmentConfig, augment, patch_sides
@@ -33,7 +40,7 @@ OPEN = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class Workload:
     """What is trained, and how."""
 
     teacher: TrackerSpec
@@ -43,16 +50,17 @@ class Setting:
     optim: OptimConfig = OptimConfig(momentum=0.9, weight_decay=1e-4, clip_norm=10.0)
 
     @property
-    def distill(self) -> DistillConfig:
+    def setting(self) -> Setting:
         """All terms, at the weights of the papers."""
         radius = 2.0 * self.teacher.backbone.total_stride
-        return DistillConfig(label_radius_px=radius, sharing_margin=OPEN)
+        terms = DistillConfig().with_terms(ks=Sharing(margin=OPEN))
+        return Setting(terms, LabelConfig(radius_px=radius))
 
 
-def host_batch(setting: Setting) -> dict[str, np.ndarray]:
+def host_batch(workload: Workload) -> dict[str, np.ndarray]:
     """Made-up patches: only shapes matter for the time."""
-    rng, size = np.random.default_rng(SEED), setting.batch
-    sides = patch_sides(setting.teacher.input, setting.augment)
+    rng, size = np.random.default_rng(SEED), workload.batch
+    sides = patch_sides(workload.teacher.input, workload.augment)
     batch: dict[str, np.ndarray] = {}
     for name, side in zip(("template", "search"), sides, strict=True):
         shape = (size, side, side, 3)
@@ -70,19 +78,19 @@ def host_batch(setting: Setting) -> dict[str, np.ndarray]:
 class Ours:
     """Our side: the step, the state before it, and the crops that it cuts."""
 
-    setting: Setting
+    workload: Workload
     teacher: Variables
     state: Any
     step: Callable[..., Any]
     examples: Examples
 
 
-def make_ours(setting: Setting, batch: Mapping[str, np.ndarray]) -> Ours:
+def make_ours(workload: Workload, batch: Mapping[str, np.ndarray]) -> Ours:
     """Builds the step as training does; nothing is compiled but the crops."""
-    tx = make_optimizer(setting.optim, total_steps=10**6)
-    crops = Crops(setting.teacher.input, setting.augment, seed=SEED)
+    tx = make_optimizer(workload.optim, total_steps=10**6)
+    crops = Crops(workload.teacher.input, workload.augment, seed=SEED)
     objective = make_objective(
-        setting.teacher, setting.students, setting.distill, axis_name=AXIS_NAME
+        workload.teacher, workload.students, workload.setting, axis_name=AXIS_NAME
     )
     step = make_train_step(
         objective, tx, crops, steps_per_epoch=10**6, axis_name=AXIS_NAME
@@ -95,13 +103,14 @@ def make_ours(setting: Setting, batch: Mapping[str, np.ndarray]) -> Ours:
             config=crops.augment,
         )
     )(dict(batch))
-    teacher = init_variables(jax.random.key(SEED + 1), setting.teacher)
+    teacher = init_variables(jax.random.key(SEED + 1), workload.teacher)
     # A teacher that was never trained normalises by the statistics of this batch.
-    probe = TorchStep((setting.teacher, teacher), {}, setting.distill, setting.optim)
+    terms = workload.setting.distill
+    probe = TorchStep((workload.teacher, teacher), {}, terms, workload.optim)
     stats = probe.teacher.running_statistics(to_torch(examples.search))
-    state = init_state(jax.random.key(SEED), setting.students, tx)
+    state = init_state(jax.random.key(SEED), workload.students, tx)
     return Ours(
-        setting,
+        workload,
         {"params": teacher["params"], "batch_stats": stats},
         jax.device_get(state),
         data_parallel(step, devices=jax.local_devices()[:1]),
@@ -118,16 +127,16 @@ def make_theirs(
     ours: Ours, *, layout: torch.memory_format = torch.contiguous_format
 ) -> TorchStep:
     """PyTorch's side, with our weights."""
-    state, setting = ours.state, ours.setting
+    state, workload = ours.state, ours.workload
     students = {}
-    for name, spec in setting.students.items():
+    for name, spec in workload.students.items():
         stats = {"batch_stats": state.batch_stats[name]}
         students[name] = (spec, {"params": state.params[name], **stats})
     return TorchStep(
-        (setting.teacher, ours.teacher),
+        (workload.teacher, ours.teacher),
         students,
-        setting.distill,
-        setting.optim,
+        workload.setting.distill,
+        workload.optim,
         layout=layout,
         device="cuda" if torch.cuda.is_available() else "cpu",
     )
@@ -135,26 +144,25 @@ def make_theirs(
 
 def our_targets(ours: Ours, device: str) -> Targets:
     """What the first step of our side learns, drawn anchors included."""
-    spec, config = ours.setting.teacher, ours.setting.distill
-    if not isinstance(spec.head, RegionHeadSpec):
-        return their_targets(ours.setting, device)(torch.zeros(0))
+    workload = ours.workload
     key = jax.random.fold_in(jax.random.split(jax.random.key(SEED))[1], 0)
-    found = jax.jit(
-        lambda e: anchors_of(spec=spec, examples=e, key=key, config=config)
-    )(ours.examples)
+    label = make_labels(workload.teacher, workload.setting.labels)
+    found = jax.jit(label)(ours.examples, key)
+    if not isinstance(found, AnchorLabels):  # nothing is drawn
+        return their_targets(workload, device)(torch.zeros(0))
     arrays = (found.labels, found.deltas, found.weights)
     return Targets(*(tensor(array).to(device) for array in arrays))
 
 
-def their_targets(setting: Setting, device: str) -> Callable[[torch.Tensor], Targets]:
+def their_targets(workload: Workload, device: str) -> Callable[[torch.Tensor], Targets]:
     """A function from boxes in the crops to PyTorch's own targets."""
-    spec, config = setting.teacher, setting.distill
-    px, stride = spec.input.train_search_px, spec.backbone.total_stride
+    spec, config = workload.teacher, workload.setting.labels
+    _, side, stride, px = spec.grid(spec.input.train_search_px)
     if isinstance(spec.head, RegionHeadSpec):
-        grid = tensor(head_anchors(spec, px)).to(device)
-        return lambda boxes: anchor_targets(grid, boxes, config.assign)
-    side, radius = spec.response_side(px), config.label_radius_px
-    fixed = cell_targets(side, stride, radius, setting.batch)
+        grid = head_anchors(spec.head, side=side, stride=stride, search_px=px)
+        anchors = tensor(grid).to(device)
+        return lambda boxes: anchor_targets(anchors, boxes, config.assign)
+    fixed = cell_targets(side, stride, config.radius_px, workload.batch)
     fixed = Targets(fixed.label.to(device))
     return lambda _: fixed
 

@@ -13,9 +13,24 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch_terms import Answer, Targets, gate, sharing, soft, target_response, task
+from torch_terms import (
+    Answer,
+    Targets,
+    adaptive_hard,
+    gate,
+    knowledge_sharing,
+    paper_terms,
+    target_response,
+    teacher_soft,
+)
 
-from dst_jax.arch import CorrelationHeadSpec, TrackerSpec, tracker_cost
+from dst_jax.arch import (
+    CorrelationHeadSpec,
+    HeadSpec,
+    RegionHeadSpec,
+    TrackerSpec,
+    tracker_cost,
+)
 from dst_jax.distill import DistillConfig
 from dst_jax.models import Variables
 from dst_jax.train import OptimConfig
@@ -47,14 +62,7 @@ class Network(torch.nn.Module):
             )
             self.norms.append(norm if layer.batch_norm else nn.Identity())
             below = layer.features
-        self.head = nn.ModuleDict()
-        if not isinstance(spec.head, CorrelationHeadSpec):
-            width, k = spec.head.features, spec.head.anchors
-            for name, outputs in (("cls", 2 * k), ("r", 4 * k)):
-                side = spec.head.kernel
-                self.head[f"{name}1"] = nn.Conv2d(below, width * outputs, side)
-                self.head[f"{name}2"] = nn.Conv2d(below, width, side)
-            self.head["regress_adjust"] = nn.Conv2d(4 * k, 4 * k, 1)
+        self.head = head_layers(spec.head, below)
 
     def embed(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Features of every stage before its pooling."""
@@ -76,6 +84,7 @@ class Network(torch.nn.Module):
         if isinstance(head, CorrelationHeadSpec):
             response = correlate(x[last], z[last][:, None])[:, 0] * head.scale
             return Answer(response, None, z, x)
+        assert isinstance(head, RegionHeadSpec)
         k, maps = head.anchors, {}
         for name, outputs in (("cls", 2 * k), ("r", 4 * k)):
             kernels = self.head[f"{name}1"](z[last])
@@ -142,6 +151,21 @@ class Network(torch.nn.Module):
                     "norm": {"mean": mean.numpy(), "var": var.numpy()}
                 }
         return {"backbone": found}
+
+
+def head_layers(head: HeadSpec, below: int) -> torch.nn.ModuleDict:
+    """The convolutions of a head on features of `below` channels, by our names."""
+    nn, layers = torch.nn, torch.nn.ModuleDict()
+    match head:
+        case CorrelationHeadSpec(bias=False):
+            return layers
+        case RegionHeadSpec(form="up_channel", features=width, kernel=side, anchors=k):
+            for name, outputs in (("cls", 2 * k), ("r", 4 * k)):
+                layers[f"{name}1"] = nn.Conv2d(below, width * outputs, side)
+                layers[f"{name}2"] = nn.Conv2d(below, width, side)
+            layers["regress_adjust"] = nn.Conv2d(4 * k, 4 * k, 1)
+            return layers
+    raise SystemExit(f"PyTorch's side has no {head}; take another family.")
 
 
 def tensor(array: Any) -> torch.Tensor:
@@ -229,7 +253,7 @@ class TorchStep:
         layout: torch.memory_format = torch.contiguous_format,
         device: str = "cpu",
     ):
-        self.config, self.optim = config, optim
+        self.terms, self.optim = paper_terms(config), optim
         self.layout, self.device = layout, device
         self.teacher = self._network(*teacher).eval()
         self.students = {n: self._network(*s).train() for n, s in students.items()}
@@ -262,30 +286,29 @@ class TorchStep:
         epoch: float,
     ) -> dict[str, torch.Tensor]:
         """Terms "student/term", weighted as they enter the sum."""
-        config = self.config
+        hard, soft, response, sharing = self.terms
+        layers = [f"conv{j}" for j in response.layers]
         with torch.no_grad():
             aim = self.teacher(template, search)
         answers = {n: net(template, search) for n, net in self.students.items()}
         terms: dict[str, torch.Tensor] = {}
         for name, answer in answers.items():
-            hard = task(answer, targets, config, teacher=aim)
-            terms[f"{name}/ah"] = config.adaptive_hard * hard
-            terms[f"{name}/ts"] = config.teacher_soft * soft(answer, aim, targets)
-            layers = [f"conv{j}" for j in config.response_layers]
-            terms[f"{name}/str"] = config.target_response * target_response(
-                answer, aim, layers
-            )
-        decay = config.sharing_decay**epoch
+            bounded = adaptive_hard(answer, aim, targets, margin=hard.margin)
+            terms[f"{name}/ah"] = hard.weight * bounded
+            terms[f"{name}/ts"] = soft.weight * teacher_soft(answer, aim, targets)
+            looks = target_response(answer, aim, layers)
+            terms[f"{name}/str"] = response.weight * looks
+        decay = sharing.decay**epoch
         for name, answer in answers.items():
-            opened = gate(answer, aim, targets, config)
+            opened = gate(answer, aim, targets, margin=sharing.margin)
             total = torch.zeros((), device=self.device)
             for peer, other in answers.items():
                 if peer != name:
                     larger = self.sizes[peer] > self.sizes[name]
-                    beta = 1.0 if larger else config.sharing_discount
-                    total = total + beta * sharing(answer, other)
+                    beta = 1.0 if larger else sharing.discount
+                    total = total + beta * knowledge_sharing(answer, other)
             share = decay * opened / (len(answers) - 1)
-            terms[f"{name}/ks"] = share * total
+            terms[f"{name}/ks"] = sharing.weight * share * total
         return terms
 
     def learn(

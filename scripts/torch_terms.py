@@ -1,8 +1,9 @@
 """The terms of the TSsKD objective in plain PyTorch, for `torch_step.py`.
 
-Written from the equations, with the defaults of `DistillConfig`: divergences are
-student first, activation maps are divided by their norm and compared by their mean
-square.
+Written from the equations, with the options that the terms have by default:
+divergences are student first, activation maps are divided by their norm and compared
+by their mean square. Weights, margins, layers, decay and discount are read from the
+terms.
 """
 
 from collections.abc import Sequence
@@ -11,8 +12,34 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from dst_jax.distill import DistillConfig
+from dst_jax.distill import DistillConfig, Hard, Response, Sharing, Soft
 from dst_jax.ops.anchors import AssignConfig
+
+
+class PaperTerms(NamedTuple):
+    """The four terms of TSsKD with their weights and options."""
+
+    hard: Hard
+    soft: Soft
+    response: Response
+    sharing: Sharing
+
+
+def paper_terms(config: DistillConfig) -> PaperTerms:
+    """Returns the terms of TSsKD; ends the script if there are others."""
+    match config.active:
+        case {
+            "ah": Hard() as hard,
+            "ts": Soft() as soft,
+            "str": Response() as response,
+            "ks": Sharing() as sharing,
+            **others,
+        } if not others and not config.warmup_epochs:
+            return PaperTerms(hard, soft, response, sharing)
+    raise SystemExit(
+        "PyTorch's side has the terms ah, ts, str and ks, without a warm-up; not "
+        f"{', '.join(config.active)} and {config.warmup_epochs} epochs of it."
+    )
 
 
 class Answer(NamedTuple):
@@ -101,26 +128,33 @@ def smooth_l1(one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
     return F.smooth_l1_loss(one, two, reduction="none").sum(-1)
 
 
-def task(
-    answer: Answer,
-    targets: Targets,
-    config: DistillConfig,
-    *,
-    teacher: Answer | None = None,
-) -> torch.Tensor:
-    """The loss on the labels, eq. 2 or 5; its boxes bounded by a teacher, eq. 10."""
+def classification(answer: Answer, targets: Targets) -> torch.Tensor:
+    """The loss of target against background, eq. 2."""
     sign = 2.0 * (targets.label == 1).to(answer.response.dtype) - 1.0
-    hard = balanced(F.softplus(-sign * odds(answer.response)), targets.label)
+    return balanced(F.softplus(-sign * odds(answer.response)), targets.label)
+
+
+def task(answer: Answer, targets: Targets) -> torch.Tensor:
+    """The loss on the labels, eq. 2 or 5."""
+    classes = classification(answer, targets)
     if answer.offsets is None or targets.delta is None:
-        return hard
+        return classes
+    return classes + regression(smooth_l1(answer.offsets, targets.delta), targets)
+
+
+def adaptive_hard(
+    answer: Answer, teacher: Answer, targets: Targets, *, margin: float
+) -> torch.Tensor:
+    """AH, eq. 10 and 11: the loss on the labels, its boxes bounded by the teacher's."""
+    classes = classification(answer, targets)
+    if answer.offsets is None or teacher.offsets is None or targets.delta is None:
+        return classes
     own = smooth_l1(answer.offsets, targets.delta)
-    if teacher is not None and teacher.offsets is not None:
-        gap = smooth_l1(teacher.offsets, targets.delta) - own.detach()
-        own = own * (gap < config.hard_margin)
-    return hard + regression(own, targets)
+    gap = smooth_l1(teacher.offsets, targets.delta) - own.detach()
+    return classes + regression(own * (gap < margin), targets)
 
 
-def soft(answer: Answer, teacher: Answer, targets: Targets) -> torch.Tensor:
+def teacher_soft(answer: Answer, teacher: Answer, targets: Targets) -> torch.Tensor:
     """TS, eq. 9: classes of all cells or anchors, boxes of the positive anchors."""
     values = divergence(odds(answer.response), odds(teacher.response))
     if answer.offsets is None or teacher.offsets is None:
@@ -129,7 +163,7 @@ def soft(answer: Answer, teacher: Answer, targets: Targets) -> torch.Tensor:
     return values.mean() + regression(boxes, targets)
 
 
-def sharing(learner: Answer, peer: Answer) -> torch.Tensor:
+def knowledge_sharing(learner: Answer, peer: Answer) -> torch.Tensor:
     """KS, eq. 17-19; the peer is a fixed target."""
     values = divergence(odds(learner.response), odds(peer.response.detach()))
     if learner.offsets is None or peer.offsets is None:
@@ -147,11 +181,11 @@ def regression(values: torch.Tensor, targets: Targets) -> torch.Tensor:
 
 @torch.no_grad()
 def gate(
-    learner: Answer, teacher: Answer, targets: Targets, config: DistillConfig
+    learner: Answer, teacher: Answer, targets: Targets, *, margin: float
 ) -> torch.Tensor:
     """1 where the learner's loss on the labels comes near the teacher's, eq. 22."""
-    gap = task(learner, targets, config) - task(teacher, targets, config)
-    return (gap < config.sharing_margin).to(gap.dtype)
+    gap = task(learner, targets) - task(teacher, targets)
+    return (gap < margin).to(gap.dtype)
 
 
 def target_response(

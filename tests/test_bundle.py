@@ -140,5 +140,5 @@ def test_settings_of_both_families_come_back(folder):
     edit_json(folder / "tracking.json", lambda v: v.pop("kind"))
     assert load_bundle(folder).tracking == SiamFCTracking(scale_step=1.05)
     edit_json(path / "tracking.json", lambda v: v.update(scale_step=1.05))
-    with pytest.raises(InputError, match="unknown tracking field 'scale_step'"):
+    with pytest.raises(InputError, match="unknown field 'scale_step'"):
         load_bundle(path)

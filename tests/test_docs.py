@@ -19,6 +19,7 @@ import dataclasses
 
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.train import OptimConfig
+from tests import objectives
 from tests.data.small_packs import EXPERIMENT
 
 

@@ -39,7 +39,7 @@ def test_a_check_of_several_fields_names_the_first_that_fails():
 
 
 def test_a_word_that_is_not_known_is_told_with_those_that_are():
-    require_one_of(("round", "flat"), Settings(), "form")
+    require_one_of(iter(("flat", "round")), Settings(), "form")
     with pytest.raises(InputError) as error:
         require_one_of(iter(("flat", "square")), Settings(), "form")
     assert str(error.value) == 'Settings.form=\'round\': must be "flat" or "square".'

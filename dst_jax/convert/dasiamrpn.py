@@ -14,6 +14,7 @@ from dst_jax.convert.state_dict import (
     take_convolution,
 )
 from dst_jax.errors import InputError
+from dst_jax.models.heads.build import head_channels
 
 # Stage, convolution or normalisation, field: DaSiamRPN numbers its layers in a row.
 _RPN_NAMES = {
@@ -71,22 +72,12 @@ def siamrpn_from_pytorch(
     Raises:
       InputError: If a tensor is missing or has another shape than `spec` wants.
     """
-    head = spec.head
-    if not isinstance(head, RegionHeadSpec) or head.form != "up_channel":
-        raise InputError("DaSiamRPN's weights need an up-channel head; use siamrpn.")
+    shapes = _head_shapes(spec)
     state = _without_prefix(state)
     entries = {_RPN_NAMES.get(name, (0, 0, name)): v for name, v in state.items()}
     params, stats = take_backbone(entries, spec)
     first = params["conv1"]["conv"]
     first["kernel"] = np.ascontiguousarray(first["kernel"][:, :, ::-1])
-    below, width, k = spec.backbone.widths[-1], head.features, head.anchors
-    shapes = {
-        "conv_cls1": (width * 2 * k, below, head.kernel),
-        "conv_r1": (width * 4 * k, below, head.kernel),
-        "conv_cls2": (width, below, head.kernel),
-        "conv_r2": (width, below, head.kernel),
-        "regress_adjust": (4 * k, 4 * k, 1),
-    }
     read_out = {
         name.removeprefix("conv_"): take_convolution(entries, (0, 0, name), shape)
         for name, shape in shapes.items()
@@ -97,6 +88,19 @@ def siamrpn_from_pytorch(
         "batch_stats": {"backbone": stats},
     }
     return variables, tuple(sorted(left_over))
+
+
+def _head_shapes(spec: TrackerSpec) -> dict[str, tuple[int, int, int]]:
+    """Outputs, inputs and kernel of the head's convolutions, by DaSiamRPN's names."""
+    layers, stage = head_channels(spec.head), spec.head.stage
+    if stage is None or list(layers) != ["cls1", "r1", "cls2", "r2"]:
+        raise InputError("DaSiamRPN's weights need an up-channel head; use siamrpn.")
+    below, offsets = spec.backbone.widths[-1], layers["r1"].blocks
+    shapes = {
+        f"conv_{name}": (layer.blocks * stage.features, below, layer.kernel)
+        for name, layer in layers.items()
+    }
+    return {**shapes, "regress_adjust": (offsets, offsets, 1)}
 
 
 def _without_prefix(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -48,7 +48,7 @@ class DistillConfig:
                     f"term {name!r}: a name is a word of letters, digits and _, and "
                     f"none of {', '.join(own)}."
                 )
-            _check_term(name, term)
+            check_term(name, term)
         if not self.active and not self.warmup_epochs:
             raise InputError(
                 f"DistillConfig: {', '.join(self.terms) or 'there are no terms'}: all "
@@ -65,7 +65,8 @@ class DistillConfig:
         return dataclasses.replace(self, terms={**self.terms, **terms})
 
 
-def _check_term(name: str, term: object) -> None:
+def check_term(name: str, term: object) -> None:
+    """Raises InputError unless `term` is a frozen term with a weight."""
     if not isinstance(term, Term):
         raise InputError(
             f"term {name!r} is a {type(term).__name__}; give a frozen dataclass that "
@@ -79,7 +80,7 @@ def _check_term(name: str, term: object) -> None:
             "@dataclasses.dataclass(frozen=True)."
         )
     fits = isinstance(term.weight, int | float) and 0.0 <= term.weight < math.inf
-    require(fits, term, "weight", "must be finite and at least 0 (0 removes the term)")
+    require(fits, term, "weight", "must be finite and at least 0 (0 removes it)")
 
 
 # The rows of Table 4, then of Table 5: which terms each trains with.

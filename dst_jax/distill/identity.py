@@ -4,7 +4,6 @@ A resumed run compares it, so that a term whose code has changed is noticed. It 
 nothing imports a class from it.
 """
 
-import hashlib
 import inspect
 import linecache
 import textwrap
@@ -15,6 +14,7 @@ from dst_jax.decode import to_json
 from dst_jax.distill.config import DistillConfig
 from dst_jax.distill.term import Term
 from dst_jax.errors import InputError
+from dst_jax.files import bytes_sha256
 
 PACKAGE = "dst_jax"
 # Where the classes of a notebook or an interactive session live.
@@ -79,4 +79,4 @@ def _digest(kind: type) -> str:
             f"term {kind.__name__}: its source cannot be read, so a resumed run could "
             "not tell whether it changed; define it in a file or a notebook cell."
         )
-    return hashlib.sha256(textwrap.dedent(source).encode()).hexdigest()
+    return bytes_sha256(textwrap.dedent(source).encode())

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dst_jax.arch import TrackerSpec
+from dst_jax.arch import InputSpec, TrackerSpec
 from dst_jax.boxes import iou
 from dst_jax.distill import Setting, make_labels, task_parts
 from dst_jax.models import Answer, Variables, build, forward, proposals
 from dst_jax.ops.augment import AugmentConfig, augment, centre_crops
-from dst_jax.ops.examples import Examples
+from dst_jax.ops.examples import Examples, examples_for
 from dst_jax.typing import Array, Float
 
 Validate = Callable[[Mapping[str, Variables]], dict[str, float]]
@@ -26,6 +26,7 @@ def make_validate(
     *,
     setting: Setting,
     windows: AugmentConfig = PLAIN,
+    cut_for: InputSpec | None = None,
 ) -> Validate:
     """Returns a function of the networks' variables, by name.
 
@@ -34,6 +35,7 @@ def make_validate(
       batches: Host batches of held-out pairs; `mask` is 0 where padded.
       setting: Labels and the tracker's own loss, as in training.
       windows: Of `held_out_crops`.
+      cut_for: Of `held_out_crops`.
 
     Returns:
       `validate(variables) -> {"val/NAME/gt": ..., "val/NAME/peak_px": ...}`: the loss
@@ -42,7 +44,8 @@ def make_validate(
       box with the target, where the head has boxes.
     """
     measures = {
-        n: jax.jit(_make_measure(s, setting, windows)) for n, s in specs.items()
+        n: jax.jit(_make_measure(s, setting, windows, cut_for))
+        for n, s in specs.items()
     }
 
     def validate(variables: Mapping[str, Variables]) -> dict[str, float]:
@@ -61,12 +64,15 @@ def make_validate(
 
 
 def _make_measure(
-    spec: TrackerSpec, setting: Setting, windows: AugmentConfig
+    spec: TrackerSpec,
+    setting: Setting,
+    windows: AugmentConfig,
+    cut_for: InputSpec | None,
 ) -> Callable[..., Any]:
     module, label = build(spec), make_labels(spec, setting.labels)
 
     def measure(variables: Variables, batch: Mapping[str, Array]) -> dict[str, Any]:
-        examples = held_out_crops(spec, batch, windows=windows)
+        examples = held_out_crops(spec, batch, windows=windows, cut_for=cut_for)
         # Pairs without a target have no answer to measure.
         examples = examples._replace(mask=examples.mask * (1.0 - examples.is_negative))
         output = forward(module, variables, examples.template, examples.search)
@@ -85,9 +91,13 @@ def _make_measure(
 
 
 def held_out_crops(
-    spec: TrackerSpec, batch: Mapping[str, Array], *, windows: AugmentConfig = PLAIN
+    spec: TrackerSpec,
+    batch: Mapping[str, Array],
+    *,
+    windows: AugmentConfig = PLAIN,
+    cut_for: InputSpec | None = None,
 ) -> Examples:
-    """Crops on which a network is judged, the same at every call.
+    """Returns the crops on which a network is judged, the same at every call.
 
     SiamFC's have the target in the middle, where it is trained to look. A region head's
     are moved, stretched and scaled as in training, with their colours left alone.
@@ -96,13 +106,17 @@ def held_out_crops(
       spec: The network.
       batch: A host batch of held-out pairs.
       windows: How far a region head's crops are moved, stretched and scaled.
+      cut_for: What the host's patches serve, the widest input of a run; None: what
+        this network sees.
     """
+    widest = cut_for or spec.input
     if not spec.head.proposes_boxes:
-        return centre_crops(batch, input=spec.input)
+        return examples_for(centre_crops(batch, input=widest), spec.input)
     plain = dataclasses.replace(
         windows, flip=0.0, grey=0.0, brightness=0.0, colour=0.0, blur=0.0
     )
-    return augment(jax.random.key(0), batch, input=spec.input, config=plain)
+    examples = augment(jax.random.key(0), batch, input=widest, config=plain)
+    return examples_for(examples, spec.input)
 
 
 def _answers(

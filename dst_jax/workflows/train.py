@@ -279,7 +279,11 @@ def _validation(
         seed=experiment.seed,
         examples=VALIDATION_PAIRS,
     )
-    kinds: Any = {"setting": experiment.setting, "windows": experiment.augment}
+    kinds: Any = {
+        "setting": experiment.setting,
+        "windows": experiment.augment,
+        "cut_for": widest_input(experiment, teacher=teacher.spec if teacher else None),
+    }
     validate = make_validate(experiment.students, batches, **kinds)
     fixed: dict[str, float] = {}
     if teacher is not None:

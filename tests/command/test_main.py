@@ -75,7 +75,7 @@ def test_config_list_and_show(capsys):
     assert "demo_students" in out
     code, out, _ = run(capsys, "config", "show", "demo_students")
     assert code == 0
-    assert "--distill.target_response 100.0" in out
+    assert "--distill.str.weight 100.0" in out
     assert "student dull" in out
 
 

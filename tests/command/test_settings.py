@@ -1,6 +1,5 @@
 """Experiments by name, file and override; workdirs."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -10,7 +9,8 @@ import sys
 import pytest
 
 from dst_jax.command import settings
-from dst_jax.distill import DistillConfig
+from dst_jax.distill import DistillConfig, Soft
+from dst_jax.distill.identity import distill_to_json
 from dst_jax.errors import InputError
 from dst_jax.experiment import (
     config_hash,
@@ -46,23 +46,25 @@ def test_every_configuration_says_how_to_run_it_and_what_to_expect(path):
 
 
 def test_overrides_change_the_field_and_its_type(experiment):
-    arguments = ["--distill.temperature", "2", "--data.batch=4", "--optim.method"]
+    arguments = ["--distill.ts.temperature", "2", "--data.batch=4", "--optim.method"]
     arguments += ["adam", "--optim.clip_norm", "none", "--data.sources", "otb:A"]
-    arguments += ["coco:B", "--distill.sharing", "false"]
+    arguments += ["coco:B", "--distill.str.weighted", "false"]
     changed = settings.override(experiment, arguments)
-    assert changed.distill.temperature == 2.0
+    assert changed.distill.terms["ts"].temperature == 2.0
     assert changed.data.batch == 4
     assert changed.optim.method == "adam"
     assert changed.optim.clip_norm is None
     assert changed.data.sources == ("otb:A", "coco:B")
-    assert changed.distill.sharing is False
+    assert changed.distill.terms["str"].weighted is False
     assert changed.students == experiment.students
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--distil.temperature", "2"], "did you mean --distill.temperature"),
+        (["--distil.ts.temperature", "2"], "did you mean --distill.ts.temperature"),
+        (["--distill.temperature", "2"], "is now --distill.ts.temperature and --"),
+        (["--distill.hard_margin", "2"], "is now --distill.ah.margin"),
         (
             ["--distill.qqqqqqqq", "2"],
             "--distill.qqqqqqqq: unknown; see dst-jax config show",
@@ -137,7 +139,7 @@ def test_differences_name_the_field():
 
 
 def test_a_workdir_belongs_to_one_configuration(tmp_path):
-    config = {"distill": dataclasses.asdict(DistillConfig())}
+    config = {"distill": distill_to_json(DistillConfig())}
     with open_workdir(tmp_path / "run", {"distill": {"temperature": 9.0}}):
         pass  # ended before its first checkpoint: another may have the folder
     with open_workdir(tmp_path / "run", config):
@@ -146,8 +148,9 @@ def test_a_workdir_belongs_to_one_configuration(tmp_path):
     killed.write_text("half")
     with open_workdir(tmp_path / "run", config):
         assert not killed.exists()
-    other = {"distill": dataclasses.asdict(DistillConfig(temperature=2.0))}
-    message = r"another configuration \(distill.temperature: 2.0, was 1.0\)"
+    soft = DistillConfig().with_terms(ts=Soft(temperature=2.0))
+    other = {"distill": distill_to_json(soft)}
+    message = r"\(distill.terms.ts.temperature: 2.0, was 1.0\)"
     with (
         pytest.raises(InputError, match=message),
         open_workdir(tmp_path / "run", other),
@@ -190,13 +193,13 @@ def test_fields_that_are_checked_together_may_come_in_any_order():
 
 
 def test_settings_within_settings_are_reached_by_their_path(experiment):
-    arguments = ["--distill.assign.positives", "8", "--distill.hard_margin", "0.5"]
+    arguments = ["--labels.assign.positives", "8", "--distill.ah.margin", "0.5"]
     changed = settings.override(experiment, arguments)
-    assert changed.distill.assign.positives == 8
-    assert changed.distill.assign.negatives == experiment.distill.assign.negatives
-    assert changed.distill.hard_margin == 0.5
+    assert changed.labels.assign.positives == 8
+    assert changed.labels.assign.negatives == experiment.labels.assign.negatives
+    assert changed.distill.terms["ah"].margin == 0.5
     with pytest.raises(InputError, match=r"AssignConfig.positives=0"):
-        settings.override(experiment, ["--distill.assign.positives", "0"])
+        settings.override(experiment, ["--labels.assign.positives", "0"])
 
 
 def test_no_option_leaves_every_section_as_it_is(experiment):

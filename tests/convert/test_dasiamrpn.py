@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -42,7 +43,8 @@ def test_the_converted_network_answers_as_pytorch_does(network):
     rng = np.random.default_rng(0)
     template = rng.integers(0, 256, (1, 127, 127, 3)).astype(np.float32)
     search = rng.integers(0, 256, (1, 271, 271, 3)).astype(np.float32)
-    answer = forward(build(spec), variables, template, search).answer
+    ask = jax.jit(lambda *images: forward(build(spec), variables, *images).answer)
+    answer = ask(template, search)
     logits, offsets = dasiamrpn.ask(network, template[0], search[0])
     assert logits.shape == (2, 5, 19, 19)
     for found, want in ((answer.response, logits), (answer.offsets, offsets)):

@@ -1,5 +1,6 @@
 """Conversion of siamfc-pytorch weights."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -83,7 +84,7 @@ def test_pytorch_gives_the_same_features():
     state = state_dict()
     x = np.random.default_rng(1).uniform(0, 255, (2, 79, 79, 3)).astype(np.float32)
     variables, _ = siamfc_from_pytorch(state, SPEC)
-    ours = networks.features(build(SPEC), variables, x)["conv5"]
+    ours = jax.jit(lambda x: networks.features(build(SPEC), variables, x)["conv5"])(x)
 
     t = {k: torch.from_numpy(v) for k, v in state.items()}
     h = torch.from_numpy(x.transpose(0, 3, 1, 2))

@@ -377,7 +377,9 @@ def test_an_unfit_setting_is_named(change, message):
 
 def test_networks_that_do_not_fit_together_are_named():
     mini = arch.named("mini"), {"dull": arch.named("tiny")}
-    with pytest.raises(InputError, match="teacher has train_search_px=143, dull"):
+    with pytest.raises(
+        InputError, match=r"dull, term ts: .*111 px, the teacher .* 143"
+    ):
         make_objective(*mini, Setting())
     with pytest.raises(InputError, match="no teacher"):
         make_objective(None, STUDENTS, CONFIG)

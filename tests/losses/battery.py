@@ -32,10 +32,9 @@ class Case:
     at_target: Callable | None = lambda *targets: targets
     labels: bool = False
 
-    @cached_property
-    def compiled(self):
-        """The loss, compiled once for all tests of a dtype."""
-        return jax.jit(self.loss)
+    def compiled(self, *arguments):
+        """The loss, in the one program that gives values and gradients."""
+        return self.gradients(*arguments)[0]
 
     @cached_property
     def gradients(self):

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from dst_jax.errors import InputError
-from dst_jax.ops.xcorr_region import xcorr_depthwise, xcorr_up
+from dst_jax.ops import xcorr_region
 
+xcorr_up, xcorr_depthwise = (
+    jax.jit(function, static_argnames="formulation")
+    for function in (xcorr_region.xcorr_up, xcorr_region.xcorr_depthwise)
+)
 UP = ("conv", "unrolled", "im2col", "matmul")
 DEPTHWISE = ("conv", "shifted")
 
@@ -61,7 +65,7 @@ def test_formulations_have_the_same_gradients(function, shape, formulations):
             def loss(x, z, how=formulation):
                 return jnp.sum(jnp.square(function(x, z, formulation=how)))
 
-            gradients.append(jax.grad(loss, argnums=(0, 1))(*inputs))
+            gradients.append(jax.jit(jax.grad(loss, argnums=(0, 1)))(*inputs))
     for other in gradients[1:]:
         for ours, theirs in zip(other, gradients[0], strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-10)

@@ -76,6 +76,7 @@ def test_responses_agree_with_pytorch_on_real_crops(real_data, state_dict, track
         memory = remember(module, tracker.variables, template)
         return respond(module, tracker.variables, memory, search).response
 
+    cut = jax.jit(crop_resize_snapped, static_argnames="out_px")
     for name in ("Deer", "Girl"):
         path = frame_paths(real_data / "otb" / name / "img")[0]
         frame = jnp.asarray(read_frame(path))
@@ -83,7 +84,7 @@ def test_responses_agree_with_pytorch_on_real_crops(real_data, state_dict, track
         side = float(np.sqrt(np.prod(box[2:] + box[2:].sum() / 2)))
         template, search = (
             np.array(
-                crop_resize_snapped(
+                cut(
                     frame,
                     jnp.asarray(box[:2], jnp.float32),
                     jnp.float32(side * px / 127),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dst_jax.arch import named, with_widths
+from dst_jax.distill import DistillConfig, Task, with_row
 from dst_jax.ops.crop import crop_resize
 
 torch = pytest.importorskip("torch")
@@ -20,7 +21,7 @@ def scripts():
     folder = str(pathlib.Path(__file__).parents[2] / "scripts")
     sys.path.insert(0, folder)
     try:
-        names = ("bench_step", "step_sides", "torch_step")
+        names = ("bench_step", "step_sides", "torch_step", "torch_terms")
         yield types.SimpleNamespace(**{n: importlib.import_module(n) for n in names})
     finally:
         sys.path.remove(folder)
@@ -35,9 +36,9 @@ def test_one_step_in_pytorch_equals_ours(scripts, family):
         "dull": with_widths(teacher, (2, 4, 4, 4, 4)),
         "intelligent": with_widths(teacher, (4, 4, 6, 6, 4)),
     }
-    setting = sides.Setting(teacher, students, batch=2)
-    batch = sides.host_batch(setting)
-    ours = sides.make_ours(setting, batch)
+    workload = sides.Workload(teacher, students, batch=2)
+    batch = sides.host_batch(workload)
+    ours = sides.make_ours(workload, batch)
     differences = sides.compare(ours, batch)
     assert {name.split("/")[1] for name in differences} == {
         *("ts", "ah", "str", "ks"),
@@ -53,6 +54,19 @@ def test_a_difference_ends_the_benchmark(scripts):
         scripts.bench_step.check({"dull/ts": 2e-4, "dull/ah": 1e-6}, 1e-4)
     with pytest.raises(SystemExit, match="differ in dull/ts"):
         scripts.bench_step.check({"dull/ts": float("nan")}, 1e-4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        with_row(DistillConfig(), "TSKD"),
+        DistillConfig().with_terms(gt=Task()),
+        DistillConfig(warmup_epochs=1.0),
+    ],
+)
+def test_an_objective_that_pytorch_does_not_have_ends_the_benchmark(scripts, config):
+    with pytest.raises(SystemExit, match="has the terms ah, ts, str and ks"):
+        scripts.torch_terms.paper_terms(config)
 
 
 def test_opencv_cuts_the_crops_that_we_cut(scripts):

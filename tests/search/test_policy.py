@@ -87,8 +87,8 @@ def surrogate_gradient(config, actions, rewards, params):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policy, "_optimizer", lambda config: sgd)
         # Past the cache of `jit`, which knows nothing of the patch.
-        raw = policy.update.__wrapped__
-        after, _ = raw(state, ROWS.astype(np.float64), FREE, actions, rewards, config)
+        raw = jax.jit(functools.partial(policy.update.__wrapped__, config=config))
+        after, _ = raw(state, ROWS.astype(np.float64), FREE, actions, rewards)
     return jax.tree.map(lambda a, b: np.asarray(a - b), params, after.params)
 
 

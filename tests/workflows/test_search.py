@@ -165,7 +165,6 @@ def test_a_space_without_networks_is_refused_before_any_work(
 
 CONFIG_FILE = """
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.distill import Setting
 from dst_jax.experiment import Experiment
 from tests import networks, objectives
 

@@ -1,0 +1,29 @@
+"""Crops on which networks are judged."""
+
+import jax
+import numpy as np
+import pytest
+
+from dst_jax.arch import InputSpec
+from dst_jax.train import held_out_crops
+from tests import networks
+from tests.train import setting
+
+
+@pytest.mark.parametrize("spec", [networks.TEACHER, networks.REGION_TEACHER])
+def test_a_smaller_network_is_judged_on_its_view_of_the_widest_crops(spec):
+    widest = InputSpec(template_px=62, search_px=126, train_search_px=94)
+    batch = setting.make_batch(0, sides=(62, 94))
+    crop = jax.jit(lambda b: held_out_crops(spec, b, cut_for=widest))
+    found = crop(batch)
+    assert found.template.shape == (4, 31, 31, 3)
+    assert found.search.shape == (4, 47, 47, 3)
+    # Half the scale: the same target, half as large.
+    expected = np.concatenate([np.full((4, 2), 23.5), np.tile([8.5, 7.0], (4, 1))], 1)
+    np.testing.assert_allclose(found.search_box, expected, rtol=1e-5)
+
+
+def test_a_network_alone_is_judged_on_the_crops_themselves():
+    batch = setting.make_batch(0, sides=(31, 47))
+    crop = jax.jit(lambda b: held_out_crops(networks.TEACHER, b).search)
+    np.testing.assert_allclose(crop(batch), batch["search_patch"], atol=1e-3)
