@@ -290,7 +290,7 @@ def training(bench: Bench, args: argparse.Namespace) -> None:
     held = [ours.state]
 
     def step(batch: Mapping[str, Any]) -> None:
-        held[0], _ = ours.step(held[0], ours.teacher, batch)
+        held[0], _ = ours.step(held[0], ours.constants, batch)
         jax.block_until_ready(held[0])
 
     timed = {

@@ -40,6 +40,7 @@ from dst_jax.track import SiamFCTracking, SiamRPNTracking, make_tracker
 from dst_jax.track.config import tracking_to_json
 from dst_jax.train import (
     AXIS_NAME,
+    Constants,
     Crops,
     OptimConfig,
     data_parallel,
@@ -174,7 +175,7 @@ def _take_three_steps(family, row, options, dtype, optim, augment):
         devices=jax.local_devices()[:1],
     )
     state = init_state(jax.random.key(0), students, tx, param_dtype=dtype)
-    constants, found = _teacher_variables(family, dtype), {}
+    constants, found = Constants(_teacher_variables(family, dtype)), {}
     for number in range(3):
         sides = patch_sides(teacher.input, crops.augment)
         state, metrics = step(state, constants, _batch(number, sides))

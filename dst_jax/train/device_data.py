@@ -22,7 +22,7 @@ from dst_jax.data.pipeline import DataConfig, PatchSpec, check_processes, make_s
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.train.parallel import on_all
-from dst_jax.train.step import TrainStep
+from dst_jax.train.step import Constants, TrainStep
 from dst_jax.typing import Array, Int
 
 # Steps whose pairs are drawn at once: some milliseconds' work, seconds of training.
@@ -93,11 +93,10 @@ def device_set(
 
 
 def gathering(step: TrainStep) -> TrainStep:
-    """`step` for the batches of a `DeviceSet`; its constants are (teacher, patches)."""
+    """Returns `step` for the batches of a `DeviceSet`, whose patches are constants."""
 
-    def run(state: Any, constants: Any, batch: Mapping[str, Array]) -> Any:
-        teacher_vars, patches = constants
-        return step(state, teacher_vars, gather(patches, batch))
+    def run(state: Any, constants: Constants, batch: Mapping[str, Array]) -> Any:
+        return step(state, constants, gather(constants.patches, batch))
 
     return run
 

@@ -22,11 +22,11 @@ from dst_jax.search import (
     SearchConfig,
     expand,
     make_mask,
-    make_masked_objective,
     proposal_overlap,
 )
 from dst_jax.train import (
     PLAIN,
+    Constants,
     Crops,
     TrainState,
     held_out_crops,
@@ -135,8 +135,9 @@ def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
         compiler_options=quick_compilation(),
     )
     state = _state(spec, _first_variables(spec, experiment.seed), exam)
+    nothing = Constants()
     for batch in _batches(exam):
-        state, _ = step(state, {}, batch)
+        state, _ = step(state, nothing, batch)
         advance()
     return make_exam_accuracy(spec, exam)(_variables(state))
 
@@ -145,7 +146,7 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
     """All candidates of a step in one program of the parent's shape."""
     experiment, search = exam.experiment, exam.experiment.search
     parent = exam.parent
-    objective = make_masked_objective(parent, _plain(experiment))
+    objective = make_objective(None, {STUDENT: parent}, _plain(experiment))
     step = over_candidates(_train_step(objective, exam), batching=search.batching)
     places = _places(search)
     accuracy = make_exam_accuracy(parent, exam)
@@ -162,9 +163,10 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
         seed = experiment.seed
         first = [expand(_first_variables(s, seed), s, parent) for s in filled]
         masks = _stack([make_mask(spec, parent) for spec in filled])
+        constants = Constants(masks={STUDENT: masks})
         states = _stack([_state(parent, variables, exam) for variables in first])
         for batch in _batches(exam):
-            states, _ = step(states, masks, batch)
+            states, _ = step(states, constants, batch)
             advance()
         each = (
             jax.tree.map(lambda leaf, n=number: leaf[n], states)

@@ -23,6 +23,7 @@ from dst_jax.track.procedure import require_matching
 from dst_jax.train import (
     AXIS_NAME,
     Checkpoints,
+    Constants,
     Crops,
     MetricWriter,
     Run,
@@ -217,7 +218,8 @@ def _make_run(
     """The parts of a run that follow from its configuration and its position."""
     batch, seen = experiment.data.batch, teacher.spec if teacher else None
     patch = patch_spec(experiment, teacher=seen)
-    constants: Any = jax.device_put(dict(teacher.variables)) if teacher else {}
+    constants = Constants(dict(teacher.variables) if teacher else {})
+    constants = jax.device_put(constants)
     position: Any = {
         "seed": experiment.seed,
         "start_step": step,
@@ -227,7 +229,7 @@ def _make_run(
     compiled = _step(experiment, teacher)
     if experiment.data.cache == "device":
         held = device_set(train_set, experiment.data, patch, **position)
-        batches, constants = held.batches, (constants, held.patches)
+        batches, constants = held.batches, constants._replace(patches=held.patches)
         compiled = gathering(compiled)
     else:
         batches = train_batches(train_set, experiment.data, patch, **position)
