@@ -20,6 +20,7 @@ from dst_jax.arch import TrackerSpec, spec_from_json, spec_to_json, tracker_cost
 from dst_jax.errors import InputError
 from dst_jax.models import Variables, variable_shapes
 from dst_jax.track.config import Tracking, tracking_from_json, tracking_to_json
+from dst_jax.track.session import Session
 
 FORMAT_VERSION = 1
 _FILES = ("spec.json", "weights.safetensors", "tracking.json", "card.json")
@@ -93,6 +94,21 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise InputError(f"{path}: {error}") from None
     variables = _read_weights(path / "weights.safetensors", spec, card)
     return Bundle(spec=spec, variables=variables, tracking=tracking, card=card)
+
+
+def load(path: str | os.PathLike[str]) -> Session:
+    """Returns a session of the tracker in the folder `path`, ready for `init`.
+
+    It is `dst_jax.load`. Boxes go in and come out as x, y, w, h, pixels from 0, as on
+    the command line: `session.init(image, box)`, then `session.update(image).box`.
+
+    Args:
+      path: Folder of a bundle, as training and conversion write it.
+
+    Raises:
+      InputError: If it is no bundle of this release, or damaged.
+    """
+    return Session(load_bundle(path))
 
 
 def card_sizes(spec: TrackerSpec) -> dict[str, Any]:

@@ -10,7 +10,7 @@ HEAVY = ("tensorflow", "cv2", "torch", "optax", "orbax", "grain", "tensorflow_da
 MODEL = ("flax",)
 # Module, and what it must not bring along.
 FORBIDDEN = {
-    "dst_jax": (*HEAVY, *MODEL, "jax"),
+    "dst_jax": (*HEAVY, *MODEL, "jax", "numpy"),
     "dst_jax.arch": (*HEAVY, *MODEL, "jax", "numpy"),
     "dst_jax.boxes": (*HEAVY, *MODEL),
     "dst_jax.ops": (*HEAVY, *MODEL),

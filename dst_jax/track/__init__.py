@@ -1,4 +1,4 @@
-"""Online tracking, compiled: `make_tracker`, then `Tracker.track`."""
+"""Online tracking, compiled: `Tracker.track` for whole videos, `Session` for frames."""
 
 from dst_jax.track.config import SIAMRPN_PRESETS as SIAMRPN_PRESETS
 from dst_jax.track.config import SiamFCTracking as SiamFCTracking
@@ -8,5 +8,10 @@ from dst_jax.track.procedure import default_tracking as default_tracking
 from dst_jax.track.run import Tracker as Tracker
 from dst_jax.track.run import TrackResult as TrackResult
 from dst_jax.track.run import make_tracker as make_tracker
+from dst_jax.track.session import FrameResult as FrameResult
+from dst_jax.track.session import Session as Session
+from dst_jax.track.state import LOST as LOST
+from dst_jax.track.state import TRACKED as TRACKED
+from dst_jax.track.state import UNCERTAIN as UNCERTAIN
 from dst_jax.track.state import TrackOutput as TrackOutput
 from dst_jax.track.state import TrackState as TrackState

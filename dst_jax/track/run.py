@@ -37,7 +37,7 @@ _CHUNK_BYTES = 192 * 2**20
 
 
 class TrackResult(NamedTuple):
-    """The boxes of one video; row 0 is the given box with score 1.
+    """The boxes (cx, cy, w, h) of one video; row 0 is the given box with score 1.
 
     Attributes:
       boxes: cxcywh, frame pixels, one per frame.
@@ -53,6 +53,9 @@ class TrackResult(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class Tracker:
     """A tracker ready to run; made by `make_tracker`.
+
+    Its boxes are cx, cy, w, h, as everywhere inside the package; those of a `Session`
+    of it are x, y, w, h.
 
     Attributes:
       spec: The architecture.
@@ -159,15 +162,22 @@ def chunk_length(canvas: tuple[int, int], *, batch: int = 1) -> int:
 
 
 class Compiled(NamedTuple):
-    """The two jitted functions of one architecture and its settings."""
+    """The jitted functions of one architecture and its settings.
+
+    Attributes:
+      init: (variables, frames, boxes, frame_hw) -> the states of new videos.
+      chunk: (variables, state, frames, frame_hw, use): `track_chunk`.
+      step: (variables, state, frames, frame_hw): one step alone, for one frame each.
+    """
 
     init: Callable[..., TrackState]
     chunk: Callable[..., tuple[TrackState, TrackOutput]]
+    step: Callable[..., tuple[TrackState, TrackOutput]]
 
 
 @lru_cache(maxsize=64)
 def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
-    """Jitted `init` and `track_chunk` over a batch of videos, made once."""
+    """Returns what tracks a batch of videos, jitted, made once."""
     module = build(spec)
     procedure = procedure_of(config)
 
@@ -184,7 +194,12 @@ def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
             module, variables, state, frames, frame_hw, use, config=config
         )
 
-    return Compiled(jax.jit(first), jax.jit(chunk))
+    def step(variables: Any, state: Any, frames: Any, frame_hw: Any) -> Any:
+        return procedure.step_many(
+            module, variables, state, frames, frame_hw, config=config
+        )
+
+    return Compiled(jax.jit(first), jax.jit(chunk), jax.jit(step))
 
 
 def track_chunk(

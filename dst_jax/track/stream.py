@@ -1,7 +1,7 @@
 """A video on its way to the device: frames checked, placed on canvases."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -11,6 +11,8 @@ from dst_jax.typing import Array, Float, UInt8
 
 # Frames as they come from a reader: RGB uint8 [h, w, 3], all of one size.
 Frames: TypeAlias = Iterable[np.ndarray]
+# Four numbers, as a user has them.
+BoxLike: TypeAlias = Sequence[float | int] | Array
 
 
 class Stream:
@@ -50,18 +52,49 @@ class Stream:
 
     def _checked(self, frame: np.ndarray) -> np.ndarray:
         name = f"frame {self.read} of video {self.number}"
-        frame = np.asarray(frame)
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise InputError(
-                f"{name} is {frame.dtype} of shape {frame.shape}; "
-                "give RGB uint8 of shape (height, width, 3)."
-            )
-        if self.read and frame.shape[:2] != self.hw:
-            raise InputError(
-                f"{name} has {frame.shape[:2]} px, the first one {self.hw}; "
-                "all frames of a video must have one size."
-            )
-        return frame
+        return check_frame(frame, name, first_hw=self.hw if self.read else None)
+
+
+def check_frame(
+    frame: np.ndarray, name: str, *, first_hw: tuple[int, int] | None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Returns the frame, an RGB image.
+
+    Args:
+      frame: What was given as one.
+      name: What the message calls it.
+      first_hw: Height and width of the video's first frame; None if this is it.
+
+    Raises:
+      InputError: Unless it is uint8 [h, w, 3] and of the first frame's size.
+    """
+    frame = np.asarray(frame)
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise InputError(
+            f"{name} is {frame.dtype} of shape {frame.shape}; "
+            "give RGB uint8 of shape (height, width, 3)."
+        )
+    if first_hw is not None and frame.shape[:2] != first_hw:
+        raise InputError(
+            f"{name} has {frame.shape[:2]} px, the first one {first_hw}; "
+            "all frames of a video must have one size."
+        )
+    return frame
+
+
+def four_numbers(box: BoxLike) -> Float[np.ndarray, " 4"]:
+    """Returns the box in float32, of whatever convention.
+
+    Raises:
+      InputError: Unless it is four numbers.
+    """
+    try:
+        values = np.asarray(box, np.float32)
+    except (TypeError, ValueError):
+        values = np.empty(0, np.float32)
+    if values.shape != (4,):
+        raise InputError(f"box {box!r} is no box; give four numbers.")
+    return values
 
 
 def check_box(
@@ -70,8 +103,9 @@ def check_box(
     """Returns the cxcywh box in float32.
 
     Raises:
-      InputError: Unless it is finite, not empty, and on the frame.
+      InputError: Unless it is four finite numbers, not empty, and on the frame.
     """
+    box = four_numbers(box)
     cx, cy, w, h = (float(v) for v in box)
     shown = f"box (x={cx - w / 2:g}, y={cy - h / 2:g}, w={w:g}, h={h:g})"
     if not np.isfinite([cx, cy, w, h]).all():
@@ -84,4 +118,4 @@ def check_box(
             f"{shown} lies outside the first frame of {width}x{height} px; "
             "give x,y,w,h in its pixels."
         )
-    return np.asarray(box, np.float32)
+    return box
