@@ -111,8 +111,8 @@ def load(path: str | os.PathLike[str]) -> Session:
     return Session(load_bundle(path))
 
 
-def describe(spec: TrackerSpec) -> dict[str, Any]:
-    """The sizes of a tracker that cards and tables quote."""
+def card_sizes(spec: TrackerSpec) -> dict[str, Any]:
+    """Returns the sizes of a tracker that cards and tables quote."""
     cost = tracker_cost(spec)
     return {
         "parameters": cost.parameters,

@@ -43,7 +43,7 @@ from dst_jax.arch import named
 from dst_jax.data.pipeline import (
     DataConfig,
     PatchSpec,
-    make_stream,
+    make_numbered_examples,
     read_sources,
     train_batches,
 )
@@ -116,9 +116,9 @@ class Bench:
     def loader(self) -> Any:
         """PyTorch's side of it."""
         config = self.config(packed=False)
-        stream = make_stream(self.raw, config, self.patch, seed=SEED)
+        examples = make_numbered_examples(self.raw, config, self.patch, seed=SEED)
         spec = next(iter(self.experiment.students.values())).input
-        pairs = torch_loader.Pairs(stream, spec, self.experiment.augment)
+        pairs = torch_loader.Pairs(examples, spec, self.experiment.augment)
         return torch_loader.make_loader(pairs, batch=config.batch, workers=self.workers)
 
 
@@ -150,7 +150,7 @@ def check(bench: Bench, pairs: int) -> None:
     plain = AugmentConfig(stretch=0.0, search_shift_px=0.0)
     spec = next(iter(bench.experiment.students.values())).input
     raw, packed = (
-        make_stream(
+        make_numbered_examples(
             bench.packed if kind else bench.raw,
             bench.config(packed=kind),
             bench.patch,
@@ -227,7 +227,7 @@ def core_seconds() -> float:
 def stages(bench: Bench) -> dict[str, Callable[[], Any]]:
     """What is timed, by name; each call delivers one batch."""
     config, number = bench.config(packed=True), iter(range(2**31))
-    alone = make_stream(bench.packed, config, bench.patch, seed=SEED)
+    alone = make_numbered_examples(bench.packed, config, bench.patch, seed=SEED)
     ready = alone.batch(range(config.batch))
     host, whole = bench.batches(packed=True), bench.batches(packed=True)
     frames, loader = bench.batches(packed=False), bench.loader()
@@ -290,7 +290,7 @@ def training(bench: Bench, args: argparse.Namespace) -> None:
     held = [ours.state]
 
     def step(batch: Mapping[str, Any]) -> None:
-        held[0], _ = ours.step(held[0], ours.teacher, batch)
+        held[0], _ = ours.step(held[0], ours.constants, batch)
         jax.block_until_ready(held[0])
 
     timed = {

@@ -125,7 +125,7 @@ def our_round(ours: Ours, batch: Mapping[str, np.ndarray]) -> Callable[[], None]
 
     def run() -> None:
         nonlocal state
-        state, metrics = ours.step(state, ours.teacher, batch)
+        state, metrics = ours.step(state, ours.constants, batch)
         jax.block_until_ready((state, metrics))
 
     return run

@@ -20,12 +20,13 @@ from dst_jax.distill import (
     make_objective,
 )
 from dst_jax.distill.labels import AnchorLabels
-from dst_jax.models import Variables, init_variables
+from dst_jax.models import init_variables
 from dst_jax.ops.anchors import head_anchors
 from dst_jax.ops.augment import AugmentConfig, augment, patch_sides
 from dst_jax.ops.examples import Examples
 from dst_jax.train import (
     AXIS_NAME,
+    Constants,
     Crops,
     OptimConfig,
     data_parallel,
@@ -79,7 +80,7 @@ class Ours:
     """Our side: the step, the state before it, and the crops that it cuts."""
 
     workload: Workload
-    teacher: Variables
+    constants: Constants
     state: Any
     step: Callable[..., Any]
     examples: Examples
@@ -111,7 +112,7 @@ def make_ours(workload: Workload, batch: Mapping[str, np.ndarray]) -> Ours:
     state = init_state(jax.random.key(SEED), workload.students, tx)
     return Ours(
         workload,
-        {"params": teacher["params"], "batch_stats": stats},
+        Constants({"params": teacher["params"], "batch_stats": stats}),
         jax.device_get(state),
         data_parallel(step, devices=jax.local_devices()[:1]),
         jax.device_get(examples),
@@ -133,7 +134,7 @@ def make_theirs(
         stats = {"batch_stats": state.batch_stats[name]}
         students[name] = (spec, {"params": state.params[name], **stats})
     return TorchStep(
-        (workload.teacher, ours.teacher),
+        (workload.teacher, ours.constants.teacher),
         students,
         workload.setting.distill,
         workload.optim,
@@ -174,7 +175,7 @@ def compare(ours: Ours, batch: Mapping[str, np.ndarray]) -> dict[str, float]:
       By name: every term of the objective, every student's gradient norm, and every
       student's update of its parameters (relative to the update's norm).
     """
-    state, metrics = jax.device_get(ours.step(ours.state, ours.teacher, batch))
+    state, metrics = jax.device_get(ours.step(ours.state, ours.constants, batch))
     theirs = make_theirs(ours)
     template, search = (
         theirs.place(to_torch(crops))

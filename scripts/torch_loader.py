@@ -14,7 +14,7 @@ import torch
 
 from dst_jax.arch import InputSpec
 from dst_jax.data.pairs import Pair
-from dst_jax.data.pipeline import Stream
+from dst_jax.data.pipeline import NumberedExamples
 from dst_jax.ops.augment import AugmentConfig
 
 # pysot's matrix of colour offsets, rows red, green and blue, as in our own colour.py.
@@ -30,20 +30,22 @@ Example = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Pairs(torch.utils.data.Dataset):
-    """The same pairs as the stream's, cut from image files and augmented."""
+    """The pairs of `examples`, cut from image files and augmented."""
 
-    def __init__(self, stream: Stream, input: InputSpec, augment: AugmentConfig):
-        self.stream, self.input, self.config = stream, input, augment
+    def __init__(
+        self, examples: NumberedExamples, input: InputSpec, augment: AugmentConfig
+    ):
+        self.examples, self.input, self.config = examples, input, augment
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
         """A batch of examples with numbers in a row, their pairs drawn at once."""
-        pairs = self.stream.pairs.draw(range(indices[0], indices[-1] + 1)).rows()
+        pairs = self.examples.pairs.draw(range(indices[0], indices[-1] + 1)).rows()
         return [self._example(i, p) for i, p in zip(indices, pairs, strict=True)]
 
     def _example(self, index: int, pair: Pair) -> Example:
         rng = np.random.default_rng((1, index))
         config = self.config
-        sequences = self.stream.reader.sequences
+        sequences = self.examples.reader.sequences
         first, second = (sequences[i] for i in (pair[0], pair[2]))
         times = pair.template_frame, pair.search_frame
         stretch = config.stretch

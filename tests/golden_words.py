@@ -40,6 +40,7 @@ from dst_jax.track import SiamFCTracking, SiamRPNTracking, make_tracker
 from dst_jax.track.config import tracking_to_json
 from dst_jax.train import (
     AXIS_NAME,
+    Constants,
     Crops,
     OptimConfig,
     data_parallel,
@@ -47,7 +48,7 @@ from dst_jax.train import (
     make_optimizer,
     make_train_step,
 )
-from dst_jax.workflows.scoring import Exam, judge_of, make_score
+from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
 from tests import networks
 from tests.track import scenes
 
@@ -174,7 +175,7 @@ def _take_three_steps(family, row, options, dtype, optim, augment):
         devices=jax.local_devices()[:1],
     )
     state = init_state(jax.random.key(0), students, tx, param_dtype=dtype)
-    constants, found = _teacher_variables(family, dtype), {}
+    constants, found = Constants(_teacher_variables(family, dtype)), {}
     for number in range(3):
         sides = patch_sides(teacher.input, crops.augment)
         state, metrics = step(state, constants, _batch(number, sides))
@@ -339,7 +340,7 @@ def search_ledger(
             adjust["kernel"] = np.zeros_like(adjust["kernel"])
         run_search(
             parent,
-            judge_of(parent, exam)(variables),
+            make_exam_accuracy(parent, exam)(variables),
             make_score(exam),
             config=experiment.search,
             policy=experiment.policy,

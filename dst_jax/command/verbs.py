@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import typing
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
 from tyro.conf import Positional, UseAppendAction, arg
@@ -12,6 +12,13 @@ Append = UseAppendAction
 Flag = tyro.conf.FlagCreatePairsOff
 Path = pathlib.Path
 CONFIG = arg(metavar="CONFIG", help="a .py file, or see `dst-jax config list`")
+Students: TypeAlias = Annotated[
+    Append[tuple[str, ...]],
+    arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
+]
+SkipBad: TypeAlias = Annotated[
+    Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,17 +48,12 @@ class Train:
 
     config: Annotated[Positional[str], CONFIG]
     workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
-    student: Annotated[
-        Append[tuple[str, ...]],
-        arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
-    ] = ()
+    student: Students = ()
     init: Annotated[
         Append[tuple[str, ...]], arg(help="start from [NAME=]BUNDLE, repeatable")
     ] = ()
     seed: Annotated[int | None, arg(help="of weights and data order")] = None
-    skip_bad: Annotated[
-        Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
-    ] = False
+    skip_bad: SkipBad = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,17 +72,12 @@ class Distill:
     row: Annotated[
         str | None, arg(help="NOKD, TSKD, TSsKD, GT, TS, GT+TS, AH+TS, TS+STR, ...")
     ] = None
-    student: Annotated[
-        Append[tuple[str, ...]],
-        arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
-    ] = ()
+    student: Students = ()
     init: Annotated[
         Append[tuple[str, ...]], arg(help="start from NAME=BUNDLE, repeatable")
     ] = ()
     seed: Annotated[int | None, arg(help="of weights and data order")] = None
-    skip_bad: Annotated[
-        Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
-    ] = False
+    skip_bad: SkipBad = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +95,7 @@ class Search:
     teacher: Annotated[Path, arg(help="bundle of the teacher")]
     workdir: Annotated[Path, arg(help="folder for ledger, plot and student.json")]
     seed: Annotated[int | None, arg(help="of policy, weights and data order")] = None
-    skip_bad: Annotated[
-        Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
-    ] = False
+    skip_bad: SkipBad = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,9 +133,7 @@ class Ablate:
         tuple[str, ...],
         arg(help="otb:DIR got10k:DIR ...; the demonstration's test video if none"),
     ] = ()
-    skip_bad: Annotated[
-        Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
-    ] = False
+    skip_bad: SkipBad = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,9 +233,7 @@ class Pack:
     ] = "jpeg"
     quality: Annotated[int, arg(help="of JPEG patches, 1 to 100")] = 95
     workers: Annotated[int, arg(help="threads; 0: one per core")] = 0
-    skip_bad: Annotated[
-        Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
-    ] = False
+    skip_bad: SkipBad = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -135,7 +135,7 @@ def read_sources(
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Stream:
+class NumberedExamples:
     """Random access to the examples of a run, by their global number."""
 
     reader: PatchReader
@@ -155,13 +155,13 @@ class Stream:
         }
 
 
-def make_stream(
+def make_numbered_examples(
     sequences: collections.abc.Sequence[Sequence],
     config: DataConfig,
     spec: PatchSpec,
     *,
     seed: int,
-) -> Stream:
+) -> NumberedExamples:
     """The examples of a run.
 
     Args:
@@ -176,7 +176,7 @@ def make_stream(
     order = make_order(sequences, sources=config.sources, weights=config.weights)
     reader = PatchReader(sequences, spec, cache_mb=config.cache_mb)
     sampler = PairSampler(reader.sequences, config.pairs(), seed=seed, order=order)
-    return Stream(reader, sampler)
+    return NumberedExamples(reader, sampler)
 
 
 def train_batches(
@@ -214,10 +214,10 @@ def train_batches(
         thread, if a frame cannot be read.
     """
     check_processes(config.batch, process_count)
-    stream = make_stream(sequences, config, spec, seed=seed)
+    examples = make_numbered_examples(sequences, config, spec, seed=seed)
 
     def load(step: int) -> HostBatch:
-        return stream.batch(
+        return examples.batch(
             process_part(step, config.batch, process_index, process_count)
         )
 

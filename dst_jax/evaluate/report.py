@@ -1,8 +1,8 @@
 """Scores as JSON, as a table in the terminal, and as one self-contained HTML page.
 
 Every score is a fraction in [0, 1]. A page is a title and a list of `Heading`,
-`Paragraph`, `Table`, `Figure` and `Row`; it refers to nothing outside itself, reads on
-light and dark screens, and escapes whatever text it is given.
+`Paragraph`, `Table`, `Figure` and `SideBySide`; it refers to nothing outside itself,
+reads on light and dark screens, and escapes whatever text it is given.
 """
 
 import dataclasses
@@ -139,13 +139,13 @@ class Figure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class SideBySide:
     """Pictures side by side where the screen is wide enough."""
 
     figures: Sequence[Figure]
 
 
-Section: TypeAlias = Heading | Paragraph | Table | Figure | Row
+Section: TypeAlias = Heading | Paragraph | Table | Figure | SideBySide
 
 
 def html_page(title: str, sections: Iterable[Section]) -> str:
@@ -175,7 +175,7 @@ def _markup(section: Section) -> str:
             return _table_markup(section)
         case Figure():
             return _figure_markup(section)
-        case Row(figures):
+        case SideBySide(figures):
             inner = "\n".join(_figure_markup(figure) for figure in figures)
             return f'<div class="row">{inner}</div>'
 

@@ -9,7 +9,6 @@ from dst_jax.search.loop import best_trial as best_trial
 from dst_jax.search.loop import run_search as run_search
 from dst_jax.search.masked import expand as expand
 from dst_jax.search.masked import make_mask as make_mask
-from dst_jax.search.masked import make_masked_objective as make_masked_objective
 from dst_jax.search.policy import PolicyConfig as PolicyConfig
 from dst_jax.search.reward import compression as compression
 from dst_jax.search.reward import mean_reward as mean_reward

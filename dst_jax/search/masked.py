@@ -10,13 +10,11 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.arch import TrackerSpec, width_multiples
 from dst_jax.arch.backbones.chain import ConvSpec
 from dst_jax.arch.heads import HeadSpec
-from dst_jax.distill import Objective, Setting, make_objective
 from dst_jax.errors import InputError
 from dst_jax.models import Variables, variable_shapes
 from dst_jax.models.heads.build import head_channels
@@ -57,27 +55,6 @@ def make_mask(child: TrackerSpec, parent: TrackerSpec) -> Params:
     shapes = _shapes(child)["params"]
     ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes)
     return expand({"params": ones}, child, parent)["params"]
-
-
-def make_masked_objective(
-    parent: TrackerSpec, setting: Setting, *, dtype: Any = jnp.float32
-) -> Objective:
-    """Returns the plain objective of one candidate in the parent's shape.
-
-    It is called as every objective is, with one student, "candidate"; its mask (from
-    `make_mask`) stands where the teacher's variables would.
-    """
-    plain = make_objective(None, {"candidate": parent}, setting, dtype=dtype)
-
-    def objective(params: Params, stats: Params, mask: Params, *args: Any, **kw: Any):
-        kept = jax.tree.map(
-            lambda value, keep: value * keep.astype(value.dtype),
-            params["candidate"],
-            mask,
-        )
-        return plain({"candidate": kept}, stats, {}, *args, **kw)
-
-    return objective
 
 
 # Tracing a network takes longer than moving its arrays.

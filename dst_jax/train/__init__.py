@@ -23,6 +23,7 @@ from dst_jax.train.parallel import data_parallel as data_parallel
 from dst_jax.train.parallel import sharded as sharded
 from dst_jax.train.state import TrainState as TrainState
 from dst_jax.train.state import init_state as init_state
+from dst_jax.train.step import Constants as Constants
 from dst_jax.train.step import Crops as Crops
 from dst_jax.train.step import StepMetrics as StepMetrics
 from dst_jax.train.step import TrainStep as TrainStep

@@ -10,7 +10,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dst_jax.errors import InputError
 from dst_jax.train.parallel import Device, placing_once
-from dst_jax.train.step import TrainStep
+from dst_jax.train.step import Constants, TrainStep
 
 CANDIDATES = "candidates"
 
@@ -54,7 +54,7 @@ def over_candidates(
     place = functools.partial(jax.device_put, device=NamedSharding(mesh, spread))
     place_once = placing_once(place)
 
-    def run(states: Any, constants: Any, batch: Any) -> Any:
+    def run(states: Any, constants: Constants, batch: Any) -> Any:
         # Placed as it comes back: otherwise the second step would compile anew.
         return compiled(place(states), place_once(constants), batch)
 
@@ -84,7 +84,7 @@ def places_for(candidates: int, *, devices: int) -> int:
 
 
 def _unrolled(step: TrainStep) -> TrainStep:
-    def run(states: Any, constants: Any, batch: Any) -> Any:
+    def run(states: Any, constants: Constants, batch: Any) -> Any:
         count = jax.tree.leaves(states)[0].shape[0]
         each = [
             jax.tree.map(lambda x, i=i: x[i], (states, constants)) for i in range(count)

@@ -18,11 +18,16 @@ import numpy as np
 from dst_jax.data.examples import HostBatch, PatchReader
 from dst_jax.data.pairs import PairSampler
 from dst_jax.data.patches import ROLES
-from dst_jax.data.pipeline import DataConfig, PatchSpec, check_processes, make_stream
+from dst_jax.data.pipeline import (
+    DataConfig,
+    PatchSpec,
+    check_processes,
+    make_numbered_examples,
+)
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.train.parallel import on_all
-from dst_jax.train.step import TrainStep
+from dst_jax.train.step import Constants, TrainStep
 from dst_jax.typing import Array, Int
 
 # Steps whose pairs are drawn at once: some milliseconds' work, seconds of training.
@@ -72,11 +77,11 @@ def device_set(
         do not fit into the device's memory.
     """
     check_processes(config.batch, process_count)
-    stream = make_stream(sequences, config, spec, seed=seed)
-    rows = _Rows.of(stream.reader.sequences)
+    examples = make_numbered_examples(sequences, config, spec, seed=seed)
+    rows = _Rows.of(examples.reader.sequences)
     _check_memory(len(rows.frames), spec)
     everywhere = on_all(jax.local_devices())
-    patches = jax.device_put(_read_all(stream.reader, rows, config), everywhere)
+    patches = jax.device_put(_read_all(examples.reader, rows, config), everywhere)
 
     def batches() -> RowStream:
         for first in itertools.count(start_step, _STEPS_AHEAD):
@@ -85,7 +90,7 @@ def device_set(
                 (first + _STEPS_AHEAD) * config.batch,
                 process_count,
             )
-            drawn = _drawn(stream.pairs, rows, part)
+            drawn = _drawn(examples.pairs, rows, part)
             for place in range(_STEPS_AHEAD):
                 yield {name: values[place] for name, values in drawn.items()}
 
@@ -93,11 +98,10 @@ def device_set(
 
 
 def gathering(step: TrainStep) -> TrainStep:
-    """`step` for the batches of a `DeviceSet`; its constants are (teacher, patches)."""
+    """Returns `step` for the batches of a `DeviceSet`, whose patches are constants."""
 
-    def run(state: Any, constants: Any, batch: Mapping[str, Array]) -> Any:
-        teacher_vars, patches = constants
-        return step(state, teacher_vars, gather(patches, batch))
+    def run(state: Any, constants: Constants, batch: Mapping[str, Array]) -> Any:
+        return step(state, constants, gather(constants.patches, batch))
 
     return run
 

@@ -16,7 +16,7 @@ from dst_jax.errors import InputError
 from dst_jax.require import require, require_at_least
 from dst_jax.train.checkpoint import Best, Checkpoints, Snapshot, student_variables
 from dst_jax.train.state import TrainState
-from dst_jax.train.step import StepMetrics, TrainStep
+from dst_jax.train.step import Constants, StepMetrics, TrainStep
 from dst_jax.train.validate import Validate
 from dst_jax.typing import Array
 
@@ -50,8 +50,7 @@ class Run(NamedTuple):
 
     Attributes:
       step: The compiled step.
-      constants: The frozen teacher's variables, or {}; with a data set on the device,
-        these and its patches.
+      constants: What the step reads besides.
       batches: The endless stream, positioned at the state's step.
       validate: On held-out videos, or None.
       total_steps: Where the run ends.
@@ -63,7 +62,7 @@ class Run(NamedTuple):
     """
 
     step: TrainStep
-    constants: Any
+    constants: Constants
     batches: Iterator[Mapping[str, Array]]
     validate: Validate | None
     total_steps: int

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dst_jax.errors import InputError
-from dst_jax.train.step import TrainStep
+from dst_jax.train.step import Constants, TrainStep
 
 Device: TypeAlias = Any  # jax.Device is no type to a type checker
 AXIS_NAME = "data"
@@ -52,7 +52,7 @@ def data_parallel(
     place = functools.partial(_place, sharding=on_all(local))
     place_once = placing_once(place)
 
-    def run(state: Any, constants: Any, batch: Mapping[str, Any]) -> Any:
+    def run(state: Any, constants: Constants, batch: Mapping[str, Any]) -> Any:
         # State of unknown placement in, state of known placement out: without this
         # the second step would compile anew.
         return mapped(place(state), place_once(constants), split(batch, len(local)))

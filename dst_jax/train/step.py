@@ -1,7 +1,7 @@
 """One training step, written once for any number of devices.
 
 Augmentation, the teacher's forward pass, every student's forward and backward pass
-and every optimizer: one function of (state, teacher variables, host batch).
+and every optimizer: one function of (state, constants, host batch).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from dst_jax.distill import Metrics, Objective, psum
 from dst_jax.models import Variables
 from dst_jax.ops.augment import AugmentConfig, augment
 from dst_jax.train.state import TrainState
-from dst_jax.typing import Array, Scalar
+from dst_jax.typing import Array, Params, Scalar
 
 
 class StepMetrics(NamedTuple):
@@ -36,9 +36,27 @@ class StepMetrics(NamedTuple):
     gradient_norm: Mapping[str, Array]
 
 
-# Of (state, constants, batch); constants are the teacher's variables, or more.
+_NONE: Mapping[str, Any] = {}
+
+
+class Constants(NamedTuple):
+    """What a step reads and never changes; what a run lacks is an empty mapping.
+
+    Attributes:
+      teacher: The frozen teacher's variables.
+      patches: A data set on the device, for a step made by `gathering`.
+      masks: By student, a factor for each of its parameters: 0 for those that a
+        reduced network lacks. Students that are not named are whole.
+    """
+
+    teacher: Variables = _NONE
+    patches: Mapping[str, Array] = _NONE
+    masks: Mapping[str, Params] = _NONE
+
+
+# Of (state, constants, batch).
 TrainStep: TypeAlias = Callable[
-    [TrainState, Any, Mapping[str, Array]], tuple[TrainState, StepMetrics]
+    [TrainState, Constants, Mapping[str, Array]], tuple[TrainState, StepMetrics]
 ]
 
 
@@ -76,11 +94,11 @@ def make_train_step(
       axis_name: The device axis, or None.
 
     Returns:
-      `step(state, teacher_vars, batch) -> (state, metrics)`.
+      `step(state, constants, batch) -> (state, metrics)`.
     """
 
     def step(
-        state: TrainState, teacher_vars: Variables, batch: Mapping[str, Array]
+        state: TrainState, constants: Constants, batch: Mapping[str, Array]
     ) -> tuple[TrainState, StepMetrics]:
         crop_key, model_key = jax.random.split(jax.random.key(crops.seed))
         examples = augment(
@@ -96,9 +114,9 @@ def make_train_step(
         key = jax.random.fold_in(model_key, state.step)
 
         def loss(params: Any) -> tuple[Scalar, tuple[Any, Metrics]]:
-            return objective(
-                params, state.batch_stats, teacher_vars, examples, epoch=epoch, key=key
-            )
+            kept = _masked(params, constants.masks)
+            fixed = state.batch_stats, constants.teacher, examples
+            return objective(kept, *fixed, epoch=epoch, key=key)
 
         (value, (stats, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.params
@@ -116,3 +134,15 @@ def make_train_step(
         return new_state, StepMetrics(value, terms, metrics.globals, norms)
 
     return step
+
+
+def _masked(
+    params: Mapping[str, Params], masks: Mapping[str, Params]
+) -> dict[str, Params]:
+    """The parameters times their masks, through which gradients come masked too."""
+    return {
+        name: jax.tree.map(lambda x, keep: x * keep.astype(x.dtype), own, masks[name])
+        if name in masks
+        else own
+        for name, own in params.items()
+    }

@@ -5,7 +5,7 @@ import pathlib
 from rich.console import Console
 
 from dst_jax.arch import ZOO, TrackerSpec, named
-from dst_jax.bundle import Bundle, describe, save_bundle
+from dst_jax.bundle import Bundle, card_sizes, save_bundle
 from dst_jax.convert import SOURCES, read_state_dict
 from dst_jax.errors import InputError
 from dst_jax.files import file_sha256, user_path
@@ -56,7 +56,7 @@ def convert(
         "source_sha256": file_sha256(file),
         "left_over": list(left_over),
         "versions": versions(),
-        "sizes": describe(spec),
+        "sizes": card_sizes(spec),
     }
     save_bundle(Bundle(spec, variables, tracking, card), out)
     parameters = card["sizes"]["parameters"]

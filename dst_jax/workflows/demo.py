@@ -19,7 +19,7 @@ from dst_jax.distill import with_row
 from dst_jax.evaluate import TrackerScore
 from dst_jax.experiment import Experiment
 from dst_jax.files import user_path, write_json
-from dst_jax.workflows.demo_report import Row, demo_json, write_report
+from dst_jax.workflows.demo_report import TrackerLine, demo_json, write_report
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
 from dst_jax.workflows.progress import counted_steps
 from dst_jax.workflows.search import Searched, print_searched, search_student
@@ -39,7 +39,7 @@ def run_demo(
     workdir: pathlib.Path,
     seed: int,
     console: Console,
-) -> list[Row]:
+) -> list[TrackerLine]:
     """Makes video, trains a teacher, searches, trains students, evaluates, reports.
 
     The two rows have the same seed, first weights, order of data, steps and rate;
@@ -138,7 +138,9 @@ def _evaluate(
     runs: Mapping[str, Trained],
     test: tuple[Sequence, ...],
     console: Console,
-) -> tuple[list[Row], dict[str, TrackerScore], dict[str, Mapping[str, np.ndarray]]]:
+) -> tuple[
+    list[TrackerLine], dict[str, TrackerScore], dict[str, Mapping[str, np.ndarray]]
+]:
     """Runs every tracker on the test videos, and one that never moves."""
     rows, scores, boxes = [], {STILL: score_still(test)}, {}
     reference = tracker_cost(load_bundle(bundles["teacher"]).spec).parameters
@@ -149,7 +151,7 @@ def _evaluate(
         student, _, row = name.partition(" ")
         cost = tracker_cost(bundle.spec)
         rows.append(
-            Row(
+            TrackerLine(
                 tracker=name,
                 parameters=cost.parameters,
                 megabytes=cost.megabytes,
@@ -161,14 +163,13 @@ def _evaluate(
                 gate_open=gate_share(runs[row].metrics, student) if row else None,
             )
         )
-    moved = scores[STILL]
-    rows.append(
-        Row(STILL, 0, 0.0, None, 0, moved.success_auc, moved.precision_20, None, None)
-    )
+    still = scores[STILL]
+    numbers = still.success_auc, still.precision_20
+    rows.append(TrackerLine(STILL, 0, 0.0, None, 0, *numbers, None, None))
     return rows, scores, boxes
 
 
-def _print_table(rows: list[Row], console: Console) -> None:
+def _print_table(rows: list[TrackerLine], console: Console) -> None:
     # Fits 80 columns.
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("tracker", no_wrap=True)

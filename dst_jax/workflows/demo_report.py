@@ -32,7 +32,7 @@ TERMS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class TrackerLine:
     """One tracker of the table.
 
     Attributes:
@@ -59,7 +59,7 @@ class Row:
 
 
 def demo_json(
-    rows: list[Row],
+    rows: list[TrackerLine],
     scores: Mapping[str, TrackerScore],
     *,
     seed: int,
@@ -76,7 +76,7 @@ def demo_json(
 
 def write_report(
     path: pathlib.Path,
-    rows: list[Row],
+    rows: list[TrackerLine],
     scores: Mapping[str, TrackerScore],
     boxes: Mapping[str, Mapping[str, np.ndarray]],
     bundles: Mapping[str, pathlib.Path],
@@ -96,7 +96,7 @@ def write_report(
         ),
         _table(rows),
         report.Heading("Accuracy"),
-        report.Row(
+        report.SideBySide(
             [
                 _figure(
                     plots.success_plot(scores),
@@ -127,7 +127,7 @@ def _family(bundles: Mapping[str, pathlib.Path]) -> str:
     return head.family
 
 
-def _table(rows: list[Row]) -> report.Table:
+def _table(rows: list[TrackerLine]) -> report.Table:
     cells = [
         {
             "tracker": row.tracker,

@@ -22,11 +22,11 @@ from dst_jax.search import (
     SearchConfig,
     expand,
     make_mask,
-    make_masked_objective,
     proposal_overlap,
 )
 from dst_jax.train import (
     PLAIN,
+    Constants,
     Crops,
     TrainState,
     held_out_crops,
@@ -115,7 +115,7 @@ def make_accuracy(
     return accuracy
 
 
-def judge_of(spec: TrackerSpec, exam: Exam) -> Callable[[Variables], float]:
+def make_exam_accuracy(spec: TrackerSpec, exam: Exam) -> Callable[[Variables], float]:
     """Returns the accuracy on the held-out pairs of `exam`."""
     return make_accuracy(
         spec,
@@ -135,20 +135,21 @@ def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
         compiler_options=quick_compilation(),
     )
     state = _state(spec, _first_variables(spec, experiment.seed), exam)
+    nothing = Constants()
     for batch in _batches(exam):
-        state, _ = step(state, {}, batch)
+        state, _ = step(state, nothing, batch)
         advance()
-    return judge_of(spec, exam)(_variables(state))
+    return make_exam_accuracy(spec, exam)(_variables(state))
 
 
 def _make_masked(exam: Exam, advance: Advance) -> Score:
     """All candidates of a step in one program of the parent's shape."""
     experiment, search = exam.experiment, exam.experiment.search
     parent = exam.parent
-    objective = make_masked_objective(parent, _plain(experiment))
+    objective = make_objective(None, {STUDENT: parent}, _plain(experiment))
     step = over_candidates(_train_step(objective, exam), batching=search.batching)
     places = _places(search)
-    judge = judge_of(parent, exam)
+    accuracy = make_exam_accuracy(parent, exam)
 
     def score(specs: Sequence[TrackerSpec]) -> list[float]:
         found = []
@@ -162,15 +163,16 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
         seed = experiment.seed
         first = [expand(_first_variables(s, seed), s, parent) for s in filled]
         masks = _stack([make_mask(spec, parent) for spec in filled])
+        constants = Constants(masks={STUDENT: masks})
         states = _stack([_state(parent, variables, exam) for variables in first])
         for batch in _batches(exam):
-            states, _ = step(states, masks, batch)
+            states, _ = step(states, constants, batch)
             advance()
         each = (
             jax.tree.map(lambda leaf, n=number: leaf[n], states)
             for number in range(len(specs))
         )
-        return [judge(_variables(one)) for one in each]
+        return [accuracy(_variables(one)) for one in each]
 
     return score
 

@@ -30,7 +30,7 @@ from dst_jax.search import (
     run_search,
 )
 from dst_jax.workflows.progress import counted_steps, reported_steps
-from dst_jax.workflows.scoring import Exam, judge_of, make_score
+from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
 from dst_jax.workflows.search_plot import search_plot
 from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
 from dst_jax.workflows.workdir import LEDGER, open_workdir
@@ -161,7 +161,7 @@ def _search(
 
 def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
     """acc_t of eq. 6."""
-    accuracy = judge_of(bundle.spec, exam)(bundle.variables)
+    accuracy = make_exam_accuracy(bundle.spec, exam)(bundle.variables)
     if not accuracy > 0.0:
         raise InputError(
             f"--teacher {path}: its accuracy on the held-out pairs is {accuracy}, so "

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from dst_jax.arch import TrackerSpec, spec_id
-from dst_jax.bundle import Bundle, describe, load_bundle, save_bundle
+from dst_jax.bundle import Bundle, card_sizes, load_bundle, save_bundle
 from dst_jax.data.pipeline import PatchSpec, fixed_batches, train_batches
 from dst_jax.data.sequence import Sequence
 from dst_jax.distill import check_fit, make_objective
@@ -23,6 +23,7 @@ from dst_jax.track.procedure import require_matching
 from dst_jax.train import (
     AXIS_NAME,
     Checkpoints,
+    Constants,
     Crops,
     MetricWriter,
     Run,
@@ -217,7 +218,8 @@ def _make_run(
     """The parts of a run that follow from its configuration and its position."""
     batch, seen = experiment.data.batch, teacher.spec if teacher else None
     patch = patch_spec(experiment, teacher=seen)
-    constants: Any = jax.device_put(dict(teacher.variables)) if teacher else {}
+    constants = Constants(dict(teacher.variables) if teacher else {})
+    constants = jax.device_put(constants)
     position: Any = {
         "seed": experiment.seed,
         "start_step": step,
@@ -227,7 +229,7 @@ def _make_run(
     compiled = _step(experiment, teacher)
     if experiment.data.cache == "device":
         held = device_set(train_set, experiment.data, patch, **position)
-        batches, constants = held.batches, (constants, held.patches)
+        batches, constants = held.batches, constants._replace(patches=held.patches)
         compiled = gathering(compiled)
     else:
         batches = train_batches(train_set, experiment.data, patch, **position)
@@ -287,8 +289,8 @@ def _validation(
     validate = make_validate(experiment.students, batches, **kinds)
     fixed: dict[str, float] = {}
     if teacher is not None:
-        judge = make_validate({"teacher": teacher.spec}, batches, **kinds)
-        fixed = judge({"teacher": teacher.variables})
+        of_teacher = make_validate({"teacher": teacher.spec}, batches, **kinds)
+        fixed = of_teacher({"teacher": teacher.variables})
     return lambda variables: validate(variables) | fixed
 
 
@@ -307,7 +309,7 @@ def _export(
         own = {
             **card,
             "student": name,
-            "sizes": describe(spec),
+            "sizes": card_sizes(spec),
             "metrics": {"best_validation_loss": loss if np.isfinite(loss) else None},
         }
         folder = workdir / "bundles"

@@ -11,7 +11,7 @@ import pytest
 from dst_jax.data.pipeline import (
     DataConfig,
     fixed_batches,
-    make_stream,
+    make_numbered_examples,
     read_sources,
     train_batches,
 )
@@ -83,8 +83,8 @@ def test_every_number_comes_once_whatever_the_processes(sequences, count):
 
 def test_every_sequence_comes_once_in_each_pass_of_the_stream(sequences):
     # 5 sequences, 20 examples: four passes.
-    stream = make_stream(sequences, CONFIG, SPEC, seed=3)
-    firsts = stream.pairs.draw(range(20)).template_sequence.tolist()
+    examples = make_numbered_examples(sequences, CONFIG, SPEC, seed=3)
+    firsts = examples.pairs.draw(range(20)).template_sequence.tolist()
     assert all(sorted(firsts[k : k + 5]) == [0, 1, 2, 3, 4] for k in range(0, 20, 5))
 
 

@@ -84,7 +84,9 @@ def test_a_page_stands_alone_and_is_well_formed():
             report.Paragraph("First.\n\nSecond."),
             report.Table([{"a": 1}], caption="c"),
             report.Figure("<svg viewBox='0 0 1 1'></svg>", caption="plot"),
-            report.Row([report.Figure("data:image/png;base64,AAAA", alt="strip")]),
+            report.SideBySide(
+                [report.Figure("data:image/png;base64,AAAA", alt="strip")]
+            ),
         ],
     )
     text = parsed(page)

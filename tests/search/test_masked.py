@@ -26,10 +26,9 @@ from dst_jax.search import (
     describe,
     expand,
     make_mask,
-    make_masked_objective,
     shrink,
 )
-from dst_jax.train import Crops, init_state, make_optimizer, make_train_step
+from dst_jax.train import Constants, Crops, init_state, make_optimizer, make_train_step
 from tests import networks, objectives
 from tests.search import reference
 from tests.train import setting
@@ -121,13 +120,13 @@ def test_masked_and_reduced_networks_learn_the_same(name, seed):
         first = init_variables(jax.random.key(seed), child, param_dtype=dtype)
         objective = make_objective(None, {"candidate": child}, NOKD, dtype=dtype)
         exact = jax.jit(make_step(objective, dtype))
-        want, small = train(exact, child, first, {}, dtype)
+        want, small = train(exact, child, first, Constants(), dtype)
         mask = make_mask(child, parent)
         whole = expand(first, child, parent)
-        masked = jax.jit(
-            make_step(make_masked_objective(parent, NOKD, dtype=dtype), dtype)
-        )
-        got, large = train(masked, parent, whole, mask, dtype)
+        objective = make_objective(None, {"candidate": parent}, NOKD, dtype=dtype)
+        masked = jax.jit(make_step(objective, dtype))
+        constants = Constants(masks={"candidate": mask})
+        got, large = train(masked, parent, whole, constants, dtype)
     np.testing.assert_allclose(got, want, rtol=tolerance)
     small, large = (
         {"params": s.params["candidate"], "batch_stats": s.batch_stats["candidate"]}

@@ -11,7 +11,15 @@ import sys
 import jax
 import numpy as np
 
-from dst_jax.train import Checkpoints, LoopConfig, Run, Snapshot, first_best, fit
+from dst_jax.train import (
+    Checkpoints,
+    Constants,
+    LoopConfig,
+    Run,
+    Snapshot,
+    first_best,
+    fit,
+)
 from tests import networks
 from tests.train import setting
 
@@ -49,7 +57,7 @@ def train(folder, number, processes):
             snapshot,
             Run(
                 step=step,
-                constants=networks.teacher_variables(),
+                constants=Constants(networks.teacher_variables()),
                 batches=batches(int(snapshot.state.step), number, processes),
                 validate=validate,
                 total_steps=total,

@@ -9,6 +9,7 @@ from dst_jax.ops.anchors import AssignConfig
 from dst_jax.ops.augment import AugmentConfig, patch_sides
 from dst_jax.train import (
     AXIS_NAME,
+    Constants,
     Crops,
     OptimConfig,
     data_parallel,
@@ -91,9 +92,10 @@ def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
 def take_steps(step, state, count, *, teacher=None, start=0):
     """`count` steps; returns the state and the metrics of each."""
     teacher = networks.teacher_variables() if teacher is None else teacher
+    constants = Constants(teacher)
     found = []
     for number in range(start, start + count):
-        state, metrics = step(state, teacher, make_batch(number))
+        state, metrics = step(state, constants, make_batch(number))
         jax.block_until_ready(state)
         found.append(jax.device_get(metrics))
     return state, found

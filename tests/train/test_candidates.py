@@ -6,7 +6,7 @@ import pytest
 
 from dst_jax.distill import make_objective
 from dst_jax.errors import InputError
-from dst_jax.train import Crops, make_optimizer, make_train_step
+from dst_jax.train import Constants, Crops, make_optimizer, make_train_step
 from dst_jax.train.candidates import over_candidates, places_for
 from tests import objectives
 from tests.train import setting
@@ -14,6 +14,7 @@ from tests.train import setting
 pytestmark = pytest.mark.optax
 
 SPEC = setting.STUDENTS["dull"]
+NOTHING = Constants()
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def first_states():
 
 def run(step, states):
     for number in range(3):
-        states, metrics = step(states, {}, setting.make_batch(number))
+        states, metrics = step(states, NOTHING, setting.make_batch(number))
     return states, metrics
 
 

@@ -11,6 +11,7 @@ from dst_jax.data.pipeline import DataConfig, train_batches
 from dst_jax.errors import InputError
 from dst_jax.train import (
     AXIS_NAME,
+    Constants,
     data_parallel,
     device_data,
     device_set,
@@ -65,15 +66,15 @@ def test_the_patches_lie_on_every_device(sequences):
 
 
 def test_a_step_takes_the_same_from_rows_as_from_patches(sequences):
-    def step(state, teacher, batch):
+    def step(state, constants, batch):
         total = jax.lax.psum(batch["search_patch"].astype("float32").sum(), AXIS_NAME)
-        return state + teacher, total
+        return state + constants.teacher["weight"], total
 
     patches, rows = device_set(sequences, CONFIG, SPEC, seed=3)
-    fixed = (np.float32(2.0), patches)
+    fixed = Constants({"weight": np.float32(2.0)}, patches)
     (host,), batch = from_host(sequences, 1), next(rows)
     here = data_parallel(gathering(step))(np.float32(1.0), fixed, batch)
-    there = data_parallel(step)(np.float32(1.0), fixed[0], host)
+    there = data_parallel(step)(np.float32(1.0), fixed, host)
     assert float(here[0]) == float(there[0]) == 3.0
     assert float(here[1]) == float(there[1]) > 0.0
 

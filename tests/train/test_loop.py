@@ -14,6 +14,7 @@ import pytest
 from dst_jax.errors import InputError
 from dst_jax.train import (
     Checkpoints,
+    Constants,
     Interrupted,
     LoopConfig,
     MetricWriter,
@@ -57,7 +58,7 @@ def make_run(step, folder, *, first=0, total=6, report=None, tick=None, **change
     checkpoints = Checkpoints(folder, config_hash="abc")
     run = Run(
         step=step,
-        constants=networks.teacher_variables(),
+        constants=Constants(networks.teacher_variables()),
         batches=(setting.make_batch(i) for i in itertools.count(first)),
         validate=None,
         checkpoints=checkpoints,

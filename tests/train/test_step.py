@@ -10,7 +10,7 @@ from dst_jax.distill import Setting
 from dst_jax.errors import InputError
 from dst_jax.models import init_variables
 from dst_jax.ops.augment import patch_sides
-from dst_jax.train import OptimConfig
+from dst_jax.train import Constants, OptimConfig
 from tests import networks, objectives
 from tests.train import setting
 
@@ -99,15 +99,15 @@ def test_the_step_compiles_once_and_leaves_the_teacher_alone(caplog):
         config=objectives.row(setting.CONFIG, "TSKD"),
     )
     state = setting.fresh_state({"dull": setting.STUDENTS["dull"]})
-    teacher = jax.device_put(networks.teacher_variables())
-    before = jax.tree.map(np.array, teacher)
-    state, _ = step(state, teacher, setting.make_batch(0))
+    constants = jax.device_put(Constants(networks.teacher_variables()))
+    before = jax.tree.map(np.array, constants)
+    state, _ = step(state, constants, setting.make_batch(0))
     with jax.log_compiles():
         caplog.clear()
-        state, _ = step(state, teacher, setting.make_batch(1))
+        state, _ = step(state, constants, setting.make_batch(1))
         compiled = [r for r in caplog.records if "Compiling" in r.getMessage()]
     assert not compiled
-    jax.tree.map(np.testing.assert_array_equal, before, teacher)
+    jax.tree.map(np.testing.assert_array_equal, before, constants)
 
 
 def test_plain_training_overfits_a_few_pairs():
@@ -123,9 +123,9 @@ def test_plain_training_overfits_a_few_pairs():
     low = (s - t) // 2
     batch["search_patch"][:, low : low + t, low : low + t] = batch["template_patch"]
     batch["is_negative"][:] = False
-    losses = []
+    constants, losses = Constants(networks.teacher_variables()), []
     for _ in range(80):
-        state, metrics = step(state, networks.teacher_variables(), batch)
+        state, metrics = step(state, constants, batch)
         losses.append(float(metrics.loss))
     assert losses[-1] < 0.1 * losses[0], losses[::10]
 
@@ -147,7 +147,9 @@ def test_devices_agree_on_the_miniature_family(dtype, tolerance):
     sides = patch_sides(teacher.input, setting.AUGMENT)
     found = []
     with jax.enable_x64(dtype == jnp.float64):
-        variables = init_variables(jax.random.key(9), teacher, param_dtype=dtype)
+        constants = Constants(
+            init_variables(jax.random.key(9), teacher, param_dtype=dtype)
+        )
         for devices in (1, 4):
             step = setting.make_step(
                 students, config=config, devices=devices, teacher=teacher, dtype=dtype
@@ -155,7 +157,7 @@ def test_devices_agree_on_the_miniature_family(dtype, tolerance):
             state = setting.fresh_state(students, dtype=dtype)
             for number in range(3):
                 batch = setting.make_batch(number, sides=sides)
-                state, metrics = step(state, variables, batch)
+                state, metrics = step(state, constants, batch)
                 jax.block_until_ready(state)
             assert metrics.terms["dull/ks"] > 0
             found.append(state)

@@ -9,7 +9,7 @@ from dst_jax import arch
 from dst_jax.distill import Setting
 from dst_jax.models import init_variables
 from dst_jax.ops.augment import patch_sides
-from dst_jax.train import OptimConfig
+from dst_jax.train import Constants, OptimConfig
 from tests import objectives
 from tests.train import setting
 
@@ -81,9 +81,9 @@ def test_plain_training_learns_classes_and_boxes():
     inner = slice(low, low + setting.TEMPLATE_PX)
     batch["search_patch"][:, inner, inner] = batch["template_patch"]
     batch["is_negative"][:] = False
-    losses = []
+    constants, losses = Constants(), []
     for _ in range(120):
-        state, metrics = step(state, {}, batch)
+        state, metrics = step(state, constants, batch)
         losses.append(float(metrics.loss))
     assert np.mean(losses[-10:]) < 0.3 * losses[0], losses[::10]
 
@@ -100,7 +100,9 @@ def test_devices_agree_on_the_miniature_family(dtype, tolerance):
     sides = patch_sides(teacher.input, setting.AUGMENT)
     found = []
     with jax.enable_x64(dtype == jnp.float64):
-        variables = init_variables(jax.random.key(9), teacher, param_dtype=dtype)
+        constants = Constants(
+            init_variables(jax.random.key(9), teacher, param_dtype=dtype)
+        )
         for devices in (1, 4):
             step = setting.make_step(
                 students, config=config, devices=devices, teacher=teacher, dtype=dtype
@@ -109,7 +111,7 @@ def test_devices_agree_on_the_miniature_family(dtype, tolerance):
             for number in range(3):
                 batch = setting.make_batch(number, sides=sides)
                 batch["search_box"][:, 2:] = (44.0, 36.0)
-                state, metrics = step(state, variables, batch)
+                state, metrics = step(state, constants, batch)
                 jax.block_until_ready(state)
             assert metrics.terms["dull/ks"] > 0
             found.append(state)

@@ -72,7 +72,7 @@ def paper_scores(
 
 
 @dataclasses.dataclass(frozen=True)
-class Pair:
+class RowPair:
     """Two rows, the paper's better one first.
 
     Attributes:
@@ -102,7 +102,7 @@ def compare_pairs(
     paper: Mapping[str, float],
     *,
     skip: Sequence[frozenset[str]] = (),
-) -> list[Pair]:
+) -> list[RowPair]:
     """Every two rows that have both a score here and one in the paper.
 
     Args:
@@ -124,7 +124,7 @@ def compare_pairs(
             continue
         gaps = [ours[better][seed] - ours[worse][seed] for seed in seeds]
         pairs.append(
-            Pair(
+            RowPair(
                 better,
                 worse,
                 paper[better] - paper[worse],
@@ -136,13 +136,13 @@ def compare_pairs(
     return pairs
 
 
-def kendall(pairs: Sequence[Pair]) -> float:
+def kendall(pairs: Sequence[RowPair]) -> float:
     """Kendall's tau-a: (agreeing - disagreeing) / all; a tie here counts as neither."""
     against = sum(pair.ours < 0.0 for pair in pairs)
     return (sum(pair.agrees for pair in pairs) - against) / len(pairs)
 
 
-def statement(where: str, pairs: Sequence[Pair]) -> str:
+def statement(where: str, pairs: Sequence[RowPair]) -> str:
     """What the pairs say, as one sentence and a list of the exceptions."""
     agreeing = sum(pair.agrees for pair in pairs)
     text = (
@@ -153,7 +153,7 @@ def statement(where: str, pairs: Sequence[Pair]) -> str:
     return f"{text} Not so: {'; '.join(others)}." if others else text
 
 
-def _exception(pair: Pair) -> str:
+def _exception(pair: RowPair) -> str:
     paper = f"{signed(pair.paper)} in the paper"
     if pair.ours == 0.0:
         return f"{pair.better} and {pair.worse} are equal ({paper})"

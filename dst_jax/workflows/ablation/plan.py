@@ -93,7 +93,7 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One training: `students` under the objective of `training`."""
 
     training: Training
@@ -122,7 +122,7 @@ class Plan:
     lines: tuple[Line, ...]
     seeds: tuple[int, ...]
 
-    def settings(self, run: Run) -> Experiment:
+    def settings(self, run: PlannedRun) -> Experiment:
         """The configuration of one run."""
         return dataclasses.replace(
             self.experiment,
@@ -171,7 +171,7 @@ def make_plan(
             )
     plan = Plan(experiment, students, tuple(lines), choice.seeds)
     for line in lines:
-        run = plan.settings(Run(line.training, line.students, choice.seeds[0]))
+        run = plan.settings(PlannedRun(line.training, line.students, choice.seeds[0]))
         if needs_teacher(run.students, run.distill):
             _required(teacher, f"row {line.row}")
         check_fit(teacher, run.students, run.distill)
@@ -180,7 +180,7 @@ def make_plan(
 
 def missing_runs(
     plan: Plan, finished: Callable[[Training, int, str], bool]
-) -> list[Run]:
+) -> list[PlannedRun]:
     """Returns what is left to train, one seed after the other.
 
     Args:
@@ -198,7 +198,7 @@ def missing_runs(
             if missing and training.group:
                 missing = list(training.group)  # nobody can be trained alone
             if missing:
-                runs.append(Run(training, tuple(missing), seed))
+                runs.append(PlannedRun(training, tuple(missing), seed))
     return runs
 
 

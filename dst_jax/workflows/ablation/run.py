@@ -18,7 +18,7 @@ from dst_jax.files import read_json, user_path, write_json, write_text
 from dst_jax.workflows.ablation.plan import (
     Choice,
     Plan,
-    Run,
+    PlannedRun,
     Training,
     make_plan,
     missing_runs,
@@ -87,11 +87,13 @@ def run_ablation(
     plan = make_plan(experiment, choice, teacher=bundle.spec if bundle else None)
     datasets = [_read_dataset(source, source) for source in choice.datasets]
     with open_workdir(workdir, _identity(experiment, bundle)):
-        judge = Judge(datasets or [_synthetic(workdir, console)], evaluate, console)
-        results = _read_results(workdir, plan, judge)
-        references = judge.references(workdir / TEACHER, teacher, bundle)
+        evaluator = Evaluator(
+            datasets or [_synthetic(workdir, console)], evaluate, console
+        )
+        results = _read_results(workdir, plan, evaluator)
+        references = evaluator.references(workdir / TEACHER, teacher, bundle)
         runs = missing_runs(plan, lambda *key: key in results)
-        found = _write(workdir, plan, results, references, judge)
+        found = _write(workdir, plan, results, references, evaluator)
         for number, run in enumerate(runs, start=1):
             rows = ", ".join(plan.rows_of(run.training))
             names = " and ".join(run.students)
@@ -102,8 +104,8 @@ def run_ablation(
             trained = train(
                 settings, folder, teacher=teacher, verb=VERB, console=console
             )
-            results |= _finish(run, settings, folder, trained, judge)
-            found = _write(workdir, plan, results, references, judge)
+            results |= _finish(run, settings, folder, trained, evaluator)
+            found = _write(workdir, plan, results, references, evaluator)
     print_ablation(found, console)
     console.print(f"{workdir / TABLES}   {workdir / VALUES}", highlight=False)
     return found
@@ -127,7 +129,7 @@ class Dataset:
 
 
 @dataclasses.dataclass(frozen=True)
-class Judge:
+class Evaluator:
     """Scores trackers on every data set, each once."""
 
     datasets: Sequence[Dataset]
@@ -211,11 +213,11 @@ def _outcome(spec: TrackerSpec, *, gate_open: float | None = None) -> Outcome:
 
 
 def _finish(
-    run: Run,
+    run: PlannedRun,
     settings: Experiment,
     folder: pathlib.Path,
     trained: Trained,
-    judge: Judge,
+    evaluator: Evaluator,
 ) -> Results:
     """Scores a run's students; its result is written once, with everything in it."""
     outcomes = {
@@ -228,13 +230,13 @@ def _finish(
         "seed": run.seed,
         "seconds": trained.seconds,
         "versions": versions(),
-        "students": judge.score(outcomes, trained.bundles),
+        "students": evaluator.score(outcomes, trained.bundles),
     }
     write_json(folder / RESULT, record)
     return _by_student(record)
 
 
-def _read_results(workdir: pathlib.Path, plan: Plan, judge: Judge) -> Results:
+def _read_results(workdir: pathlib.Path, plan: Plan, evaluator: Evaluator) -> Results:
     """The finished runs, with the scores on data sets that are new to them."""
     shown = {
         (line.training, seed, student)
@@ -249,7 +251,7 @@ def _read_results(workdir: pathlib.Path, plan: Plan, judge: Judge) -> Results:
             continue
         old = record["students"]
         bundles = {name: path.parent / "bundles" / name for name in old}
-        record["students"] = judge.score(old, bundles)
+        record["students"] = evaluator.score(old, bundles)
         if record["students"] != old:
             write_json(path, record)
         results |= _by_student(record)
@@ -269,9 +271,9 @@ def _write(
     plan: Plan,
     results: Results,
     references: Mapping[str, Outcome],
-    judge: Judge,
+    evaluator: Evaluator,
 ) -> dict[str, Any]:
-    names = [data.name for data in judge.datasets]
+    names = [data.name for data in evaluator.datasets]
     values = ablation_json(plan, results, references, names)
     write_json(workdir / VALUES, values, sort_keys=False)
     write_text(workdir / TABLES, ablation_markdown(values))

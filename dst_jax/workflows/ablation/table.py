@@ -9,8 +9,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dst_jax.workflows.ablation.paper import compare_pairs, kendall, paper_scores
-from dst_jax.workflows.ablation.paper import statement as describe
+from dst_jax.workflows.ablation.paper import (
+    compare_pairs,
+    kendall,
+    paper_scores,
+    statement,
+)
 from dst_jax.workflows.ablation.plan import Line, Plan, Training, by_size, family
 
 # What is known of one trained network: parameters, megabytes, gate_open, scores.
@@ -153,7 +157,7 @@ def _order(
             pairs = compare_pairs(ours, paper, skip=skip)
             if not pairs:
                 continue
-            text = describe(f"{table}, {student}, {name} on {dataset}", pairs)
+            text = statement(f"{table}, {student}, {name} on {dataset}", pairs)
             if skip:
                 text += " TSsKD is not compared with TSKD: its gates never opened."
             found.append(
