@@ -254,7 +254,7 @@ def _residue_plane(
     edges = [(reach, side - n, 0) for side, n in zip(sides, counts, strict=True)]
     edges = [(0, 0, 0), *edges, (0, 0, 0)]
     zero = jnp.zeros((), gradient.dtype)
-    # Pads inside a loop are slow on the CPU; the barrier makes XLA write them before it.
+    # Pads inside a loop are slow on the CPU; the barrier makes XLA write them first.
     won, flow = jax.lax.optimization_barrier(
         (
             jax.lax.pad(winner, jnp.int8(-1), edges),
