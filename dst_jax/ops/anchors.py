@@ -39,11 +39,11 @@ class AnchorConfig:
         require_at_least(1, self, "stride")
         require_positive(self, "scale")
         positive = all(0.0 < ratio < math.inf for ratio in self.ratios)
-        some = bool(self.ratios) and positive
-        require(some, self, "ratios", "give at least one, all positive")
-        seen = min(min(size) for size in self.sizes) > 0.0
+        some_positive = bool(self.ratios) and positive
+        require(some_positive, self, "ratios", "give at least one, all positive")
+        have_area = min(min(size) for size in self.sizes) > 0.0
         text = "one is so flat or narrow that a side rounds to 0; bring it nearer 1"
-        require(seen, self, "ratios", text)
+        require(have_area, self, "ratios", text)
 
     @property
     def sizes(self) -> tuple[tuple[float, float], ...]:

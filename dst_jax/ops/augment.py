@@ -147,7 +147,7 @@ def augment(
     ) -> tuple[Array, Array, Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, number), 6)
         windows = _windows(keys, (template, search), input, config)
-        box = _seen(box, windows[1])
+        box = _box_in_crop(box, windows[1])
         if config.flip:
             mirrored = jax.random.bernoulli(keys[2], config.flip)
             windows = tuple(_mirrored(window, mirrored) for window in windows)
@@ -204,7 +204,9 @@ def centre_crops(
         jax.vmap(lambda p, window=window: _cut(p, window, "mean"))(patch)
         for patch, window in zip(patches, windows, strict=True)
     )
-    box = jax.vmap(lambda box: _seen(box, windows[1]))(jnp.asarray(batch["search_box"]))
+    box = jax.vmap(lambda box: _box_in_crop(box, windows[1]))(
+        jnp.asarray(batch["search_box"])
+    )
     return _examples(batch, (template, search), box, input, dtype)
 
 
@@ -297,7 +299,7 @@ def _cut(patch: _Patch, window: _Window, fill: str) -> Array:
     )
 
 
-def _seen(box: Array, window: _Window) -> Array:
+def _box_in_crop(box: Array, window: _Window) -> Array:
     """Returns a box of the patch in the pixels of the crop."""
     zoom = window.out_px / window.size
     corner = window.centre - 0.5 * window.size

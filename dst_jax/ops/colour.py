@@ -124,9 +124,9 @@ def _running_mean(length: int, radius: Array) -> Float[Array, "n n"]:
     last = length - 1
     # A mean may meet pixel j three times: at j, mirrored at -j left of the first pixel,
     # and mirrored at 2 last - j right of the last.
-    met = (
+    meetings = (
         (jnp.abs(i - j) <= radius).astype(jnp.float32)
         + ((i + j <= radius) & (j > 0)).astype(jnp.float32)
         + ((2 * last - i - j <= radius) & (j < last)).astype(jnp.float32)
     )
-    return met / (2 * radius + 1).astype(jnp.float32)
+    return meetings / (2 * radius + 1).astype(jnp.float32)

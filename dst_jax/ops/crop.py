@@ -193,7 +193,7 @@ def _gather_fixed_point(
       image: The frame, or a canvas that holds it.
       corner_xy: First column and row of the window, whole numbers.
       side: Columns and rows of the window, a whole number.
-      at: Where to sample, in indices of the window's pixel centres.
+      at: Positions of the samples, in indices of the window's pixel centres.
       fill: Colour outside the frame, whole numbers.
       frame_hw: Height and width of the frame; None means the whole image.
     """

@@ -98,7 +98,7 @@ def xcorr_same(
     Args:
       search: Feature maps of the search images.
       template: Feature maps that serve as kernels, of any size.
-      formulation: As in `xcorr`.
+      formulation: One of those of `xcorr`; None takes the fastest.
 
     Returns:
       One map per example, of the size of the search map.
