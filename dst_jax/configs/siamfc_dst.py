@@ -16,7 +16,7 @@ from dst_jax.train import OptimConfig
 
 
 def experiment() -> Experiment:
-    """Returns TSsKD with the paper's weights; data, steps and rate are the teacher's."""
+    """Returns TSsKD with the paper's weights and the teacher's data, steps and rate."""
     return Experiment(
         students={"dull": named("dstfc"), "intelligent": named("siamfc-half")},
         data=DataConfig(sources=("got10k:data/got10k/train",), batch=8),

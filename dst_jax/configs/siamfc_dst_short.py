@@ -14,7 +14,7 @@ from dst_jax.train import LoopConfig, OptimConfig
 
 
 def experiment() -> Experiment:
-    """Returns the paper's objective, with momentum and a falling rate, for few steps."""
+    """Returns the paper's objective, with momentum and a falling rate and few steps."""
     return Experiment(
         students={"dull": named("dstfc"), "intelligent": named("siamfc-half")},
         data=DataConfig(

@@ -15,7 +15,7 @@ from dst_jax.train import OptimConfig
 
 
 def experiment() -> Experiment:
-    """Returns 50 steps of 3 candidates, as in the paper, with momentum and few pairs."""
+    """Returns 50 steps of 3 candidates, as in the paper, each trained on few pairs."""
     return Experiment(
         students={"dull": named("dstfc")},
         data=DataConfig(sources=("got10k:data/got10k/train",), cache_mb=256),
