@@ -27,18 +27,18 @@ class Experiment:
 
     Attributes:
       students: The networks that learn, by name.
-      data: Where pairs come from.
-      augment: How crops are varied.
+      data: Sources of the pairs, and their way to the step.
+      augment: Ranges in which crops are varied.
       distill: The terms of the objective.
-      labels: What counts as the target.
+      labels: Rules that say what counts as the target.
       task: The tracker's own loss.
-      model: How networks behave in training.
+      model: Behaviour of the networks in training.
       optim: The optimizer and the length of the run.
       loop: Reports, validation and checkpoints.
       tracking: Online settings that the finished bundles get; they must be of the
         heads' family.
-      search: How `dst-jax search` looks for the dull student; training ignores it.
-      policy: What proposes architectures in that search.
+      search: Settings of `dst-jax search` for the dull student; training ignores them.
+      policy: The policy that proposes architectures in that search.
       seed: Seed of weights, data order and augmentation.
     """
 
