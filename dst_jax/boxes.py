@@ -2,7 +2,7 @@
 
 A pixel (i, j) covers [j, j + 1) x [i, i + 1), so a box of width w spans exactly w.
 Inside the library a box is (cx, cy, w, h); files hold (x, y, w, h). Every function
-takes NumPy or JAX arrays and answers in kind.
+takes arrays of NumPy or of JAX and returns arrays of the same library.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def cxcywh_to_xywh(boxes: Boxes) -> Boxes:
 
 
 def iou(boxes_a: Boxes, boxes_b: Boxes) -> Float[Array, "*batch"]:
-    """Intersection over union of centre boxes, pairwise along the last axis.
+    """Returns the intersection over union of each pair of centre boxes.
 
     An empty box (zero or negative side) overlaps nothing: its IoU is 0.
 

@@ -1,8 +1,8 @@
 """A finished tracker on disk: a folder that appears whole or not at all.
 
-`spec.json` the architecture, `weights.safetensors` the variables as float32,
-`tracking.json` the online hyper-parameters, `card.json` how it was made. Nothing in
-it is executed on loading.
+`spec.json` holds the architecture, `weights.safetensors` the variables as float32,
+`tracking.json` the online hyper-parameters and `card.json` an account of how the
+tracker was made. Loading executes nothing that the folder holds.
 """
 
 import dataclasses
@@ -33,8 +33,8 @@ class Bundle:
     Attributes:
       spec: The architecture.
       variables: {"params": ..., "batch_stats": ...}, float32 NumPy arrays.
-      tracking: Every online hyper-parameter; the head's family has its own kind.
-      card: How it was made: JSON values only.
+      tracking: Every online hyper-parameter; each family of heads has its own class.
+      card: JSON values that say how the tracker was made.
     """
 
     spec: TrackerSpec
@@ -44,7 +44,7 @@ class Bundle:
 
     @property
     def weights_sha256(self) -> str:
-        """Identity of the weights: the hash of the file that holds them."""
+        """Returns the SHA-256 of the file that holds the weights, their identity."""
         return files.bytes_sha256(_weights_bytes(self.variables))
 
 
@@ -52,7 +52,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> pathlib.Path:
     """Writes `bundle` to the folder `path`, whole or not at all.
 
     Raises:
-      InputError: If `path` exists and is not a bundle (a bundle is replaced).
+      InputError: If `path` exists and is not a bundle; an older bundle is replaced.
     """
     path = files.user_path(path)
     if path.exists() and not (path / "spec.json").is_file():

@@ -23,22 +23,23 @@ from dst_jax.train import LoopConfig, OptimConfig
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """All that decides what a run computes, teacher's weights apart.
+    """Everything that decides what a run computes, except the teacher's weights.
 
     Attributes:
       students: The networks that learn, by name.
-      data: Where pairs come from.
-      augment: How crops are varied.
+      data: Sources of the pairs, and their way to the step.
+      augment: Ranges in which crops are varied.
       distill: The terms of the objective.
-      labels: What counts as the target.
+      labels: Rules that say what counts as the target.
       task: The tracker's own loss.
-      model: How networks behave in training.
+      model: Behaviour of the networks in training.
       optim: The optimizer and the length of the run.
       loop: Reports, validation and checkpoints.
-      tracking: Online settings that the finished bundles get, of the heads' family.
-      search: How `dst-jax search` looks for the dull student; training ignores it.
-      policy: What proposes architectures in that search.
-      seed: Of weights, data order and augmentation.
+      tracking: Online settings that the finished bundles get; they must be of the
+        heads' family.
+      search: Settings of `dst-jax search` for the dull student; training ignores them.
+      policy: The policy that proposes architectures in that search.
+      seed: Seed of weights, data order and augmentation.
     """
 
     students: Mapping[str, TrackerSpec]
@@ -65,7 +66,7 @@ class Experiment:
 
     @property
     def setting(self) -> Setting:
-        """What the objective is made of."""
+        """Returns the settings that the objective is made of."""
         return Setting(self.distill, self.labels, self.task, self.model)
 
 
@@ -82,7 +83,7 @@ def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
 
 
 def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Returns JSON values less the sections that a verb does not read."""
+    """Returns JSON values without the named sections, which a verb does not read."""
     return {name: value for name, value in values.items() if name not in names}
 
 
@@ -92,13 +93,13 @@ def config_hash(values: Mapping[str, Any]) -> str:
 
 
 def sections() -> tuple[str, ...]:
-    """Names of the parts of an experiment that are settings of their own."""
+    """Returns the names of the parts of an experiment that hold settings themselves."""
     kinds = typing.get_type_hints(Experiment)
     return tuple(name for name, kind in kinds.items() if dataclasses.is_dataclass(kind))
 
 
 def flatten(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
-    """Returns {"section.field": value} of nested JSON values."""
+    """Returns nested JSON values as one flat {"section.field": value}."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):

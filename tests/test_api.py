@@ -13,6 +13,26 @@ MODULES = {str(path.relative_to(PACKAGE)): path for path in PACKAGE.rglob("*.py"
 # Layers whose randomness is JAX's: a key, never a NumPy generator.
 KEYED = ("ops", "losses", "models", "distill", "track", "train")
 MAX_LINES, MAX_BODY, MAX_ARGUMENTS = 350, 40, 8
+# Layers and modules whose functions say first what they do; more are to join them.
+VERB_FIRST = (
+    "arch",
+    "boxes.py",
+    "bundle.py",
+    "configs",
+    "data",
+    "evaluate",
+    "experiment.py",
+    "losses",
+    "ops",
+    "search",
+)
+# Plural nouns, which end as a verb in the third person does.
+NOUNS = frozenset(
+    "Anchors Arguments Boxes Candidates Channels Classes Columns Features Fields Files "
+    "Folders Frames Images Indices Labels Lines Logits Maps Names Numbers Options "
+    "Outputs Parameters Patches Pixels Rows Sequences Shapes Sides Sizes Steps Values "
+    "Variables Weights".split()
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +115,27 @@ def test_public_names_are_documented(module):
     public = [f for f in functions_in(module) if f.public]
     bare += offenders(public, lambda f: not ast.get_docstring(f.node))
     assert not bare, f"document: {bare}"
+
+
+def starts_with_a_verb(docstring):
+    """Whether the first word may be a verb in the third person: "Returns", "Reads"."""
+    word = docstring.split()[0].rstrip(",")
+    third_person = word.isalpha() and word.endswith("s") and not word.endswith("ss")
+    return third_person and word not in NOUNS
+
+
+@pytest.mark.parametrize(
+    "module", sorted(m for m in MODULES if m.split("/")[0] in VERB_FIRST)
+)
+def test_public_functions_say_first_what_they_do(module):
+    public = [f for f in functions_in(module) if f.public]
+    texts = {f.where: ast.get_docstring(f.node) for f in public}
+    wordless = offenders(public, lambda f: not starts_with_a_verb(texts[f.where]))
+    assert not wordless, f'begin with "Returns", "Reads" or another verb: {wordless}'
+
+
+def test_the_layers_of_well_worded_functions_exist():
+    assert set(VERB_FIRST) <= {module.split("/")[0] for module in MODULES}
 
 
 @every_module

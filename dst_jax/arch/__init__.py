@@ -1,4 +1,4 @@
-"""Architectures as values; imports no array library."""
+"""Architectures as values; this package imports no array library."""
 
 from dst_jax.arch.backbones.chain import Chain as Chain
 from dst_jax.arch.backbones.chain import ConvSpec as ConvSpec

@@ -1,4 +1,4 @@
-"""What an architecture costs, counted exactly from its spec."""
+"""Costs of an architecture, counted exactly from its spec."""
 
 import dataclasses
 from typing import assert_never
@@ -12,7 +12,7 @@ BYTES_PER_MB = 10**6  # the papers' megabyte: 4 bytes per float32, 10^6 bytes
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One layer: its parameters, and its work on template and search image.
+    """Costs of one layer: its parameters, and its work on template and search image.
 
     Attributes:
       name: Stage name, "conv1" and so on, or a part of the head.
@@ -37,7 +37,16 @@ class LayerCost:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cost:
-    """The whole tracker; `search_macs` is one search crop, correlation included."""
+    """Costs of a whole tracker.
+
+    Attributes:
+      layers: Costs of each layer, in the order in which they are computed.
+      parameters: Learnable scalars.
+      statistics: Running means and variances of batch normalisation.
+      template_macs: Multiply-adds of one template crop.
+      search_macs: Multiply-adds of one search crop, its correlation included.
+      response_side: Cells per side of the response map.
+    """
 
     layers: tuple[LayerCost, ...]
     parameters: int
@@ -48,17 +57,21 @@ class Cost:
 
     @property
     def megabytes(self) -> float:
-        """Size of the learnable parameters as float32, in 10^6 bytes."""
+        """Returns the size of the learnable parameters as float32, in 10^6 bytes."""
         return 4 * self.parameters / BYTES_PER_MB
 
     @property
     def megabytes_with_statistics(self) -> float:
-        """The same with the running statistics of batch normalisation."""
+        """Returns the same size with batch normalisation's running statistics."""
         return 4 * (self.parameters + self.statistics) / BYTES_PER_MB
 
 
 def conv_parameters(layer: ConvSpec, in_features: int) -> int:
-    """Weights and bias of one convolution, scale and shift of its normalisation."""
+    """Returns the number of learnable scalars of one stage.
+
+    They are weights and bias of the convolution, and scale and shift of its
+    normalisation.
+    """
     weights = layer.kernel**2 * (in_features // layer.groups) * layer.features
     return weights + layer.features + (2 * layer.features if layer.batch_norm else 0)
 
@@ -109,7 +122,7 @@ def tracker_cost(spec: TrackerSpec, *, search_px: int | None = None) -> Cost:
 def _head_layers(
     head: HeadSpec, inputs: int, sides: tuple[int, int], response: int
 ) -> list[LayerCost]:
-    """The head's layers, its correlations among them."""
+    """Returns the costs of the head's layers, its correlations among them."""
     template, search = sides
     match head:
         case CorrelationHeadSpec(bias=bias):
@@ -117,7 +130,7 @@ def _head_layers(
             sizes = (int(bias), 0, 0, response, response, 0, macs)
             return [LayerCost("respond", *sizes)]
         case RegionHeadSpec(kernel=kernel, anchors=k):
-            # Both maps lose what a convolution without padding takes.
+            # A convolution without padding takes as many cells off both maps.
             sides = template - (kernel - 1), search - (kernel - 1)
             return [
                 *_branch("cls", 2 * k, head, inputs, sides, response),
@@ -135,7 +148,7 @@ def _branch(
     sides: tuple[int, int],
     response: int,
 ) -> list[LayerCost]:
-    """Classification or regression of a region head."""
+    """Returns the costs of a region head's classification or regression branch."""
     template, search = sides
     up, width = head.form == "up_channel", head.features
     kernels = width * outputs if up else width
@@ -161,7 +174,10 @@ def _branch(
 def _head_conv(
     name: str, head: RegionHeadSpec, inputs: int, outputs: int, sides: tuple[int, int]
 ) -> LayerCost:
-    """A convolution of one branch; the depth-wise form normalises and has no bias."""
+    """Returns the costs of one convolution of a branch.
+
+    The depth-wise form normalises and has no bias.
+    """
     per_cell = head.kernel**2 * inputs * outputs
     up = head.form == "up_channel"
     template, search = sides

@@ -1,7 +1,7 @@
 """Crops: which square of the frame around a target each image of a pair shows.
 
-Widths and heights are arrays of NumPy or JAX, or plain numbers; no array library is
-imported.
+Widths and heights are arrays of NumPy or JAX, or plain numbers; this module imports no
+array library.
 """
 
 import dataclasses
@@ -33,27 +33,28 @@ def context_side(wh: Any, *, context: float) -> Any:
       array(40.)
     """
     area = _context_area(wh[..., 0], wh[..., 1], context)
-    # A root would move boxes in their last bits: a compiler divides by it otherwise.
+    # With sqrt, a compiler divides by the root in another way, and boxes move in their
+    # last bits.
     return wh.__array_namespace__().asarray(area**0.5)
 
 
 def _context_area(width: Any, height: Any, context: float) -> Any:
-    """s_z squared, of arrays or numbers."""
+    """Returns the square of s_z, for arrays or plain numbers."""
     margin = context * (width + height)
     return (width + margin) * (height + margin)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Zoom:
-    """How large a crop shows a target.
+    """The scale at which a crop shows a target.
 
-    `px` pixels of the crop show `factor` times s_z of `context_side`. The crop itself
-    may have more pixels than that, or fewer.
+    `px` pixels of the crop show `factor` times the s_z of `context_side`. The crop
+    itself may have more pixels than that, or fewer.
 
     Attributes:
-      px: Pixels of the crop.
-      context: p of `context_side`.
-      factor: Multiplies s_z.
+      px: Number of the crop's pixels that show `factor` times s_z.
+      context: The p of `context_side`.
+      factor: Number that multiplies s_z.
     """
 
     px: int
@@ -72,15 +73,29 @@ class Zoom:
 
     @property
     def px_per_side(self) -> float:
-        """Pixels of the crop that show s_z; equal zooms show a target equally large."""
+        """Returns how many pixels of the crop show s_z.
+
+        Zooms of the same context that agree in it show a target equally large.
+        """
         return self.px / self.factor
 
     def side(self, wh: Any) -> Any:
-        """Returns the frame pixels that `px` pixels show, of sizes [..., 2]."""
+        """Returns how many frame pixels `px` pixels of the crop show.
+
+        Args:
+          wh: Width and height of targets in frame pixels, [..., 2].
+
+        Returns:
+          Sides in frame pixels, [...].
+        """
         return self.factor * context_side(wh, context=self.context)
 
     def scale(self, width: float, height: float) -> float:
-        """Returns the crop's pixels per frame pixel, of one target, as plain numbers.
+        """Returns the crop's pixels per frame pixel for one target.
+
+        Args:
+          width: Width of the target in frame pixels, a plain number.
+          height: Height of the target in frame pixels, a plain number.
 
         Example:
           >>> Zoom(px=127, context=0.5).scale(10.0, 10.0)
@@ -102,7 +117,7 @@ class ContextCrop:
     """SiamFC's rule: the template shows s_z, the search crop has the same scale.
 
     Attributes:
-      context: p of `context_side`.
+      context: The p of `context_side`.
     """
 
     context: float = 0.5
@@ -111,7 +126,7 @@ class ContextCrop:
         require(0.0 <= self.context < math.inf, self, "context", "must be at least 0")
 
     def zooms(self, *, template_px: int, search_px: int) -> Zooms:
-        """Returns the zoom of both crops, which is one: the template's.
+        """Returns the zooms of both crops, which are equal.
 
         Args:
           template_px: Side of the template crop.
@@ -124,7 +139,9 @@ class ContextCrop:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AreaCrop:
-    """OSTrack's rule: a square of side factor * sqrt(w h), a factor for each image.
+    """OSTrack's rule: a crop shows a square of side factor * sqrt(w h).
+
+    Template and search crop each have a factor of their own.
 
     Attributes:
       template: Factor of the template crop; 2 in OSTrack.

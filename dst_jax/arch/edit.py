@@ -13,7 +13,7 @@ def with_widths(spec: TrackerSpec, widths: Sequence[int]) -> TrackerSpec:
     """Returns `spec` with other channel counts; kernels, strides and pools stay.
 
     Args:
-      spec: The parent.
+      spec: The parent architecture.
       widths: Output channels of every stage, first to last.
 
     Raises:
@@ -36,14 +36,17 @@ def with_widths(spec: TrackerSpec, widths: Sequence[int]) -> TrackerSpec:
 def scale_widths(spec: TrackerSpec, factor: float) -> TrackerSpec:
     """Returns `spec` with every width times `factor`, cut down to whole groups.
 
-    A region head's `features` are scaled too, its outputs are not.
+    A region head's `features` are scaled too; its outputs are not.
 
-    A width is rounded down to a multiple of what its own groups and the
-    groups of the stage above need, and never falls below that multiple.
+    A width is rounded down to a multiple of what its own groups and the groups of the
+    stage above need (see `width_multiples`), and never falls below that multiple.
 
     Args:
-      spec: The parent.
-      factor: Positive; 0.5 gives the paper's "intelligent" student.
+      spec: The parent architecture.
+      factor: Positive number; 0.5 gives the paper's "intelligent" student.
+
+    Raises:
+      InputError: If `factor` is not positive.
     """
     if factor <= 0.0:
         raise InputError(f"factor={factor}: must be positive.")
@@ -64,7 +67,10 @@ def with_head_features(spec: TrackerSpec, factor: float) -> TrackerSpec:
 
 
 def width_multiples(backbone: Chain) -> tuple[int, ...]:
-    """What every stage's width must divide by: its own groups and those above.
+    """Returns the number of which each stage's width must be a multiple.
+
+    A width is split into the stage's own groups, and into those of the stage above,
+    which reads it.
 
     Example:
       >>> width_multiples(Chain((ConvSpec(6, 3), ConvSpec(8, 3, groups=2))))
@@ -76,15 +82,18 @@ def width_multiples(backbone: Chain) -> tuple[int, ...]:
 
 
 def shrink_kernel(layer: ConvSpec, kernel: int) -> ConvSpec:
-    """Returns `layer` with the inner `kernel` x `kernel` taps of its kernel alone.
+    """Returns `layer` with only the inner `kernel` x `kernel` taps of its kernel.
 
     The feature map keeps its size and place: the padding falls by what the kernel
     loses at its low edge, and becomes negative where there was none.
 
     Args:
-      layer: The parent's stage, of kernel side K.
-      kernel: k' <= K. The taps (K - k') // 2 to (K - k') // 2 + k' - 1 stay, so that
-        an odd remainder falls on the high side.
+      layer: The parent's stage, whose kernel has side K.
+      kernel: The new side k' <= K. The taps (K - k') // 2 to (K - k') // 2 + k' - 1
+        stay, so that an odd remainder falls on the high side.
+
+    Raises:
+      InputError: If `kernel` is below 1 or above K.
 
     Example:
       >>> shrunk = shrink_kernel(ConvSpec(8, kernel=11, stride=2), 8)

@@ -1,8 +1,8 @@
-"""Heads as values: what is read out of the two embedded images.
+"""Heads as values: a head says what is read out of the two embedded images.
 
-A head answers what others ask about it, so that they need not know which it is:
-`family` (what the papers call the tracker), `proposes_boxes`, `answers`, `stage`,
-`with_features`. The few places that do tell heads apart are listed in CONTRIBUTING.md.
+Every head has `family` (the papers' name of the tracker), `proposes_boxes`, `answers`,
+`stage` and `with_features`, so that most code need not know which head it has.
+CONTRIBUTING.md lists the few places that do tell heads apart.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ class CorrelationHeadSpec:
 
     Attributes:
       scale: Constant that brings the correlation to the range of a logit.
-      bias: Whether a learnable scalar is added (0 at the start).
+      bias: Whether a learnable scalar, which starts at 0, is added.
     """
 
     scale: float = 1e-3
@@ -32,31 +32,31 @@ class CorrelationHeadSpec:
 
     @property
     def answers(self) -> str:
-        """What the head says of a cell, in words; equal for comparable heads."""
+        """Returns in words what the head says of a cell; comparable heads agree."""
         return "one logit per cell"
 
     @property
     def stage(self) -> None:
-        """The head has no convolution of its own."""
+        """Returns None, because the head has no convolution of its own."""
 
     def with_features(self, features: int) -> "CorrelationHeadSpec":
-        """Returns the head itself: it has no width."""
+        """Returns the head itself, which has no width."""
         del features
         return self
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RegionHeadSpec:
-    """SiamRPN's read-out: per cell and anchor a pair of logits and four offsets.
+    """SiamRPN's read-out: a pair of logits and four offsets per cell and anchor.
 
     Attributes:
       form: "up_channel": the template's map becomes 2k and 4k kernels of `features`
         channels, which are correlated with the search map (SiamRPN, DaSiamRPN);
         "depthwise": maps of `features` channels are correlated channel by channel,
         then read out by two 1 x 1 convolutions (SiamRPN++, pysot).
-      features: Channels that are correlated, feature_out of DaSiamRPN.
-      kernel: Side of the convolutions before the correlation, without padding.
-      ratios: Height by width of the anchors.
+      features: Channels that are correlated, called feature_out in DaSiamRPN.
+      kernel: Side of the convolutions before the correlation, which have no padding.
+      ratios: Height over width of the anchors.
       scales: Side of a square anchor, in strides.
     """
 
@@ -81,17 +81,17 @@ class RegionHeadSpec:
 
     @property
     def anchors(self) -> int:
-        """k, anchors per cell."""
+        """Returns k, the number of anchors per cell."""
         return len(self.ratios) * len(self.scales)
 
     @property
     def answers(self) -> str:
-        """What the head says of a cell, in words; equal for comparable heads."""
+        """Returns in words what the head says of a cell; comparable heads agree."""
         return f"anchors of ratios {self.ratios} and scales {self.scales}"
 
     @property
     def stage(self) -> ConvSpec:
-        """One of the convolutions before the correlation, as a stage."""
+        """Returns one of the convolutions before the correlation, as a stage."""
         normalised = self.form == "depthwise"
         activation = "relu" if normalised else "none"
         return ConvSpec(
@@ -99,7 +99,7 @@ class RegionHeadSpec:
         )
 
     def with_features(self, features: int) -> "RegionHeadSpec":
-        """Returns the head with `features` channels; its outputs stay."""
+        """Returns the head with `features` channels; the number of outputs stays."""
         return dataclasses.replace(self, features=features)
 
 

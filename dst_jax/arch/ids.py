@@ -1,4 +1,4 @@
-"""Specs on disk: plain JSON and a stable identity."""
+"""Specs on disk: they are plain JSON and have a stable identity."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ def spec_to_json(spec: TrackerSpec) -> dict[str, Any]:
 
 
 def spec_from_json(values: Mapping[str, Any]) -> TrackerSpec:
-    """Returns what `spec_to_json` wrote as a spec again.
+    """Returns the spec that `spec_to_json` turned into `values`.
 
     Raises:
       InputError: If a field is unknown, missing or out of range; it names the field.

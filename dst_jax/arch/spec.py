@@ -21,17 +21,18 @@ _CONTEXT = 0.5
 class InputSpec:
     """What the network sees: sizes in pixels and the scaling of RGB values 0-255.
 
+    A value becomes (value * scale - mean) / std.
+
     Attributes:
       template_px: Side of the template crop; it covers the target with context.
       search_px: Side of the search crop when tracking.
       train_search_px: Side of the search crop in training, at the same scale.
       context: Share p of the mean side that is added around the target:
         s_z = sqrt((w + p (w + h)) (h + p (w + h))) frame pixels per template side.
-      scale: RGB values are multiplied by this first.
-      mean: Subtracted after scaling, per channel.
-      std: Divides after that, per channel.
-      area: The rule of a tracker that crops by the target's area, in place of
-        `context`.
+      scale: Number by which RGB values are multiplied first.
+      mean: Number per channel that is subtracted after scaling.
+      std: Number per channel by which the difference is divided.
+      area: Rule of a tracker that crops by the target's area, in place of `context`.
     """
 
     template_px: int = 127
@@ -41,7 +42,7 @@ class InputSpec:
     scale: float = 1.0
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    # Left out of the JSON where it is None, which keeps older identities.
+    # The JSON leaves it out where it is None, which keeps older identities.
     area: AreaCrop | None = dataclasses.field(default=None, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
@@ -56,16 +57,16 @@ class InputSpec:
 
     @property
     def crop(self) -> Crop:
-        """The rule by which both crops are cut."""
+        """Returns the rule by which both crops are cut."""
         return ContextCrop(self.context) if self.area is None else self.area
 
     @property
     def zooms(self) -> Zooms:
-        """How large template and search crop show a target."""
+        """Returns the scales at which template and search crop show a target."""
         return self.crop.zooms(template_px=self.template_px, search_px=self.search_px)
 
     def template_side(self, wh: Any) -> Any:
-        """Returns the frame pixels that the template crop covers.
+        """Returns the side of the square of the frame that the template crop covers.
 
         Args:
           wh: Width and height of targets, [..., 2], an array of NumPy or JAX.
@@ -76,7 +77,7 @@ class InputSpec:
         return self.zooms.template.side(wh)
 
     def search_side(self, wh: Any) -> Any:
-        """Returns the frame pixels that a search crop of `search_px` covers.
+        """Returns the side of the square that a search crop of `search_px` covers.
 
         Args:
           wh: Width and height of targets, [..., 2], an array of NumPy or JAX.
@@ -89,13 +90,15 @@ class InputSpec:
 
 
 class Grid(NamedTuple):
-    """Where and with what a tracker answers; equal grids can be compared cell by cell.
+    """The cells for which a tracker answers, and the kind of its answers.
+
+    Answers on equal grids can be compared cell by cell.
 
     Attributes:
-      answers: What the head says of a cell, in words.
+      answers: Description in words of what the head says of a cell.
       side: Cells per side.
       stride: Search pixels per cell.
-      search_px: Side of the search image.
+      search_px: Side of the search image, pixels.
     """
 
     answers: str
@@ -106,14 +109,20 @@ class Grid(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrackerSpec:
-    """A Siamese tracker: shared backbone, head, and the input convention."""
+    """A Siamese tracker: backbone, head and input convention.
+
+    Attributes:
+      backbone: The network that embeds both images.
+      head: The read-out of the two embedded images.
+      input: Sizes of the crops and scaling of their values.
+    """
 
     backbone: Chain
     head: HeadSpec = CorrelationHeadSpec()
     input: InputSpec = InputSpec()
 
     def __post_init__(self):
-        # Refuses geometries in which a feature map would vanish.
+        # Geometries in which a feature map would vanish are refused.
         template = self.feature_side(self.input.template_px)
         if self.head.stage and template < self.head.stage.kernel:
             name, kernel = type(self.head).__name__, self.head.stage.kernel
@@ -129,13 +138,13 @@ class TrackerSpec:
                 )
 
     def feature_side(self, image_px: int) -> int:
-        """Side of the last feature map for an image of `image_px` pixels."""
+        """Returns the side of the last feature map of an image of `image_px` pixels."""
         return self.backbone.stage_sides(image_px)[-1][1]
 
     def response_side(self, search_px: int) -> int:
-        """Side of the response map for a search image of `search_px` pixels.
+        """Returns the side of the response map of a `search_px` pixels search image.
 
-        A region head's convolutions take the same off both maps, and so nothing off
+        A region head's convolutions take as many cells off both maps, and so none off
         the response.
         """
         template = self.feature_side(self.input.template_px)
@@ -146,6 +155,6 @@ class TrackerSpec:
         return self.backbone.maps(image_px)
 
     def grid(self, search_px: int) -> Grid:
-        """Returns where and with what the tracker answers a search image."""
+        """Returns the grid on which the tracker answers a `search_px` search image."""
         side, stride = self.response_side(search_px), self.backbone.total_stride
         return Grid(self.head.answers, side, stride, search_px)

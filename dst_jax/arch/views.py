@@ -1,4 +1,7 @@
-"""What the networks of one run see: one set of crops that serves all of them."""
+"""Views: one set of crops serves all the networks of a run, each of which sees a part.
+
+`widest` gives the input for which the crops are cut.
+"""
 
 import dataclasses
 import math
@@ -8,18 +11,18 @@ from dst_jax.arch.crops import AreaCrop
 from dst_jax.arch.spec import InputSpec
 from dst_jax.errors import InputError
 
-# Rounding in products of sizes, in pixels.
+# Products of sizes may be off by this much through rounding, in pixels.
 _ROUNDING = 1e-9
 
 
 def check_views(inputs: Mapping[str, InputSpec]) -> None:
     """Checks that one set of crops can serve every network.
 
-    All must follow one rule: crops with context of equal p, or crops by area, whose
-    factors may differ.
+    All must follow one rule: crops with context must share one p, whereas the factors
+    of crops by area may differ.
 
     Args:
-      inputs: What each network sees, by its name; at least one.
+      inputs: Input of each network, by the network's name; at least one.
 
     Raises:
       InputError: If two rules differ; it names both networks.
@@ -38,18 +41,19 @@ def check_views(inputs: Mapping[str, InputSpec]) -> None:
 def widest(inputs: Mapping[str, InputSpec]) -> InputSpec:
     """Returns the input whose crops hold what every network sees.
 
-    Each image shows targets as large as the network does that shows them largest, and
-    has room for the widest field of view at that scale. A side has the parity of the
+    Each image shows targets as large as the network that shows them largest, and has
+    room for the widest field of view at that scale. A side has the parity of the
     largest crop of that scale, which is then cut out in whole pixels.
 
     Args:
-      inputs: What each network sees, by its name; at least one.
+      inputs: Input of each network, by the network's name; at least one.
 
     Returns:
-      One of `inputs`, if it holds all others; its colours are the first one's if not.
+      One of `inputs` if it holds all others; otherwise a new input, which scales
+      colours as the first one does.
 
     Raises:
-      InputError: If they do not fit together, see `check_views`.
+      InputError: If the inputs do not fit together, see `check_views`.
 
     Example:
       >>> small = InputSpec(template_px=63, search_px=143, train_search_px=143)
@@ -86,7 +90,9 @@ def widest(inputs: Mapping[str, InputSpec]) -> InputSpec:
 
 
 def _covering(crops: Iterable[tuple[float, int]]) -> int:
-    """Side of a crop of the largest scale that shows what all of `crops` show.
+    """Returns the side of a crop that shows what all of `crops` show, in pixels.
+
+    The crop has the largest of their scales.
 
     Args:
       crops: Scale and side of each.

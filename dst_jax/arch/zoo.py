@@ -12,7 +12,7 @@ from dst_jax.files import read_json, user_path
 
 
 def _alexnet(groups: int) -> Chain:
-    """AlexNet of SiamFC: five valid convolutions, total stride 8."""
+    """Returns SiamFC's AlexNet: five valid convolutions, total stride 8."""
     pool = PoolSpec(window=3, stride=2)
     return Chain(
         layers=(
@@ -26,9 +26,9 @@ def _alexnet(groups: int) -> Chain:
 
 
 def _siamrpn(scale: int) -> TrackerSpec:
-    """DaSiamRPN's network: AlexNet without groups, `scale` times as wide.
+    """Returns DaSiamRPN's network: AlexNet without groups, `scale` times as wide.
 
-    Its pools stand before the ReLU, which gives the same values: both are monotone.
+    DaSiamRPN pools before the ReLU, which gives the same values: both are monotone.
     """
     base = _alexnet(groups=1)
     norm = dataclasses.replace(base.layers[-1], batch_norm=True)
@@ -42,7 +42,7 @@ def _siamrpn(scale: int) -> TrackerSpec:
 
 
 def _siamrpn_depthwise() -> TrackerSpec:
-    """The depth-wise head on the same backbone, pysot's `alex` configuration."""
+    """Returns the depth-wise head on that backbone, pysot's `alex` configuration."""
     spec = _siamrpn(1)
     crops = InputSpec(template_px=127, search_px=287, train_search_px=255)
     head = RegionHeadSpec(form="depthwise", features=256)
@@ -50,7 +50,7 @@ def _siamrpn_depthwise() -> TrackerSpec:
 
 
 def _mini() -> TrackerSpec:
-    """A SiamFC of the same make for crops of 79 px, small enough for two cores."""
+    """Returns a like SiamFC for template crops of 79 px, small enough for two cores."""
     pool = PoolSpec(window=3, stride=2)
     backbone = Chain(
         layers=(
@@ -68,7 +68,7 @@ def _mini() -> TrackerSpec:
 
 
 def _mini_siamrpn() -> TrackerSpec:
-    """A SiamRPN of the miniature's size.
+    """Returns a SiamRPN of the miniature's size.
 
     Its head reads maps of 3 x 3 cells, so the convolutions before the correlation are
     1 x 1; its middle anchor has the size of a square target.
@@ -89,7 +89,7 @@ DSTFC = with_widths(SIAMFC_ALEXNET, (28, 50, 114, 114, 76))
 
 SIAMRPN_BIG = _siamrpn(2)
 SIAMRPN = _siamrpn(1)  # SiamRPNvot and SiamRPNotb, which differ in tracking alone
-# On the grid of the search's actions, with the published size (19.7 MB).
+# Its widths lie on the grid of the search's actions; it has the published 19.7 MB.
 DSTRPN = dataclasses.replace(
     with_widths(SIAMRPN_BIG, (38, 102, 153, 76, 102)), head=RegionHeadSpec(features=153)
 )
@@ -142,7 +142,10 @@ ZOO: dict[str, TrackerSpec] = {
 
 
 def read_spec(what: str) -> TrackerSpec:
-    """Returns the architecture of a name in the zoo or of a JSON file.
+    """Returns the architecture that `what` names.
+
+    Args:
+      what: A name in the zoo, or the path of a JSON file.
 
     Raises:
       InputError: If it is neither, or the file holds no architecture.
@@ -161,7 +164,7 @@ def read_spec(what: str) -> TrackerSpec:
 
 
 def named(name: str) -> TrackerSpec:
-    """Returns the architecture called `name`.
+    """Returns the architecture that the zoo calls `name`.
 
     Raises:
       InputError: If there is none; it lists those that exist.

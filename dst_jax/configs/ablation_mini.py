@@ -3,7 +3,7 @@
 Run:     dst-jax demo --workdir runs/demo      (for its video and its teacher), then
          dst-jax ablate ablation_mini --teacher runs/demo/teacher/bundles/teacher \
              --workdir runs/ablation --seeds 0 1 2
-Expect:  six trainings a seed for the ten rows.
+Expect:  six trainings per seed, which serve the ten rows.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from dst_jax.experiment import Experiment
 
 
 def experiment() -> Experiment:
-    """The demonstration's students, without a search, for half as many pairs."""
+    """Returns the demonstration's students, unsearched, trained on half the pairs."""
     base = demo_students.experiment()
     students = {"dull": named("mini-dull"), "intelligent": named("mini-half")}
     optim = dataclasses.replace(base.optim, epochs=2.0)

@@ -3,7 +3,7 @@
 Run:     dst-jax demo --family siamrpn --workdir runs/demo-siamrpn, then
          dst-jax ablate ablation_mini_siamrpn --workdir runs/ablation-siamrpn \
              --teacher runs/demo-siamrpn/teacher/bundles/teacher --seeds 0 1 2
-Expect:  eight trainings a seed for the ten rows.
+Expect:  eight trainings per seed, which serve the ten rows.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from dst_jax.experiment import Experiment
 
 
 def experiment() -> Experiment:
-    """The demonstration's students, without a search, for half as many pairs."""
+    """Returns the demonstration's students, unsearched, trained on half the pairs."""
     base = demo_siamrpn_students.experiment()
     names = {"dull": "mini-siamrpn-dull", "intelligent": "mini-siamrpn-half"}
     students = {name: named(which) for name, which in names.items()}

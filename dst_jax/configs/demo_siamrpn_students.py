@@ -13,13 +13,16 @@ from dst_jax.experiment import Experiment
 
 
 def experiment() -> Experiment:
-    """A short search for the dull student, then TSsKD; data and steps the teacher's."""
+    """Returns a short search for the dull student, then TSsKD of both students.
+
+    Data and number of steps are those of the teacher.
+    """
     names = {"dull": "mini-siamrpn-dull", "intelligent": "mini-siamrpn-half"}
     return dataclasses.replace(
         demo_siamrpn_teacher.experiment(),
         students={name: named(which) for name, which in names.items()},
-        # The paper's 100 makes STR nine tenths of the loss of so small a network.
+        # The paper's weight of 100 makes STR nine tenths of so small a network's loss.
         distill=DistillConfig().with_terms(str=Response(weight=5.0)),
-        # Boxes mean nothing before some 20 steps.
+        # The boxes of a candidate mean nothing before some 20 steps.
         search=dataclasses.replace(demo_students.experiment().search, pairs=320),
     )

@@ -16,10 +16,11 @@ from dst_jax.track import SiamRPNTracking
 
 
 def experiment() -> Experiment:
-    """Plain training of the network "teacher"; boxes need moved and scaled crops.
+    """Returns the plain training of the network "teacher".
 
-    Adam: under gradient descent at rates that learn in hundreds of steps, the first
-    steps of a region head from nothing raise its loss several times.
+    Crops are moved and scaled, which boxes need. The optimizer is Adam, because
+    gradient descent at a rate that learns in hundreds of steps multiplies the loss of a
+    fresh region head in its first steps.
     """
     base = demo_teacher.experiment()
     optim = dataclasses.replace(

@@ -1,7 +1,7 @@
 """The demonstration's two students: one searched, both distilled.
 
 Run:     dst-jax demo --workdir runs/demo  (its last stages)
-Expect:  on two CPU cores, a minute or two for the search, two or three for each row.
+Expect:  a minute or two for the search and two or three for each row, on two CPU cores.
 """
 
 import dataclasses
@@ -14,9 +14,10 @@ from dst_jax.search import SearchConfig
 
 
 def experiment() -> Experiment:
-    """A short search for the dull student, then TSsKD; data and steps the teacher's.
+    """Returns a short search for the dull student, then TSsKD of both students.
 
-    The demonstration puts what it finds in the place of "mini-dull".
+    Data and number of steps are those of the teacher. The demonstration puts the
+    network that the search finds in the place of "mini-dull".
     """
     base = demo_teacher.experiment()
     students = {"dull": named("mini-dull"), "intelligent": named("mini-half")}

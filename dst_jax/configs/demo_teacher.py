@@ -13,7 +13,7 @@ from dst_jax.train import LoopConfig, OptimConfig
 
 
 def experiment() -> Experiment:
-    """Plain training of the network "teacher"."""
+    """Returns the plain training of the network "teacher"."""
     return Experiment(
         students={"teacher": named("mini")},
         data=DataConfig(sources=("got10k:runs/demo/data/train",), batch=16, max_gap=30),

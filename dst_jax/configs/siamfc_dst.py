@@ -3,8 +3,8 @@
 Run:     dst-jax distill configs/siamfc_dst.py --teacher BUNDLE --workdir runs/dst \
              --data.sources got10k:DIR
          --row NOKD, --row TSKD and so on give the other rows of Tables 4 and 5.
-Expect:  OTB-100 AUC .573 and .579 under a teacher of .581 in the paper; what was
-         measured with less data is in docs/results.md.
+Expect:  OTB-100 AUC .573 and .579 under a teacher of .581 in the paper;
+         docs/results.md has measurements with less data.
 """
 
 from dst_jax.arch import named
@@ -16,7 +16,7 @@ from dst_jax.train import OptimConfig
 
 
 def experiment() -> Experiment:
-    """TSsKD with the paper's weights; data, steps and rate as the teacher's."""
+    """Returns TSsKD with the paper's weights and the teacher's data, steps and rate."""
     return Experiment(
         students={"dull": named("dstfc"), "intelligent": named("siamfc-half")},
         data=DataConfig(sources=("got10k:data/got10k/train",), batch=8),

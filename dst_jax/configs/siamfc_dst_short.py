@@ -1,4 +1,4 @@
-"""DST on SiamFC for a few thousand pairs: it shows that the way works, on two cores.
+"""DST on SiamFC for a few thousand pairs, to show on two cores that the method works.
 
 Run:     dst-jax distill configs/siamfc_dst_short.py --teacher BUNDLE \
              --workdir runs/short --data.sources got10k:DIR coco:DIR
@@ -14,7 +14,7 @@ from dst_jax.train import LoopConfig, OptimConfig
 
 
 def experiment() -> Experiment:
-    """The paper's objective; momentum and a falling rate in place of 30 epochs."""
+    """Returns the paper's objective, with momentum and a falling rate and few steps."""
     return Experiment(
         students={"dull": named("dstfc"), "intelligent": named("siamfc-half")},
         data=DataConfig(

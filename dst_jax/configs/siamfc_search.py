@@ -3,7 +3,7 @@
 Run:     dst-jax search configs/siamfc_search.py --teacher BUNDLE --workdir runs/s \
              --data.sources got10k:DIR
 Expect:  student.json; the paper found a network of 0.7 MB. 150 candidates see 100,000
-         pairs each, which wants an accelerator; see docs/results.md.
+         pairs each, which needs an accelerator; see docs/results.md.
 """
 
 from dst_jax.arch import named
@@ -15,7 +15,7 @@ from dst_jax.train import OptimConfig
 
 
 def experiment() -> Experiment:
-    """The defaults of `SearchConfig` are the paper's."""
+    """Returns the paper's search, whose settings are the defaults of `SearchConfig`."""
     return Experiment(
         students={"dull": named("dstfc")},
         data=DataConfig(sources=("got10k:data/got10k/train",)),

@@ -1,8 +1,8 @@
-"""A search of the dull SiamFC student cut to two cores: 24 pairs a candidate.
+"""A search of the dull SiamFC student for two cores: 24 pairs per candidate.
 
 Run:     dst-jax search configs/siamfc_search_short.py --teacher BUNDLE \
              --workdir runs/search --data.sources got10k:DIR
-Expect:  see docs/results.md; so short a training mostly weighs architectures at
+Expect:  see docs/results.md; so short a training mostly compares architectures at
          their first weights.
 """
 
@@ -15,7 +15,7 @@ from dst_jax.train import OptimConfig
 
 
 def experiment() -> Experiment:
-    """50 steps of 3 candidates, as in the paper; momentum in place of epochs."""
+    """Returns 50 steps of 3 candidates, as in the paper, each trained on few pairs."""
     return Experiment(
         students={"dull": named("dstfc")},
         data=DataConfig(sources=("got10k:data/got10k/train",), cache_mb=256),

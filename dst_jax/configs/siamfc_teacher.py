@@ -2,9 +2,9 @@
 
 Run:     dst-jax train configs/siamfc_teacher.py --workdir runs/teacher \
              --data.sources got10k:DIR
-Expect:  not run to the end here. The paper's teacher has an OTB-100 AUC of .581; the
-         public recipe nearest to it divides the rate by 10 after 25 epochs, here it
-         stays constant as the paper states.
+Expect:  this recipe has not been run to its end. The paper's teacher has an OTB-100 AUC
+         of .581. The nearest public recipe divides the rate by 10 after 25 epochs;
+         here it stays constant, as the paper states.
 """
 
 from dst_jax.arch import named
@@ -16,7 +16,7 @@ from dst_jax.train import OptimConfig
 
 
 def experiment() -> Experiment:
-    """Plain training of the full SiamFC."""
+    """Returns the plain training of the full SiamFC."""
     return Experiment(
         students={"teacher": named("siamfc-alexnet")},
         data=DataConfig(sources=("got10k:data/got10k/train",), batch=8),

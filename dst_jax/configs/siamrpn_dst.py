@@ -4,7 +4,7 @@ Run:     dst-jax distill configs/siamrpn_dst.py --teacher BUNDLE --workdir runs/
              --data.sources got10k:DIR coco:DIR
          --row NOKD, --row TSKD and so on give the other rows of Tables 4 and 5.
 Expect:  OTB-100 AUC .646 and .644 under a teacher of .642 in the paper, which has two
-         million pairs of four data sets. Not run to the end here.
+         million pairs of four data sets. This recipe has not been run to its end.
 """
 
 from dst_jax.arch import named
@@ -18,7 +18,7 @@ from dst_jax.train import OptimConfig
 
 
 def experiment() -> Experiment:
-    """10 epochs on the ground truth, then 50 of TSsKD at a falling rate."""
+    """Returns 10 epochs on the ground truth, then 50 of TSsKD at a falling rate."""
     return Experiment(
         students={"dull": named("dstrpn"), "intelligent": named("siamrpn")},
         data=DataConfig(

@@ -1,10 +1,11 @@
-"""The SiamRPN teacher of DST, 361.8 MB: the recipe of pysot, ground truth alone.
+"""The SiamRPN teacher of DST, 361.8 MB: pysot's recipe, on the ground truth alone.
 
 Run:     dst-jax train configs/siamrpn_teacher.py --workdir runs/teacher \
              --data.sources got10k:DIR coco:DIR
          --student teacher=siamrpn trains the network of half the width.
-Expect:  not run to the end here. The paper's teacher, almost surely the released one of
-         DaSiamRPN, has an OTB-100 AUC of .643; `dst-jax convert` reads its weights.
+Expect:  this recipe has not been run to its end. The paper's teacher, almost surely the
+         released one of DaSiamRPN, has an OTB-100 AUC of .643; `dst-jax convert` reads
+         its weights.
 """
 
 from dst_jax.arch import named
@@ -18,7 +19,7 @@ from dst_jax.train import OptimConfig
 
 
 def experiment() -> Experiment:
-    """Plain training of the double-width network."""
+    """Returns the plain training of the double-width network."""
     return Experiment(
         students={"teacher": named("siamrpn-big")},
         data=DataConfig(
@@ -27,7 +28,7 @@ def experiment() -> Experiment:
             batch=32,
             negative_share=0.05,
         ),
-        # Shift, scale, colour and blur of pysot, at search crops of 271 px.
+        # Shift, scale, colour and blur are pysot's, for search crops of 271 px.
         augment=AugmentConfig(
             search_stretch=0.18,
             template_shift_px=4.0,

@@ -1,4 +1,4 @@
-"""From data sets on disk to host batches; NumPy and OpenCV, no accelerator."""
+"""Data sets on disk become host batches here, in NumPy and OpenCV on the CPU."""
 
 from dst_jax.data.checks.lint import BoxFilter as BoxFilter
 from dst_jax.data.checks.lint import Finding as Finding

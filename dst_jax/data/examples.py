@@ -1,4 +1,4 @@
-"""Examples of a batch: each side of a pair from an image file or from a pack."""
+"""Examples of a batch: each side of a pair comes from an image file or from a pack."""
 
 import collections.abc
 from typing import TypeAlias
@@ -16,12 +16,13 @@ HostBatch: TypeAlias = dict[str, np.ndarray]
 
 
 class PatchReader:
-    """Reads patches of targets; safe between threads.
+    """Reads patches of targets; several threads may share a reader.
 
     Args:
-      sequences: What pairs refer to, each with a visible frame on disk or in a pack.
+      sequences: Sequences to which the indices of pairs refer, each with a visible
+        frame on disk or in a pack.
       spec: Sizes of the patches.
-      cache_mb: Decoded frames of image files that are kept, at most.
+      cache_mb: Megabytes (2^20 bytes) of decoded image files that are kept at most.
 
     Raises:
       InputError: If a sequence has no frame, or a pack does not serve `spec`.
@@ -48,7 +49,16 @@ class PatchReader:
             pack.check_serves(spec)
 
     def empty(self, count: int, *, roles: tuple[Role, ...] = ROLES) -> HostBatch:
-        """Arrays for `count` examples, to be filled."""
+        """Returns uninitialised arrays for `count` examples.
+
+        Args:
+          count: Number of examples.
+          roles: Sides of the pair that get arrays.
+
+        Returns:
+          For each role `{role}_patch` uint8 [count, p, p, 3], `{role}_box` float32
+          [count, 4] and `{role}_fill_rgb` float32 [count, 3].
+        """
         batch: HostBatch = {}
         for role in roles:
             side = self.spec.of(role).patch_px

@@ -1,4 +1,7 @@
-"""Images and videos from disk: RGB uint8 [h, w, 3], or one line that says why not."""
+"""Reads images and videos from disk as RGB uint8 [h, w, 3].
+
+An image or video that cannot be read raises an error of one line that says why.
+"""
 
 import collections.abc
 import itertools
@@ -20,10 +23,10 @@ from dst_jax.typing import UInt8
 Frame: TypeAlias = UInt8[np.ndarray, "h w 3"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-# A video that is short of what its container promises by no more is whole: the last
-# frames of some streams cannot be shown, and a length in seconds is rounded.
+# A video is whole if it lacks no more frames than this of what its container promises:
+# the last frames of some streams cannot be shown, and a length in seconds is rounded.
 _SLACK_FRAMES = 2
-# 65535 / 255: the whole range of 16 bits lands on the whole range of 8 bits.
+# This is 65535 / 255: the whole range of 16 bits lands on the whole range of 8 bits.
 _SIXTEEN_TO_EIGHT_BITS = 257.0
 
 
@@ -42,7 +45,7 @@ def read_frame(path: str | os.PathLike[str]) -> Frame:
       RGB values, [h, w, 3].
 
     Raises:
-      InputError: If the file is missing, truncated or no image of 8 or 16 bits.
+      InputError: If the file is missing or truncated, or is no image of 8 or 16 bits.
     """
     require_file(path, "frame")
     try:
@@ -64,14 +67,16 @@ def read_frame(path: str | os.PathLike[str]) -> Frame:
 
 
 def require_file(path: str | os.PathLike[str], what: str) -> None:
-    """Refuses what is there and is no file: a pipe would wait for somebody to write.
+    """Raises an error if `path` exists but is not a file.
+
+    Opening a pipe, for one, would wait until somebody writes to it.
 
     Args:
-      path: Of a file, or of nothing, which whoever opens it complains of.
+      path: Path of a file, or of nothing; whoever opens it reports that it is missing.
       what: Kind of file, for the message.
 
     Raises:
-      InputError: If it is a folder, a pipe or a device.
+      InputError: If `path` is a folder, a pipe or a device.
     """
     if not os.path.isfile(path) and os.path.exists(path):
         raise InputError(f"{what} {path} is no file; restore it.")
@@ -81,11 +86,14 @@ def _decode(data: bytes) -> np.ndarray | None:
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
-        return None  # more pixels than OpenCV allows, for one
+        return None  # the image may have more pixels than OpenCV allows
 
 
 def _is_truncated(data: bytes) -> bool:
-    """Whether the end mark is missing: some decoders then paint the rest grey."""
+    """Returns whether the end mark is missing.
+
+    Some decoders paint the rest of such a file grey.
+    """
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     if data.startswith(b"\x89PNG"):
@@ -115,10 +123,10 @@ def _to_rgb(pixels: np.ndarray, path: str | os.PathLike[str]) -> Frame:
 
 
 def frame_paths(folder: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Image files of a folder in numeric order: frame 2 comes before frame 10.
+    """Returns the image files of a folder in numeric order: 2 comes before 10.
 
-    Numbers may start anywhere and keep any distance (every fifth frame, say). Where
-    they count frame by frame, all must be there: boxes would slip unnoticed.
+    Numbers may start anywhere and be any distance apart (every fifth frame, say). Where
+    they count frame by frame, none may be missing, because boxes would shift unnoticed.
 
     Args:
       folder: An existing folder; anything that is not an image is passed over.
@@ -127,7 +135,7 @@ def frame_paths(folder: str | os.PathLike[str]) -> tuple[str, ...]:
       Paths; none if the folder holds no image.
 
     Raises:
-      InputError: If there is no such folder, or a number is missing within.
+      InputError: If there is no such folder, or a number between others is missing.
     """
     root = user_path(folder)
     if not root.is_dir():
@@ -142,13 +150,16 @@ def frame_paths(folder: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def image_names(folder: str | os.PathLike[str]) -> list[str]:
-    """Names of the image files of a folder, in no order; none if there is no folder."""
+    """Returns the names of a folder's image files in no order; none if it is absent."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
     return [n for n in names if n.lower().endswith(IMAGE_SUFFIXES) and n[0] != "."]
 
 
 def _first_gap(names: collections.abc.Sequence[str]) -> str | None:
-    """The first missing file of names that count up, None if they do not count."""
+    """Returns the first missing name among names that count up, or None.
+
+    It returns None if no name is missing or the names do not count frame by frame.
+    """
     matches = [re.fullmatch(r"(.*?)(\d+)(\.\w+)", name) for name in names]
     if len({match and match[1] for match in matches}) != 1 or matches[0] is None:
         return None
@@ -156,7 +167,7 @@ def _first_gap(names: collections.abc.Sequence[str]) -> str | None:
     numbers = [int(match[2]) for match in found]
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     regular = len(steps) > 1 and len(set(steps)) == 1
-    # Where more numbers are missing than there, they are times or names of objects.
+    # Where more numbers are missing than present, they are times or names of objects.
     if regular or sum(steps) - len(steps) > len(names):
         return None
     for match, number, step in zip(found, numbers, steps, strict=False):
@@ -166,18 +177,18 @@ def _first_gap(names: collections.abc.Sequence[str]) -> str | None:
 
 
 def _natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
-    # Digits compare by value, the rest as text; the name itself settles ties (1, 01).
+    # Digits compare by value, the rest as text; the name decides between 1 and 01.
     parts = re.findall(r"\d+|\D+", name)
     pairs = [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
     return pairs, name
 
 
 def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
-    """Frames of an image folder or a video file, decoded one at a time.
+    """Yields the frames of an image folder or a video file, decoded one at a time.
 
-    The end of a video file is where its decoder stops. That must be near the end that
-    the container promises, in frames or in time: the number of frames is an estimate
-    where frames come at a varying rate. Streams (.ts, .mpg) promise nothing.
+    A video file ends where its decoder stops. That must be near the end that the
+    container promises, in frames or in time: the number of frames is an estimate where
+    frames come at a varying rate. Streams (.ts, .mpg) promise nothing.
 
     Args:
       path: A folder of images or a video file.
@@ -186,8 +197,8 @@ def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
       RGB frames, [h, w, 3].
 
     Raises:
-      InputError: At the first frame, if there is nothing to decode, at a bad frame or
-        one of another size, and at the end, if a video file stops too early.
+      InputError: At the first frame if there is nothing to decode, at a frame that is
+        bad or has another size, and at the end if a video file stops too early.
     """
     path = user_path(path)
     if path.is_dir():
@@ -210,7 +221,11 @@ def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
 
 
 def require_size(frame: Frame, size: tuple[int, int], path: str) -> None:
-    """Raises InputError, naming the file, unless the frame has (height, width)."""
+    """Raises an error that names the file unless the frame has this (height, width).
+
+    Raises:
+      InputError: If the frame has another size.
+    """
     height, width, _ = frame.shape
     if (height, width) != size:
         raise InputError(
@@ -248,7 +263,7 @@ def _require_end(
     promised: float,
     rate: float,
 ) -> None:
-    """Raises InputError if both number and time of the frames say that some lack."""
+    """Raises InputError if both number and time of the frames show that some lack."""
     if not (0.0 < promised < np.inf and 0.0 < rate < np.inf):
         return
     by_time = promised - rate * shown_ms / 1000.0 - 1.0
@@ -260,7 +275,11 @@ def _require_end(
 
 
 class FrameCache:
-    """The latest used decoded frames, up to `limit_bytes`; safe between threads."""
+    """Keeps the latest used decoded frames; several threads may share a cache.
+
+    Args:
+      limit_bytes: Size of the frames that are kept at most.
+    """
 
     def __init__(self, *, limit_bytes: int):
         self._limit_bytes = limit_bytes
@@ -269,20 +288,24 @@ class FrameCache:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, int]:
-        # A copy sent to another process starts empty: locks do not travel.
+        # A copy sent to another process starts empty, because locks cannot be sent.
         return {"limit_bytes": self._limit_bytes}
 
     def __setstate__(self, state: dict[str, int]) -> None:
         self.__init__(limit_bytes=state["limit_bytes"])
 
     def read(self, path: str) -> Frame:
-        """The frame of `path`, read-only; decoded if it is not held."""
+        """Returns the frame of `path`, read-only; decodes it if it is not held.
+
+        Raises:
+          InputError: If the frame cannot be read.
+        """
         with self._lock:
             frame = self._frames.get(path)
             if frame is not None:
                 self._frames.move_to_end(path)
                 return frame
-        # Two threads may decode one frame twice: cheaper than waiting for each other.
+        # Two threads may decode the same frame; that is cheaper than waiting.
         frame = read_frame(path)
         frame.setflags(write=False)
         with self._lock:

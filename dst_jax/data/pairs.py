@@ -1,4 +1,4 @@
-"""Which two frames are the i-th training example: a function of (seed, i)."""
+"""Draws the two frames of the i-th training example, a function of (seed, i)."""
 
 import collections.abc
 import dataclasses
@@ -22,10 +22,10 @@ class PairConfig:
 
     Attributes:
       max_gap: Largest distance between the two frames, in annotated frames.
-      negative_share: Part of the pairs whose search frame shows another video's target.
-      max_gaps: (source, gap) where a source has a gap of its own.
-      negatives_from: Whether that other target is uniform over all sequences, or over
-        sources first and then over the sequences of one.
+      negative_share: Share of pairs whose search frame shows another video's target.
+      max_gaps: (source, gap) for each source that has a gap of its own.
+      negatives_from: Group from which that other target is drawn uniformly: all
+        "sequences", or "sources" first and then the sequences of one source.
     """
 
     max_gap: int = 100
@@ -41,12 +41,12 @@ class PairConfig:
         require_share(self, "negative_share")
 
     def gap(self, source: str) -> int:
-        """The largest distance within a sequence of `source`."""
+        """Returns the largest distance within a sequence of `source`, in frames."""
         return dict(self.max_gaps).get(source, self.max_gap)
 
 
 class Pair(NamedTuple):
-    """Indices of sequences and of frames in them."""
+    """One pair: indices of its sequences and of the frames in them."""
 
     template_sequence: int
     template_frame: int
@@ -56,7 +56,7 @@ class Pair(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """The same of several pairs."""
+    """Several pairs, with one array for each field of `Pair`."""
 
     template_sequence: Int[np.ndarray, " n"]
     template_frame: Int[np.ndarray, " n"]
@@ -65,18 +65,18 @@ class Pairs(NamedTuple):
     is_negative: Bool[np.ndarray, " n"]
 
     def rows(self) -> list[Pair]:
-        """One by one."""
+        """Returns the pairs one by one."""
         columns = (column.tolist() for column in self)
         return [Pair(*row) for row in zip(*columns, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SourceOrder:
-    """How sequences take turns.
+    """The order in which sources and their sequences take turns.
 
     Attributes:
-      members: Per source, the indices of its sequences.
-      turns: One cycle: the source of each example in it.
+      members: Indices of the sequences of each source.
+      turns: Index of the source of each example in one cycle.
     """
 
     members: tuple[tuple[int, ...], ...]
@@ -91,12 +91,13 @@ def make_order(
 ) -> SourceOrder:
     """Groups sequences by source and spreads the sources' turns evenly.
 
-    With weights, sources alternate in a fixed cycle of up to 1000 examples in which
-    each has its share (to 1/1000, at least one), always the one furthest behind next.
-    Without weights all sequences are one group: each is as frequent as any other.
+    With weights, sources alternate in a fixed cycle of up to 1000 examples, in which
+    each has its share (to 1/1000, at least one example); the source that is furthest
+    behind always comes next. Without weights all sequences are one group, in which each
+    is as frequent as any other.
 
     Args:
-      sequences: What the indices refer to.
+      sequences: Sequences to which the indices refer.
       sources: Values of `Sequence.source`, one per weight.
       weights: Shares of the examples, in any unit, positive.
 
@@ -132,7 +133,7 @@ def _turns(weights: tuple[float, ...]) -> tuple[int, ...]:
     counts //= np.gcd.reduce(counts)
     total, taken, turns = int(counts.sum()), np.zeros(len(counts)), []
     for turn in range(1, total + 1):
-        # argmax takes the first of equals: the order of sources settles ties.
+        # argmax takes the first of equals, so that the order of sources settles ties.
         source = int(np.argmax(counts * (turn / total) - taken))
         taken[source] += 1.0
         turns.append(source)
@@ -140,17 +141,17 @@ def _turns(weights: tuple[float, ...]) -> tuple[int, ...]:
 
 
 class PairSampler:
-    """Draws training pairs: the i-th is a function of (seed, i) alone.
+    """Draws training pairs; the i-th is a function of (seed, i) alone.
 
-    The template is uniform among the visible frames, the search frame among the other
-    visible ones at most `max_gap` away; a sequence with a single such frame is paired
-    with itself.
+    The template is uniform among the visible frames, and the search frame among the
+    other visible frames at most `max_gap` away. A template frame without such others
+    is paired with itself.
 
     Args:
-      sequences: Each with a visible frame.
+      sequences: Sequences that each have a visible frame.
       config: Gaps and share of negatives.
-      seed: Of the whole run.
-      order: From `make_order`; all sequences equally often if None.
+      seed: Seed of the whole run.
+      order: Order from `make_order`; all sequences are equally frequent if None.
 
     Raises:
       InputError: If a sequence has no visible frame, or negatives are asked for and
@@ -181,9 +182,10 @@ class PairSampler:
             self._pools = self._turns.members
 
     def draw(self, indices: range) -> Pairs:
-        """The pairs of these global numbers, from 0, without end.
+        """Returns the pairs of these global numbers, which count from 0 without end.
 
-        The same on any number of processes or threads, and however they are grouped.
+        The pairs do not depend on the number of processes or threads, nor on how the
+        numbers are grouped into calls.
         """
         chances = _uniform(self._seed, indices)
         first = self._turns.sequences(np.array(indices, np.int64))
@@ -193,36 +195,36 @@ class PairSampler:
         for row in np.flatnonzero(is_negative):
             other[row] = self._another_video(int(first[row]), chances[row, 3:])
         if is_negative.any():
-            # Any visible frame of the other target.
+            # Any visible frame of the other target may be the search frame.
             far, _ = self._frames.draw(other, chances[:, 2], chances[:, 2])
             search = np.where(is_negative, far, near)
         return Pairs(first, template, other, search, is_negative)
 
     def _another_video(self, first: int, chances: Float[np.ndarray, " 5"]) -> int:
-        """A uniform sequence of another video than that of `first`."""
+        """Returns a random sequence of another video than that of `first`."""
         which, *tries, last = chances
         pool = self._pools[_pick(which, len(self._pools))]
         video = self._videos[first]
-        # Rejection needs one draw or two where videos are many; the list is for few.
+        # With many videos rejection needs one draw or two; few videos need the list.
         for chance in tries:
             found = pool[_pick(chance, len(pool))]
             if self._videos[found] != video:
                 return int(found)
         others = pool[self._videos[pool] != video]
         if not len(others):
-            # A source of one video has no negative for itself.
+            # A source with only one video has no negative for it.
             others = np.flatnonzero(self._videos != video)
         return int(others[_pick(last, len(others))])
 
 
 class _Turns:
-    """The sequence of every example: in each pass over a source, each once."""
+    """Assigns a sequence to every example: each once per pass over its source."""
 
     def __init__(self, order: SourceOrder, seed: int):
         self.members = tuple(np.array(members) for members in order.members)
         self._seed, self._source = seed, np.array(order.turns)
         self._sizes = np.array([len(members) for members in self.members])
-        # In a cycle: a source's turns, and how many it has had before each.
+        # Number of a source's turns in a cycle, and of those before each turn.
         mine = self._source[:, None] == np.arange(len(self.members))[None, :]
         self._per_cycle = mine.sum(axis=0)
         before = mine.cumsum(axis=0) - mine
@@ -234,7 +236,7 @@ class _Turns:
         position = cycle * self._per_cycle[source] + self._before[turn]
         lap, place = np.divmod(position, self._sizes[source])
         found = np.empty_like(indices)
-        # One pass of one source after the other.
+        # Examples are handled in groups that share a source and a pass over it.
         order = np.lexsort((lap, source))
         news = (np.diff(source[order]) != 0) | (np.diff(lap[order]) != 0)
         for rows in np.split(order, np.flatnonzero(news) + 1) if len(order) else ():
@@ -246,7 +248,7 @@ class _Turns:
 
 
 class _VisibleFrames:
-    """The visible frames of all sequences in one ascending array of keys."""
+    """Holds the visible frames of all sequences in one ascending array of keys."""
 
     def __init__(
         self, sequences: collections.abc.Sequence[Sequence], config: PairConfig
@@ -275,7 +277,7 @@ class _VisibleFrames:
         first: Float[np.ndarray, " n"],
         second: Float[np.ndarray, " n"],
     ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-        """A frame of each sequence and another near it."""
+        """Returns a random frame of each sequence and another near it."""
         counts = self._counts[sequence]
         place = self._ends[sequence] - counts + _pick(first, counts)
         frame, gap = self._keys[place], self._gaps[sequence]
@@ -288,12 +290,15 @@ class _VisibleFrames:
         return frame - base, self._keys[other] - base
 
 
-# Uniform numbers of an example; Philox makes four at a time.
+# Number of uniform numbers of an example; Philox makes four at a time.
 _CHANCES = 8
 
 
 def _uniform(seed: int, indices: range) -> Float[np.ndarray, "n _"]:
-    """Numbers in [0, 1) of each example: Philox counts them, so any can be had."""
+    """Returns each example's numbers in [0, 1).
+
+    Philox is driven by a counter, so the numbers of any example can be computed alone.
+    """
     first, count = indices.start, len(indices) and indices[-1] - indices.start + 1
     bits = np.random.Philox(key=seed, counter=first * (_CHANCES // 4))
     rows = np.random.Generator(bits).random((count, _CHANCES))
@@ -301,7 +306,7 @@ def _uniform(seed: int, indices: range) -> Float[np.ndarray, "n _"]:
 
 
 def _pick(chance: Any, count: Any) -> Any:
-    """A whole number from 0 to below `count`."""
+    """Returns a whole number from 0 to below `count`, for a chance in [0, 1)."""
     return (chance * count).astype(np.int64)
 
 

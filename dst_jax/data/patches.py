@@ -1,6 +1,7 @@
-"""The host's part of cropping: a patch around the target, at one scale for each image.
+"""The host's part of cropping: it cuts patches around the target at a set scale.
 
-A pair has two images, each with a role of its own: the template, and the search image.
+A pair has two images, each with a role of its own: the template and the search image.
+Each role has its own size and scale of patch.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ class RolePatch:
     """A patch of one role: its size, and how large it shows the target.
 
     Attributes:
-      patch_px: Side of the patch.
+      patch_px: Side of the patch, pixels.
       zoom: Scale of the patch, which follows from the target's size.
     """
 
@@ -51,8 +52,8 @@ class PatchSpec:
     """The host's patches of a pair.
 
     Attributes:
-      template: Of the template.
-      search: Of the search image.
+      template: Patch of the template.
+      search: Patch of the search image.
     """
 
     template: RolePatch
@@ -64,7 +65,7 @@ class PatchSpec:
 
 
 def patches_from_json(values: Mapping[str, Any]) -> PatchSpec:
-    """Reads back what `dataclasses.asdict` made of a `PatchSpec`.
+    """Returns the `PatchSpec` of which `dataclasses.asdict` made `values`.
 
     Raises:
       KeyError, TypeError: If a field is missing or unknown.
@@ -80,7 +81,15 @@ def patches_from_json(values: Mapping[str, Any]) -> PatchSpec:
 def box_in_patch(
     box: Float[np.ndarray, " 4"], *, patch_px: int, scale: float
 ) -> Float[np.ndarray, " 4"]:
-    """The target's box in its own patch: in the middle, (patch_px / 2, patch_px / 2).
+    """Returns the target's box in its own patch, with the centre in the middle.
+
+    Args:
+      box: (cx, cy, w, h) in frame pixels.
+      patch_px: Side of the patch, pixels.
+      scale: Patch pixels per frame pixel.
+
+    Returns:
+      float32 (patch_px / 2, patch_px / 2, scale w, scale h) in patch pixels.
 
     Example:
       >>> box_in_patch(np.float32([3, 4, 10, 5]), patch_px=9, scale=2.0).tolist()
@@ -101,11 +110,12 @@ def cut_patch(
 ]:
     """Cuts a square around a target and resizes it to the scale of its role.
 
-    Bilinear, also when it shrinks: smoothing first would show the network in training
-    what the tracker's own crop (`ops.crop`, bilinear too) never shows it.
+    Values are interpolated bilinearly, also when the square shrinks: smoothing first
+    would show the network in training what the tracker's own crop (`ops.crop`, bilinear
+    too) never shows it.
 
     Args:
-      frame: RGB.
+      frame: The frame, RGB.
       box: (cx, cy, w, h) in frame pixels; it may reach outside the frame.
       patch: Side and scale of the patch.
       fill: Colour outside the frame, 0..255; the frame's mean if None.
@@ -124,7 +134,7 @@ def cut_patch(
     if fill is None:
         fill = np.array(cv2.mean(frame)[:3], np.float32)
     scale, side = patch.scale(box), patch.patch_px
-    # OpenCV counts from pixel centres: index = continuous - 0.5, on both sides.
+    # OpenCV counts from pixel centres, so index = continuous - 0.5 in frame and patch.
     middle = 0.5 * side - 0.5
     offset_x = middle - scale * (float(box[0]) - 0.5)
     offset_y = middle - scale * (float(box[1]) - 0.5)

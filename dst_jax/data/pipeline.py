@@ -1,7 +1,7 @@
-"""From sequences to full host batches, read ahead by threads.
+"""Turns sequences into full host batches, which threads read ahead.
 
-Element i of the stream is a function of (seed, i) alone: the position in it is a step
-number, on any number of threads or processes.
+Example i of the stream is a function of (seed, i) alone, so that a step number is all
+there is to a position in it, on any number of threads or processes.
 """
 
 import collections.abc
@@ -26,13 +26,13 @@ from dst_jax.require import require, require_at_least, require_one_of
 
 HostStream = Generator[HostBatch, None, None]
 T = TypeVar("T")
-# More steps than any run takes; Grain wants a length.
+# Grain asks for a length; no run takes as many steps as this.
 _ENDLESS = 2**48
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DataConfig:
-    """What is trained on, and how it reaches the step.
+    """The data that a run trains on, and the way in which it reaches the step.
 
     Attributes:
       sources: Data sets as `LAYOUT:DIR`, or `packed:DIR` for a pack.
@@ -40,19 +40,22 @@ class DataConfig:
         equally frequent, whatever its source.
       batch: Examples per step, over all processes and devices.
       max_gap: Largest distance of template and search frame, in annotated frames.
-      max_gaps: The same per source, in place of `max_gap`; empty for one for all.
-      negative_share: Part of the pairs whose search frame shows another video's target.
-      negatives_from: How that target is drawn: uniformly over all sequences, or over
-        the sources first (with `weights`), as pysot does.
-      skip_bad: Leave out what `dst-jax data verify` found wrong, in place of refusing
-        a data set that has such a report.
-      reports: Those reports, one file per source; empty looks beside each data set.
-      validation_share: Part of each source's videos that is held out.
-      threads: Threads that decode and crop, per process; 0 works in the caller's.
+      max_gaps: The same per source, in place of `max_gap`; empty uses `max_gap` for
+        all.
+      negative_share: Share of pairs whose search frame shows another video's target.
+      negatives_from: Group from which that target is drawn uniformly: all "sequences",
+        or "sources" first (which needs `weights`), as pysot does.
+      skip_bad: Whether to leave out what `dst-jax data verify` found wrong, instead of
+        refusing a data set that has such a report.
+      reports: Files of those reports, one per source; if empty, they are looked for
+        beside each data set.
+      validation_share: Share of each source's videos that is held out.
+      threads: Threads per process that decode and crop; with 0 the caller's thread does
+        so itself.
       prefetch: Finished batches that wait at most, per process.
-      cache_mb: Decoded frames of image files kept in memory, at most, per process.
-      cache: Where patches wait for their turn: "host" reads them as they are needed;
-        "device" reads all of them once and keeps them in the accelerator's memory.
+      cache_mb: Megabytes (2^20 bytes) of decoded image files kept at most, per process.
+      cache: Place where patches wait: "host" reads them as they are needed; "device"
+        reads all of them once and keeps them in the accelerator's memory.
     """
 
     sources: tuple[str, ...]
@@ -89,7 +92,7 @@ class DataConfig:
         self.pairs()
 
     def pairs(self) -> PairConfig:
-        """The part that says how a pair is drawn."""
+        """Returns the settings that say how a pair is drawn."""
         return PairConfig(
             max_gap=self.max_gap,
             negative_share=self.negative_share,
@@ -104,11 +107,11 @@ def read_sources(
     """Reads every source and hides the boxes that training does not use.
 
     Args:
-      config: Its `sources` are read.
+      config: Settings that name the `sources`, their `reports` and `skip_bad`.
       box_filter: Limits of a fit box; the default filter if None.
 
     Returns:
-      Sequences that hold a fit box, and what was left out and why.
+      Sequences that hold a fit box, and a report of what was left out and why.
 
     Raises:
       InputError: If a source is faulty or nothing fit is left of it.
@@ -136,13 +139,28 @@ def read_sources(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NumberedExamples:
-    """Random access to the examples of a run, by their global number."""
+    """Random access to the examples of a run, by their global number.
+
+    Attributes:
+      reader: Reads the patches of a pair.
+      pairs: Draws the pairs.
+    """
 
     reader: PatchReader
     pairs: PairSampler
 
     def batch(self, indices: range) -> HostBatch:
-        """Several examples, read."""
+        """Reads the examples of these global numbers into one batch.
+
+        Args:
+          indices: Global numbers of the examples.
+
+        Returns:
+          The entries of a batch of `train_batches`.
+
+        Raises:
+          InputError: If a frame or record cannot be read.
+        """
         pairs = self.pairs.draw(indices)
         batch = self.reader.empty(len(indices))
         for row, pair in enumerate(pairs.rows()):
@@ -162,13 +180,13 @@ def make_numbered_examples(
     *,
     seed: int,
 ) -> NumberedExamples:
-    """The examples of a run.
+    """Returns random access to the examples of a run.
 
     Args:
-      sequences: Each with a visible frame on disk or in a pack.
-      config: Sources, weights, pairs.
-      spec: Patch sizes.
-      seed: Of the whole run.
+      sequences: Sequences that each have a visible frame on disk or in a pack.
+      config: Settings of sources, weights, pairs and cache.
+      spec: Sizes of the patches.
+      seed: Seed of the whole run.
 
     Raises:
       InputError: If a sequence has no frame, or a pack does not serve `spec`.
@@ -189,29 +207,30 @@ def train_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> HostStream:
-    """The endless stream of full batches from `start_step` on.
+    """Returns the endless stream of full batches from `start_step` on.
 
     Process p of P holds examples p, p + P, ... of each global batch, so that all
     processes together hold examples [step * batch, (step + 1) * batch).
 
     Args:
-      sequences: Each with a visible frame on disk.
-      config: Batch, pairs, threads.
-      spec: Patch sizes.
-      seed: Of the whole run.
+      sequences: Sequences that each have a visible frame on disk or in a pack.
+      config: Settings of batch, pairs, threads and cache.
+      spec: Sizes of the patches.
+      seed: Seed of the whole run.
       start_step: Step of the first batch; nothing before it is computed.
-      process_index: p.
-      process_count: P; divides the batch.
+      process_index: p, the number of this process.
+      process_count: P, the number of processes; it must divide the batch.
 
     Returns:
-      A generator of `template_patch` and `search_patch` uint8 [b, P, P, 3],
-      `template_box` and `search_box` float32 [b, 4] (cx, cy, w, h in patch pixels),
-      `template_fill_rgb` and `search_fill_rgb` float32 [b, 3], `is_negative` bool [b],
-      `mask` float32 [b] of ones and `index` int32 [b], the example's global number.
+      A generator of batches with the entries `template_patch` and `search_patch` uint8
+      [b, p, p, 3], `template_box` and `search_box` float32 [b, 4] (cx, cy, w, h in
+      patch pixels), `template_fill_rgb` and `search_fill_rgb` float32 [b, 3],
+      `is_negative` bool [b], `mask` float32 [b] of ones and `index` int32 [b], the
+      example's global number.
 
     Raises:
-      InputError: If the batch does not divide, or, from the generator in the caller's
-        thread, if a frame cannot be read.
+      InputError: If the batch does not divide over the processes. The generator raises
+        it in the caller's thread if a frame cannot be read.
     """
     check_processes(config.batch, process_count)
     examples = make_numbered_examples(sequences, config, spec, seed=seed)
@@ -228,7 +247,7 @@ def check_processes(batch: int, process_count: int) -> None:
     """Checks that the batch divides over the processes.
 
     Raises:
-      InputError: Naming a batch that does.
+      InputError: If it does not divide; the message names a batch that does.
     """
     if batch % process_count:
         full = batch - batch % process_count + process_count
@@ -241,7 +260,7 @@ def check_processes(batch: int, process_count: int) -> None:
 def process_part(
     step: int, batch: int, process_index: int, process_count: int
 ) -> range:
-    """Global numbers of the examples that a process holds of a step.
+    """Returns the global numbers of the examples that a process holds of a step.
 
     Example:
       >>> list(process_part(2, 6, 1, 3))
@@ -253,14 +272,15 @@ def process_part(
 def read_ahead(
     load: Callable[[int], T], start: int, config: DataConfig
 ) -> Generator[T, None, None]:
-    """`load(start)`, `load(start + 1)`, ... without end, computed by threads.
+    """Yields `load(start)`, `load(start + 1)`, ... without end; threads compute them.
 
     Args:
       load: A function of the number alone.
       start: The first number.
-      config: Threads, and how many results may wait.
+      config: Settings of threads and of how many results may wait.
     """
-    # Readers and trackers import this package too, and need no Grain.
+    # Grain is imported here because readers and trackers, which import this package
+    # too, do not need it.
     import grain
 
     options = grain.ReadOptions(
@@ -272,7 +292,7 @@ def read_ahead(
     try:
         yield from results
     finally:
-        # Otherwise the process waits at its end for batches that nobody wants.
+        # Without this the process would wait at its end for batches that nobody wants.
         results.close()
 
 
@@ -286,22 +306,22 @@ def fixed_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> list[HostBatch]:
-    """The same finite list of batches whenever it is asked for, for validation.
+    """Returns a finite list of batches for validation, the same at each call.
 
     Every sequence comes equally often, and no pair is negative. The last batch is
     filled up with further examples under mask 0.
 
     Args:
-      sequences: Held-out sequences, each with a visible frame on disk.
-      config: Batch and gap.
-      spec: Patch sizes.
-      seed: Of the whole run.
-      examples: Pairs in all, over all processes; one per sequence if None.
-      process_index: This process's number, as in `train_batches`.
-      process_count: Processes in all; divides the batch.
+      sequences: Held-out sequences, each with a visible frame on disk or in a pack.
+      config: Settings of batch, gap, threads and cache.
+      spec: Sizes of the patches.
+      seed: Seed of the whole run.
+      examples: Number of pairs over all processes; one per sequence if None.
+      process_index: Number of this process, as in `train_batches`.
+      process_count: Number of processes; it must divide the batch.
 
     Returns:
-      Batches as of `train_batches`.
+      Batches as from `train_batches`.
 
     Raises:
       InputError: If the batch does not divide or a frame cannot be read.

@@ -1,4 +1,4 @@
-"""One annotated target in one video, and the split of many by video."""
+"""A sequence is one annotated target in one video; many are split by video."""
 
 import collections.abc
 import dataclasses
@@ -14,8 +14,8 @@ class Sequence:
     """One target followed through one video; frames stay on disk until needed.
 
     Attributes:
-      name: Unique within its data set; the name of its result file.
-      video: Key of the underlying video. Targets of one video share it.
+      name: Name that is unique within the data set, and names the result file.
+      video: Key of the underlying video, which all targets of the video share.
       frames: Paths of the images, in order; empty where only boxes were asked for.
       boxes: (cx, cy, w, h) in continuous frame pixels, NaN where the target is absent.
       visible: Whether the target can be seen, so that training may use the frame.
@@ -60,14 +60,14 @@ def split_by_video(
 ) -> tuple[tuple[Sequence, ...], tuple[Sequence, ...]]:
     """Splits into (training, validation); whole videos stay on one side.
 
-    Every source gives about its `share` of videos to validation, so that a set of many
+    Every source gives about `share` of its videos to validation, so that a set of many
     single images does not crowd the videos out. The result depends on the video keys
     and the seed, not on the order of the list, which each side keeps.
 
     Args:
-      sequences: At least two different videos.
-      share: Part of the videos that goes to validation, above 0 and below 1.
-      seed: Another seed draws another split.
+      sequences: Sequences of at least two different videos.
+      share: Share of the videos that goes to validation, above 0 and below 1.
+      seed: Seed of the split; another seed draws another split.
 
     Returns:
       Training and validation sequences, at least one video on each side.
@@ -96,7 +96,7 @@ def _held_out_videos(source_of: dict[str, str], share: float, seed: int) -> set[
     for video in sorted(source_of):
         by_source.setdefault(source_of[video], []).append(video)
     held_out: set[str] = set()
-    # The shuffle of a source does not see the others: adding one leaves it as is.
+    # A source is shuffled by itself, so that adding another leaves its split as it is.
     for videos in by_source.values():
         order = np.random.default_rng((seed, len(videos))).permutation(len(videos))
         count = min(round(share * len(videos)), len(videos) - 1)

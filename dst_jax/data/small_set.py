@@ -1,4 +1,4 @@
-"""A small training set, held in memory whole and drawn uniformly over classes."""
+"""A small training set is held whole in memory and drawn uniformly over classes."""
 
 import collections.abc
 import concurrent.futures
@@ -15,9 +15,12 @@ from dst_jax.errors import InputError
 
 
 def order_by_class(sequences: collections.abc.Sequence[Sequence]) -> SourceOrder:
-    """Lets the categories take turns, and within each its sequences.
+    """Returns an order in which categories take turns, and sequences within each.
 
-    Sequences of no category count as one class.
+    Sequences without a category count as one class.
+
+    Raises:
+      InputError: If there is no sequence.
     """
     if not sequences:
         raise InputError("no training sequence is left; give a data set with targets.")
@@ -37,15 +40,15 @@ def read_small_set(
     seed: int,
     advance: Callable[[], None] = lambda: None,
 ) -> HostBatch:
-    """Reads `pairs` pairs, each category equally often.
+    """Reads `pairs` pairs, in which all categories are equally frequent.
 
     Args:
-      sequences: Each with a visible frame on disk.
-      config: Gap, threads, cache.
-      spec: Patch sizes.
-      pairs: How many.
-      seed: Pair i is a function of (seed, i).
-      advance: Called once for each pair.
+      sequences: Sequences that each have a visible frame on disk or in a pack.
+      config: Settings of gap, negatives, threads and cache.
+      spec: Sizes of the patches.
+      pairs: Number of pairs.
+      seed: Seed of the set; pair i is a function of (seed, i).
+      advance: Function that is called once for each pair.
 
     Returns:
       The entries of a host batch, with a leading axis of `pairs`.
@@ -57,7 +60,7 @@ def read_small_set(
     reader = PatchReader(sequences, spec, cache_mb=config.cache_mb)
     sampler = PairSampler(sequences, config.pairs(), seed=seed, order=order)
     drawn = sampler.draw(range(pairs))
-    # Written in place: a list of examples beside it would take the memory twice.
+    # Threads write in place: a list of examples beside it would take twice the memory.
     whole = {
         **reader.empty(pairs),
         "is_negative": drawn.is_negative,
@@ -78,9 +81,20 @@ def read_small_set(
 def small_batches(
     whole: HostBatch, *, batch: int, steps: int, seed: int
 ) -> Iterator[HostBatch]:
-    """Full batches of a small set, in a fresh order for each pass over it.
+    """Yields full batches of a small set, in a fresh order for each pass over it.
 
-    `index` counts on from pass to pass, so that a pair is augmented anew.
+    Args:
+      whole: The set, as from `read_small_set`.
+      batch: Pairs per batch.
+      steps: Number of batches.
+      seed: Seed of the orders.
+
+    Yields:
+      Batches; their `index` counts on from pass to pass, so that each pass augments a
+      pair differently.
+
+    Raises:
+      InputError: If the set has fewer pairs than a batch.
     """
     pairs = len(whole["index"])
     per_pass = pairs // batch

@@ -1,4 +1,4 @@
-"""Overlaps, centre errors and the curves made of them: NumPy, float64, boxes alone.
+"""Overlaps, centre errors and the curves made of them, in NumPy and float64.
 
 Comparing a computed overlap with a threshold is delicate: boxes of whole pixels often
 overlap by exactly a half or three twentieths, and `3 * 0.05 > 0.15` in floating point.
@@ -26,10 +26,10 @@ ERROR_THRESHOLDS_PX: tuple[float, ...] = tuple(float(px) for px in range(51))
 def frame_overlaps(
     predicted: Float[np.ndarray, "t 4"], truth: Float[np.ndarray, "t 4"]
 ) -> Float[np.ndarray, " t"]:
-    """Intersection over union in every frame.
+    """Returns the intersection over union in every frame.
 
     Args:
-      predicted: Boxes (cx, cy, w, h). An empty one (w or h not positive) overlaps 0.
+      predicted: Boxes (cx, cy, w, h). An empty one (w or h not positive) has IoU 0.
       truth: Boxes (cx, cy, w, h) in the same frame of reference.
 
     Returns:
@@ -48,10 +48,10 @@ def frame_overlaps(
 def centre_errors(
     predicted: Float[np.ndarray, "t 4"], truth: Float[np.ndarray, "t 4"]
 ) -> Float[np.ndarray, " t"]:
-    """Distance between the centres in every frame, in pixels.
+    """Returns the distance between the centres in every frame, in pixels.
 
     The kits put a centre at x + (w - 1) / 2, which is half a pixel off ours for both
-    boxes alike: the distance is the same.
+    boxes, so the distance is the same.
 
     Args:
       predicted: Boxes (cx, cy, w, h).
@@ -75,13 +75,13 @@ def success_curve(
     thresholds: tuple[float, ...] = OVERLAP_THRESHOLDS,
     strict: bool = True,
 ) -> Float[np.ndarray, " n"]:
-    """Share of frames whose overlap exceeds each threshold.
+    """Returns the share of frames whose overlap exceeds each threshold.
 
     Args:
       overlaps: IoU per frame, at least one frame, without NaN.
-      thresholds: In [0, 1].
-      strict: True asks for more than the threshold, so that no tracker, however good,
-        succeeds at 1; False asks for at least the threshold.
+      thresholds: Thresholds of the IoU, in [0, 1].
+      strict: Whether the overlap must be more than the threshold, so that no tracker,
+        however good, succeeds at 1; otherwise the threshold itself is enough.
 
     Returns:
       One share in [0, 1] per threshold.
@@ -106,11 +106,11 @@ def precision_curve(
     *,
     thresholds: tuple[float, ...] = ERROR_THRESHOLDS_PX,
 ) -> Float[np.ndarray, " n"]:
-    """Share of frames whose centre is within each distance.
+    """Returns the share of frames whose centre is within each distance.
 
     Args:
       errors: Centre errors in pixels, at least one frame, without NaN.
-      thresholds: Distances in pixels; a frame at the very distance counts.
+      thresholds: Distances in pixels; a frame at exactly the distance counts.
 
     Returns:
       One share in [0, 1] per threshold.
@@ -127,7 +127,7 @@ def precision_curve(
 
 
 def area_under(curve: Float[np.ndarray, " n"]) -> float:
-    """Mean of a curve's values: the benchmark's "area under the curve".
+    """Returns the mean of a curve's values, the benchmark's "area under the curve".
 
     With the strict comparison a perfect tracker has 20/21 = .952, since no overlap
     exceeds 1.

@@ -1,8 +1,8 @@
 """Figures of a report: curves, losses, response maps and film strips.
 
-Every function returns a matplotlib `Figure` and touches no global state: no `pyplot`,
-no display. A name keeps its colour from figure to figure when the figures are given
-the same `colours`; make them once with `name_colours`.
+Every function returns a matplotlib `Figure` and touches no global state; it uses
+neither `pyplot` nor a display. A name keeps its colour from figure to figure when the
+figures are given the same `colours`; make them once with `name_colours`.
 """
 
 import dataclasses
@@ -40,11 +40,13 @@ Score: TypeAlias = TrackerScore | SequenceScore
 def success_plot(
     scores: Mapping[str, Score], *, colours: Colours | None = None
 ) -> Figure:
-    """Success rate over the overlap threshold; the legend holds the AUC, best first.
+    """Returns the plot of the success rate over the overlap threshold.
+
+    The legend holds the AUC of each tracker, best first.
 
     Args:
-      scores: By tracker, of one protocol.
-      colours: By tracker; `name_colours` if None.
+      scores: Score of each tracker, all under one protocol.
+      colours: Colour of each tracker; those of `name_colours` if None.
     """
     figure, axes = single_panel("Success", "Overlap threshold (IoU)")
     curves = {
@@ -59,11 +61,13 @@ def success_plot(
 def precision_plot(
     scores: Mapping[str, Score], *, colours: Colours | None = None
 ) -> Figure:
-    """Precision over the distance; the legend holds the value at 20 px, best first.
+    """Returns the plot of the precision over the distance.
+
+    The legend holds the precision of each tracker at 20 px, best first.
 
     Args:
-      scores: By tracker, of one protocol.
-      colours: By tracker; `name_colours` if None.
+      scores: Score of each tracker, all under one protocol.
+      colours: Colour of each tracker; those of `name_colours` if None.
     """
     figure, axes = single_panel("Precision", "Centre error threshold (px)")
     curves = {
@@ -88,7 +92,7 @@ def _curves(
     dashes = line_styles({name: colours[name] for name in curves})
     ranked = sorted(curves.items(), key=lambda item: -item[1][2])
     for rank, (name, (x, y, value)) in enumerate(ranked):
-        # The best lies on top, so that equal curves show the better's colour.
+        # The best curve lies on top, so that it is seen where curves coincide.
         style = {"color": colours[name], "zorder": 3 + len(ranked) - rank}
         label = f"{name}  {value:.3f}"
         axes.plot(x, y, dashes[name], linewidth=2.0, label=label, **style)
@@ -110,14 +114,14 @@ def loss_curves(
     colours: Colours | None = None,
     columns: int = 3,
 ) -> Figure:
-    """Small multiples of training curves: one panel per term, one line per student.
+    """Returns training curves: one panel per term, one line per student.
 
-    Each line is a running mean over a fiftieth of the steps, above the raw values.
+    Each line is a running mean over a fiftieth of the steps, drawn over the raw values.
 
     Args:
-      metrics: By term, by student, (steps, values): two sequences of one length.
-      colours: By student; `name_colours` if None.
-      columns: Panels in a row.
+      metrics: (steps, values), two sequences of one length, by term and by student.
+      colours: Colour of each student; those of `name_colours` if None.
+      columns: Number of panels in a row.
     """
     students = list(dict.fromkeys(name for term in metrics.values() for name in term))
     colours = colours or name_colours(students)
@@ -156,9 +160,9 @@ class ResponsePanel:
 
     Attributes:
       search: The search image, RGB.
-      rows: Maps by row, then by network, teacher first. The paper's figure has the
-        rows "without W", F(Q), and "with W", F(W Q), of one layer
-        (`losses.search_response`); the final response can be another.
+      rows: Maps by row, then by network, teacher first. The paper's figure has, for
+        one layer, a row "without W", F(Q), and a row "with W", F(W Q)
+        (`losses.search_response`); the final response can be another row.
       box: The target (cx, cy, w, h) in pixels of the search image, if known.
       title: Name of the example.
     """
@@ -172,13 +176,13 @@ class ResponsePanel:
 def response_maps(
     panels: Sequence[ResponsePanel], *, shared_scale: bool = True
 ) -> Figure:
-    """Search images beside the maps of teacher and students.
+    """Returns a figure of search images beside the maps of teacher and students.
 
     Args:
       panels: Examples of the same networks, at least one.
-      shared_scale: One colour scale for all maps of a row, which shows whether a
-        student has the teacher's values; else each map fills the scale, which shows
-        its pattern alone.
+      shared_scale: Whether all maps of a row share one colour scale, which shows if a
+        student has the teacher's values; otherwise each map fills the scale, which
+        shows only its pattern.
 
     References:
       Liu et al., "Teacher-Students Knowledge Distillation for Siamese Trackers",
@@ -239,14 +243,15 @@ def film_strip(
     labels: Sequence[str] = (),
     colours: Colours | None = None,
 ) -> Figure:
-    """A few frames in a row with the boxes of every tracker.
+    """Returns a figure of a few frames in a row with the boxes of every tracker.
 
     Args:
       frames: N images of one size, RGB.
-      boxes: By tracker, N boxes (cx, cy, w, h) in frame pixels; NaN is not drawn.
+      boxes: N boxes (cx, cy, w, h) of each tracker, in frame pixels; a box of NaN is
+        not drawn.
       truth: N true boxes, drawn yellow and dashed.
-      labels: N texts above the frames, such as "frame 31".
-      colours: By tracker; `name_colours` if None.
+      labels: N texts above the frames, such as "frame 31"; none if empty.
+      colours: Colour of each tracker; those of `name_colours` if None.
     """
     colours = colours or name_colours(boxes)
     height, width = frames[0].shape[:2]

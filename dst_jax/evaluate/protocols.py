@@ -1,7 +1,7 @@
 """Evaluation protocols: named values that state every convention of a score.
 
-Kits differ in conventions that move scores by points. A protocol spells its own out, a
-report carries them along, and nothing outside this file knows of them.
+Kits differ in conventions that move scores by points. A protocol spells its own out,
+and a report quotes them; nothing outside this file knows of them.
 """
 
 import dataclasses
@@ -24,19 +24,21 @@ InvalidTruth = Literal["left_out", "missed"]
 class Protocol:
     """The conventions of a one-pass evaluation.
 
-    Centres: the kits' x + (w - 1) / 2 and our continuous x + w / 2 differ by half a
-    pixel for prediction and truth alike, so their distance needs no choice.
+    Centres need no convention: the kits' x + (w - 1) / 2 and our continuous x + w / 2
+    differ by half a pixel for both prediction and truth, so their distance is the same.
 
     Attributes:
-      name: What a report calls it.
+      name: Name of the protocol in a report.
       overlap_thresholds: Thresholds of the success curve; its mean is the AUC.
-      strict: Whether success asks for more than a threshold, or at least it.
-      error_thresholds_px: Thresholds of the precision curve; at most is precise.
-      first_frame: The first prediction is replaced by the truth and counts ("truth"),
-        counts as it was given ("given"), or does not count ("left_out").
-      invalid_truth: Frames whose true box is NaN or has no area are not counted
-        ("left_out"), or count as overlap 0 and an unbounded error ("missed"). So the
-        denominator is the number of valid frames, or of all.
+      strict: Whether success asks for more than a threshold, or for at least it.
+      error_thresholds_px: Thresholds of the precision curve in pixels; an error of
+        exactly the threshold is precise.
+      first_frame: Treatment of the first prediction: it is replaced by the truth and
+        counts ("truth"), counts as it was given ("given"), or does not count
+        ("left_out").
+      invalid_truth: Treatment of frames whose true box is NaN or has no area: they do
+        not count ("left_out"), or count as overlap 0 and an unbounded error ("missed").
+        So the denominator is the number of valid frames, or of all.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Protocol:
     invalid_truth: InvalidTruth = "left_out"
 
     def describe(self) -> dict[str, Any]:
-        """The conventions as JSON values, for a report."""
+        """Returns the conventions as JSON values, for a report."""
         return {
             **dataclasses.asdict(self),
             "overlap_thresholds": list(self.overlap_thresholds),
@@ -61,31 +63,32 @@ class Protocol:
 
     @property
     def comparison(self) -> str:
-        """The sign of the success plot's comparison."""
+        """Returns the sign of the success plot's comparison, ">" or ">="."""
         return ">" if self.strict else ">="
 
 
 OTB = Protocol("OTB one-pass evaluation")
 """OTB as the got10k toolkit scores it, which sets the first prediction to the truth.
 
-Every frame of OTB has a valid truth. Should one not have, it is left out, as got10k
-does with the NaN frames of UAV123; pysot would count it as missed in the success plot
+Every frame of OTB has a valid truth. A frame without one would be left out, as got10k
+leaves out the NaN frames of UAV123; pysot would count it as missed in the success plot
 and, oddly, as precise in the precision plot.
 """
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SequenceScore:
-    """How one tracker did on one sequence; shares in [0, 1].
+    """How well one tracker did on one sequence; shares lie in [0, 1].
 
     Attributes:
       protocol: The conventions behind the numbers.
-      frames: Frames that count: the denominator.
+      frames: Number of frames that count, the denominator.
       success: Share of frames above each overlap threshold.
       precision: Share of frames within each distance.
       success_auc: Mean of `success`.
       precision_20: Share of frames with a centre error of at most 20 px.
-      op_50: Share of frames with an overlap above .5.
+      op_50: Share of frames with an overlap above 0.5, or of at least 0.5 if the
+        protocol is not strict.
     """
 
     protocol: Protocol
@@ -99,16 +102,16 @@ class SequenceScore:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrackerScore:
-    """How one tracker did on a data set: means over sequences, each of weight 1.
+    """How well one tracker did on a data set: means over equally weighted sequences.
 
     Attributes:
       protocol: The conventions behind the numbers.
-      sequences: The score of each sequence by its name.
+      sequences: Score of each sequence by its name.
       success: Mean success curve.
       precision: Mean precision curve.
       success_auc: Mean success AUC.
       precision_20: Mean precision at 20 px.
-      op_50: Mean share of frames with an overlap above .5.
+      op_50: Mean of the sequences' `op_50`.
     """
 
     protocol: Protocol
@@ -130,11 +133,11 @@ def score_sequence(
     """Scores the boxes of one sequence.
 
     Args:
-      predicted: Boxes (cx, cy, w, h), one a frame, all finite. An empty box
-        (w or h not positive) overlaps nothing, and its centre counts.
+      predicted: Boxes (cx, cy, w, h), one per frame, all finite. An empty box
+        (w or h not positive) overlaps nothing, but its centre counts.
       truth: Boxes (cx, cy, w, h) in the same frame of reference, NaN where absent.
       protocol: The conventions.
-      name: What an error calls the sequence.
+      name: Name of the sequence in an error's message.
 
     Raises:
       InputError: If the numbers of boxes differ, a prediction is not finite, or no
@@ -200,10 +203,18 @@ def score(
 
 
 def require_names(wanted: Iterable[str], found: Iterable[str], *, where: str) -> None:
-    """Raises InputError listing the `wanted` names that `found` lacks.
+    """Raises an error that lists the `wanted` names that `found` lacks, if any.
 
-    A name that is merely spelled otherwise (Human4-2, Human4_2) gets its nearest
-    neighbour as a suggestion.
+    For a name that is merely spelled otherwise (Human4-2, Human4_2) the nearest one is
+    suggested.
+
+    Args:
+      wanted: Names that must be there.
+      found: Names that are there.
+      where: Place in which they were looked for, for the message.
+
+    Raises:
+      InputError: If a name is missing.
     """
     wanted, found = tuple(wanted), tuple(found)
     missing = [name for name in wanted if name not in found]

@@ -28,17 +28,17 @@ def scores_json(
     dataset: str,
     fps: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The report of an evaluation as JSON values.
+    """Returns the report of an evaluation as JSON values.
 
     Args:
-      scores: By tracker, at least one, all under one protocol.
+      scores: Score of each tracker, at least one, all under one protocol.
       dataset: The data set as the user named it.
-      fps: End-to-end frames per second by tracker, where it was measured.
+      fps: End-to-end frames per second of each tracker for which they were measured.
 
     Returns:
-      `protocol` (its conventions), `dataset`, and `trackers`: by name `success_auc`,
-      `precision_20`, `op_50`, `fps` if measured, and `sequences`: by name the same
-      three and `frames`.
+      `protocol` (its conventions), `dataset` and `trackers`. Each tracker has by its
+      name `success_auc`, `precision_20`, `op_50`, `fps` if measured, and `sequences`,
+      which hold by their names the same three shares and `frames`.
     """
     speeds = fps or {}
     protocol = next(iter(scores.values())).protocol
@@ -67,7 +67,15 @@ def score_table(
     dataset: str = "",
     fps: Mapping[str, float] | None = None,
 ) -> rich.table.Table:
-    """Means of every tracker, and of one tracker also each sequence, for a terminal."""
+    """Returns a table of every tracker's means, for a terminal.
+
+    If there is only one tracker, the table also holds its score on each sequence.
+
+    Args:
+      scores: Score of each tracker, all under one protocol.
+      dataset: The data set as the user named it, for the title.
+      fps: End-to-end frames per second of each tracker for which they were measured.
+    """
     table = rich.table.Table(title=rich.markup.escape(dataset) or None)
     table.add_column("tracker")
     headings = ["AUC", "P@20", "OP.5"] + (["frames/s"] if fps else [])
@@ -98,22 +106,22 @@ class Heading:
 
 @dataclasses.dataclass(frozen=True)
 class Paragraph:
-    """A paragraph of plain text; a blank line inside it starts another."""
+    """A paragraph of plain text; a blank line inside it starts a new paragraph."""
 
     text: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows under a heading row.
+    """A table of rows under a heading row.
 
     Attributes:
-      rows: One mapping of column to cell per row; a column that a row lacks, or None,
+      rows: One mapping from column to cell per row; a cell that is absent or None
         shows as a dash. The columns are those of all rows, in order of appearance.
-      units: Unit by column, set small under its name.
-      formats: Format specification by column for its numbers, such as ".1f"; else
-        whole numbers get thousands separators and others three decimals.
-      caption: Text below.
+      units: Unit of each column that has one, set small under the column's name.
+      formats: Format specification of a column's numbers, such as ".1f"; in other
+        columns whole numbers get thousands separators and others three decimals.
+      caption: Text below the table.
     """
 
     rows: Sequence[Mapping[str, Cell]]
@@ -124,13 +132,13 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A picture.
+    """A picture with a caption.
 
     Attributes:
       image: `<svg …>` markup, or a `data:image/png;base64,…` address, as
-        `plots.figure_to_svg` and `plots.figure_to_png` give them.
-      caption: Text below.
-      alt: What the picture shows, for those who cannot see it; the caption if empty.
+        `plots.figure_to_svg` and `plots.figure_to_png_base64` return them.
+      caption: Text below the picture.
+      alt: Description for those who cannot see the picture; the caption if empty.
     """
 
     image: str
@@ -140,7 +148,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class SideBySide:
-    """Pictures side by side where the screen is wide enough."""
+    """Pictures that stand side by side where the screen is wide enough."""
 
     figures: Sequence[Figure]
 
@@ -149,11 +157,11 @@ Section: TypeAlias = Heading | Paragraph | Table | Figure | SideBySide
 
 
 def html_page(title: str, sections: Iterable[Section]) -> str:
-    """One self-contained HTML page.
+    """Returns one self-contained HTML page.
 
     Args:
-      title: Of the window and of the page.
-      sections: From top to bottom.
+      title: Title of the window and of the page, plain text.
+      sections: Sections of the page, from top to bottom.
 
     Example:
       >>> page = html_page("A & B", [Table([{"AUC": 0.5}])])

@@ -1,7 +1,7 @@
-"""Anybody's raw result files, `<sequence>.txt`: read, checked, and written.
+"""Reading, checking and writing raw result files, `<sequence>.txt`, of any tracker.
 
 A file holds x,y,w,h of every frame, the first included, in its data set's convention:
-`origin` is the coordinate of the first pixel, 1 for OTB. Inside, boxes are 0-based.
+`origin` is the coordinate of the first pixel, 1 for OTB. Boxes in memory are 0-based.
 """
 
 import os
@@ -28,14 +28,14 @@ def read_boxes(
     Args:
       path: Lines of x,y,w,h, separated by comma, tab or space.
       origin: Coordinate of the first pixel in the file.
-      frames: Number of lines to insist on; any if None.
+      frames: Number of lines that the file must have; None allows any.
 
     Returns:
-      float64 boxes (cx, cy, w, h), 0-based. Empty ones are kept: they score 0.
+      float64 boxes (cx, cy, w, h), 0-based. Empty boxes are kept; they score 0.
 
     Raises:
       InputError: If the file is missing, a line is not four finite numbers, or the
-        number of lines is not that of the frames; names the file and the line.
+        number of lines is not that of the frames; it names the file and the line.
     """
     rows = read_rows(path, columns=4)
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
@@ -64,12 +64,12 @@ def read_results(
     """Reads the result file of every sequence of a data set.
 
     Args:
-      folder: Holds `<sequence>.txt`; files of further sequences are ignored.
-      frames: Number of frames by sequence.
+      folder: Folder with `<sequence>.txt`; files of further sequences are ignored.
+      frames: Number of frames of each sequence.
       origin: Coordinate of the first pixel in the files.
 
     Returns:
-      Boxes as of `read_boxes`, by sequence.
+      Boxes of each sequence, as from `read_boxes`.
 
     Raises:
       InputError: If the folder or a file is missing (all are listed, with the nearest
@@ -89,9 +89,12 @@ def read_results(
 
 
 def require_new(folder: str | os.PathLike[str]) -> None:
-    """Raises InputError if a folder of results could not be written there.
+    """Raises an error if a folder of results could not be written there.
 
-    Worth asking before hours of tracking.
+    Callers ask before hours of tracking.
+
+    Raises:
+      InputError: If the folder exists and holds something.
     """
     root = user_path(folder)
     if root.is_dir() and not any(root.iterdir()):
@@ -112,8 +115,8 @@ def write_results(
     """Writes `<sequence>.txt` of every sequence, all of them or nothing.
 
     Args:
-      folder: Made here; must not hold anything yet.
-      boxes: Finite boxes (cx, cy, w, h), 0-based, by sequence.
+      folder: Folder to make; it must not hold anything yet.
+      boxes: Finite boxes (cx, cy, w, h), 0-based, of each sequence.
       origin: Coordinate of the first pixel in the files.
 
     Raises:

@@ -1,6 +1,6 @@
 """How every figure looks, and how it leaves the program.
 
-No global state, no `pyplot`, no display: figures are `Figure` objects.
+Figures are `Figure` objects; there is no global state, no `pyplot` and no display.
 """
 
 import base64
@@ -20,10 +20,10 @@ from dst_jax.files import bytes_sha256
 
 Colours: TypeAlias = Mapping[str, str]
 
-# Okabe and Ito's palette, told apart under every common colour blindness, without its
-# yellow, which vanishes on white.
+# Okabe and Ito's palette can be told apart under every common colour blindness. Its
+# yellow is left out, because it vanishes on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# A student keeps its hue, blue or orange; what was not distilled is paler.
+# A student keeps its hue, blue or orange; a student that was not distilled is paler.
 FIXED = {
     frozenset(words.split()): colour
     for words, colour in {
@@ -45,7 +45,9 @@ TRUTH_COLOUR = "#F0E442"
 
 
 def name_colours(names: Iterable[str]) -> dict[str, str]:
-    """One colour per name: the usual roles' own, else the palette's in turn.
+    """Returns one colour per name.
+
+    The usual roles have colours of their own; other names get the palette's in turn.
 
     Example:
       >>> name_colours(["teacher", "mine", "yours"])
@@ -60,7 +62,9 @@ def name_colours(names: Iterable[str]) -> dict[str, str]:
 
 
 def line_styles(colours: Colours) -> dict[str, str]:
-    """Solid lines, and dashed and dotted ones for names whose colour is taken.
+    """Returns the line style of each name.
+
+    Lines are solid, and dashed or dotted for names whose colour is taken.
 
     Example:
       >>> line_styles({"a": "#000000", "b": "#ffffff", "c": "#000000"})
@@ -75,9 +79,10 @@ def line_styles(colours: Colours) -> dict[str, str]:
 
 
 def figure_to_svg(figure: Figure) -> str:
-    """The figure as `<svg …>` markup for a page; text is drawn, so needs no font.
+    """Returns the figure as `<svg …>` markup for a page.
 
-    Equal figures give equal markup; different ones on a page share no identifier.
+    Text is drawn as outlines and needs no font. Equal figures give equal markup;
+    different figures on a page share no identifier.
     """
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -90,7 +95,7 @@ def figure_to_svg(figure: Figure) -> str:
 
 
 def figure_to_png(figure: Figure, *, dpi: int = 130) -> bytes:
-    """The figure as the bytes of a PNG file."""
+    """Returns the figure as the bytes of a PNG file; `dpi` is pixels per inch."""
     out = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(out, format="png", dpi=dpi)
@@ -98,18 +103,18 @@ def figure_to_png(figure: Figure, *, dpi: int = 130) -> bytes:
 
 
 def figure_to_png_base64(figure: Figure, *, dpi: int = 130) -> str:
-    """The figure as a `data:` address, for pictures too heavy as SVG."""
+    """Returns the figure as a `data:` address, for pictures too heavy as SVG."""
     code = base64.b64encode(figure_to_png(figure, dpi=dpi)).decode("ascii")
     return f"data:image/png;base64,{code}"
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure of so many inches, laid out without overlaps."""
+    """Returns an empty white figure, laid out without overlaps; sides are in inches."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def single_panel(title: str, x: str) -> tuple[Figure, Axes]:
-    """A figure with one dressed panel."""
+    """Returns a figure with one panel, which has a title and an x axis named `x`."""
     figure = new_figure(4.6, 4.2)
     axes = figure.add_subplot()
     dress(axes, title, x)
@@ -130,7 +135,7 @@ def dress(axes: Axes, title: str, x: str) -> None:
 
 
 def bare(axes: Axes) -> Axes:
-    """Takes ticks and frame off a panel that shows an image."""
+    """Takes ticks and frame off a panel that shows an image, and returns the panel."""
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -138,7 +143,13 @@ def bare(axes: Axes) -> Axes:
 
 
 def legend_below(figure: Figure, entries: Colours, *, truth: bool = False) -> None:
-    """One legend for the whole figure, below it, where it covers nothing."""
+    """Draws one legend for the whole figure, below it, where it covers nothing.
+
+    Args:
+      figure: The figure.
+      entries: Colour of each name.
+      truth: Whether the legend also explains the ground truth's line.
+    """
     handles = [
         Line2D([], [], color=colour, linewidth=2.4, label=name)
         for name, colour in entries.items()

@@ -1,8 +1,8 @@
 """Losses: elementwise, pure, usable alone. See docs/equations.md.
 
-Each takes what is learnt first and the target second, returns one value per example
-or per cell, and lets no gradient reach the target; means, masks and weights are the
-caller's.
+Each loss takes what is learnt first and the target second, returns one value per
+example or per cell, and lets no gradient reach the target. The caller takes means and
+applies masks and weights.
 """
 
 from dst_jax.losses.anchor_classification import cross_entropy as cross_entropy

@@ -1,8 +1,8 @@
-"""Losses of a head that says of every anchor: background or target.
+"""Losses of a head that classifies every anchor as background or target.
 
 Logits are [..., 2], background first, target second, one pair for each anchor of each
-cell: [b, u, v, k, 2] in training. Two logits and a softmax are one logit, their
-difference, and a sigmoid, so these are SiamFC's losses at that difference.
+cell: [b, u, v, k, 2] in training. A softmax of two logits equals a sigmoid of their
+difference, so these are SiamFC's losses at that difference.
 """
 
 import jax.numpy as jnp
@@ -14,23 +14,23 @@ from dst_jax.typing import Array, Float, Int, Scalar
 
 
 def log_odds(logits: Float[Array, "*b u k 2"]) -> Float[Array, "*b u k"]:
-    """Target over background: softmax(logits)[..., 1] is sigmoid(log_odds)."""
+    """Returns the log odds of the target: their sigmoid is softmax(logits)[..., 1]."""
     return logits[..., 1] - logits[..., 0]
 
 
 def cross_entropy(
     logits: Float[Array, "*b u k 2"], labels: Int[Array, "*b u k"]
 ) -> Float[Array, "*b u k"]:
-    r"""Cross-entropy of every anchor's two classes, L_cls of eq. (5) before its mean.
+    r"""Returns every anchor's cross-entropy, L_cls of eq. (5) before its mean.
 
     .. math:: \ell_i = -\log \mathrm{softmax}(C_i)_{G_i}
 
     Args:
-      logits: C, raw, background first.
-      labels: 1 target, 0 background, -1 ignored.
+      logits: C, the raw logits, background first.
+      labels: 1 for target, 0 for background, -1 for ignored anchors.
 
     Returns:
-      One value per anchor, 0 at the ignored. The paper leaves the mean open; the
+      One value per anchor, 0 at ignored ones. The paper leaves the mean open; the
       public recipe takes half the mean over all positives of the batch plus half the
       mean over all its negatives.
 
@@ -54,7 +54,9 @@ def softmax_kl(
     temperature: float | Scalar = 1.0,
     direction: Direction = "student_first",
 ) -> Float[Array, "*b u k"]:
-    r"""Teacher-soft (TS) classification: divergence of two softmaxes per anchor.
+    r"""Returns the teacher-soft (TS) classification loss of every anchor.
+
+    It is the divergence of two softmaxes.
 
     .. math:: KL(P_s, P_t) = \sum_{c \in \{0, 1\}} P_{s,c} \log\frac{P_{s,c}}{P_{t,c}},
               \quad P = \mathrm{softmax}(C / temp)
@@ -64,13 +66,13 @@ def softmax_kl(
     Args:
       student_logits: C_s, raw and finite.
       teacher_logits: C_t of the same anchors.
-      temperature: Above 0; larger is softer.
+      temperature: Number above 0; a larger one softens more.
       direction: "student_first" is the paper's KL(P_s, P_t); "teacher_first" is
         KL(P_t, P_s), Hinton's form and what PyTorch's `kl_div` computes.
 
     Returns:
       One value per anchor, at least 0 (to rounding), 0 where both agree. The paper
-      says "across all the outputs": average over all anchors.
+      says "across all the outputs", so average over all anchors.
 
     Raises:
       InputError: If `direction` is neither of the two.
@@ -99,15 +101,17 @@ def softmax_sharing(
     temperature: float | Scalar = 1.0,
     stop_peer: bool = True,
 ) -> Float[Array, "*b u k"]:
-    r"""Knowledge sharing (KS), classification: one student learns from another.
+    r"""Returns the knowledge-sharing (KS) classification loss of every anchor.
+
+    One student, the learner, learns from another, the peer.
 
     .. math:: p_1 \log\frac{p_1}{p_2} + q_1 \log\frac{q_1}{q_2}, \quad
               (q, p) = \mathrm{softmax}(C / temp)
 
     Args:
-      learner_logits: Of the student that learns.
-      peer_logits: Of the student that is learnt from, same anchors.
-      temperature: Above 0; the paper has none here, which is 1.
+      learner_logits: Logits of the student that learns.
+      peer_logits: Logits of the student that it learns from, for the same anchors.
+      temperature: Number above 0; the paper has none here, which means 1.
       stop_peer: Whether the peer is a mere target ("prior knowledge"). If False,
         the peer is drawn towards the learner too.
 

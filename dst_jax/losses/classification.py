@@ -9,7 +9,7 @@ from dst_jax.typing import Array, Float, Scalar
 def logistic(
     response: Float[Array, "*b u v"], labels: Float[Array, "*#b u v"]
 ) -> Float[Array, "*b u v"]:
-    r"""Logistic loss of every response cell, L^FC before its mean.
+    r"""Returns the logistic loss of every response cell, L^FC before its mean.
 
     .. math:: \ell[u] = \log(1 + e^{-y[u] S[u]}), \quad y = 2 \, labels - 1
 
@@ -35,17 +35,17 @@ def logistic(
 def balanced_weights(
     labels: Float[Array, "*b u v"], *, mask: Float[Array, "*b"] | None = None
 ) -> Float[Array, "*b u v"]:
-    """Cell weights with which positives sum to 0.5 and negatives to 0.5.
+    """Returns cell weights that sum to 0.5 over positives and to 0.5 over negatives.
 
-    The counts are taken over the whole batch. A kind that is absent weighs nothing,
-    so the weights of a batch without positives sum to 0.5.
+    The counts are taken over the whole batch. A kind that is absent has no weight, so
+    the weights of a batch without positives sum to 0.5.
 
     Args:
       labels: 1 on the target, 0 elsewhere.
-      mask: 1 for the examples to use, 0 for the others. All if None.
+      mask: 1 for the examples to use, 0 for the others; None uses all.
 
     Returns:
-      Weights of the labels' shape; 0 in masked examples.
+      Weights in the labels' shape; they are 0 in examples whose mask is 0.
 
     Example:
       >>> balanced_weights(jnp.array([[1.0, 0.0], [0.0, 0.0]])).round(3).tolist()
@@ -65,15 +65,15 @@ def balanced_mean(
     *,
     mask: Float[Array, "*b"] | None = None,
 ) -> Scalar:
-    """Half the mean over positive cells plus half the mean over negative ones.
+    """Returns half the mean over positive cells plus half the mean over negative ones.
 
-    For notebooks and checks; over several devices the counts must be summed first,
-    which is what the objective does.
+    It serves notebooks and checks. Over several devices the counts must be summed
+    first, as the objective does.
 
     Args:
       values: Elementwise values of any loss on the response grid.
       labels: 1 on the target, 0 elsewhere.
-      mask: 1 for the examples to use, 0 for the others. All if None.
+      mask: 1 for the examples to use, 0 for the others; None uses all.
 
     Returns:
       A scalar.
@@ -89,6 +89,6 @@ def balanced_mean(
 
 
 def _share(part: Array) -> Array:
-    """Divides by the sum, or by 1 where there is nothing to share."""
+    """Divides values by their sum, or by 1 where the sum is 0."""
     total = jnp.sum(part)
     return part / jnp.where(total > 0.0, total, 1.0)

@@ -2,7 +2,7 @@
 
 Boxes are encoded against their anchors (`dst_jax.ops.anchors.encode`), four numbers
 on the last axis: [b, u, v, k, 4] in training. Every loss sums over the four and returns
-one value per anchor. Which anchors count, and how much, is the caller's: positives
+one value per anchor. The caller decides which anchors count, and how much: positives
 with weight 1 / (positives of the pair) for eq. (5), (9) and (10), as
 `dst_jax.ops.anchors.assign` gives them; all anchors for eq. (18).
 """
@@ -22,19 +22,19 @@ def smooth_l1(
     *,
     beta: float = 1.0,
 ) -> Float[Array, "*b"]:
-    r"""Smooth L1 distance of two encoded boxes: L_r, the regression of eq. (5).
+    r"""Returns the smooth L1 distance of encoded boxes, L_r of eq. (5).
 
     .. math:: L_r = \sum_{c=1}^4 \begin{cases} d_c^2 / 2\beta & |d_c| < \beta \\
               |d_c| - \beta / 2 & \text{otherwise} \end{cases}, \quad d = B - G
 
     With the teacher's boxes as target it is the regression part of the TS loss, which
-    the paper calls the original regression loss of the network: on the anchors of the
-    ground truth by default. No gradient reaches the target.
+    the paper calls the original regression loss of the network; by default the ground
+    truth's anchors count. No gradient reaches the target.
 
     Args:
-      predicted: B, what is learnt.
-      target: G, or the teacher's B_t.
-      beta: Where the square becomes a line, at least 0; 0 is plain L1.
+      predicted: B, the encoded boxes that are learnt.
+      target: G of the ground truth, or the teacher's B_t.
+      beta: Difference at which the square becomes a line, at least 0; 0 is plain L1.
 
     Returns:
       One value per anchor, at least 0.
@@ -56,14 +56,14 @@ def smooth_l1(
 def l1(
     predicted: Float[Array, "*b 4"], target: Float[Array, "*b 4"]
 ) -> Float[Array, "*b"]:
-    """Sum of absolute differences, the regression loss of pysot (weight 1.2 there).
+    """Returns the sum of absolute differences, pysot's regression loss.
 
-    The paper names smooth L1. No gradient reaches the target, and none passes where
-    both are equal.
+    pysot gives it the weight 1.2; the paper names smooth L1. No gradient reaches the
+    target, and none passes where both are equal.
 
     Args:
-      predicted: What is learnt, encoded.
-      target: The same for the ground truth or the teacher.
+      predicted: The encoded boxes that are learnt.
+      target: The encoded boxes of the ground truth or the teacher.
 
     Returns:
       One value per anchor, at least 0.
@@ -81,7 +81,7 @@ def bounded_gate(
     *,
     margin: float = 0.005,
 ) -> Float[Array, "*b"]:
-    r"""1 unless the student is better than its teacher by `margin` or more.
+    r"""Returns 1 unless the student is better than its teacher by `margin` or more.
 
     .. math:: gap = L_r(B_t, G) - L_r(B_s, G) < m
 
@@ -89,12 +89,13 @@ def bounded_gate(
     NaN on either side closes the gate.
 
     Args:
-      student_loss: Per anchor, or one mean over the batch of all devices.
-      teacher_loss: The same of the teacher.
-      margin: m; at a gap of exactly m the gate is closed.
+      student_loss: L_r of the student, per anchor or as one mean over the batch of all
+        devices.
+      teacher_loss: L_r of the teacher, in the same form.
+      margin: m, the gap at which the gate closes.
 
     Returns:
-      1 (open: learn) or 0 (closed).
+      1 where the gate is open and the student learns, 0 where it is closed.
 
     Example:
       >>> bounded_gate(jnp.array([0.5, 0.25]), jnp.array([0.5, 0.5])).tolist()
@@ -116,23 +117,25 @@ def bounded_regression(
     beta: float = 1.0,
     compared: Callable[[Array], Array] = lambda values: values,
 ) -> Float[Array, "*b"]:
-    r"""Teacher-bounded regression, the box part of the adaptive hard (AH) loss.
+    r"""Returns the teacher-bounded regression loss of every anchor.
+
+    It is the box part of the adaptive hard (AH) loss.
 
     .. math:: \begin{cases} L_r(B_s, G) & L_r(B_t, G) - L_r(B_s, G) < m \\
               0 & \text{otherwise} \end{cases}
 
-    The teacher and the target get no gradient, the gate neither: where it is open the
-    gradient is that of L_r(B_s, G).
+    No gradient reaches the teacher or the target, and none passes through the gate:
+    where it is open the gradient is that of L_r(B_s, G).
 
     Args:
-      student: B_s.
-      teacher: B_t.
+      student: B_s, the encoded boxes of the student.
+      teacher: B_t, the encoded boxes of the teacher.
       target: G, the encoded ground truth.
-      margin: m, by how much the student must be better to be left alone.
-      beta: Of `smooth_l1`; 0 is plain L1.
-      compared: What of the losses per anchor the gate compares. As they are, each
-        anchor has its own gate (Chen et al.'s bound is per box); their mean over a
-        batch, of all devices, gives one gate for all.
+      margin: m, the lead over the teacher at which the student is left alone.
+      beta: The `beta` of `smooth_l1`; 0 is plain L1.
+      compared: Function of the losses per anchor whose values the gate compares. By
+        default each anchor has its own gate (Chen et al.'s bound is per box); a mean
+        over the batch of all devices gives one gate for all anchors.
 
     Returns:
       One value per anchor, at least 0.
@@ -167,14 +170,16 @@ def regression_sharing(
     beta: float = 1.0,
     stop_peer: bool = True,
 ) -> Float[Array, "*b"]:
-    r"""Knowledge sharing (KS), regression: one student learns another's boxes.
+    r"""Returns the knowledge-sharing (KS) regression loss of every anchor.
+
+    One student, the learner, learns the boxes of another, the peer.
 
     .. math:: L_1(r_1(d_i) - r_2(d_i)), \quad L_1 \text{ the smooth one}
 
     Args:
-      learner: r_1, of the student that learns.
-      peer: r_2, of the student that is learnt from, same anchors.
-      beta: Of `smooth_l1`; 0 is plain L1.
+      learner: r_1, the encoded boxes of the student that learns.
+      peer: r_2, those of the student that it learns from, for the same anchors.
+      beta: The `beta` of `smooth_l1`; 0 is plain L1.
       stop_peer: Whether the peer is a mere target. If False, the peer is drawn towards
         the learner too.
 
@@ -199,13 +204,13 @@ def regression_sharing(
 
 
 def _distance(difference: Array, beta: float) -> Array:
-    """Smooth L1 over the last axis, differentiable in whatever the difference is."""
+    """Returns smooth L1 over the last axis; gradients reach both sides."""
     if beta < 0.0:
         raise InputError(f"beta={beta}: must be at least 0 (0 is plain L1).")
-    # |d| with gradient 0 at 0, where `jnp.abs` has 1.
+    # This is |d| with gradient 0 at 0, where `jnp.abs` has 1.
     size = difference * jax.lax.stop_gradient(jnp.sign(difference))
     if beta > 0.0:
         inner = jnp.minimum(size, beta)
-        # Square up to beta, line beyond, without a branch that could overflow.
+        # A square up to beta and a line beyond, without a branch that could overflow.
         size = inner * (size - 0.5 * inner) / beta
     return jnp.sum(size, axis=-1)

@@ -9,17 +9,18 @@ from dst_jax.typing import Array, Float, Int, Scalar
 def reinforce(
     log_prob: Float[Array, "n t"], advantage: Float[Array, " n"]
 ) -> Float[Array, " n"]:
-    r"""The surrogate whose gradient, averaged over rollouts, is minus eq. (32).
+    r"""Returns the surrogate whose gradient, averaged over rollouts, is minus eq. (32).
 
     .. math:: L_i = -A_i \sum_t \log P_\theta(a_{i,t} | h_{i,t})
 
     The value itself means nothing. Minimising the mean of `L_i` ascends the expected
-    reward; eq. (32) leaves open how its one sum over t meets the N_a rollouts, and
-    here it is averaged over them. No gradient reaches the advantages.
+    reward. Eq. (32) leaves open how its one sum over t meets the N_a rollouts; here
+    the mean over rollouts is meant. No gradient reaches the advantages.
 
     Args:
-      log_prob: Of each decision that a rollout took; 0 where nothing was decided.
-      advantage: Of each rollout, from `advantages`.
+      log_prob: Log-probability, in nats, of each decision that a rollout took; 0 where
+        nothing was decided.
+      advantage: Advantage of each rollout, from `advantages`.
 
     Returns:
       One value per rollout; the caller averages.
@@ -39,14 +40,14 @@ def reinforce(
 def advantages(
     rewards: Float[Array, " n"], baseline: Scalar, *, shared: bool
 ) -> Float[Array, " n"]:
-    """What each rollout is credited with, above the baseline.
+    """Returns the reward above the baseline with which each rollout is credited.
 
     Args:
-      rewards: Of the rollouts of one update.
-      baseline: From the updates before, so that it depends on none of `rewards`.
-      shared: Whether all rollouts get mean(rewards) - baseline, as eq. (32) has it;
-        else each gets its own reward - baseline. Both are unbiased; the shared one
-        credits a rollout with its neighbours' luck and is the noisier.
+      rewards: Rewards of the rollouts of one update.
+      baseline: Baseline of the updates before, which depends on none of `rewards`.
+      shared: Whether all rollouts get mean(rewards) - baseline, as in eq. (32);
+        otherwise each gets its own reward - baseline. Both are unbiased; the shared
+        one credits a rollout with its neighbours' luck and is the noisier.
 
     Example:
       >>> advantages(jnp.array([0.25, 0.75]), jnp.array(0.25), shared=True).tolist()
@@ -63,15 +64,15 @@ def advantages(
 
 
 def mean_baseline(baseline: Scalar, reward: Scalar, step: Int[Array, ""]) -> Scalar:
-    """The plain mean of all rewards so far, one more included.
+    """Returns the plain mean of all rewards so far, this update's included.
 
     Before the first update there is no reward and the baseline is 0. N2N's own code
-    divides the same sum by one more than the updates in it; that variant is not here.
+    divides the same sum by the number of updates plus one; that variant is not offered.
 
     Args:
-      baseline: Mean of the earlier updates' rewards; unused at step 0.
+      baseline: Mean of the earlier updates' rewards; it is 0 and not used at step 0.
       reward: Mean reward of this update's rollouts, eq. (8).
-      step: Updates before this one.
+      step: Number of updates before this one.
 
     Example:
       >>> b = mean_baseline(jnp.array(0.0), jnp.array(0.5), jnp.array(0))
@@ -87,17 +88,17 @@ def mean_baseline(baseline: Scalar, reward: Scalar, step: Int[Array, ""]) -> Sca
 def ema_baseline(
     baseline: Scalar, reward: Scalar, step: Int[Array, ""], *, decay: float = 0.9
 ) -> Scalar:
-    r"""The exponential moving average of rewards, without its bias towards 0.
+    r"""Returns the exponential moving average of rewards, without its bias towards 0.
 
     .. math:: b_k = \sum_{j \le k} d^{k-j} R_j \Big/ \sum_{j \le k} d^{k-j}
 
-    So the first reward is the first average, and `decay` near 1 is the plain mean.
-    The text under eq. (31) and N2N's paper speak of such an average.
+    So the first reward is the first average, and with `decay` near 1 the average is
+    the plain mean. The text under eq. (31) and N2N's paper speak of such an average.
 
     Args:
-      baseline: The average before; unused at step 0, where the baseline is 0.
+      baseline: The average before this update; it is 0 and not used at step 0.
       reward: Mean reward of this update's rollouts, eq. (8).
-      step: Updates before this one.
+      step: Number of updates before this one.
       decay: d, in [0, 1): the weight of a reward that is one update older.
 
     Example:

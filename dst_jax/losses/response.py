@@ -1,4 +1,4 @@
-"""Siamese target response (STR): where a student looks against where its teacher does.
+"""Siamese target response (STR): a student learns to look where its teacher looks.
 
 Feature maps of teacher and student have different numbers of channels, so only their
 one-channel activation maps are compared; no adapter is needed. The maps must have the
@@ -19,7 +19,7 @@ Reduction: TypeAlias = Literal["mse", "l2"]
 
 
 def activation_map(features: Float[Array, "*b h w d"]) -> Float[Array, "*b h w"]:
-    r"""F(U) = \sum_c |U_c|: how much a layer responds at each cell (eq. 12)."""
+    r"""Returns F(U) = \sum_c |U_c|, how much a layer responds at each cell (eq. 12)."""
     return jnp.sum(_absolute(features), axis=-1)
 
 
@@ -27,10 +27,11 @@ def target_weight(
     search_features: Float[Array, "b h w d"],
     template_features: Float[Array, "#b i j d"],
 ) -> Float[Array, "b h w"]:
-    """W = Q_x * Q_z: how much each search cell resembles the target.
+    """Returns W = Q_x * Q_z, how much each search cell resembles the target.
 
-    The paper leaves the size of W open although it multiplies Q_x by it. Q_x is
-    padded with zeros, (i - 1) // 2 before and the rest after, so W has its size.
+    The paper leaves the size of W open although it multiplies Q_x by it. Here Q_x is
+    padded with zeros, (i - 1) // 2 before and the rest after, so that W has the size of
+    Q_x.
 
     Args:
       search_features: Q_x, a layer's map of the search image.
@@ -53,7 +54,7 @@ def search_response(
     weighted: bool = True,
     stop_weight: bool = False,
 ) -> Float[Array, "b h w"]:
-    """F(W Q_x), the search response that Fig. 3 draws, with or without W.
+    """Returns F(W Q_x), the search response that Fig. 3 draws, with or without W.
 
     Args:
       search_features: Q_x, a layer's map of the search image.
@@ -63,14 +64,14 @@ def search_response(
       stop_weight: Whether W is a constant for the gradient.
 
     Returns:
-      One map per example, at least 0; of norm 1 (or all 0) with norm="l2".
+      One map per example, at least 0; with norm="l2" its norm is 1, or it is all 0.
     """
     response = activation_map(search_features)
     if weighted:
         weight = target_weight(search_features, template_features)
         if stop_weight:
             weight = jax.lax.stop_gradient(weight)
-        # W has one channel, so that F(W Q) = |W| F(Q).
+        # W has one channel, and so F(W Q) = |W| F(Q).
         response = _absolute(weight) * response
     return _normalised(response, norm)
 
@@ -86,7 +87,7 @@ def search_response_loss(
     reduction: Reduction = "mse",
     stop_weight: bool = False,
 ) -> Float[Array, " b"]:
-    r"""Search part of STR for one layer.
+    r"""Returns the search part of STR for one layer, one value per example.
 
     .. math:: L_x = \| F(W_S Q_{Sx}) - F(W_T Q_{Tx}) \|
 
@@ -112,7 +113,7 @@ def template_response_loss(
     norm: Norm = "l2",
     reduction: Reduction = "mse",
 ) -> Float[Array, " b"]:
-    r"""Template part of STR for one layer.
+    r"""Returns the template part of STR for one layer, one value per example.
 
     .. math:: L_z = \| F(Q_{Sz}) - F(Q_{Tz}) \|
 
@@ -134,23 +135,24 @@ def siamese_target_response(
     reduction: Reduction = "mse",
     stop_weight: bool = False,
 ) -> Float[Array, " b"]:
-    r"""STR of one layer, L_x + L_z; the caller sums over layers.
+    r"""Returns the STR loss of one layer, L_x + L_z; the caller sums over layers.
 
     .. math:: L = \| F(W_S Q_{Sx}) - F(W_T Q_{Tx}) \| + \| F(Q_{Sz}) - F(Q_{Tz}) \|,
               \quad W = Q_x \star Q_z
 
     The printed form compares raw sums over hundreds of channels, whose squares are
     10^2 to 10^4; at the paper's weight of 100 they would drown every other term. So
-    each map is divided by its own norm by default, and the paper's Table 1 ("MSE")
-    decides the reduction; norm="none" with reduction="l2" is the literal form.
+    each map is divided by its own norm by default, and the reduction follows the
+    paper's Table 1 ("MSE"); norm="none" with reduction="l2" is the literal form.
 
     Args:
-      student_search: Q_Sx.
-      student_template: Q_Sz.
-      teacher_search: Q_Tx; no gradient reaches it.
-      teacher_template: Q_Tz; no gradient reaches it.
+      student_search: Q_Sx, the student's map of the search image.
+      student_template: Q_Sz, the student's map of the template.
+      teacher_search: Q_Tx, the teacher's map of the search image; no gradient reaches
+        it.
+      teacher_template: Q_Tz, the teacher's map of the template; no gradient reaches it.
       norm: "l2" divides each map by its norm over all cells; "none" leaves it.
-      weighted: Whether the background is suppressed by W.
+      weighted: Whether W suppresses the background.
       reduction: "mse" is the mean squared difference over cells, "l2" the norm of
         the difference.
       stop_weight: Whether W_S is a constant for the gradient.
@@ -187,18 +189,21 @@ def siamese_target_response(
 
 
 def _absolute(values: Array) -> Array:
-    """|x| with gradient 0 at 0, where `jnp.abs` has 1 and would stir dead channels."""
+    """Returns |x| with gradient 0 at 0.
+
+    There `jnp.abs` has gradient 1, which would move dead channels.
+    """
     return values * jax.lax.stop_gradient(jnp.sign(values))
 
 
 def _normalised(response: Array, norm: str) -> Array:
-    """Divides each map by its norm; a map of zeros stays one, with zero gradient."""
+    """Divides each map by its norm; a map of zeros stays so and has gradient zero."""
     if norm == "none":
         return response
     if norm != "l2":
         raise InputError(f'norm={norm!r}: must be "l2" or "none".')
-    # A constant factor changes neither the result nor its gradient, and without it
-    # the squares of large responses overflow.
+    # Dividing by a constant changes neither the result nor its gradient, and without
+    # it the squares of large responses would overflow.
     peak = jax.lax.stop_gradient(jnp.max(response, axis=(-2, -1), keepdims=True))
     scaled = response / jnp.where(peak > 0.0, peak, 1.0)
     total = jnp.sum(jnp.square(scaled), axis=(-2, -1), keepdims=True)
@@ -212,6 +217,6 @@ def _distance(student: Array, teacher: Array, reduction: str) -> Array:
     if reduction != "l2":
         raise InputError(f'reduction={reduction!r}: must be "mse" or "l2".')
     total = jnp.sum(jnp.square(difference), axis=(-2, -1))
-    # The norm has no gradient at 0; there it is taken to be 0.
+    # The norm has no gradient at 0, where we take the gradient to be 0.
     safe = jnp.where(total > 0.0, total, 1.0)
     return jnp.where(total > 0.0, jnp.sqrt(safe), 0.0)

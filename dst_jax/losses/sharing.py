@@ -17,7 +17,7 @@ def knowledge_sharing(
     temperature: float | Scalar = 1.0,
     stop_peer: bool = True,
 ) -> Float[Array, "*b u v"]:
-    r"""What one student learns from another: L^KS(learner || peer) per cell.
+    r"""Returns L^KS(learner || peer) of every cell: one student learns from another.
 
     .. math:: p_1 \log\frac{p_1}{p_2} + q_1 \log\frac{q_1}{q_2}
 
@@ -26,8 +26,8 @@ def knowledge_sharing(
 
     Args:
       learner_logits: Raw responses of the student that learns.
-      peer_logits: Raw responses of the student that is learnt from.
-      temperature: Above 0; the paper has none here, which is 1.
+      peer_logits: Raw responses of the student that it learns from.
+      temperature: Number above 0; the paper has none here, which means 1.
       stop_peer: Whether the peer is a mere target ("prior knowledge"). If False,
         the peer is drawn towards the learner too.
 
@@ -50,15 +50,15 @@ def knowledge_sharing(
 def sharing_schedule(
     epoch: float | Scalar, *, base: float = 0.9, warmup_epochs: float = 0.0
 ) -> Scalar:
-    """f(e) = base^e, with e counted from the end of the warm-up and 1 before it.
+    """Returns f(e) = base^e, where e counts epochs from the end of the warm-up.
 
-    The paper says only that f falls geometrically; 0.9 is the base of the one public
-    implementation.
+    During the warm-up f is 1. The paper says only that f falls geometrically; 0.9 is
+    the base of the one public implementation.
 
     Args:
-      epoch: Real-valued epoch, step / steps per epoch; may be traced.
-      base: In (0, 1]; 1 never decays.
-      warmup_epochs: Epochs before e starts to run.
+      epoch: Real-valued epoch, step / steps per epoch; it may be traced.
+      base: Base in (0, 1]; 1 never decays.
+      warmup_epochs: Number of epochs before e starts to count.
 
     Returns:
       A scalar in (0, 1].
@@ -85,18 +85,19 @@ def gate(
     *,
     margin: float = 0.005,
 ) -> Float[Array, "*b"]:
-    """1 where the learner's own loss is less than `margin` above the teacher's.
+    """Returns 1 where the learner's own loss is less than `margin` above the teacher's.
 
-    Literal eq. (22): the condition is on the student that learns, not on the one that
-    it learns from. A NaN on either side closes the gate. No gradient passes.
+    As eq. (22) is printed, the condition is on the student that learns, not on the one
+    that it learns from. A NaN on either side closes the gate. No gradient passes.
 
     Args:
       learner_loss: L^GT(s) over the whole batch of all devices.
       teacher_loss: L^GT(t) of the same batch.
-      margin: h, the gap that is tolerated.
+      margin: h, the gap below which the gate is open.
 
     Returns:
-      1 (open) or 0 (closed); at a gap of exactly `margin` it is closed.
+      1 where the gate is open, 0 where it is closed; a gap of exactly `margin` closes
+      it.
 
     Example:
       >>> gate(jnp.array([0.5, 0.75]), jnp.array([0.5, 0.5]), margin=0.25).tolist()
@@ -118,15 +119,15 @@ def sigma(
     base: float = 0.9,
     warmup_epochs: float = 0.0,
 ) -> Float[Array, "*b"]:
-    """The weight of sharing: f(e) where the gate is open, 0 where it is closed.
+    """Returns the weight of sharing: f(e) where the gate is open, 0 where it is closed.
 
     Args:
       learner_loss: L^GT(s) over the whole batch of all devices.
       teacher_loss: L^GT(t) of the same batch.
-      epoch: Real-valued epoch; may be traced.
-      margin: h of `gate`.
-      base: Of `sharing_schedule`.
-      warmup_epochs: Of `sharing_schedule`.
+      epoch: Real-valued epoch; it may be traced.
+      margin: h, the margin of `gate`.
+      base: The base of `sharing_schedule`.
+      warmup_epochs: The warm-up of `sharing_schedule`.
 
     Returns:
       Values in [0, 1], without gradient.
@@ -147,11 +148,11 @@ def sigma(
 def sharing_weight(
     learner_parameters: int, peer_parameters: int, *, discount: float = 0.5
 ) -> float:
-    """beta_ij: 1 if the peer is the larger network, else the discount.
+    """Returns beta_ij: 1 if the peer is the larger network, else the discount.
 
     Args:
       learner_parameters: Number of parameters of the student that learns.
-      peer_parameters: The same of the student that is learnt from.
+      peer_parameters: Number of parameters of the student that it learns from.
       discount: Trust in a peer that is not larger, in [0, 1].
 
     Returns:
@@ -175,17 +176,18 @@ def sharing_weight(
 def sharing_normaliser(
     students: int, *, norm: Literal["peers", "paper"] = "peers"
 ) -> float:
-    """What the sum over peers in eq. (33) is multiplied by.
+    """Returns the factor that multiplies the sum over peers in eq. (33).
 
-    Printed as 1/n over j = 1..n, which at n = 2 is half of eq. (20)-(21), because the
-    term j = i is 0. "peers" is 1/(n - 1), under which n = 2 gives eq. (20)-(21).
+    The paper prints 1/n over j = 1..n. At n = 2 that is half of eq. (20)-(21), because
+    the term j = i is 0. With "peers" the factor is 1/(n - 1), and n = 2 gives
+    eq. (20)-(21).
 
     Args:
-      students: n, at least 1.
+      students: n, the number of students, at least 1.
       norm: "peers" for 1/(n - 1), "paper" for 1/n.
 
     Returns:
-      The factor; with "peers" and a single student, who has no peer, 0.
+      The factor; it is 0 with "peers" and a single student, who has no peer.
 
     Raises:
       InputError: If `students` is less than 1 or `norm` neither of the two.

@@ -18,7 +18,7 @@ def bernoulli_kl(
     temperature: float | Scalar = 1.0,
     direction: Direction = "student_first",
 ) -> Float[Array, "*b u v"]:
-    r"""Divergence of two target/background distributions in every cell.
+    r"""Returns the divergence of two target/background distributions in every cell.
 
     .. math:: KL(P_s, P_t) = p_s \log\frac{p_s}{p_t} + q_s \log\frac{q_s}{q_t},
               \quad p = \sigma(S / temp), \; q = 1 - p
@@ -30,7 +30,7 @@ def bernoulli_kl(
     Args:
       student_logits: Raw finite responses, before any sigmoid.
       teacher_logits: Raw finite responses on the same grid.
-      temperature: Above 0; larger is softer.
+      temperature: Number above 0; a larger one softens more.
       direction: "student_first" is the paper's KL(P_s, P_t); "teacher_first" is
         KL(P_t, P_s), Hinton's form and what PyTorch's `kl_div` computes.
 
@@ -61,9 +61,9 @@ def bernoulli_divergence(
     *,
     temperature: float | Scalar = 1.0,
 ) -> Float[Array, "*b u v"]:
-    """KL(first, second) per cell, differentiable in both; no side is a target."""
+    """Returns KL(first, second) per cell; gradients reach both sides."""
     first, second = first_logits / temperature, second_logits / temperature
-    # Logarithms of both sides: p log(p / q) would be 0 * inf once a sigmoid is 0.
+    # We subtract logarithms, because p log(p / q) is 0 * inf once a sigmoid is 0.
     target = jax.nn.sigmoid(first) * (
         jax.nn.log_sigmoid(first) - jax.nn.log_sigmoid(second)
     )
@@ -80,17 +80,17 @@ def spatial_kl(
     temperature: float | Scalar = 1.0,
     direction: Direction = "student_first",
 ) -> Float[Array, "*b"]:
-    r"""Divergence of two distributions over where the target is.
+    r"""Returns the divergence of two distributions over the target's position.
 
-    The alternative reading of eq. (9) for SiamFC: P = softmax(S / temp) over all
+    This is the other reading of eq. (9) for SiamFC: P = softmax(S / temp) over all
     positions of the map. Only differences between cells count, so a constant added to
     a response changes nothing. No gradient reaches the teacher.
 
     Args:
       student_logits: Raw finite responses.
       teacher_logits: Raw finite responses on the same grid.
-      temperature: Above 0; larger is softer.
-      direction: As in `bernoulli_kl`.
+      temperature: Number above 0; a larger one softens more.
+      direction: The direction as in `bernoulli_kl`.
 
     Returns:
       One value per example, at least 0 (to rounding).

@@ -1,4 +1,4 @@
-"""Anchor boxes of a region proposal head: their grid, their targets, their code.
+"""Anchor boxes of a region proposal head: their grid, targets and encoding.
 
 An anchor is one of k fixed boxes around every cell of the response map. The network
 says for each whether it holds the target and how the target's box differs from it.
@@ -27,7 +27,7 @@ class AnchorConfig:
 
     Attributes:
       ratios: Height over width of each anchor, before rounding.
-      scale: Sides are this many times those of a box of stride^2 pixels.
+      scale: Number by which the sides of a box of stride^2 pixels are multiplied.
       stride: Search pixels from one cell to the next.
     """
 
@@ -39,18 +39,18 @@ class AnchorConfig:
         require_at_least(1, self, "stride")
         require_positive(self, "scale")
         positive = all(0.0 < ratio < math.inf for ratio in self.ratios)
-        some = bool(self.ratios) and positive
-        require(some, self, "ratios", "give at least one, all positive")
-        seen = min(min(size) for size in self.sizes) > 0.0
+        some_positive = bool(self.ratios) and positive
+        require(some_positive, self, "ratios", "give at least one, all positive")
+        have_area = min(min(size) for size in self.sizes) > 0.0
         text = "one is so flat or narrow that a side rounds to 0; bring it nearer 1"
-        require(seen, self, "ratios", text)
+        require(have_area, self, "ratios", text)
 
     @property
     def sizes(self) -> tuple[tuple[float, float], ...]:
-        """Width and height in pixels of each anchor.
+        """Returns width and height of each anchor, in pixels.
 
         Both are cut to whole numbers before they are scaled, as in all public
-        versions of SiamRPN: trained networks regress from just these boxes.
+        versions of SiamRPN: trained networks regress from exactly these boxes.
 
         Example:
           >>> AnchorConfig().sizes[:2]
@@ -66,14 +66,14 @@ class AssignConfig:
     """Which anchors learn from a pair, with the defaults of pysot.
 
     Attributes:
-      positive_iou: Anchors that overlap the target by more are positive.
-      negative_iou: Anchors that overlap it by less are negative; those between the
-        two bounds are ignored.
-      positives: Positive anchors kept per pair, at most.
-      negatives: Negative anchors kept per pair, at most, however few the positives.
+      positive_iou: IoU with the target above which an anchor is positive.
+      negative_iou: IoU with the target below which an anchor is negative; anchors
+        between the two bounds are ignored.
+      positives: Most positive anchors kept per pair.
+      negatives: Most negative anchors kept per pair, however few the positives are.
       window_cells: Side in cells, odd, of the square around a distractor from which
-        a negative pair draws.
-      window_negatives: Anchors that it draws there.
+        a negative pair draws its anchors.
+      window_negatives: Number of anchors that a negative pair draws there.
     """
 
     positive_iou: float = 0.6
@@ -97,10 +97,10 @@ class Assignment(NamedTuple):
     """What every anchor of one pair learns.
 
     Attributes:
-      label: int32; 1 target, 0 background, -1 ignored.
-      delta: Code of the target's box at kept positives, 0 elsewhere.
-      weight: 1 / (kept positives) at each of them, 0 elsewhere: the sum is 1, or 0 if
-        there are none.
+      label: Class as int32: 1 target, 0 background, -1 ignored.
+      delta: The target's box, encoded, at each kept positive; 0 elsewhere.
+      weight: 1 / (number of kept positives) at each of them, 0 elsewhere, so that the
+        sum is 1, or 0 if there are none.
     """
 
     label: Int[Array, "n n k"]
@@ -116,19 +116,19 @@ _ASSIGN = AssignConfig()
 def anchor_grid(
     side: int, search_px: int, *, config: AnchorConfig = _ANCHORS
 ) -> Float[Array, "n n k 4"]:
-    """The anchors of a square response map, in the pixels of the search crop.
+    """Returns the anchors of a square response map, in pixels of the search crop.
 
     Cell i has its centre at search_px / 2 + (i - side // 2) * stride, in continuous
     pixels (pixel i covers [i, i + 1)). For an odd side the middle cell lies in the
     middle of the crop; for an even one the grid leans half a cell to the upper left.
 
     pysot writes search_px // 2 - (side // 2) * 8 + 8 i and counts from the centre of
-    the first pixel; half a pixel added, this is the same point for every odd crop.
+    the first pixel; with half a pixel added, this is the same point for every odd crop.
     DaSiamRPN's division is that of Python 2. Under Python 3 its grid starts at -76 and
     not at -72 for 19 cells, with every anchor 4 px away from where it was trained.
 
     Args:
-      side: n, cells of the response map.
+      side: n, the cells per side of the response map.
       search_px: Side of the search crop; 0 puts the origin in its middle.
       config: The anchors of one cell.
 
@@ -150,7 +150,7 @@ def anchor_grid(
         raise InputError(f"side={side}: must be at least 1 cell.")
     if search_px < 0:
         raise InputError(f"search_px={search_px}: must be at least 0 px.")
-    # Whole cells: this floor is what the networks were trained with.
+    # The networks were trained with this floor, which counts in whole cells.
     at = 0.5 * search_px + config.stride * (np.arange(side) - side // 2)
     sizes = np.array(config.sizes)
     grid = np.empty((side, side, len(sizes), 4), np.float32)
@@ -162,13 +162,17 @@ def anchor_grid(
 def head_anchors(
     head: RegionHeadSpec, *, side: int, stride: int, search_px: int
 ) -> Float[Array, "n n k 4"]:
-    """Returns the anchors of a region head over a search image, ratios fastest.
+    """Returns the anchors of a region head over a search image.
 
     Args:
-      head: Its ratios and scales.
+      head: The head, which has ratios and scales.
       side: Cells per side of the response.
       stride: Search pixels per cell.
-      search_px: Side of the search image.
+      search_px: Side of the search image, pixels.
+
+    Returns:
+      Boxes (cx, cy, w, h) as from `anchor_grid`; the anchors of a cell are ordered by
+      scale, and by ratio within a scale.
     """
     grids = [
         anchor_grid(side, search_px, config=AnchorConfig(head.ratios, scale, stride))
@@ -180,18 +184,18 @@ def head_anchors(
 def encode(
     anchors: Float[Array, "*#a 4"], boxes: Float[Array, "*#a 4"]
 ) -> Float[Array, "... 4"]:
-    r"""What the network regresses: boxes in the measure of their anchors.
+    r"""Returns boxes in the measure of their anchors, as the network regresses them.
 
     .. math:: \left(\frac{t_x - c_x}{w}, \frac{t_y - c_y}{h},
               \log\frac{t_w}{w}, \log\frac{t_h}{h}\right)
 
     Args:
       anchors: (cx, cy, w, h), sides above 0.
-      boxes: (tx, ty, tw, th) in the same pixels; leading axes broadcast, of any number.
+      boxes: (tx, ty, tw, th) in the same pixels; any leading axes broadcast.
 
     Returns:
-      The "normalized coordinates" of the paper's eq. (5); not finite for a box
-      without area.
+      The "normalized coordinates" of the paper's eq. (5); they are not finite for a
+      box without area.
 
     Example:
       >>> encode(jnp.array([50.0, 50.0, 64.0, 32.0]), jnp.array([66.0, 42.0, 64, 32]))
@@ -209,14 +213,14 @@ def encode(
 def decode(
     anchors: Float[Array, "*#a 4"], deltas: Float[Array, "*#a 4"]
 ) -> Float[Array, "... 4"]:
-    """Boxes (cx, cy, w, h) from what the network regressed: the inverse of `encode`.
+    """Returns boxes from what the network regressed: the inverse of `encode`.
 
     Args:
       anchors: (cx, cy, w, h), sides above 0.
-      deltas: Regressed values; leading axes broadcast, of any number.
+      deltas: Regressed values; any leading axes broadcast.
 
     Returns:
-      Boxes in the anchors' pixels, sides above 0. Nothing is clipped.
+      Boxes (cx, cy, w, h) in the anchors' pixels, sides above 0; nothing is clipped.
 
     Example:
       >>> decode(jnp.array([50.0, 50.0, 64.0, 32.0]), jnp.array([0.25, -0.25, 0, 0]))
@@ -237,27 +241,28 @@ def assign(
     is_negative: bool | Bool[Array, ""] | Scalar = False,
     config: AssignConfig = _ASSIGN,
 ) -> Assignment:
-    """Labels and regression targets of one pair; `vmap` it over a batch.
+    """Returns labels and regression targets of one pair; `vmap` it over a batch.
 
-    With a target in the search crop, anchors are positive or negative by their overlap
-    with it, and of each kind a random few are kept. Without one (a negative pair) a few
-    random anchors around the object that the crop does show, a distractor, become
-    negatives, and nothing is regressed. They are single anchors: 16 of the 7 x 7 x k.
+    If the search crop shows the target, anchors are positive or negative by their
+    overlap with it, and a few of each kind are kept at random. If it does not (a
+    negative pair), it shows another object, a distractor. A few random anchors around
+    that become negatives, and nothing is regressed. By default 16 single anchors are
+    drawn out of 7 x 7 x k.
 
     pysot puts that window one cell to the lower right of the distractor (its index is
     side // 2 + ceil(offset / stride + 0.5)), and so do we. Where the window would lie
     off the map, we move its middle to the nearest cell, so that it is never empty.
 
     Args:
-      key: Of this example; the same key keeps the same anchors.
-      anchors: From `anchor_grid`.
+      key: Key of this example; the same key keeps the same anchors.
+      anchors: Anchors from `anchor_grid`.
       box: The target, or the distractor of a negative pair, in the anchors' pixels.
-        One without area, or NaN, overlaps nothing; a NaN distractor has no window.
+        A box without area, or of NaN, overlaps nothing; a NaN distractor has no window.
       is_negative: Whether the template shows another object; a bool, or 0 and 1.
-      config: Bounds and numbers.
+      config: Bounds of the overlap and numbers of anchors.
 
     Returns:
-      Labels, deltas and weights of every anchor; all finite whatever the box.
+      Labels, deltas and weights of every anchor; all are finite whatever the box.
 
     Raises:
       InputError: If the grid has a single cell.
@@ -294,18 +299,18 @@ def assign(
 
 
 def _spread(*arrays: Array) -> list[Array]:
-    """Broadcasts on purpose, where implicit promotion of ranks would be refused."""
+    """Returns arrays of one shape; jax may be set to refuse implicit rank promotion."""
     shape = jnp.broadcast_shapes(*(array.shape for array in arrays))
     return [jnp.broadcast_to(array, shape) for array in arrays]
 
 
 def _near_distractor(anchors: Array, box: Array, cells: int) -> Array:
-    """Anchors of the `cells` x `cells` window of a negative pair; none for NaN."""
+    """Returns which anchors lie in the window of a negative pair; none do for NaN."""
     side, _, k, _ = anchors.shape
     if side < 2:
         raise InputError(f"anchors of {side} cell: give a grid of at least 2 x 2.")
     stride = anchors[0, 1, 0, 0] - anchors[0, 0, 0, 0]
-    # Counted from cell 0, which contributes pysot's side // 2.
+    # The offset is counted from cell 0, which contributes pysot's side // 2.
     middle = jnp.ceil((box[:2] - anchors[0, 0, 0, :2]) / stride + 0.5)
     middle = jnp.clip(middle, 0, side - 1)
     index = jnp.arange(side, dtype=middle.dtype)
@@ -319,7 +324,8 @@ def _sample(key: Array, candidates: Array, most: int, allowed: Array | int) -> A
     flat = candidates.ravel()
     most = min(most, flat.size)
     priority = jnp.where(flat, jax.random.uniform(key, flat.shape), -1.0)
-    # Places, not a threshold: equal priorities must not let one too many through.
+    # Places are kept rather than all above a threshold, because equal priorities would
+    # let one too many through.
     priority, place = jax.lax.top_k(priority, most)
     kept = (priority >= 0.0) & (jnp.arange(most) < allowed)
     return jnp.zeros_like(flat).at[place].set(kept).reshape(candidates.shape)

@@ -1,7 +1,7 @@
 """Final crops and augmentation, on the device, inside the compiled step.
 
-The host delivers patches at the scale of their crops with the target in the middle;
-here each pair gets its random window, flip and colour, once for all networks of a run.
+The host delivers patches at the scale of their crops with the target in the middle.
+Here each pair gets its random window, flip and colour, once for all networks of a run.
 Every draw is a function of the run's key and the example's global number, so crops
 depend neither on the position in the batch nor on the number of devices.
 """
@@ -28,7 +28,7 @@ from dst_jax.ops.examples import Examples
 from dst_jax.require import require, require_not_negative, require_one_of, require_share
 from dst_jax.typing import Array
 
-# Numbers of further draws from a key that has its own.
+# Numbers that are folded into a key that has served already, for further draws.
 _COLOUR_DRAW, _BLUR_DRAW = 1, 2
 
 
@@ -36,26 +36,27 @@ _COLOUR_DRAW, _BLUR_DRAW = 1, 2
 class AugmentConfig:
     """How far a training crop may differ from the centred one.
 
-    The defaults are SiamFC's: stretch of either side by up to 5 %, the search crop
-    moved by up to 3 px. SiamFC's labels stay in the middle of the map, so keep the
-    shift well under one cell (8 px).
+    The defaults are SiamFC's: either side is stretched by up to 5 %, and the search
+    crop is moved by up to 3 px. SiamFC's labels stay in the middle of the map, so keep
+    the shift well under one cell (8 px).
 
     Attributes:
-      stretch: Width and height are scaled independently by 1 - stretch..1 + stretch.
-      search_stretch: The same of the search crop alone, in place of `stretch`.
-      scale: Both are scaled by a common factor in 1 - scale..1 + scale.
-      template_shift_px: The template crop's centre moves by up to this many pixels
-        of the crop, in either direction of either axis.
-      search_shift_px: The same of the search crop.
+      stretch: Range of the factors 1 - stretch..1 + stretch by which width and height
+        of an object are scaled independently.
+      search_stretch: The same for the search crop alone, in place of `stretch`.
+      scale: Range of the factor 1 - scale..1 + scale by which both sides are scaled.
+      template_shift_px: Distance in pixels of the crop by which the template crop's
+        centre moves at most, in either direction of either axis.
+      search_shift_px: The same for the search crop.
       flip: Probability that a pair is mirrored left to right, both images together.
       grey: Probability that a pair loses its colour, both images together.
-      brightness: Values of each image are multiplied by 1 - brightness..1 + brightness
-        and clipped to 0..255.
+      brightness: Range of the factor 1 - brightness..1 + brightness that multiplies
+        the values of each image, which are then clipped to 0..255.
       colour: Size of a random offset of each image's three channels; pysot's is 1.
       blur: Probability that the search crop is smeared along rows and columns.
-      blur_px: The longest smear, odd; it is drawn from 5, 7, ..., blur_px pixels.
-      fill: Colour beyond the edge of a patch: the frame's mean colour or zero. Patches
-        of the size that `patch_sides` asks for have no such places; the host has
+      blur_px: Length of the longest smear, odd; 5, 7, ..., blur_px pixels are drawn.
+      fill: Colour beyond the edge of a patch: the frame's mean colour or zero. No
+        window leaves a patch of the size that `patch_sides` asks for; the host has
         filled what lies outside the frame.
     """
 
@@ -85,14 +86,14 @@ class AugmentConfig:
 
 
 def patch_sides(input: InputSpec, augment: AugmentConfig) -> tuple[int, int]:
-    """Sides of template and search patch that hold the widest possible window.
+    """Returns the sides of patches that hold the widest possible window.
 
-    Each has the parity of its crop, so that the unaugmented crop consists of whole
+    Each side has the parity of its crop, so that the unaugmented crop consists of whole
     pixels of the patch instead of averages of neighbours.
 
     Args:
       input: Sizes of the crops.
-      augment: The range of the windows.
+      augment: Settings that bound the windows.
 
     Returns:
       Pixels of the template patch and of the search patch (for training).
@@ -126,16 +127,16 @@ def augment(
     """Cuts randomly stretched, moved, mirrored and tinted crops out of patches.
 
     Args:
-      key: The run's key; each example folds its own number in.
+      key: The run's key; the number of each example is folded in.
       batch: `template_patch`, `search_patch` uint8 [b, p, p, 3], their
         `template_fill_rgb`, `search_fill_rgb` float32 [b, 3], `search_box` float32
-        [b, 4], `mask` float32 [b], `is_negative` bool [b], `index` int32 [b]. Target
-        at the patch's centre, one patch pixel per pixel of the crop.
+        [b, 4], `mask` float32 [b], `is_negative` bool [b], `index` int32 [b]. The
+        target lies at the patch's centre; a patch pixel is as large as a crop's.
       input: Sizes of the crops; the search crop has `train_search_px`. In a run of
         several networks this is the widest input, and `examples_for` gives each its
         own view.
-      config: What is random and how much.
-      dtype: Of the crops.
+      config: Which properties are random, and how much they vary.
+      dtype: Type of the crops' values.
 
     Returns:
       The crops, RGB 0..255, with the batch's mask and flags.
@@ -146,7 +147,7 @@ def augment(
     ) -> tuple[Array, Array, Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, number), 6)
         windows = _windows(keys, (template, search), input, config)
-        box = _seen(box, windows[1])
+        box = _box_in_crop(box, windows[1])
         if config.flip:
             mirrored = jax.random.bernoulli(keys[2], config.flip)
             windows = tuple(_mirrored(window, mirrored) for window in windows)
@@ -182,10 +183,10 @@ def centre_crops(
     """Cuts the crops in the middle of the patches, for validation; nothing is random.
 
     Args:
-      batch: As for `augment`; `index` is not read.
+      batch: The same arrays as for `augment`.
       input: Sizes of the crops.
       search_px: Side of the search crop; `train_search_px` if None.
-      dtype: Of the crops.
+      dtype: Type of the crops' values.
 
     Returns:
       The crops, RGB 0..255, with the batch's mask and flags.
@@ -203,7 +204,9 @@ def centre_crops(
         jax.vmap(lambda p, window=window: _cut(p, window, "mean"))(patch)
         for patch, window in zip(patches, windows, strict=True)
     )
-    box = jax.vmap(lambda box: _seen(box, windows[1]))(jnp.asarray(batch["search_box"]))
+    box = jax.vmap(lambda box: _box_in_crop(box, windows[1]))(
+        jnp.asarray(batch["search_box"])
+    )
     return _examples(batch, (template, search), box, input, dtype)
 
 
@@ -222,7 +225,7 @@ def _patch(batch: Mapping[str, Array], name: str) -> _Patch:
 
 
 class _Window(NamedTuple):
-    """A part of a patch, in its pixels, and the side of the crop it becomes.
+    """A part of a patch, in the patch's pixels, and the side of the resulting crop.
 
     A window of negative width mirrors the crop.
     """
@@ -260,7 +263,7 @@ def _windows(
     input: InputSpec,
     config: AugmentConfig,
 ) -> tuple[_Window, _Window]:
-    """Random windows of template and search patch."""
+    """Returns random windows of template and search patch."""
     template, search = patches
     shifts = config.template_shift_px, config.search_shift_px
     stretches = config.stretch, _search_stretch(config)
@@ -296,15 +299,18 @@ def _cut(patch: _Patch, window: _Window, fill: str) -> Array:
     )
 
 
-def _seen(box: Array, window: _Window) -> Array:
-    """A box of the patch in the pixels of the crop."""
+def _box_in_crop(box: Array, window: _Window) -> Array:
+    """Returns a box of the patch in the pixels of the crop."""
     zoom = window.out_px / window.size
     corner = window.centre - 0.5 * window.size
     return jnp.concatenate([(box[:2] - corner) * zoom, box[2:] * zoom])
 
 
 def _mirrored(window: _Window, mirrored: Array) -> _Window:
-    """Read from right to left: mirroring afterwards would sample everything twice."""
+    """Returns the window with a negative width, which mirrors the crop, if `mirrored`.
+
+    Mirroring the finished crop would sample everything twice.
+    """
     sign = jnp.where(mirrored, -1.0, 1.0)
     return window._replace(size=window.size * jnp.stack([sign, jnp.ones_like(sign)]))
 

@@ -1,7 +1,8 @@
 """Random changes of a crop's colours: grey, brightness, tint, blur.
 
-Each takes one crop, RGB 0..255, and what it draws from, and `dst_jax.ops.augment` maps
-it over a batch; `blurred` takes the batch, to work on nothing that it leaves alone.
+Each function takes one crop, RGB 0..255, and a key or the draw itself, and
+`dst_jax.ops.augment` maps it over a batch. `blurred` takes the whole batch, so that it
+spends no work on the crops that it leaves alone.
 """
 
 import jax
@@ -22,14 +23,14 @@ _TINT = (
 
 
 def factor(key: Array, shape: tuple[int, ...], spread: float) -> Float[Array, "..."]:
-    """Uniform factors in 1 - spread..1 + spread."""
+    """Returns uniform random factors in 1 - spread..1 + spread."""
     return jax.random.uniform(key, shape, jnp.float32, 1.0 - spread, 1.0 + spread)
 
 
 def faded_to_grey(
     crop: Float[Array, "h w 3"], faded: Bool[Array, ""]
 ) -> Float[Array, "h w 3"]:
-    """The crop, or its luma in all three channels."""
+    """Returns the crop, or if `faded` its luma in all three channels."""
     weights = jnp.array(_LUMA, crop.dtype).reshape(1, 1, 3)
     luma = jnp.sum(crop * weights, axis=-1, keepdims=True)
     return jnp.where(faded, luma, crop)
@@ -38,22 +39,22 @@ def faded_to_grey(
 def lit(
     key: Array, crop: Float[Array, "h w 3"], *, spread: float
 ) -> Float[Array, "h w 3"]:
-    """Values times a factor in 1 - spread..1 + spread, clipped to 0..255."""
+    """Returns the crop times one factor in 1 - spread..1 + spread, within 0..255."""
     return jnp.clip(crop * factor(key, (), spread), 0.0, 255.0)
 
 
 def tinted(
     key: Array, crop: Float[Array, "h w 3"], *, amount: float = 1.0
 ) -> Float[Array, "h w 3"]:
-    """The crop less one random offset per channel, clipped to 0..255.
+    """Returns the crop less one random offset per channel, clipped to 0..255.
 
-    The offset is a fixed matrix times three normal numbers: a standard deviation of
-    8.2 grey levels in blue, 2.5 in green and 1.2 in red at `amount` 1.
+    The offset is a fixed matrix times three normal numbers. At `amount` 1 its standard
+    deviation is 8.2 grey levels in blue, 2.5 in green and 1.2 in red.
 
     Args:
-      key: Of this crop.
-      crop: RGB 0..255.
-      amount: Multiplies the offset.
+      key: Key of this crop.
+      crop: Colours, RGB 0..255.
+      amount: Number that multiplies the offset.
     """
     offset = jnp.array(_TINT, jnp.float32) @ jax.random.normal(key, (3,), jnp.float32)
     return jnp.clip(crop - amount * offset[None, None], 0.0, 255.0)
@@ -66,17 +67,18 @@ def blurred(
     probability: float,
     longest_px: int = 45,
 ) -> Float[Array, "b h w 3"]:
-    """Some of the crops as blends of their running means along rows and along columns.
+    """Returns the crops, some of them at random blurred along rows and columns.
 
-    Length (odd, the same for both) and share of the two are random; beyond the border
-    a crop is mirrored about its outermost pixels. The blurred are taken one by one, in
-    a loop of as many turns, each of two matrix products.
+    A blurred crop is a blend of its running means along rows and along columns. Their
+    length (odd, the same for both) and their shares are random; beyond the border a
+    crop is mirrored about its outermost pixels. A loop blurs the chosen crops one by
+    one, each with two matrix products.
 
     Args:
-      keys: One per crop.
-      crops: RGB 0..255.
-      probability: Of any blur at all.
-      longest_px: Odd; lengths are 5, 7, ..., longest_px, equally likely.
+      keys: One key per crop.
+      crops: Colours, RGB 0..255.
+      probability: Probability that a crop is blurred at all.
+      longest_px: Greatest length, odd; 5, 7, ..., longest_px are equally likely.
 
     Raises:
       InputError: If `longest_px` reaches beyond a crop's mirror image.
@@ -116,14 +118,15 @@ def _smeared(crop: Array, radius: Array, share: Array) -> Array:
 
 
 def _running_mean(length: int, radius: Array) -> Float[Array, "n n"]:
-    """The matrix of means over 2 radius + 1 neighbours, mirrored at both ends."""
+    """Returns the matrix that takes mirrored means over 2 radius + 1 neighbours."""
     i = jnp.arange(length, dtype=jnp.int32)[:, None]
     j = jnp.arange(length, dtype=jnp.int32)[None, :]
     last = length - 1
-    # Pixel j is met as itself, left of the first as -j and right of the last.
-    met = (
+    # A mean may meet pixel j three times: at j, mirrored at -j left of the first pixel,
+    # and mirrored at 2 last - j right of the last.
+    meetings = (
         (jnp.abs(i - j) <= radius).astype(jnp.float32)
         + ((i + j <= radius) & (j > 0)).astype(jnp.float32)
         + ((2 * last - i - j <= radius) & (j < last)).astype(jnp.float32)
     )
-    return met / (2 * radius + 1).astype(jnp.float32)
+    return meetings / (2 * radius + 1).astype(jnp.float32)

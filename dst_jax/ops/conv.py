@@ -20,25 +20,25 @@ ConvFormulation = Literal["lax", "per_example", "stacked", "im2col"]
 PoolFormulation = Literal["lax", "shifted"]
 # Unrolling more examples than this costs more compilation than it saves.
 _MAX_UNROLLED = 8
-# Of an image, products of shifted copies are too thin, and the kernel's gradient of
-# the stacked form takes ten times as long as XLA's.
+# An image has so few channels that products of its shifted copies are too thin, and
+# the stacked form takes ten times as long as XLA's for the kernel's gradient.
 _IMAGE_CHANNELS = 3
-# Maps of at most this many cells are small beside the kernel, which each example would
-# read and whose gradient each would write anew. CPU milliseconds of one pass with both
-# gradients, batch 8, per example and as products: 185 and 45 (4 x 4 cells, 128 to
-# 2560 channels), 128 and 71 (10 x 10, 256 to 384).
+# Maps of at most this many cells are small beside the kernel. "per_example" would read
+# the kernel and write its gradient anew for each example. One pass with both gradients
+# at batch 8 takes it 185 ms on the CPU where "im2col" takes 45 ms (4 x 4 cells, 128 to
+# 2560 channels), and 128 ms against 71 ms (10 x 10 cells, 256 to 384 channels).
 _FEW_CELLS = 100
 
 
 def default_conv_formulation(
     batch: int, inputs: int, *, cells: int | None = None
 ) -> ConvFormulation:
-    """The formulation that was fastest on this backend.
+    """Returns the formulation that was fastest on this backend.
 
     Args:
-      batch: Images.
+      batch: Number of images.
       inputs: Input channels of one group.
-      cells: Of one image's result; None for many.
+      cells: Cells of one image's result; None means many.
     """
     if jax.default_backend() != "cpu":
         return "lax"
@@ -61,18 +61,18 @@ def conv2d(
 ) -> Float[Array, "b u v d"]:
     """Correlates images with a kernel, as `lax.conv_general_dilated` does.
 
-    Formulations: "lax" is XLA's convolution of the whole batch; "per_example" one
-    convolution per example and group; "stacked" one convolution per group of all
-    examples stacked into one tall image (results that straddle two are dropped);
-    "im2col" one matrix product per kernel row of horizontally shifted copies.
+    "lax" is XLA's convolution of the whole batch. "per_example" takes one convolution
+    per example and group. "stacked" stacks all examples into one tall image, takes one
+    convolution per group and drops results that straddle two examples. "im2col" takes
+    one matrix product of horizontally shifted copies per kernel row.
 
     Args:
       x: Images or feature maps, channels last.
       kernel: Weights; `i` is c / groups.
-      stride: Step in both directions.
+      stride: Step in both directions, cells.
       padding: Zeros added on each side, or before and after; negative padding crops.
-      groups: Input and output channels are split into this many groups.
-      formulation: How it is computed; None chooses for the backend.
+      groups: Number of groups into which input and output channels are split.
+      formulation: Way of computing it; None chooses for the backend.
 
     Returns:
       Feature maps of side (h + 2 padding - kh) // stride + 1.
@@ -100,17 +100,17 @@ def max_pool(
     stride: int,
     formulation: PoolFormulation | None = None,
 ) -> Float[Array, "b u v c"]:
-    """The largest value of each window, without padding.
+    """Returns the largest value of each window, without padding.
 
-    Formulations: "lax" is XLA's `reduce_window`; "shifted" takes the maximum of
-    strided slices. In both the first of equal values of a window, in reading order,
-    receives the whole gradient. "shifted" has reverse-mode derivatives only.
+    "lax" is XLA's `reduce_window`; "shifted" takes the maximum of strided slices. In
+    both the first of equal values of a window, in reading order, receives the whole
+    gradient. "shifted" has reverse-mode derivatives only.
 
     Args:
       x: Feature maps, channels last.
       window: Side of the windows, cells.
       stride: Step between windows, cells.
-      formulation: How it is computed; None chooses for the backend.
+      formulation: Way of computing it; None chooses for the backend.
 
     Returns:
       Feature maps of side (h - window) // stride + 1.
@@ -146,7 +146,7 @@ def _split_groups(
 
 
 def _per_example(x: Array, kernel: Array, stride: int) -> jax.Array:
-    # The gradient of a split is one concatenation; that of indexing, many pads.
+    # The gradient of a split is one concatenation; that of indexing is many pads.
     examples = jnp.split(x, x.shape[0], axis=0)
     rows = [_lax(example, kernel, stride, 1) for example in examples]
     return jnp.concatenate(rows, axis=0)
@@ -185,13 +185,13 @@ _DENSE: dict[str, Callable[..., jax.Array]] = {
 
 
 def _every(x: Array, axis: int, start: int, steps: int, stride: int) -> jax.Array:
-    """`steps` slices along `axis`, from `start` on, `stride` apart."""
+    """Returns `steps` slices along `axis`, from `start` on, `stride` apart."""
     limit = start + (steps - 1) * stride + 1
     return jax.lax.slice_in_dim(x, start, limit, stride, axis)
 
 
 def _windows(x: jax.Array, window: int, stride: int) -> list[jax.Array]:
-    """The window's cells in reading order, each as a map of all windows."""
+    """Returns each cell of a window, in reading order, as a map over all windows."""
     rows = (x.shape[1] - window) // stride + 1
     columns = (x.shape[2] - window) // stride + 1
     return [
@@ -212,7 +212,7 @@ def _shifted_max_forward(x: jax.Array, window: int, stride: int) -> tuple[Any, A
     for index, cell in enumerate(others, start=1):
         winner = jnp.where(cell > largest, index, winner)
         largest = jnp.maximum(largest, cell)
-    # The barrier keeps XLA from finding the winner anew for each use of it.
+    # The barrier keeps XLA from computing the winner anew for each use of it.
     winner = jax.lax.optimization_barrier(winner.astype(jnp.int8))
     return largest, (winner, x)
 
@@ -220,9 +220,9 @@ def _shifted_max_forward(x: jax.Array, window: int, stride: int) -> tuple[Any, A
 def _shifted_max_backward(
     window: int, stride: int, residuals: tuple[jax.Array, jax.Array], gradient: Array
 ) -> tuple[jax.Array]:
-    """Every cell collects from the windows that it won.
+    """Returns the gradient of the maps: every cell collects from the windows it won.
 
-    Cells are treated by their place modulo the stride: those of one residue class
+    Cells are grouped by their place modulo the stride: those of one residue class
     lie in the windows at a few fixed offsets, so that all reads are plain slices.
     """
     winner, x = residuals
@@ -247,14 +247,14 @@ def _residue_plane(
     row: int,
     column: int,
 ) -> jax.Array:
-    """Gradient of the cells (row + stride u, column + stride v), for all u and v."""
+    """Returns the gradient of the cells (row + stride u, column + stride v)."""
     reach = (window - 1) // stride
     sides = [-(-side // stride) for side in shape[1:3]]
     counts = gradient.shape[1:3]
     edges = [(reach, side - n, 0) for side, n in zip(sides, counts, strict=True)]
     edges = [(0, 0, 0), *edges, (0, 0, 0)]
     zero = jnp.zeros((), gradient.dtype)
-    # Pads inside a loop are slow on the CPU; the barrier has them written out first.
+    # Pads inside a loop are slow on the CPU; the barrier makes XLA write them first.
     won, flow = jax.lax.optimization_barrier(
         (
             jax.lax.pad(winner, jnp.int8(-1), edges),

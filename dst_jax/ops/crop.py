@@ -5,7 +5,7 @@ lies at i + 0.5. Two formulations stand behind one function: "gather" reads the 
 neighbours of every output pixel, "matmul" multiplies by two sparse interpolation
 matrices. `scripts/bench_conv.py --crop` times both. On two CPU cores matrices take
 five times as long or more; on an accelerator that gathers element by element (TPU)
-they win.
+they are the faster.
 """
 
 from typing import Literal
@@ -17,12 +17,12 @@ from jaxtyping import Num
 from dst_jax.typing import Array, Float, Int, Scalar
 
 CropFormulation = Literal["gather", "matmul"]
-# Taps of the two pixels around a sample: index of the lower one, their two weights.
+# The two pixels around each sample: index of the lower one, and their two weights.
 _Taps = tuple[Array, Array, Array]
 
 
 def default_crop_formulation() -> CropFormulation:
-    """The formulation that was measured or is known to be fastest here."""
+    """Returns the formulation that is measured or known to be fastest here."""
     return "matmul" if jax.default_backend() == "tpu" else "gather"
 
 
@@ -44,18 +44,19 @@ def crop_resize(
     Args:
       image: The frame, uint8 or float; it may be a canvas larger than the frame.
       centre_xy: Centre of the window, continuous frame pixels.
-      size_wh: Width and height of the window, frame pixels; a negative width mirrors.
-      out_px: Side of the result.
+      size_wh: Width and height of the window, frame pixels; a negative width mirrors
+        the crop.
+      out_px: Side of the result, pixels.
       fill: Colour outside the frame, 0..255.
-      frame_hw: Height and width of the frame in the canvas's top left corner; None
-        means the whole image. May be traced.
+      frame_hw: Height and width of the frame in the canvas's top left corner, which
+        may be traced; None means the whole image.
       formulation: "gather" or "matmul"; None chooses for the backend.
 
     Returns:
       float32 colours on the scale of `image`.
     """
     steps = (jnp.arange(out_px, dtype=jnp.float32) + 0.5) / out_px - 0.5
-    # Minus one half: from continuous coordinates to indices of pixel centres.
+    # Subtracting one half turns continuous coordinates into indices of pixel centres.
     x = centre_xy[0] + steps * size_wh[0] - 0.5
     y = centre_xy[1] + steps * size_wh[1] - 0.5
     return _sample(image, y, x, fill, frame_hw, formulation)
@@ -73,19 +74,19 @@ def crop_resize_snapped(
 ) -> Float[Array, "out_px out_px 3"]:
     """Cuts a square window of whole pixels and resizes it as OpenCV does uint8 images.
 
-    What the public SiamFC trackers see: side and corner of the window are rounded
+    The public SiamFC trackers see this crop: side and corner of the window are rounded
     (half to even), the border has a rounded colour, samples beyond the outermost
     pixel centres of the *window* repeat its border pixels, and the result is rounded
-    to integers. "gather" repeats OpenCV's integer arithmetic with 11-bit weights, which
-    truncates on the way, to the last bit: one value off by 1 is enough to move a peak
-    of the up-sampled response by a sample now and then, and the box with it. "matmul"
-    merely rounds (1 value in 8 differs, by 1).
+    to integers. "gather" repeats, to the last bit, OpenCV's integer arithmetic with
+    11-bit weights, which truncates on the way: one value off by 1 is enough to move a
+    peak of the up-sampled response by a sample now and then, and the box with it.
+    "matmul" merely rounds (1 value in 8 differs, by 1).
 
     Args:
       image: The frame, uint8 or float; it may be a canvas larger than the frame.
       centre_xy: Centre of the window, continuous frame pixels.
-      side: Side of the window, frame pixels; at least 1 after rounding.
-      out_px: Side of the result.
+      side: Side of the window, frame pixels; it becomes at least 1 in rounding.
+      out_px: Side of the result, pixels.
       fill: Colour outside the frame, 0..255.
       frame_hw: Height and width of the frame in the canvas; None means all of it.
       formulation: "gather" or "matmul"; None chooses for the backend.
@@ -105,16 +106,16 @@ def crop_resize_snapped(
 
 
 def _sample_positions(side: Scalar, out_px: int) -> Float[Array, " n"]:
-    """(i + 0.5) side / out_px - 0.5 for i = 0, 1, ..., rounded but once.
+    """Returns (i + 0.5) side / out_px - 0.5 for i = 0, 1, ..., rounded only once.
 
-    OpenCV computes this in double precision and then rounds it. Here the numerator
-    over 2 out_px is a whole number; but XLA multiplies by a rounded reciprocal where a
-    division is written, so the quotient is corrected by its exact remainder.
+    OpenCV computes this in double precision and then rounds it. Here it is a whole
+    numerator over 2 out_px. XLA may multiply by a rounded reciprocal where a division
+    is written, so the quotient is corrected by its exact remainder.
     """
     numerator = (2.0 * jnp.arange(out_px, dtype=jnp.float32) + 1.0) * side - out_px
     denominator, reciprocal = 2.0 * out_px, jnp.float32(0.5 / out_px)
     quotient = numerator * reciprocal
-    # Products of 12 bits and the denominator's 12 are exact in float32's 24.
+    # A product of 12 bits with the denominator's 12 bits is exact in float32's 24.
     high = jax.lax.reduce_precision(quotient, exponent_bits=8, mantissa_bits=11)
     remainder = (numerator - high * denominator) - (quotient - high) * denominator
     return quotient + remainder * reciprocal
@@ -128,7 +129,7 @@ def _sample(
     frame_hw: Num[Array, " 2"] | None,
     formulation: CropFormulation | None,
 ) -> Float[Array, "v u 3"]:
-    """Bilinear samples at the grid y * x, in indices of pixel centres."""
+    """Returns bilinear samples on the grid y * x, in indices of pixel centres."""
     hw = jnp.asarray(image.shape[:2] if frame_hw is None else frame_hw, jnp.float32)
     taps_y, taps_x = _taps(y, hw[0]), _taps(x, hw[1])
     blend = {"gather": _gather, "matmul": _matmul}
@@ -139,7 +140,7 @@ def _sample(
 
 
 def _taps(at: Float[Array, " n"], length: Scalar) -> _Taps:
-    """Lower neighbour of each sample and both weights, 0 outside [0, length)."""
+    """Returns each sample's lower neighbour and two weights, 0 outside [0, length)."""
     at = jnp.clip(at, -2.0, length + 1.0)
     low = jnp.floor(at)
     upper = at - low
@@ -164,7 +165,10 @@ def _gather(image: Array, taps_y: _Taps, taps_x: _Taps) -> Float[Array, "v u 3"]
 def _pixels(
     image: Array, rows: Int[Array, "v 1"], columns: Int[Array, "1 u"]
 ) -> Num[Array, "v u 3"]:
-    """`image[rows, columns]` of indices within it: one index and no check a pixel."""
+    """Returns `image[rows, columns]`, with one index and no check for each pixel.
+
+    All indices must lie within the image.
+    """
     height, width, channels = image.shape
     flat = jnp.asarray(image).reshape(height * width, channels)
     return flat.at[rows * width + columns].get(mode="promise_in_bounds")
@@ -178,23 +182,24 @@ def _gather_fixed_point(
     fill: Float[Array, " 3"],
     frame_hw: Num[Array, " 2"] | None,
 ) -> Float[Array, "n n 3"]:
-    """Bilinear samples of 8-bit colours as OpenCV computes them, in integers.
+    """Returns bilinear samples of 8-bit colours as OpenCV computes them, in integers.
 
-    Rows are blended exactly, scaled by 2^11; their blend drops 4 bits before and 16
+    Rows are blended exactly, scaled by 2^11. Their blend drops 4 bits before and 16
     bits after the product with the vertical weights, and 2 more bits with rounding.
-    Beyond the window's border a column has the border's weight alone, a row both
-    weights of the border row, which truncates differently.
+    Beyond the window's border a column has one weight, that of the border column,
+    whereas a row has two weights, both of the border row, which truncates differently.
 
     Args:
       image: The frame, or a canvas that holds it.
       corner_xy: First column and row of the window, whole numbers.
       side: Columns and rows of the window, a whole number.
-      at: Where to sample, in indices of the window's pixel centres.
+      at: Positions of the samples, in indices of the window's pixel centres.
       fill: Colour outside the frame, whole numbers.
       frame_hw: Height and width of the frame; None means the whole image.
     """
     hw = jnp.asarray(image.shape[:2] if frame_hw is None else frame_hw, jnp.int32)
-    # Far outside every frame all windows look alike; integers stay small.
+    # Windows that lie far outside every frame all look alike, and so integers may be
+    # kept small.
     corner = jnp.clip(corner_xy, -(2.0**24), 2.0**24).astype(jnp.int32)
     last = jnp.minimum(side, 2.0**24).astype(jnp.int32) - 1
     low = jnp.floor(at).astype(jnp.int32)
@@ -222,7 +227,7 @@ def _gather_fixed_point(
 def _integer_weights(
     upper: Float[Array, " n"],
 ) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
-    """Weights of the lower and upper neighbour in units of 2^-11, each rounded."""
+    """Returns the weights of lower and upper neighbour in rounded units of 2^-11."""
     lower = jnp.round((1.0 - upper) * 2048.0).astype(jnp.int32)
     return lower, jnp.round(upper * 2048.0).astype(jnp.int32)
 
@@ -236,7 +241,7 @@ def _matmul(image: Array, taps_y: _Taps, taps_x: _Taps) -> Float[Array, "v u 3"]
 
 
 def _matrix(taps: _Taps, length: int) -> Float[Array, "n length"]:
-    """Interpolation matrix with at most two entries in a row."""
+    """Returns the interpolation matrix, with at most two entries in a row."""
     low, weigh_low, weigh_high = (tap[:, None] for tap in taps)
     index = jnp.arange(length, dtype=jnp.int32)[None, :]
     lower = jnp.where(index == low, weigh_low, 0.0)

@@ -1,4 +1,4 @@
-"""A batch as the networks see it, and each network's own view of it."""
+"""A batch as the networks see it, and the view of it that each network has."""
 
 import dataclasses
 import math
@@ -13,26 +13,26 @@ from dst_jax.arch.views import check_views
 from dst_jax.errors import InputError
 from dst_jax.typing import Array, Float, Int
 
-# What crops were cut for is part of the program, as the shapes of arrays are.
+# The input for which crops were cut is part of the program, as shapes of arrays are.
 jax.tree_util.register_static(InputSpec)
-# Rounding in products of sizes, in pixels.
+# Products of sizes may be off by this much through rounding, in pixels.
 _ROUNDING = 1e-6
 
 
 class Examples(NamedTuple):
     """A batch as the networks and the objective see it; RGB 0..255.
 
-    `mask` and `is_negative` are 0 or 1, in the crops' dtype but at least float32, since
-    sums of them are counts.
+    `mask` and `is_negative` are 0 or 1, in the crops' dtype but at least float32,
+    because sums of them are counts.
 
     Attributes:
-      template: The crops of the target.
-      search: The crops in which it is looked for.
-      mask: Which examples count.
+      template: Crops of the target.
+      search: Crops in which the target is looked for.
+      mask: Whether an example counts.
       is_negative: Whether the search crop shows another object.
-      search_box: The object in the search crop, (cx, cy, w, h) in its pixels.
-      number: Of the example in the whole run, the batch's `index`.
-      input: What the crops were cut for; their sides are its `template_px` and
+      search_box: The object in the search crop, (cx, cy, w, h) in the crop's pixels.
+      number: Number of the example in the whole run, the batch's `index`.
+      input: Input for which the crops were cut; their sides are its `template_px` and
         `train_search_px`. It is no array, but a static part of the value.
     """
 
@@ -55,25 +55,26 @@ def examples_for(examples: Examples, input: InputSpec) -> Examples:
 
     .. math:: z = q_{own} / q_{widest} = (n f_{widest}) / (n_{widest} f)
 
-    For crops with context that is the ratio of the templates' sides, in both images; by
-    area, each image has a ratio of its own. A view of m pixels covers m / z pixels in
-    the middle of the widest crop, which has M of them. Column i of the view lies at
+    For crops with context z is the ratio of the templates' sides, in both images; for
+    crops by area, each image has a ratio of its own. A view of m pixels covers m / z
+    pixels in the middle of the widest crop, which has M of them. Column i of the view
+    lies in the crop at
 
     .. math:: x_i = (i + 1/2 - m/2) / z + M/2
 
-    there, and a box follows: its centre c becomes (c - M/2) z + m/2, its sides are
-    multiplied by z.
+    and boxes follow: a centre c becomes (c - M/2) z + m/2, and sides are multiplied
+    by z.
 
-    Values are interpolated bilinearly, and smoothed where they shrink: over a triangle
-    of half-width 1 / z pixels. With z = 1 the view is a slice if M - m is even;
-    otherwise neighbours are averaged. With m = M besides, nothing is computed at all.
+    Values are interpolated bilinearly; where they shrink, they are smoothed over a
+    triangle of half-width 1 / z pixels. If z = 1 the view is a slice when M - m is
+    even, and otherwise averages neighbours. If m = M besides, nothing is computed.
 
     Args:
-      examples: Crops of `arch.widest` of all networks' inputs.
-      input: What the network sees.
+      examples: Crops that were cut for `arch.widest` of all networks' inputs.
+      input: Input of the network.
 
     Raises:
-      InputError: If the crops hold too little for it, or follow another rule.
+      InputError: If the crops hold too little for the network, or follow another rule.
     """
     check_views({"the network": input, "the batch": examples.input})
     own, widest = input.zooms, examples.input.zooms
@@ -96,8 +97,8 @@ class _Excerpt:
     """The middle of a crop, as another network sees it.
 
     Attributes:
-      in_px: Side of the crop.
-      out_px: Side of the view.
+      in_px: Side of the crop, pixels.
+      out_px: Side of the view, pixels.
       own: Zoom of the view.
       widest: Zoom of the crop.
     """
@@ -116,13 +117,13 @@ class _Excerpt:
 
     @property
     def ratio(self) -> float:
-        """Pixels of the view per pixel of the crop; exactly 1 up to rounding."""
+        """Returns the view's pixels per pixel of the crop, free of rounding at 1."""
         ratio = self.own.px_per_side / self.widest.px_per_side
         return 1.0 if math.isclose(ratio, 1.0, rel_tol=1e-9) else ratio
 
     @property
     def is_whole(self) -> bool:
-        """Whether the view is the crop itself."""
+        """Returns whether the view is the crop itself."""
         return self.ratio == 1.0 and self.in_px == self.out_px
 
 
@@ -134,7 +135,7 @@ def _resampled(images: Array, excerpt: _Excerpt) -> Array:
     if ratio == 1.0 and not odd:
         inner = slice(margin, margin + out)
         return images[:, inner, inner]
-    # Where the low edge of the crop comes to lie in the view.
+    # The low edge of the crop comes to lie here in the view.
     edge = 0.5 * (out - ratio * excerpt.in_px)
     return jax.image.scale_and_translate(
         images,

@@ -16,15 +16,16 @@ def response_labels(
     radius_px: float,
     metric: Literal["l2", "l1"] = "l2",
 ) -> Float[Array, "u v"]:
-    """1 within a radius of the map's centre, 0 elsewhere; the same for every pair.
+    """Returns 1 within a radius of the map's centre and 0 elsewhere.
 
-    At SiamFC's radius of 2 cells both metrics mark the same 13 cells.
+    The labels are the same for every pair. At SiamFC's radius of 2 cells both metrics
+    mark the same 13 cells.
 
     Args:
       side: Cells of the square response map.
       stride: Search pixels per cell.
       radius_px: Radius in search pixels; a cell at exactly this distance is 1.
-      metric: "l2" of Bertinetto et al., "l1" of siamfc-pytorch.
+      metric: Distance: "l2" as in Bertinetto et al., "l1" as in siamfc-pytorch.
 
     Returns:
       float32 labels.

@@ -1,7 +1,8 @@
 """Cross-correlation of a search map with a template map (eq. 1).
 
-One function, several formulations of the same sum. Milliseconds, forward and forward
-with backward, on two CPU cores (`scripts/bench_xcorr.py`, float32, JAX 0.10.2):
+One function has several formulations of the same sum. They take these milliseconds,
+forward and forward with backward, on two CPU cores (`scripts/bench_xcorr.py`, float32,
+JAX 0.10.2):
 
     search map      template        conv          unrolled     matmul       fft
     8x22x22x256     8x6x6x256         84   2310   8.7    47    4.5   4.4    19   32
@@ -41,7 +42,7 @@ def xcorr(
     *,
     formulation: Formulation | None = None,
 ) -> Float[Array, "b h-i+1 w-j+1"]:
-    r"""Slides each template over its own search map; no padding, one channel out.
+    r"""Slides each template over its own search map, without padding.
 
     .. math:: S[u, v] = \sum_{i,j,d} x[u + i, v + j, d] \, z[i, j, d]
 
@@ -51,10 +52,10 @@ def xcorr(
         one per example, or a single one for all of them.
       formulation: "conv" (one grouped convolution), "unrolled" (one convolution
         per example), "matmul" (all products by one matrix product, then a sum along
-        diagonals) or "fft". None takes the backend's fastest for this size.
+        diagonals) or "fft". None takes the fastest for this backend and size.
 
     Returns:
-      One response map per example, unscaled.
+      One response map of one channel per example, unscaled.
 
     Raises:
       InputError: If the template is larger than the search map.
@@ -89,7 +90,7 @@ def xcorr_same(
     *,
     formulation: Formulation | None = None,
 ) -> Float[Array, "b h w"]:
-    """`xcorr` with zeros around the search map, so that the size is kept.
+    """Returns `xcorr` with zeros around the search map, so that the size is kept.
 
     An even template has no centre cell; then (i - 1) // 2 zeros come before and the
     rest after (6 x 6: two before, three after).
@@ -97,7 +98,7 @@ def xcorr_same(
     Args:
       search: Feature maps of the search images.
       template: Feature maps that serve as kernels, of any size.
-      formulation: As in `xcorr`.
+      formulation: One of those of `xcorr`; None takes the fastest.
 
     Returns:
       One map per example, of the size of the search map.
@@ -106,21 +107,21 @@ def xcorr_same(
     search, template = jnp.asarray(search), jnp.asarray(template)
     chosen = formulation or default_xcorr_formulation(template.shape[1:3])
     if chosen == "matmul":
-        # Zeros are added to the products: many fewer of them than of features.
+        # Padding the products adds many fewer zeros than padding the features would.
         return _by_matmul(search, template, pad=(pad[0], pad[1]))
     padded = jnp.pad(search, ((0, 0), *pad, (0, 0)))
     return xcorr(padded, template, formulation=chosen)
 
 
 def default_xcorr_formulation(template_sides: tuple[int, ...]) -> Formulation:
-    """The formulation that was fastest on this backend for a template of this size."""
+    """Returns the formulation that was fastest for this template size and backend."""
     if math.prod(template_sides) > _LARGE:
         return "fft"
     return _SMALL.get(jax.default_backend(), "conv")
 
 
 def _by_convolution(search: jax.Array, template: jax.Array) -> jax.Array:
-    """One convolution; examples become groups when each has its own kernel."""
+    """Takes one convolution; examples become groups when each has its own kernel."""
     batch, height, width, depth = search.shape
     if template.shape[0] == 1:
         kernel = jnp.moveaxis(template, 0, -1)
@@ -142,7 +143,7 @@ def _by_convolution(search: jax.Array, template: jax.Array) -> jax.Array:
 
 
 def _by_example(search: jax.Array, template: jax.Array) -> jax.Array:
-    """One convolution per example: XLA runs a batch of one on all CPU threads."""
+    """Takes one convolution per example: XLA runs a batch of one on all CPU threads."""
     rows = [
         _by_convolution(search[n : n + 1], template[m : m + 1])
         for n in range(search.shape[0])
@@ -152,7 +153,7 @@ def _by_example(search: jax.Array, template: jax.Array) -> jax.Array:
 
 
 def _by_matmul(search: jax.Array, template: jax.Array, *, pad: tuple) -> jax.Array:
-    """All products <x[h, w], z[i, j]> at once; the sum along i, j is two skews."""
+    """Takes all products <x[h, w], z[i, j]> at once and sums them along diagonals."""
     if template.shape[0] == 1:
         products = jnp.einsum("ijd,bhwd->bijhw", template[0], search)
     else:
@@ -168,10 +169,10 @@ def _by_matmul(search: jax.Array, template: jax.Array, *, pad: tuple) -> jax.Arr
 
 
 def _by_fourier(search: jax.Array, template: jax.Array) -> jax.Array:
-    """The correlation theorem; cyclic, but no valid cell sees the wrap-around."""
+    """Applies the correlation theorem; the wrap-around reaches no valid cell."""
     rows, columns = template.shape[1:3]
     height, width = search.shape[1:3]
-    # There is no transform of half precision.
+    # XLA has no Fourier transform of half precision.
     wide = search.dtype if search.dtype.itemsize >= 4 else jnp.float32
     image = jnp.fft.rfft2(search.astype(wide), axes=(1, 2))
     kernel = jnp.fft.rfft2(template.astype(wide), s=(height, width), axes=(1, 2))
@@ -183,10 +184,11 @@ def _by_fourier(search: jax.Array, template: jax.Array) -> jax.Array:
 def diagonal_sum(
     maps: Float[jax.Array, "b k size"], *, step: int
 ) -> Float[jax.Array, "b size"]:
-    """Returns sum_k maps[:, k, p + k step] at p, right where no term runs off.
+    """Returns sum_k maps[:, k, p + k step] at each p.
 
-    A row of `size` cells read with stride `size + step` starts `step` cells further
-    on with every row: a diagonal without a gather.
+    Only cells p for which no term runs off the end are right. Rows of `size` cells that
+    are read with stride `size + step` each start `step` cells further on, which gives
+    diagonals without a gather.
     """
     batch, count, size = maps.shape
     flat = jnp.pad(maps.reshape(batch, count * size), ((0, 0), (0, count * step)))

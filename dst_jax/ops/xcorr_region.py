@@ -3,9 +3,9 @@
 `xcorr_up` has several kernels for each example (SiamRPN), `xcorr_depthwise` one for
 each channel (SiamRPN++). Each is one sum in several formulations.
 
-Milliseconds of `xcorr_up`, forward and forward with backward, on two CPU cores shared
-with other work, where only the comparison counts (`scripts/bench_xcorr.py --only up`,
-float32, JAX 0.10.2; search map of 22 x 22, kernels of 4 x 4 cells):
+`xcorr_up` takes these milliseconds, forward and forward with backward. The two CPU
+cores had other work too, so only the comparison counts (`scripts/bench_xcorr.py --only
+up`, float32, JAX 0.10.2; search map of 22 x 22, kernels of 4 x 4 cells):
 
     batch, width, kernels     conv         unrolled      im2col        matmul
     8, 256, 10              614  17400    191    361    480   1322    155    267
@@ -36,7 +36,7 @@ def xcorr_up(
     *,
     formulation: UpFormulation | None = None,
 ) -> Float[Array, "b h-i+1 w-j+1 o"]:
-    r"""Slides every kernel of an example over its search map; no padding.
+    r"""Slides every kernel of an example over its search map, without padding.
 
     .. math:: S[u, v, o] = \sum_{i,j,d} x[u + i, v + j, d] \, z[i, j, d, o]
 
@@ -46,7 +46,7 @@ def xcorr_up(
       formulation: "conv" (one grouped convolution), "unrolled" (one convolution for
         each example), "im2col" (a matrix product of shifted copies) or "matmul" (all
         products by one matrix product, then a sum along diagonals); None takes the
-        backend's.
+        fastest for this backend.
 
     Returns:
       One map per kernel.
@@ -82,10 +82,10 @@ def xcorr_depthwise(
       search: Feature maps of the search images.
       template: Feature maps that serve as kernels; one per example, or one for all.
       formulation: "conv" (one grouped convolution) or "shifted" (a sum of products of
-        shifted maps); None takes the backend's.
+        shifted maps); None takes the fastest for this backend.
 
     Returns:
-      As many channels as came in.
+      One map per example, with as many channels as the search map.
 
     Raises:
       InputError: If the template is larger than the search map.
@@ -104,12 +104,12 @@ def xcorr_depthwise(
 
 
 def default_up_formulation() -> UpFormulation:
-    """The formulation of `xcorr_up` that was fastest on this backend."""
+    """Returns the formulation of `xcorr_up` that was fastest on this backend."""
     return "matmul" if jax.default_backend() == "cpu" else "unrolled"
 
 
 def default_depthwise_formulation() -> DepthwiseFormulation:
-    """The formulation of `xcorr_depthwise` that was fastest on this backend."""
+    """Returns the formulation of `xcorr_depthwise` that is fastest on this backend."""
     return "shifted" if jax.default_backend() == "cpu" else "conv"
 
 
@@ -157,7 +157,7 @@ def _up_by_im2col(search: jax.Array, kernels: jax.Array) -> jax.Array:
 
 
 def _up_by_matmul(search: jax.Array, kernels: jax.Array) -> jax.Array:
-    """As `xcorr` does it; the kernels of an example lie side by side in its map."""
+    """Works as `xcorr` does; the kernels of an example lie side by side in one map."""
     batch, height, width, _ = search.shape
     _, rows, columns, _, outputs = kernels.shape
     if kernels.shape[0] == 1:

@@ -19,32 +19,33 @@ class SearchConfig:
     """What is searched, how candidates are trained, and how they are scored.
 
     The defaults are the paper's setting (section 5.1). Candidates train on the
-    ground truth with the run's optimizer, at its first rate throughout.
+    ground truth with the run's optimizer, which keeps its first learning rate.
 
     Attributes:
-      steps: Updates of the policy. Not part of what a search is: a finished one goes
-        on when it is given more.
-      candidates: N_a, networks per step.
-      sampler: The learning policy, or uniform actions for comparison.
+      steps: Number of updates of the policy. It is no part of a search's identity: a
+        finished search goes on when it is given more.
+      candidates: N_a, the number of networks per step.
+      sampler: Source of the actions: the learning "policy", or "uniform" ones for
+        comparison.
       layers: Stages that may shrink, counted from 1; a region head counts as the one
-        after the last. Empty for all.
-      attributes: What may shrink of a stage; of a region head only its features, also
-        called feature_out, may.
-      min_width: No stage and no region head falls below this many channels.
+        after the last. An empty tuple means all.
+      attributes: Numbers of a stage that may shrink. Of a region head only `features`,
+        also called feature_out, may shrink.
+      min_width: Least number of channels of every stage and region head.
       pin_geometry: Whether a smaller kernel leaves feature maps and labels in place;
         the padding then follows the kernel and its action does nothing. Otherwise
         kernel and padding shrink by themselves, as in N2N.
-      mode: All candidates in one program of the teacher's shape, compiled once, or
-        the reduced networks themselves, each compiled for itself.
-      batching: How the masked program holds the candidates of a device.
-      at_once: Candidates that it trains at once; 0 for all of a step. Fewer compile
-        faster and run slower (docs/results.md).
+      mode: "masked" trains all candidates in one program of the teacher's shape, which
+        is compiled once; "exact" compiles each reduced network by itself.
+      batching: Way in which the masked program holds the candidates of a device.
+      at_once: Number of candidates that the masked program trains at once; 0 means all
+        of a step. Fewer compile faster and run slower (docs/results.md).
       pairs: Size of the small training set, drawn uniformly over classes.
-      epochs: Passes over it.
-      batch: Pairs per step.
-      validation_pairs: M of eq. 7, pairs of held-out videos.
-      proposals: N of eq. 7: anchors of highest target score, or cells of highest
-        response, whose boxes count.
+      epochs: Passes over the small training set.
+      batch: Pairs per optimizer step.
+      validation_pairs: M of eq. 7, the number of pairs of held-out videos.
+      proposals: N of eq. 7, the number of boxes that count: those of the anchors of
+        highest target score, or of the cells of highest response.
     """
 
     steps: int = 50
@@ -84,5 +85,5 @@ class SearchConfig:
 
     @property
     def train_steps(self) -> int:
-        """Optimizer steps that a candidate takes."""
+        """Returns the number of optimizer steps that a candidate takes."""
         return max(math.ceil(self.epochs * (self.pairs // self.batch)), 1)

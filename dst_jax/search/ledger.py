@@ -1,4 +1,4 @@
-"""The ledger of a search: one JSON line per candidate, appended step by step."""
+"""The ledger of a search has one JSON line per candidate and grows step by step."""
 
 import json
 import os
@@ -21,14 +21,16 @@ def append_step(path: pathlib.Path, trials: Sequence[Trial]) -> None:
 
 
 def read_ledger(path: pathlib.Path, *, candidates: int) -> list[Trial]:
-    """Reads the whole steps of a ledger and cuts off what a kill left of the next.
+    """Reads the whole steps of a ledger and cuts an incomplete last step off the file.
+
+    A killed search leaves such a step.
 
     Args:
-      path: The file; an absent one is an empty ledger.
-      candidates: Lines of a whole step.
+      path: The file; an absent file is an empty ledger.
+      candidates: Number of lines of a whole step.
 
     Raises:
-      InputError: If a line before the last step is not a trial.
+      InputError: If the file is not text, or a line of a whole step is not a trial.
     """
     if not path.exists():
         return []

@@ -1,4 +1,4 @@
-"""The search: sample actions, score what they make, reward, update the policy."""
+"""The search samples actions, scores the networks they make and updates the policy."""
 
 import dataclasses
 import time
@@ -22,24 +22,25 @@ from dst_jax.search.space import (
     shrink,
 )
 
-# Accuracies of networks, in order; NaN for one whose training diverged.
+# Returns the accuracies of networks, in order; NaN for one whose training diverged.
 Score: TypeAlias = Callable[[Sequence[TrackerSpec]], Sequence[float]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One candidate.
+    """One candidate of the search and its score.
 
     Attributes:
-      step: Update of the policy it belongs to, from 0.
-      candidate: Its number within the step.
-      actions: Tenths, one line of five per primitive layer.
-      spec: The network, or None if there is none.
-      problem: Why there is none, or "training diverged".
-      accuracy: eq. 7 as a mean; 0 where there is none.
+      step: Number of the policy's update to which the candidate belongs, from 0.
+      candidate: Number of the candidate within the step, from 0.
+      actions: Actions in tenths, one line of five per primitive layer.
+      spec: The network, or None if the actions lead to none.
+      problem: Reason why there is no network, or "training diverged"; None otherwise.
+      accuracy: Accuracy of eq. 7 as a mean; 0 where there is none.
       compression: C of eq. 6; 0 where there is no network.
-      reward: eq. 6, which is 0 after a divergence; -1 where there is no network.
-      seconds: Its share of the scoring; 0 for a network scored before.
+      reward: Reward of eq. 6, which is 0 after a divergence; -1 where there is no
+        network.
+      seconds: Share of the time that scoring took; 0 for a network scored before.
     """
 
     step: int
@@ -72,12 +73,12 @@ def run_search(
     Args:
       parent: The teacher's architecture.
       teacher_accuracy: acc_t of eq. 6.
-      score: Trains networks and returns their accuracies.
-      config: The space and the length.
-      policy: The policy and its optimizer.
-      seed: Of the policy's weights and samples.
-      past: Trials of an earlier call, whole steps.
-      report: Called with the trials of each new step.
+      score: Function that trains networks and returns their accuracies.
+      config: The space and the number of steps.
+      policy: Settings of the policy and its optimizer.
+      seed: Seed of the policy's weights and samples.
+      past: Trials of an earlier call, in whole steps.
+      report: Function that is called with the trials of each new step.
 
     Returns:
       All trials, in order.
@@ -123,10 +124,10 @@ def run_search(
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
-    """The network of highest reward, the earliest of equals.
+    """Returns the trial of highest reward, the earliest of equals.
 
     Raises:
-      InputError: If every candidate was impossible.
+      InputError: If every candidate was impossible or diverged.
     """
     possible = [t for t in trials if t.spec is not None and t.problem is None]
     if not possible:
@@ -151,7 +152,7 @@ def _replay(
     step: int,
     config: SearchConfig,
 ) -> list[Trial]:
-    """Checks that the ledger's step is this search's, by all that is cheap to redo."""
+    """Checks all that is cheap to redo of a ledger's step, and returns its trials."""
     fits = True
     for trial, actions in zip(earlier, chosen, strict=True):
         spec, _ = _build(parent, actions, config)
@@ -196,7 +197,7 @@ def _try(
             accuracy, saved = float((known | scored)[name]), compression(spec, parent)
             if np.isnan(accuracy):
                 accuracy, problem = 0.0, "training diverged"
-            # The first of equal candidates pays for all.
+            # The first of equal candidates gets the time of all.
             seconds = share if fresh.pop(name, None) else 0.0
             gain = reward(accuracy, teacher_accuracy, saved)
             values = (accuracy, saved, gain, seconds)
@@ -208,7 +209,7 @@ def _try(
 def _build(
     parent: TrackerSpec, actions: Actions, config: SearchConfig
 ) -> tuple[TrackerSpec | None, str | None]:
-    """The network, or why there is none."""
+    """Returns the network, or None and the reason why there is none."""
     try:
         return shrink(parent, actions, config), None
     except ImpossibleError as error:

@@ -2,8 +2,8 @@
 
 A child's kernels lie in the parent's at the taps and channels that it keeps; zeros
 fill the rest, and a mask keeps them zero. Zero kernel, scale and bias make a channel
-zero everywhere, and normalisation treats channels one by one, so the child computes
-and learns exactly what it does in its own shape, to rounding.
+zero everywhere, and normalisation treats channels one by one. So the child computes
+and learns what it would in its own shape, up to rounding.
 """
 
 import functools
@@ -20,7 +20,7 @@ from dst_jax.models import Variables, variable_shapes
 from dst_jax.models.heads.build import head_channels
 from dst_jax.typing import Int, Params
 
-# The places that a child's array takes in its parent's, one array per axis.
+# The indices at which a child's array lies in its parent's, one array per axis.
 Places = tuple[Int[np.ndarray, " _"], ...]
 
 
@@ -38,7 +38,7 @@ def expand(variables: Variables, child: TrackerSpec, parent: TrackerSpec) -> Var
         # collection, backbone or head, layer, ..., leaf
         keys = [entry.key for entry in path]
         if keys[2] not in known:
-            return np.asarray(leaf)  # of a size that no width changes
+            return np.asarray(leaf)  # no width changes its size
         taps, inputs, outputs = known[keys[2]]
         places = (taps, taps, inputs, outputs) if keys[-1] == "kernel" else (outputs,)
         whole = np.zeros(like.shape, np.asarray(leaf).dtype)
@@ -51,7 +51,11 @@ def expand(variables: Variables, child: TrackerSpec, parent: TrackerSpec) -> Var
 
 
 def make_mask(child: TrackerSpec, parent: TrackerSpec) -> Params:
-    """Returns 1 where the parent's parameters hold the child's, 0 elsewhere."""
+    """Returns 1 where the parent's parameters hold the child's, 0 elsewhere.
+
+    Raises:
+      InputError: If `child` is not `parent` with fewer channels and inner taps.
+    """
     shapes = _shapes(child)["params"]
     ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes)
     return expand({"params": ones}, child, parent)["params"]
@@ -64,7 +68,10 @@ def _shapes(spec: TrackerSpec) -> Variables:
 
 
 def _stage_places(child: TrackerSpec, parent: TrackerSpec) -> dict[str, Places]:
-    """Per stage the parent's taps, input channels of a group and output channels."""
+    """Returns where each stage of the child lies in the parent.
+
+    The places are the parent's taps, input channels of a group, and output channels.
+    """
     layers, wider = child.backbone.layers, parent.backbone.layers
     if len(layers) != len(wider):
         raise InputError(
@@ -87,7 +94,10 @@ def _stage_places(child: TrackerSpec, parent: TrackerSpec) -> dict[str, Places]:
 def _head_places(
     small: HeadSpec, large: HeadSpec, below: Int[np.ndarray, " _"]
 ) -> dict[str, Places]:
-    """The same of a head's layers; those that are left out have one size in both."""
+    """Returns where each layer of the child's head lies in the parent's.
+
+    Layers that are left out have the same size in both.
+    """
     features = large.stage.features if large.stage else 0
     if small.with_features(features) != large:
         raise InputError(
@@ -110,7 +120,7 @@ def _head_places(
 def _kept_channels(
     small: int, large: int, blocks: int, name: str
 ) -> Int[np.ndarray, " _"]:
-    """The first channels of each block; blocks are what groups read and write."""
+    """Returns the first channels of each block; groups read and write whole blocks."""
     if small > large or small % blocks:
         raise InputError(
             f"{name} has {small} channels, which do not lie in {large} in {blocks} "

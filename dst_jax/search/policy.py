@@ -1,7 +1,7 @@
 """The policy: a small LSTM that reads a network's layers and shrinks them.
 
 It samples one action per layer and attribute, auto-regressively, and learns from the
-rewards of what it proposed.
+rewards of the networks that it proposed.
 """
 
 import dataclasses
@@ -32,24 +32,24 @@ Carry: TypeAlias = tuple[tuple[Array, Array], ...]
 
 @dataclasses.dataclass(frozen=True)
 class PolicyConfig:
-    """How the policy looks and learns.
+    """The policy's size and the way in which it learns.
 
-    The defaults of `advantage`, `baseline` and `train_lstm` won
+    The defaults of `advantage`, `baseline` and `train_lstm` were the best in
     scripts/compare_policies.py, where three times this learning rate was no better on
-    other seeds; the paper's letter is "shared" and "mean".
+    other seeds. The paper as printed has "shared" and "mean".
 
     Attributes:
       hidden: Units of each of the two LSTM layers.
-      learning_rate: Of Adam.
-      advantage: "shared" credits every rollout of an update with their mean reward,
-        as eq. (32); "per_rollout" each with its own.
-      baseline: What is taken off the rewards: the "mean" of all earlier ones, as
-        eq. (31), or their exponential moving average, "ema".
+      learning_rate: Learning rate of Adam.
+      advantage: "shared" credits every rollout of an update with their mean reward, as
+        eq. (32) does; "per_rollout" credits each rollout with its own.
+      baseline: Number that is taken off the rewards: the "mean" of all earlier ones,
+        as in eq. (31), or their exponential moving average, "ema".
       ema: Decay of that average per update.
-      train_lstm: Whether the LSTM learns; N2N's published code trains its output
-        layer alone, on a random LSTM.
-      normalise_state: Whether rows are divided by the largest of each column; N2N
-        feeds raw numbers, 512 beside 3.
+      train_lstm: Whether the LSTM learns; N2N's published code trains only the output
+        layer on top of a random LSTM.
+      normalise_state: Whether each column of the rows is divided by its largest entry;
+        N2N feeds raw numbers, such as 512 beside 3.
     """
 
     hidden: int = 30
@@ -69,11 +69,12 @@ class PolicyConfig:
 
 
 class Rollouts(NamedTuple):
-    """Sampled decisions.
+    """The decisions of sampled rollouts.
 
     Attributes:
       actions: Indices into `ACTIONS`; `KEEP` where nothing was to be decided.
-      log_prob: Of each decision, in nats; 0 where nothing was to be decided.
+      log_prob: Log-probability of each decision, in nats; 0 where nothing was to be
+        decided.
     """
 
     actions: Int[Array, "n l 5"]
@@ -81,13 +82,13 @@ class Rollouts(NamedTuple):
 
 
 class PolicyState(NamedTuple):
-    """All that learning changes; a function of seed, actions and rewards alone.
+    """All that learning changes; it depends on seed, actions and rewards alone.
 
     Attributes:
-      params: Of the `Policy`.
-      opt_state: Adam's.
+      params: Parameters of the `Policy`.
+      opt_state: State of Adam.
       baseline: Average of the earlier rewards; 0 before the first update.
-      step: Updates taken.
+      step: Number of updates taken.
     """
 
     params: Params
@@ -99,8 +100,12 @@ class PolicyState(NamedTuple):
 class Policy(nn.Module):
     """One sub-step: two stacked LSTM cells and a linear layer over the actions.
 
-    All weights begin uniform within 1 / sqrt(hidden), as in the framework that N2N is
-    written in; linen's orthogonal ones would cost more to compile than all the rest.
+    All weights begin uniform within 1 / sqrt(hidden), as in the framework in which N2N
+    is written; linen's orthogonal weights would take longer to compile than all the
+    rest.
+
+    Attributes:
+      hidden: Units of each LSTM cell.
     """
 
     hidden: int = 30
@@ -109,7 +114,15 @@ class Policy(nn.Module):
     def __call__(
         self, carry: Carry, row: Float[Array, " 5"]
     ) -> tuple[Carry, Float[Array, " actions"]]:
-        """Reads a layer as it is shrunk so far; returns raw logits over `ACTIONS`."""
+        """Reads a layer as it is shrunk so far; returns state and logits of actions.
+
+        Args:
+          carry: State of both LSTM cells.
+          row: The five numbers of the layer.
+
+        Returns:
+          The next state, and raw logits over `ACTIONS`.
+        """
         init = _uniform(self.hidden**-0.5)
         weights = {"kernel_init": init, "bias_init": init}
         lstm = functools.partial(
@@ -135,18 +148,18 @@ def sample(
     """Samples shrink actions for every free attribute of every layer.
 
     Layer by layer and attribute by attribute, the LSTM reads the layer's five numbers,
-    an action is drawn, the attribute is multiplied by its factor, and the shrunk
-    numbers are what is read next. The LSTM starts from zeros in each rollout and reads
-    attributes that are not free as well. Equal proposals may come up more than once.
+    an action is drawn, the attribute is multiplied by the action's factor, and the
+    LSTM reads the shrunk numbers next. It starts from zeros in each rollout and also
+    reads attributes that are not free. Equal proposals may come up more than once.
 
     Args:
       key: Randomness of all rollouts.
-      params: Of the `Policy`, from `PolicyState.params`.
+      params: Parameters of the `Policy`, from `PolicyState.params`.
       rows: One row per layer: type, kernel, stride, features, padding, as they are in
         the parent network.
-      free: Which entries of `rows` are decided.
-      config: Static; must be that of `params`.
-      rollouts: How many proposals, N_a.
+      free: Whether an entry of `rows` is decided.
+      config: Static settings, those with which `params` were made.
+      rollouts: N_a, the number of proposals.
 
     References:
       Liu et al., arXiv 1907.10586, section 4.1; Ashok et al., "N2N learning",
@@ -169,14 +182,17 @@ def log_prob(
     actions: Int[Array, "n l 5"],
     config: PolicyConfig,
 ) -> Float[Array, "n l 5"]:
-    """Log-probabilities, in nats, of given actions: what `sample` reports of its own.
+    """Returns the log-probabilities, in nats, of given actions.
+
+    `sample` reports the same numbers of its own actions.
 
     Args:
-      params: Of the `Policy`.
-      rows: As in `sample`.
-      free: As in `sample`; the other entries' actions are not looked at and count 0.
+      params: Parameters of the `Policy`.
+      rows: Rows as in `sample`.
+      free: Whether an entry is decided; the actions of the others are ignored and have
+        log-probability 0.
       actions: Indices into `ACTIONS`.
-      config: Static; must be that of `params`.
+      config: Static settings, those with which `params` were made.
     """
     return _log_prob(params, rows, free, actions, config)
 
@@ -185,8 +201,8 @@ def log_prob(
 def init_policy(key: Array, config: PolicyConfig) -> PolicyState:
     """Returns the state before the first update; its baseline is 0.
 
-    It depends on the key alone and fits any network: the policy's size does not
-    depend on the number of layers.
+    It depends on the key and the settings alone and fits any network, because the
+    policy's size does not depend on the number of layers.
     """
     carry, row = _zero_carry(config, jnp.float32), jnp.zeros(ROW, jnp.float32)
     params = Policy(config.hidden).init(jnp.asarray(key), carry, row)["params"]
@@ -204,24 +220,24 @@ def update(
     rewards: Float[Array, " n"],
     config: PolicyConfig,
 ) -> tuple[PolicyState, dict[str, Scalar]]:
-    """One step of Adam along eq. (32), averaged over the rollouts; then the baseline.
+    """Takes one step of Adam along eq. (32), then moves the baseline.
 
-    Pure: the same state, actions and rewards give the same next state, so a run is
-    resumed by taking the updates of its ledger again. N2N's code takes one step per
-    rollout instead.
+    The gradient is averaged over the rollouts; N2N's code takes one step per rollout
+    instead. The function is pure: the same state, actions and rewards give the same
+    next state, so a run is resumed by taking the updates of its ledger again.
 
     Args:
-      state: From `init_policy` or the update before.
-      rows: As in `sample`.
-      free: As in `sample`.
-      actions: What was proposed, as `sample` returned it; may hold duplicates.
-      rewards: Of each proposal, eq. (6); -1 for an impossible architecture.
-      config: Static.
+      state: State from `init_policy` or the update before.
+      rows: Rows as in `sample`.
+      free: Whether an entry of `rows` is decided.
+      actions: Proposals as `sample` returned them; they may hold duplicates.
+      rewards: Reward of each proposal, eq. (6); -1 for an impossible architecture.
+      config: Static settings, those with which the state was made.
 
     Returns:
-      The next state, and of this update: mean `reward` (eq. 8), the `baseline` that
-      was taken off, and the mean `log_prob` of a decision before the step, which
-      rises from -log(10) to 0 as the policy makes up its mind.
+      The next state, and three numbers of this update: the mean `reward` (eq. 8), the
+      `baseline` that was taken off, and the mean `log_prob` of a decision before the
+      step, which rises from -log(10) to 0 as the policy becomes certain.
     """
 
     def surrogate(params: Params) -> tuple[Array, Array]:
@@ -267,7 +283,11 @@ def _rollout(
     config: PolicyConfig,
     inputs: Array,
 ) -> tuple[Array, Array]:
-    """One pass over layers and attributes; `choose(logits, input)` gives the action."""
+    """Passes over layers and attributes; `choose(logits, input)` gives each action.
+
+    Returns:
+      Actions and their log-probabilities, [layers, attributes].
+    """
     policy = Policy(config.hidden)
 
     def sub_step(carry: Any, xs: Any) -> tuple[Any, tuple[Array, Array]]:
@@ -291,7 +311,7 @@ def _rollout(
 
 
 def _normalised(rows: Array) -> Array:
-    """Columns divided by their largest magnitude; a column of zeros stays."""
+    """Divides each column by its largest magnitude; a column of zeros stays."""
     largest = jnp.max(jnp.abs(rows), axis=0, keepdims=True)
     return rows / jnp.where(largest > 0.0, largest, 1.0)
 

@@ -1,4 +1,4 @@
-"""What a candidate is worth, eq. 6-8."""
+"""The reward of a candidate, eq. 6-8."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from dst_jax.arch import TrackerSpec, tracker_cost
 from dst_jax.boxes import iou
 from dst_jax.typing import Array, Float
 
-IMPOSSIBLE = -1.0  # N2N's reward of a network that cannot be built
+IMPOSSIBLE = -1.0  # N2N's reward for a network that cannot be built
 
 
 def compression(student: TrackerSpec, teacher: TrackerSpec) -> float:
-    """C = 1 - S_s / S_t, of the learnable parameters."""
+    """Returns C = 1 - S_s / S_t, where S counts learnable parameters."""
     return 1.0 - tracker_cost(student).parameters / tracker_cost(teacher).parameters
 
 
 def reward(student_accuracy: float, teacher_accuracy: float, saved: float) -> float:
-    """R = C (2 - C) acc_s / acc_t, eq. 6; `saved` is C.
+    """Returns R = C (2 - C) acc_s / acc_t, eq. 6; `saved` is C.
 
     Example:
       >>> reward(0.5, 1.0, 0.5)
@@ -29,7 +29,7 @@ def reward(student_accuracy: float, teacher_accuracy: float, saved: float) -> fl
 
 
 def mean_reward(rewards: Sequence[float]) -> float:
-    """R_t = 1 / N_a sum_i R_ti, eq. 8."""
+    """Returns R_t = 1 / N_a sum_i R_ti, eq. 8."""
     return float(np.mean(rewards))
 
 
@@ -40,18 +40,19 @@ def proposal_overlap(
     *,
     proposals: int,
 ) -> Float[Array, " b"]:
-    """Returns the mean overlap of the top-N proposals with the truth, of eq. 7.
+    """Returns the mean overlap of the top-N proposals with the truth, for eq. 7.
 
-    M N of these are eq. 7; the mean over N keeps the accuracy in [0, 1]. Eq. 6 has it
-    in a ratio, where N and M cancel. Neither window nor penalties of tracking take
+    Eq. 7 sums overlaps over M pairs and N proposals; means keep the accuracy in [0, 1].
+    In the ratio of eq. 6 M and N cancel. Neither window nor penalties of tracking take
     part.
 
     Args:
-      boxes: What the network proposes, (cx, cy, w, h) in pixels of the search crop. Of
-        SiamFC, which proposes no boxes, the previous target's box at each cell.
-      scores: What orders them.
-      truth: (cx, cy, w, h) in the same pixels.
-      proposals: N; all boxes if there are fewer.
+      boxes: Boxes that the network proposes, (cx, cy, w, h) in pixels of the search
+        crop. SiamFC proposes no boxes; for it they are the previous target's box at
+        each cell.
+      scores: Scores by which the boxes are ordered.
+      truth: True boxes, (cx, cy, w, h) in the same pixels.
+      proposals: N; all boxes count if there are fewer.
     """
     _, best = jax.lax.top_k(scores, min(proposals, scores.shape[-1]))
     chosen = jnp.take_along_axis(boxes, best[..., None], axis=1)

@@ -1,7 +1,7 @@
 """The space of shrunk networks: what a policy reads and what its actions do.
 
-A network is described as N2N does: one row of five numbers for each primitive layer
-(type, kernel, stride, output channels, padding), and an action for each number.
+As in N2N, a network is described by one row of five numbers for each primitive layer
+(type, kernel, stride, output channels, padding), and each number has an action.
 Actions are tenths, 1..10: the factors 0.1, ..., 1.0 of the paper.
 """
 
@@ -19,12 +19,12 @@ FEATURES = ("type", "kernel", "stride", "features", "padding")
 # N2N's numbers for the kinds of layers.
 CONV, MAX_POOL, RELU, BATCH_NORM = 1, 2, 3, 4
 
-# One line per primitive layer, one tenth per entry of FEATURES.
+# Actions have one line per primitive layer and in it one tenth per entry of FEATURES.
 Actions: TypeAlias = Sequence[Sequence[int]]
 
 
 class ImpossibleError(InputError):
-    """The actions lead to no network; the message says why."""
+    """Says that actions lead to no network, and why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Description:
 
     Attributes:
       rows: Five numbers for each primitive layer, in the order of FEATURES.
-      free: Which of them an action may change.
-      stages: The row of each stage's convolution.
-      head: The row of a region head, whose features are feature_out; None where the
-        head has nothing to shrink.
+      free: Whether an action may change a number of the rows.
+      stages: Index of the row of each stage's convolution.
+      head: Index of the row of a region head, whose features are feature_out; None
+        where the head has nothing to shrink.
     """
 
     rows: tuple[tuple[int, ...], ...]
@@ -48,9 +48,9 @@ class Description:
 def describe(parent: TrackerSpec, config: SearchConfig) -> Description:
     """Returns what the policy reads of `parent`, and where it may act.
 
-    A region head is read as one convolution after the last stage: those of its two
-    branches share kernel and width, and only that width, feature_out, may shrink. The
-    2k and 4k outputs are the anchors' and stay.
+    The policy reads a region head as one convolution after the last stage, because the
+    convolutions of its two branches share kernel and width. Only that width,
+    feature_out, may shrink; the 2k and 4k outputs belong to the anchors and stay.
 
     Raises:
       InputError: If `config` frees a layer that does not exist.
@@ -104,10 +104,10 @@ def check_space(parent: TrackerSpec, config: SearchConfig) -> None:
 def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> TrackerSpec:
     """Returns the network that `actions` make of `parent`.
 
-    A stage of kernel k and o output channels gets max(k a // 10, 1) and
-    max(o a // 10, min_width), the latter cut down to whole groups; so do the features
-    of a region head. Entries that are not free in `describe(parent, config)` have no
-    effect.
+    With action a, a kernel of side k becomes max(k a // 10, 1), and o output channels
+    become max(o a // 10, min_width), cut down to whole groups; features of a region
+    head shrink as output channels do. Entries that are not free in
+    `describe(parent, config)` have no effect.
 
     Raises:
       ImpossibleError: If a feature map vanishes, the response would lie on another
@@ -139,7 +139,7 @@ def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> Track
 
 
 def _rows(layer: ConvSpec) -> list[tuple[int, ...]]:
-    """The primitive layers of one stage; a normalisation has the same channels."""
+    """Returns the rows of a stage's primitive layers."""
     rows = [(CONV, layer.kernel, layer.stride, layer.features, layer.padding)]
     if layer.batch_norm:
         rows.append((BATCH_NORM, 0, 0, layer.features, 0))
@@ -167,7 +167,8 @@ def _width(
 ) -> int:
     floor = min(config.min_width, full)
     width = max(full * tenths["features"] // 10, floor)
-    # Whole groups, upwards only where cutting down would leave none.
+    # The width is cut down to whole groups, and rounded up only where that would take
+    # it below the floor.
     width = max(width // multiple, -(-floor // multiple)) * multiple
     return min(width, full)
 

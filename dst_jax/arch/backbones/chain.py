@@ -11,7 +11,7 @@ class MapShape(NamedTuple):
     """One feature map that a backbone offers.
 
     Attributes:
-      name: Of the stage.
+      name: Name of the stage, "conv1" and so on.
       side: Cells per side.
       features: Channels.
       stride: Image pixels per cell.
@@ -25,7 +25,12 @@ class MapShape(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """Max pooling over `window` x `window` cells, without padding."""
+    """Max pooling over `window` x `window` cells, without padding.
+
+    Attributes:
+      window: Side of the pooled square, cells.
+      stride: Step in both directions, cells.
+    """
 
     window: int = 3
     stride: int = 2
@@ -42,14 +47,14 @@ class ConvSpec:
     Attributes:
       features: Output channels.
       kernel: Side of the square kernel.
-      stride: Step in both directions.
+      stride: Step in both directions, cells.
       padding: Zeros added on each side; negative padding crops.
-      trim: Rows and columns cut off the high edges after that: what a kernel leaves
-        unread that was shrunk by an odd number in place.
-      groups: Input and output channels are split into this many groups.
+      trim: Rows and columns that are then cut off the high edges. A kernel that was
+        shrunk in place by an odd number leaves them unread.
+      groups: Number of groups into which input and output channels are split.
       batch_norm: Whether a normalisation follows the convolution.
-      activation: What follows the normalisation.
-      pool: What follows the activation, or None.
+      activation: Function that follows the normalisation.
+      pool: Pooling that follows the activation, or None.
     """
 
     features: int
@@ -78,7 +83,7 @@ class Chain:
 
     Attributes:
       layers: The stages, first to last.
-      norm_epsilon: Added to the variance in batch normalisation.
+      norm_epsilon: Constant added to the variance in batch normalisation.
       norm_momentum: Share of the old running statistic that an update keeps.
     """
 
@@ -97,12 +102,12 @@ class Chain:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Output channels of each stage."""
+        """Returns the output channels of each stage."""
         return tuple(layer.features for layer in self.layers)
 
     @property
     def total_stride(self) -> int:
-        """Image pixels per cell of the last feature map."""
+        """Returns the image pixels per cell of the last feature map."""
         stride = 1
         for layer in self.layers:
             stride *= layer.stride * (layer.pool.stride if layer.pool else 1)
@@ -114,7 +119,7 @@ class Chain:
         Taps are taken before a stage's pooling.
 
         Args:
-          image_px: Side of the image.
+          image_px: Side of the image, pixels.
 
         Raises:
           InputError: If a map would have no cell left.
@@ -128,7 +133,10 @@ class Chain:
         return tuple(shapes)
 
     def stage_sides(self, image_px: int) -> tuple[tuple[int, int], ...]:
-        """Sides (before pooling, after pooling) of every stage's feature map.
+        """Returns the sides of every stage's feature map, before and after its pooling.
+
+        Args:
+          image_px: Side of the image, pixels.
 
         Raises:
           InputError: If a map would have no cell left.

@@ -1,1 +1,1 @@
-"""What is wrong with a data set, and what training leaves out because of it."""
+"""Checks find what is wrong with a data set and what training leaves out of it."""

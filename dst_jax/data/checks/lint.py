@@ -1,4 +1,4 @@
-"""What is left out of training, and why: nothing is skipped in silence."""
+"""Filters boxes for training and records what is left out and why."""
 
 import collections.abc
 import contextlib
@@ -15,7 +15,13 @@ from dst_jax.typing import Bool
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """Frames of one sequence that were left out for one reason."""
+    """Frames of one sequence that were left out for one reason.
+
+    Attributes:
+      sequence: Name of the sequence, or of a group of what was left out.
+      frames: Number of frames.
+      reason: Reason, a noun phrase or a few words.
+    """
 
     sequence: str
     frames: int
@@ -29,8 +35,8 @@ class Fault:
     Attributes:
       kind: A few words that faults of one sort share.
       message: One line that names the file, what is in it, and the mend.
-      sequence: Whose it is.
-      frame: The frame's index in that sequence, None where it concerns all of it.
+      sequence: Name of the sequence that has the fault, or "".
+      frame: Index of the frame in that sequence; None if the fault concerns all of it.
     """
 
     kind: str
@@ -48,11 +54,16 @@ class DataFault(InputError):
 
 
 class Problems:
-    """Where a reader puts what is wrong: the strict kind raises at the first.
+    """Collects the faults that a reader finds; a strict one raises the first instead.
+
+    Args:
+      strict: Whether the first fault is raised as an error.
 
     Attributes:
-      faults: What is wrong, in the order it was met; empty if strict.
-      left_out: What documented rules of the data set leave out; never an error.
+      strict: The same.
+      faults: Faults in the order in which they were met; empty if strict.
+      left_out: Frames that documented rules of the data set leave out, which is never
+        an error.
     """
 
     def __init__(self, *, strict: bool = True):
@@ -61,7 +72,11 @@ class Problems:
         self.left_out: list[Finding] = []
 
     def add(self, fault: Fault) -> None:
-        """Keeps a fault; raises it as a DataFault if strict."""
+        """Keeps a fault, or raises it if strict.
+
+        Raises:
+          DataFault: If strict.
+        """
         if self.strict:
             raise DataFault(fault.kind, fault.message)
         self.faults.append(fault)
@@ -83,12 +98,12 @@ class Problems:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LintReport:
-    """What was kept and what was left out.
+    """Says what was kept and what was left out.
 
     Attributes:
-      findings: One entry per sequence and reason.
-      kept_sequences: Sequences that stay.
-      kept_frames: Frames that stay.
+      findings: What was left out, one entry per sequence and reason.
+      kept_sequences: Number of sequences that stay.
+      kept_frames: Number of frames that stay.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -96,7 +111,7 @@ class LintReport:
     kept_frames: int = 0
 
     def summary(self) -> str:
-        """One line per reason: frames and sequences it left out."""
+        """Returns a line of what was kept, and for each reason one of what was not."""
         lines = [f"kept {self.kept_frames} frames of {self.kept_sequences} sequences"]
         for reason in dict.fromkeys(f.reason for f in self.findings):
             found = [f for f in self.findings if f.reason == reason]
@@ -107,16 +122,17 @@ class LintReport:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BoxFilter:
-    """Which boxes training uses; the defaults suit videos of a few hundred pixels.
+    """Limits of the boxes that training uses.
 
-    The public SiamFC training keeps area >= 20, sides 20-500 px, sqrt(area) 0.01-0.5
-    of the frame's, aspect .25-4 (huanglianghua/siamfc-pytorch, `datasets.py`), tuned to
-    frames of 1280 px or more; on small frames those limits remove whole videos.
+    The defaults suit videos of a few hundred pixels. The public SiamFC training keeps
+    area >= 20, sides 20-500 px, sqrt(area) 0.01-0.5 of the frame's, aspect .25-4
+    (huanglianghua/siamfc-pytorch, `datasets.py`). Those limits are tuned to frames of
+    1280 px or more; on small frames they remove whole videos.
 
     Attributes:
       min_area_px: Least w * h, in square pixels.
-      min_side_px: Least side.
-      max_side_px: Largest side.
+      min_side_px: Least side, pixels.
+      max_side_px: Largest side, pixels.
       max_relative: Largest sqrt(w h / (W H)); not applied where the size is unknown.
       max_aspect: Largest ratio of the longer to the shorter side.
     """
@@ -140,11 +156,11 @@ def training_sequences(
     """Marks unfit boxes as not visible and leaves out sequences without any other.
 
     Args:
-      sequences: As read; their boxes and frames stay as they are.
-      box_filter: Limits of what training uses.
+      sequences: Sequences as read; their boxes and frames stay as they are.
+      box_filter: Limits of a fit box.
 
     Returns:
-      The sequences that keep a visible frame, and what was left out.
+      The sequences that keep a visible frame, and a report of what was left out.
     """
     kept: list[Sequence] = []
     findings: list[Finding] = []

@@ -1,4 +1,4 @@
-"""Reading for training: what verification found is refused, or left out when told."""
+"""Reading for training: faults that verification found are refused or left out."""
 
 import pathlib
 from collections import Counter
@@ -23,16 +23,16 @@ def read_verified(
 ) -> tuple[tuple[Sequence, ...], LintReport]:
     """Reads a data set as its verification report allows.
 
-    Without a report the data set is read as it is, and the first fault raises. With a
-    report that lists faults it is refused, or read without what the report lists.
+    Without a report the data set is read as it is, and the first fault raises an error.
+    With a report that lists faults it is refused, or read without what is listed.
 
     Args:
-      source: `LAYOUT:DIR`.
-      report: File of `dst-jax data verify`; "" looks for `DIR.verify.json`.
-      skip_bad: Leave out what the report lists.
+      source: The data set, `LAYOUT:DIR`.
+      report: File from `dst-jax data verify`; "" looks for `DIR.verify.json`.
+      skip_bad: Whether to leave out what the report lists.
 
     Returns:
-      Sequences, and what was left out and why.
+      Sequences, and a report of what was left out and why.
 
     Raises:
       InputError: If the data set is faulty and is not to be read without its faults, or
@@ -74,7 +74,7 @@ def _read_without(
     counts = Counter((f.sequence, f.frame is None, f.kind) for f in report.faults)
     lengths = {sequence.name: len(sequence) for sequence in sequences}
     listed = [
-        # Of a sequence that cannot be read the number of frames is not known.
+        # The number of frames of a sequence that cannot be read is not known.
         Finding(name, lengths.get(name, 0) if whole else count, f"{kind} ({path.name})")
         for (name, whole, kind), count in counts.items()
     ]

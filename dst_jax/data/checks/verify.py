@@ -1,12 +1,12 @@
-"""Verification of a data set: what is wrong with it, in one report that training reads.
+"""Verification of a data set: it writes all faults into one report, for training.
 
-The rules, each with the kinds of its faults: files of annotations can be read
-("unreadable annotation", "missing annotation", "missing sequence"), and names differ
-("name twice"); boxes, labels and frames agree in number ("counts differ"); a box is
-finite, has an area and meets its frame, unless its target is marked absent ("box is not
-finite", "box has no area", "box lies outside the frame"); frames are there, decode and
-have the size of their video ("missing frame", "unreadable frame", "frame of another
-size"); something is left to train on ("nothing usable").
+It checks these rules, here with the kinds of their faults. Files of annotations can be
+read ("unreadable data set", "unreadable annotation", "missing annotation", "missing
+sequence"), and names differ ("name twice"). Boxes, labels and frames agree in number
+("counts differ"). A box is finite, has an area and meets its frame, unless its target
+is marked absent ("box is not finite", "box has no area", "box lies outside the frame").
+Frames are there, decode and have the size of their video ("missing frame", "unreadable
+frame", "frame of another size"). Something is left to train on ("nothing usable").
 """
 
 import collections.abc
@@ -34,29 +34,33 @@ from dst_jax.errors import InputError
 from dst_jax.files import parts_sha256, read_json, user_path, write_json
 
 FORMAT = 1
-# Frames of a sequence that are decoded, unless all are: first, last, and between.
+# Number of frames of a sequence that are decoded, unless all are: the first, the last
+# and one between them.
 SAMPLE = 3
-# Files on their way through the threads; a list of all would not fit for large sets.
+# Threads get this many files at a time: results of all files of a large data set would
+# not fit into memory.
 _CHUNK = 512
-# Worth a look, but no reason to refuse: a video may fade to black.
+# Such a frame is worth a look but no reason to refuse: a video may fade to black.
 ONE_COLOUR = "frame of one colour, used all the same"
-# Called with the frames done and their number.
+# A function that is called with the number of files done and of all files.
 Tick = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What verification found.
+    """The findings of a verification.
 
     Attributes:
       source: The data set, as `LAYOUT:DIR`, with an absolute path.
-      faults: What makes training unsafe.
-      left_out: What documented rules leave out of training.
-      sequences: Sequences that could be read.
-      frames: Their frames.
-      decoded: Images that were decoded.
+      faults: Faults that make training unsafe.
+      left_out: Frames that documented rules leave out of training, or that are worth a
+        look.
+      sequences: Number of sequences that could be read.
+      frames: Number of their frames.
+      decoded: Number of images that were decoded.
       every_frame: Whether those are all images.
-      fingerprint: Of names, counts and boxes; the report is of this state of the data.
+      fingerprint: Hash of names, counts and boxes, which tells the state of the data
+        to which the report belongs.
     """
 
     source: str
@@ -76,16 +80,16 @@ def verify(
     threads: int = 2,
     tick: Tick = lambda done, total: None,
 ) -> VerifyReport:
-    """Reads a data set and decodes some of its frames, or all.
+    """Reads a data set, decodes some or all of its frames, and reports all faults.
 
     Args:
-      source: `LAYOUT:DIR`.
-      every_frame: Decode every frame, not `SAMPLE` per sequence.
-      threads: Threads that decode.
-      tick: Is told of progress.
+      source: The data set, `LAYOUT:DIR`.
+      every_frame: Whether every frame is decoded, rather than `SAMPLE` per sequence.
+      threads: Number of threads that decode.
+      tick: Function that is told of progress.
 
     Returns:
-      The report; verification itself finds no fault too bad to be reported.
+      The report, however bad the data set is.
 
     Raises:
       InputError: If the layout is unknown.
@@ -100,9 +104,9 @@ def verify(
         problems.add(Fault("unreadable data set", str(error), ""))
     bad_files = _bad_files(sequences)
     uses = _uses(sequences, every_frame, set(bad_files))
-    for number, seen in enumerate(_look_at(list(uses), threads), 1):
-        for sequence, frame in uses[seen.path]:
-            _judge(seen, sequence, frame, problems)
+    for number, decoded in enumerate(_decode_all(list(uses), threads), 1):
+        for sequence, frame in uses[decoded.path]:
+            _add_faults(decoded, sequence, frame, problems)
         tick(number, len(uses))
     problems.faults.extend(bad_files.values())
     _, lint = training_sequences(
@@ -124,13 +128,13 @@ def verify(
 
 
 def absolute_source(source: str) -> str:
-    """The same data set, named from any folder."""
+    """Returns the source with an absolute path, which holds in any working folder."""
     layout, colon, root = source.partition(":")
     return f"{layout}{colon}{user_path(root).resolve()}" if root else source
 
 
 def fingerprint(sequences: Iterable[Sequence]) -> str:
-    """SHA-256 of names, numbers of frames and boxes."""
+    """Returns the SHA-256 of names, numbers of frames and boxes."""
 
     def parts() -> Iterator[bytes]:
         for sequence in sequences:
@@ -143,7 +147,10 @@ def fingerprint(sequences: Iterable[Sequence]) -> str:
 def without_faults(
     sequences: collections.abc.Sequence[Sequence], faults: Iterable[Fault]
 ) -> tuple[Sequence, ...]:
-    """Sequences with the faulty frames not visible, less the wholly faulty ones."""
+    """Returns sequences whose faulty frames are not visible.
+
+    Sequences that have a fault of the whole are left out.
+    """
     frames: dict[str, set[int]] = collections.defaultdict(set)
     whole: set[str] = set()
     for fault in faults:
@@ -164,7 +171,7 @@ def without_faults(
 
 
 def _bad_files(sequences: Iterable[Sequence]) -> dict[tuple[str, str, int], Fault]:
-    """Faults of frames that need no decoding to be seen, by path and frame."""
+    """Returns the faults that need no decoding, by path, sequence and frame."""
     found: dict[tuple[str, str, int], Fault] = {}
     for sequence in sequences:
         for frame, path in enumerate(sequence.frames):
@@ -176,13 +183,13 @@ def _bad_files(sequences: Iterable[Sequence]) -> dict[tuple[str, str, int], Faul
 
 
 def _file_problem(path: str) -> tuple[str, str] | None:
-    """Kind and message, None for a file that holds something."""
+    """Returns kind and message of a fault, or None for a file that holds something."""
     try:
         status = os.stat(path)
     except OSError as error:
         message = f"frame {path} cannot be read ({error.strerror}); restore the file."
         return "missing frame", message
-    # Opening a pipe would wait for somebody to write.
+    # Opening a pipe would wait until somebody writes to it.
     if not stat.S_ISREG(status.st_mode):
         return "unreadable frame", f"frame {path} is no file; restore it."
     if status.st_size == 0:
@@ -195,7 +202,10 @@ def _uses(
     every_frame: bool,
     bad: Collection[tuple[str, str, int]],
 ) -> dict[str, list[tuple[Sequence, int]]]:
-    """Where the files to be decoded are used; several targets may share one."""
+    """Returns the sequences and frames that use each file to be decoded.
+
+    Several targets may share a file.
+    """
     uses: dict[str, list[tuple[Sequence, int]]] = {}
     for sequence in sequences:
         count = len(sequence.frames)
@@ -215,7 +225,7 @@ def _sample(count: int) -> list[int]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Seen:
+class _Decoded:
     """What decoding one file showed."""
 
     path: str
@@ -224,43 +234,47 @@ class _Seen:
     one_colour: bool = False
 
 
-def _look_at(paths: collections.abc.Sequence[str], threads: int) -> Iterator[_Seen]:
+def _decode_all(
+    paths: collections.abc.Sequence[str], threads: int
+) -> Iterator[_Decoded]:
     """Decodes files, in order."""
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for first in range(0, len(paths), _CHUNK):
-            yield from pool.map(_see, paths[first : first + _CHUNK])
+            yield from pool.map(_decode, paths[first : first + _CHUNK])
 
 
-def _see(path: str) -> _Seen:
+def _decode(path: str) -> _Decoded:
     try:
         frame = read_frame(path)
     except InputError as error:
-        return _Seen(path, problem=str(error))
+        return _Decoded(path, problem=str(error))
     height, width, _ = frame.shape
     one_colour = bool((frame == frame[0, 0]).all())
-    return _Seen(path, (height, width), one_colour=one_colour)
+    return _Decoded(path, (height, width), one_colour=one_colour)
 
 
-def _judge(seen: _Seen, sequence: Sequence, frame: int, problems: Problems) -> None:
-    """Adds what a decoded file means for one frame of one sequence."""
-    if seen.size is None:
-        fault = Fault("unreadable frame", seen.problem, sequence.name, frame)
+def _add_faults(
+    decoded: _Decoded, sequence: Sequence, frame: int, problems: Problems
+) -> None:
+    """Adds the faults of a decoded file to one frame of one sequence."""
+    if decoded.size is None:
+        fault = Fault("unreadable frame", decoded.problem, sequence.name, frame)
         problems.add(fault)
         return
-    if sequence.size is not None and seen.size != sequence.size:
-        (height, width), (h, w) = seen.size, sequence.size
+    if sequence.size is not None and decoded.size != sequence.size:
+        (height, width), (h, w) = decoded.size, sequence.size
         message = (
-            f"frame {seen.path} has {width}x{height} px, its annotation is for "
+            f"frame {decoded.path} has {width}x{height} px, its annotation is for "
             f"{w}x{h}; restore the file."
         )
         fault = Fault("frame of another size", message, sequence.name, frame)
         problems.add(fault)
-    if seen.one_colour:
+    if decoded.one_colour:
         problems.left_out.append(Finding(sequence.name, 1, ONE_COLOUR))
 
 
 def report_beside(source: str) -> pathlib.Path:
-    """Where the report of a data set lies by default: DIR.verify.json beside DIR."""
+    """Returns the default path of a data set's report: DIR.verify.json beside DIR."""
     root = user_path(source.partition(":")[2]).resolve()
     return root.with_name(f"{root.name}.verify.json")
 

@@ -1,1 +1,1 @@
-"""Patches cut once and stored as records, so that training only decodes them."""
+"""Packs hold patches as records: they are cut once, and training only decodes them."""

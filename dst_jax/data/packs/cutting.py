@@ -1,4 +1,4 @@
-"""The patches of one frame, cut as a pack stores them."""
+"""Cuts the patches of one frame as a pack stores them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +21,12 @@ def cut_record(
 
     Args:
       sequence: The track.
-      time: Number of the frame in it.
+      time: Number of the frame in the track, from 0.
       spec: Side and scale of each patch.
-      encode: What a patch becomes, see `codec.encode_patch`.
+      encode: Function that encodes a patch, see `codec.encode_patch`.
+
+    Raises:
+      InputError: If the frame cannot be read or its box is no target to crop.
     """
     frame, box = read_frame(sequence.frames[time]), sequence.boxes[time]
     search, in_patch, fill = cut_patch(frame, box, spec.search)

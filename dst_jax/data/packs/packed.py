@@ -1,6 +1,6 @@
-"""A pack: patches cut once, with an index by track, read as the source `packed:DIR`.
+"""A pack holds patches that were cut once, and is read as the source `packed:DIR`.
 
-DIR/pack.json             what the patches serve, the shards, where they came from
+DIR/pack.json             which patches it serves, the shards, where they came from
 DIR/index.npz             tracks: names, lengths, boxes, which frames have a record
 DIR/*.array_record-*      the records, of visible frames in the order of the index
 DIR/dataset_info.json, features.json    for `tfds.builder_from_directory`
@@ -29,12 +29,12 @@ from dst_jax.typing import Float, UInt8
 FORMAT = 3
 CARD, INDEX = "pack.json", "index.npz"
 _PREFIX = "packed:"
-# Records on their way through the threads of a verification.
+# The threads of a verification get this many records at a time.
 _CHUNK = 512
 
 
 def is_packed(source: str) -> bool:
-    """Whether a source is a pack.
+    """Returns whether a source is a pack.
 
     Example:
       >>> is_packed("packed:data/vid"), is_packed("got10k:data/train")
@@ -48,11 +48,11 @@ class Pack:
     """An opened pack.
 
     Attributes:
-      source: As the user named it, `packed:DIR`.
-      serves: Its patches: the widest that training can ask for.
-      augment: The augmentation it was made for, for messages.
-      encoding: Of the patches.
-      records: The shards.
+      source: The pack as the user named it, `packed:DIR`.
+      serves: Sizes of its patches, the widest that training can ask for.
+      augment: The augmentation for which it was made, for messages.
+      encoding: Encoding of the patches.
+      records: The records of all shards.
     """
 
     source: str
@@ -62,11 +62,11 @@ class Pack:
     records: Records
 
     def check_serves(self, spec: PatchSpec) -> None:
-        """Refuses a training that needs other patches than the pack has.
+        """Checks that the pack has the patches that a training needs.
 
         Raises:
-          InputError: If one role's differ in scale, are wider, or lie between the
-            pack's pixels.
+          InputError: If the patches of a role have another scale, are wider than the
+            pack's, or lie between the pack's pixels.
         """
         for role in ROLES:
             zoom, needed = self.serves.of(role).zoom, spec.of(role).zoom
@@ -77,7 +77,7 @@ class Pack:
             ours, asked = self.serves.of(role).patch_px, spec.of(role).patch_px
             if asked > ours:
                 raise self._refusal(f"{role} patches up to {ours} px", f"{asked} px")
-            # Half a pixel off the middle would have to be interpolated.
+            # A patch half a pixel off the middle would have to be interpolated.
             if (ours - asked) % 2:
                 kind = "odd" if ours % 2 else "even"
                 has = f"{role} patches of {ours} px and smaller {kind} sides"
@@ -95,9 +95,9 @@ class Pack:
         """Decodes the middle of a record's patch for `role` into `out`, as RGB.
 
         Args:
-          record: Its number.
-          role: Which of its patches.
-          out: Receives the pixels; of a side that `check_serves` passes.
+          record: Number of the record.
+          role: Role of the patch to decode.
+          out: Array that receives the pixels; its side must pass `check_serves`.
 
         Returns:
           The mean colour of the frame.
@@ -118,17 +118,17 @@ class Pack:
         side = len(out)
         cut = slice((full - side) // 2, (full + side) // 2)
         out[:] = whole[cut, cut]
-        # In half of np.array's time, which looks at each item's kind.
+        # This takes half of np.array's time, which looks at each item's kind.
         return np.fromiter(fields["fill_rgb"].float_list.value, np.float32)
 
     def damaged(
         self, *, threads: int = 2, tick: Callable[[int, int], None] = lambda *_: None
     ) -> list[str]:
-        """Decodes every record; what is wrong with those that cannot be read.
+        """Returns a message for each record that cannot be read; decodes them all.
 
         Args:
-          threads: Threads that decode.
-          tick: Is told how many are done, and of how many.
+          threads: Number of threads that decode.
+          tick: Function that is told the number of records done, and of all.
         """
 
         def problem(record: int) -> str | None:
@@ -189,7 +189,9 @@ def _read_card(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def read_pack(source: str) -> tuple[tuple[Sequence, ...], LintReport]:
-    """The tracks of `packed:DIR`; `frames` are numbers of records, "" for none.
+    """Reads the tracks of `packed:DIR`.
+
+    The `frames` of a sequence are numbers of records, or "" for frames without one.
 
     Raises:
       InputError: If the pack is not whole.
@@ -244,7 +246,7 @@ def _sequences(source: str, index: Mapping[str, np.ndarray]) -> tuple[Sequence, 
 
 
 def index_of(sequences: collections.abc.Sequence[Sequence]) -> dict[str, np.ndarray]:
-    """The arrays of `index.npz`."""
+    """Returns the arrays of `index.npz` for these sequences."""
     text = {
         "track": [s.name for s in sequences],
         "video": [s.video for s in sequences],

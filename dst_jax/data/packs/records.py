@@ -1,7 +1,7 @@
 """Records on disk: a TFDS data set in ArrayRecord shards, without TensorFlow.
 
-TFDS encodes images with TensorFlow; here it is handed their bytes instead. What it is
-asked for is the schema, the protocol buffer of a record, and the two JSON files that
+TFDS encodes images with TensorFlow; here it gets their bytes instead. TFDS provides the
+schema, the protocol buffer of a record, and the two JSON files that
 `tfds.builder_from_directory` opens.
 """
 
@@ -20,10 +20,10 @@ from dst_jax.errors import InputError
 from dst_jax.files import whole_file
 
 NAME, SPLIT, VERSION = "dst_jax_pack", "train", "1.0.0"
-# One record per group, so that any can be read alone. JPEG does not shrink further,
-# and raw patches are there to be read without work.
+# Each record is a group of its own, so that any can be read alone. Compression would
+# not shrink JPEG further, and raw patches are meant to be read without work.
 _WRITER = "group_size:1,uncompressed"
-# Random access: no reading ahead, no threads of the reader's own.
+# Access is random, so the reader neither reads ahead nor has threads of its own.
 _READER = "readahead_buffer_size:0,max_parallelism:0"
 _DESCRIPTION = "Target-centred context patches of annotated video, by dst-jax."
 
@@ -32,12 +32,12 @@ Record = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Schema:
-    """What a record holds.
+    """The fields of a record.
 
     Attributes:
       template_patch_px: Side of the template patch, pixels.
-      search_patch_px: Side of the search patch.
-      encoding: Of both patches.
+      search_patch_px: Side of the search patch, pixels.
+      encoding: Encoding of both patches.
     """
 
     template_patch_px: int
@@ -45,8 +45,8 @@ class Schema:
     encoding: PatchEncoding = "jpeg"
 
     def features(self) -> Any:
-        """The schema as TFDS knows it."""
-        # Seconds to load, and only packed data need it.
+        """Returns the schema as TFDS knows it."""
+        # TFDS takes seconds to load, and only packed data need it.
         import tensorflow_datasets as tfds
 
         kinds = tfds.features
@@ -81,7 +81,10 @@ class Schema:
         )
 
     def serializer(self) -> Callable[[Record], bytes]:
-        """Turns records, their patches from `encode_patch`, into bytes."""
+        """Returns a function that turns records into bytes.
+
+        The patches of a record must come from `encode_patch`.
+        """
         from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
         features = self.features()
@@ -90,7 +93,7 @@ class Schema:
 
 
 def shard_name(index: int, count: int) -> str:
-    """File name of a shard, as TFDS expects it.
+    """Returns the file name of a shard, as TFDS expects it.
 
     Example:
       >>> shard_name(3, 12)
@@ -103,7 +106,7 @@ def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> None:
     """Writes a shard, whole or not at all.
 
     Raises:
-      InputError: If it cannot be written, for want of space for instance; whatever
+      InputError: If it cannot be written, for example for lack of space. An error that
         `records` raises passes through.
     """
     from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
@@ -120,7 +123,7 @@ def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> None:
             _written(path, writer.close)
         finally:
             if writer.is_open():
-                # Records failed to come; a complaint of the writer would hide that.
+                # `records` raised an error, which one of the writer would hide.
                 with contextlib.suppress(Exception):
                     writer.close()
 
@@ -146,10 +149,10 @@ def write_metadata(
     """Writes `dataset_info.json` and `features.json` beside the shards.
 
     Args:
-      folder: Of the shards.
-      schema: Of their records.
-      shard_records: Records per shard, in order.
-      size: Bytes of all shards.
+      folder: Folder of the shards.
+      schema: Schema of their records.
+      shard_records: Number of records of each shard, in order.
+      size: Size of all shards, bytes.
     """
     import tensorflow_datasets as tfds
 
@@ -171,9 +174,9 @@ class Shard:
     """A shard as its pack lists it.
 
     Attributes:
-      name: Of the file.
-      records: In it.
-      size: Bytes.
+      name: Name of the file.
+      records: Number of its records.
+      size: Size of the file, bytes.
     """
 
     name: str
@@ -182,11 +185,11 @@ class Shard:
 
 
 class Records:
-    """Random access to the records of all shards; safe between threads.
+    """Random access to the records of all shards; several threads may share it.
 
     Args:
-      folder: Of the shards.
-      shards: All of them, in order; each is checked to be there in full length.
+      folder: Folder of the shards.
+      shards: All shards, in order; each is checked to be there in full length.
 
     Raises:
       InputError: If a shard is missing or has another length.
@@ -204,7 +207,7 @@ class Records:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open files do not travel to another process.
+        # Open files cannot be sent to another process.
         return {"folder": self._folder, "shards": self._shards}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -226,7 +229,7 @@ class Records:
             )
 
     def __getitem__(self, number: int) -> Record:
-        """Fields of record `number`, as `tf.train.Feature` buffers.
+        """Returns the fields of record `number`, as `tf.train.Feature` buffers.
 
         Raises:
           InputError: If the record is damaged.

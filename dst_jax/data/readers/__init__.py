@@ -1,4 +1,4 @@
-"""Readers: a data set on disk becomes `Sequence` values."""
+"""Readers turn a data set on disk into `Sequence` values."""
 
 from dst_jax.data.readers.coco import read_coco as read_coco
 from dst_jax.data.readers.dispatch import READERS as READERS

@@ -1,4 +1,4 @@
-"""From what a data set's files say of one target to a checked `Sequence`."""
+"""Turns one target's annotation, as its files hold it, into a checked `Sequence`."""
 
 import collections.abc
 import dataclasses
@@ -17,22 +17,23 @@ from dst_jax.typing import Bool, Float
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
-    """One target as its files tell it, before anything is checked.
+    """One target as its files describe it, before anything is checked.
 
     Attributes:
-      name: Of the sequence.
-      file: Where its boxes stand, for complaints.
-      xywh: Left, top, width and height of each frame, as in the file.
-      frames: Images in order, None where only boxes were asked for.
-      video: Key of the video; the name if "".
+      name: Name of the sequence.
+      file: File (or folder) of its boxes, for messages.
+      xywh: Left, top, width and height of the box in each frame, as in the file.
+      frames: Images in order; None where only boxes were asked for.
+      video: Key of the video; "" means the name.
       source: The data set as the user named it.
       origin: Coordinate of the first pixel: 1 for sets made with MATLAB, else 0.
-      absent: Frames without the target; their boxes may be anything.
-      hidden: Frames in which the target is there, but cannot be seen.
+      absent: Whether a frame lacks the target; its box may then be anything.
+      hidden: Whether the target is there but cannot be seen.
       category: Kind of object, or "".
-      size: (height, width) of the frames; None: that of the first one.
-      place: Names the place of a row, counted from 0; None: its line in `file`.
-      mend: What to do about a bad box, an imperative clause.
+      size: (height, width) of the frames; None means that of the first frame.
+      place: Function that names the place of a row, counted from 0; None means the
+        row's line in `file`.
+      mend: Imperative clause that says what to do about a bad box.
     """
 
     name: str
@@ -51,14 +52,14 @@ class Annotation:
 
 
 def to_sequence(annotation: Annotation, problems: Problems) -> Sequence:
-    """Checks counts and boxes; a frame with a bad box becomes an absent one.
+    """Checks counts and boxes; a frame with a bad box loses its target.
 
     Args:
-      annotation: As read.
-      problems: Gets every bad box; raises at the first if strict.
+      annotation: The annotation as read.
+      problems: Receives every bad box, or raises the first if strict.
 
     Returns:
-      The sequence, its boxes NaN where the target is absent or its box bad.
+      The sequence, whose boxes are NaN where the target is absent or its box bad.
 
     Raises:
       DataFault: If the numbers of boxes, frames and labels differ.
@@ -113,8 +114,8 @@ def _require_counts(annotation: Annotation) -> None:
 def _bad_boxes(
     boxes: Float[np.ndarray, "t 4"], size: tuple[int, int] | None
 ) -> dict[str, Bool[np.ndarray, " t"]]:
-    """Rows that no frame can have, by what is wrong with them."""
-    # Nothing beyond this is a place in an image, and float32 holds its square.
+    """Returns which rows are bad, by the words that say what is wrong with them."""
+    # No place in an image lies beyond this, and float32 holds its square.
     finite = np.asarray((np.abs(boxes) < 1e9).all(axis=1))
     problems = {
         "is not finite": np.asarray(~finite),
@@ -142,32 +143,32 @@ def _box_fault(annotation: Annotation, row: int, problem: str) -> Fault:
 
 
 def nowhere(xywh: Float[np.ndarray, "t 4"]) -> Bool[np.ndarray, " t"]:
-    """Frames whose box is four NaN."""
+    """Returns whether the box of each frame is four NaN."""
     return np.asarray(np.isnan(xywh).all(axis=1))
 
 
 def absent_codes(xywh: Float[np.ndarray, "t 4"]) -> Bool[np.ndarray, " t"]:
-    """Frames that published sets mark as "no target" through the box alone.
+    """Returns whether the box of each frame is a published code for "no target".
 
     The codes are four NaN, width and height both 0, and four times -1. Any other box
-    without area, or with one NaN, is a mistake.
+    without area, or with only some NaN, is a mistake.
     """
     negative = (xywh == -1.0).all(axis=1)
     return nowhere(xywh) | negative | (xywh[:, 2:] == 0.0).all(axis=1)
 
 
 def frame_size(path: str, problems: Problems) -> tuple[int, int] | None:
-    """(height, width) of an image; None for no image, unless strict.
+    """Returns (height, width) of an image, or None if it cannot be read.
 
     Raises:
-      InputError: If strict and the image cannot be read.
+      InputError: If `problems` is strict and the image cannot be read.
     """
     try:
         height, width, _ = read_frame(path).shape
     except InputError:
         if problems.strict:
             raise
-        return None  # whoever decodes the frames meets it again, with its index
+        return None  # whoever decodes the frames reports it, with its index
     return height, width
 
 
@@ -178,14 +179,14 @@ def read_each(
     *,
     name_of: Callable[[pathlib.Path], str] = lambda entry: entry.name,
 ) -> tuple[Sequence, ...]:
-    """Reads and checks what is in every entry; one that fails becomes a fault.
+    """Reads and checks the annotations in every entry; failures become faults.
 
     Args:
       entries: Folders or files.
-      read: Gives the annotations of one entry.
-      problems: Gets the faults; raises at the first if strict.
-      name_of: Names the faults of an entry as its sequence is named. Folders keep what
-        follows a dot; of files the suffix is no part of the name.
+      read: Function that reads the annotations of one entry.
+      problems: Receives the faults, or raises the first if strict.
+      name_of: Function that names the faults of an entry as its sequence is named. The
+        name of a folder includes what follows a dot; that of a file has no suffix.
 
     Returns:
       The sequences, in order.
@@ -205,10 +206,16 @@ def require_any(
     root: object,
     expected: str,
 ) -> tuple[Sequence, ...]:
-    """The sequences, if there are any or it is known why not.
+    """Returns the sequences if there are any, or faults that say why not.
+
+    Args:
+      sequences: Sequences that were found.
+      problems: Faults that were met.
+      root: The data set, for the message.
+      expected: Files that were expected, for the message.
 
     Raises:
-      InputError: If nothing was found and nothing was wrong.
+      InputError: If there are neither sequences nor faults.
     """
     if not sequences and not problems.faults:
         raise InputError(
@@ -218,10 +225,14 @@ def require_any(
 
 
 def numbers_of(values: Mapping[str, str | None], where: str) -> list[float]:
-    """Finite numbers of named texts, in order.
+    """Returns the numbers that named texts hold, in order.
+
+    Args:
+      values: Text of each number by its name; None or "" if it is missing.
+      where: Place of the texts, for the message.
 
     Raises:
-      InputError: If one is missing or no number.
+      InputError: If a text is missing or is no number.
     """
     found: list[float] = []
     for name, text in values.items():

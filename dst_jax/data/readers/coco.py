@@ -24,7 +24,7 @@ _EMPTY = "image without an annotation"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Instances:
-    """The parts of an instance file that boxes refer to."""
+    """The parts of an instance file to which boxes refer."""
 
     path: pathlib.Path
     source: str
@@ -42,13 +42,13 @@ def read_coco(
 ) -> tuple[Sequence, ...]:
     """Reads every usable annotation as a sequence of one frame.
 
-    Crowds, boxes without area and images without a box are part of the published sets:
+    Crowds, boxes without area and images without a box are part of the published sets;
     they are left out and counted. All boxes of one image share its `video`.
 
     Args:
-      root: Holds `instances.json` and the folder `images`.
+      root: Folder with `instances.json` and the folder `images`.
       frames_required: If False, images may be missing and `frames` is empty.
-      problems: Gets what is wrong, and what is left out; None raises at the first.
+      problems: Receives all faults and what is left out; None raises the first fault.
 
     Returns:
       Sequences in the order of the file.
@@ -108,7 +108,7 @@ def _load(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _require_fields(path: pathlib.Path, where: str, record: Any, *names: str) -> None:
-    """Raises InputError unless `record` has the fields, its ids numbers or text."""
+    """Raises InputError unless a record has the fields, with ids of number or text."""
     if not isinstance(record, dict):
         raise InputError(f"{path} {where} is no record; remove it.")
     if missing := [name for name in names if name not in record]:
@@ -121,7 +121,7 @@ def _require_fields(path: pathlib.Path, where: str, record: Any, *names: str) ->
 def _images(
     path: pathlib.Path, records: list[Any], problems: Problems
 ) -> dict[Any, dict[str, Any]]:
-    """Records by id; annotations of one that is bad or of a taken id find none."""
+    """Returns the records of images by id, without bad records and repeated ids."""
     found: dict[Any, dict[str, Any]] = {}
     twice: set[Any] = set()
     for number, record in enumerate(records):
@@ -138,7 +138,7 @@ def _images(
 def _require_image(path: pathlib.Path, where: str, record: Any) -> None:
     _require_fields(path, where, record, "id", "file_name", "width", "height")
     sides = (record["width"], record["height"])
-    # 1e6: no image is larger, and a mistyped side does not overflow later.
+    # No image has a side of 1e6 px, and a mistyped side must not overflow later.
     if not all(isinstance(n, int | float) and 0 < n < 1e6 for n in sides):
         raise InputError(f"{path} {where}: {sides} is no size; correct it.")
     if not isinstance(record["file_name"], str) or "\0" in record["file_name"]:
@@ -158,14 +158,14 @@ def _categories(path: pathlib.Path, records: Any, problems: Problems) -> dict[An
 
 
 def _unnamed(images: Iterable[Any], records: Iterable[Any]) -> int:
-    """How many images have no annotation."""
+    """Returns the number of images that have no annotation."""
     ids = (r.get("image_id") for r in records if isinstance(r, dict))
     used = {key for key in ids if isinstance(key, int | str)}
     return sum(image not in used for image in images)
 
 
 def _missing(folder: pathlib.Path, images: Iterable[dict[str, Any]]) -> frozenset[str]:
-    """Names of the images that are not there."""
+    """Returns the names of the images that are not there."""
     present = set(os.listdir(folder)) if folder.is_dir() else set[str]()
     # Names with a subfolder are not in the listing and are looked up one by one.
     names = {image["file_name"] for image in images} - present
@@ -186,14 +186,14 @@ def _xywh(record: dict[str, Any], where: str) -> Float[np.ndarray, "1 4"]:
 def _annotation(
     instances: _Instances, record: Any, number: int
 ) -> Annotation | tuple[str, str]:
-    """The annotation of one box, or its category and the reason to leave it out."""
+    """Returns the annotation of one box, or its category and why it is left out."""
     path = instances.path
     fields = ("id", "image_id", "category_id", "bbox")
     _require_fields(path, f"annotations[{number}]", record, *fields)
     where = f"{path} annotation {record['id']}"
     category = instances.categories.get(record["category_id"], "")
     if record.get("iscrowd", 0):
-        return category, _CROWD  # its box may be a mask's
+        return category, _CROWD  # a crowd's box may be that of a mask
     xywh = _xywh(record, where)
     if (xywh[0, 2:] <= 0.0).any():
         return category, _NO_AREA

@@ -36,25 +36,25 @@ def read_davis(
     frames_required: bool = True,
     problems: Problems | None = None,
 ) -> tuple[Sequence, ...]:
-    """Reads every object of every video; its box is that of its pixels.
+    """Reads every object of every video; its box is the bounding box of its pixels.
 
-    A video of several objects gives `NAME-1`, `NAME-2` and so on, one of a single
+    A video of several objects gives `NAME-1`, `NAME-2` and so on; a video of a single
     object gives `NAME`. Where an object has no pixel it is absent. The value 255 marks
-    pixels of no object, unless it is the only one (DAVIS-2016: 0 and 255). Frames
-    without a mask file, which YouTube-VOS has between annotated ones, are passed over
-    and counted.
+    pixels of no object, unless it is the only value besides 0 (DAVIS-2016). Frames
+    without a mask file, which YouTube-VOS has between annotated ones, are left out and
+    counted.
 
     Args:
-      root: Holds `JPEGImages` and `Annotations`.
+      root: Folder with `JPEGImages` and `Annotations`.
       frames_required: If False, only the masks are read and `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
       Sequences, in the order of names.
 
     Raises:
-      InputError: At the first file that is missing or no mask, or if there are frames
-        of a video without any mask.
+      InputError: At the first file that is missing or is no mask, or if a video has
+        frames but no mask.
     """
     folder = folder_of(root, "DAVIS")
     problems = problems or Problems()
@@ -74,7 +74,7 @@ def read_davis(
 
 
 def _resolution(folder: pathlib.Path) -> pathlib.Path:
-    """The folder of the videos: 480p, another resolution, or `folder` itself."""
+    """Returns the folder of the videos: of some resolution, or `folder` itself."""
     known = ("480p", "Full-Resolution", "1080p")
     return next((folder / k for k in known if (folder / k).is_dir()), folder)
 
@@ -122,7 +122,7 @@ def _annotations(
 def _boxes(
     files: tuple[str, ...],
 ) -> tuple[dict[int, np.ndarray], tuple[int, int] | None]:
-    """x,y,w,h [t, 4] of every object, NaN where it is not; the size of the masks."""
+    """Returns every object's x,y,w,h [t, 4], NaN where absent, and the masks' size."""
     found: dict[int, np.ndarray] = {}
     size: tuple[int, int] | None = None
     for time, file in enumerate(files):
@@ -147,9 +147,9 @@ def _boxes(
 
 
 def read_mask(path: str | os.PathLike[str]) -> Int[np.ndarray, "h w"]:
-    """Object numbers of a palette or grey PNG file.
+    """Reads the object numbers of a palette or grey PNG file.
 
-    OpenCV gives a palette's colours and not its indices; they are looked up again.
+    OpenCV gives a palette's colours and not its indices, which are looked up again.
 
     Raises:
       InputError: If the file is missing, truncated or has colours without a palette.
@@ -178,7 +178,7 @@ def read_mask(path: str | os.PathLike[str]) -> Int[np.ndarray, "h w"]:
     blue, green, red = (pixels[..., c].astype(np.int64) for c in range(3))
     codes = (red << 16) | (green << 8) | blue
     table = np.zeros(1 << 24, np.uint8)
-    # Of two equal entries the first counts, as for every reader of colours.
+    # If two entries are equal, the first one counts, as for every reader of colours.
     for index in range(len(palette) - 1, -1, -1):
         table[palette[index]] = index
     return table[codes].astype(np.int64)
@@ -192,7 +192,7 @@ def _decode(data: bytes) -> np.ndarray | None:
 
 
 def _palette(data: bytes) -> list[int] | None:
-    """Colours of the PLTE chunk as 0xRRGGBB, by index; None without one."""
+    """Returns the colours of the PLTE chunk as 0xRRGGBB, or None without the chunk."""
     position = len(_SIGNATURE)
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)

@@ -1,4 +1,4 @@
-"""From what a user writes, `LAYOUT:DIR`, to the reader of that layout."""
+"""Finds the reader of a data set that a user names as `LAYOUT:DIR`."""
 
 import functools
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ class Reader(Protocol):
     def __call__(
         self, root: str, *, frames_required: bool, problems: Problems
     ) -> tuple[Sequence, ...]:
-        """The sequences below `root`; what is wrong goes to `problems`."""
+        """Reads the sequences below `root`; faults go to `problems`."""
         ...
 
 
@@ -58,7 +58,7 @@ READERS: Mapping[str, Reader] = {
 def read_sequences(
     source: str, *, frames_required: bool = True
 ) -> tuple[Sequence, ...]:
-    """The sequences of `read_with_report`, without the report."""
+    """Reads the sequences of `LAYOUT:DIR`, as `read_with_report` without its report."""
     return read_with_report(source, frames_required=frames_required)[0]
 
 
@@ -70,10 +70,11 @@ def read_with_report(
     Args:
       source: Layout and folder.
       frames_required: If False, only annotations are read, and images may be missing.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
-      Sequences, whose `source` is the text given, and what the reader left out.
+      Sequences, whose `source` is the text given, and a report of what the reader left
+      out.
 
     Raises:
       InputError: If the layout is unknown or the data set is faulty.
@@ -87,10 +88,10 @@ def read_with_report(
 
 
 def reader_of(source: str) -> tuple[Reader, str]:
-    """The reader and the folder of `LAYOUT:DIR`.
+    """Returns the reader and the folder of `LAYOUT:DIR`.
 
     Raises:
-      InputError: If it is of another form or the layout is unknown.
+      InputError: If `source` has another form or the layout is unknown.
     """
     layout, _, root = source.partition(":")
     reader = READERS.get(layout)
@@ -105,7 +106,7 @@ def reader_of(source: str) -> tuple[Reader, str]:
 def _unique(
     sequences: Iterable[Sequence], source: str, problems: Problems
 ) -> tuple[Sequence, ...]:
-    """The sequences, each name once; reports and result files go by names."""
+    """Returns the sequences with each name once, because reports go by names."""
     found: dict[str, Sequence] = {}
     for sequence in sequences:
         with problems.reading(sequence.name):

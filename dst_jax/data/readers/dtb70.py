@@ -16,7 +16,10 @@ def read_dtb70(
     frames_required: bool = True,
     problems: Problems | None = None,
 ) -> tuple[Sequence, ...]:
-    """Reads every sequence of DTB70; arguments, result and errors as of `read_otb`."""
+    """Reads every sequence of DTB70.
+
+    Arguments, result and errors are those of `read_otb`.
+    """
     return read_rect_folders(
         root,
         layout="dtb70",

@@ -1,4 +1,4 @@
-"""Folders of videos: which there are, their frames, and frames without annotations."""
+"""Finds the folders of videos, their frames, and frames without annotations."""
 
 import os
 import pathlib
@@ -13,7 +13,11 @@ from dst_jax.files import user_path
 
 
 def folder_of(root: str | os.PathLike[str], layout: str) -> pathlib.Path:
-    """The folder of a data set.
+    """Returns the folder of a data set.
+
+    Args:
+      root: The folder as the user named it.
+      layout: Name of the layout, for the message.
 
     Raises:
       InputError: If it does not exist.
@@ -25,9 +29,10 @@ def folder_of(root: str | os.PathLike[str], layout: str) -> pathlib.Path:
 
 
 def subfolders(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
-    """Folders in a folder by name, less hidden ones and what archivers leave.
+    """Returns the folders in a folder, ordered by name.
 
-    Where there is no folder there are none in it.
+    Hidden folders and those that archivers leave are passed over. A folder that does
+    not exist has none.
     """
     if not folder.is_dir():
         return ()
@@ -37,10 +42,10 @@ def subfolders(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
 
 
 def frames_in(folder: pathlib.Path) -> tuple[str, ...]:
-    """Images of a folder in numeric order, at least one.
+    """Returns the images of a folder in numeric order, at least one.
 
     Raises:
-      DataFault: If there is no folder, no image in it, or a number missing.
+      DataFault: If there is no folder, it holds no image, or a number is missing.
     """
     try:
         frames = frame_paths(folder)
@@ -54,7 +59,7 @@ def frames_in(folder: pathlib.Path) -> tuple[str, ...]:
 
 
 def by_number(frames: Iterable[str]) -> dict[int, str]:
-    """Images by the last number in their names; those without one are left out."""
+    """Returns images by the last number in their names; others are left out."""
     found: dict[int, str] = {}
     for path in frames:
         numbers = re.findall(r"\d+", pathlib.PurePath(path).stem)
@@ -64,7 +69,7 @@ def by_number(frames: Iterable[str]) -> dict[int, str]:
 
 
 def frames_from_to(folder: pathlib.Path, first: int, last: int) -> tuple[str, ...]:
-    """Images of a folder that are numbered `first` to `last`, inclusive.
+    """Returns the images of a folder that are numbered `first` to `last`, inclusive.
 
     Raises:
       DataFault: If there is no folder or one of the numbers is missing.
@@ -81,7 +86,11 @@ def frames_from_to(folder: pathlib.Path, first: int, last: int) -> tuple[str, ..
 
 
 def require_annotation(file: pathlib.Path, folder: pathlib.Path) -> None:
-    """Raises DataFault if a folder of frames lacks its file (or folder) of boxes."""
+    """Raises an error if a folder of frames lacks its file (or folder) of boxes.
+
+    Raises:
+      DataFault: If `file` does not exist.
+    """
     if not file.exists():
         shown = file.name if file.parent == folder else file
         raise DataFault(
@@ -98,7 +107,7 @@ def require_annotated(
     Args:
       expected: Name of a sequence, folder of its frames (no video if it holds no image)
         and file or folder of its annotation.
-      problems: Gets the faults; raises at the first if strict.
+      problems: Receives the faults, or raises the first if strict.
     """
     for name, folder, file in expected:
         with problems.reading(name):
@@ -112,12 +121,14 @@ def listed_folders(
     *,
     images_of: Callable[[pathlib.Path], pathlib.Path] = lambda entry: entry,
 ) -> list[pathlib.Path]:
-    """Folders that `list.txt` names; without it all with `groundtruth.txt` or images.
+    """Returns the folders that `list.txt` names.
+
+    Without that file it returns all folders with `groundtruth.txt` or images.
 
     Args:
-      folder: Holds the sequences' folders and perhaps `list.txt`.
-      problems: Is told which sequences the list leaves out.
-      images_of: The folder of a sequence's images.
+      folder: Folder with the sequences' folders and perhaps `list.txt`.
+      problems: Receives the sequences that the list leaves out.
+      images_of: Function from a sequence's folder to the folder of its images.
 
     Returns:
       Folders, in the order of the list or of names; those listed may be missing.

@@ -34,8 +34,8 @@ _MEND = (
     "correct the line, mark the frame 1 in absence.label, or take the sequence out of "
     "list.txt"
 )
-# Frames of another video under these boxes, as published. Source: issues 10, 29 and 73
-# of github.com/got-10k/toolkit.
+# As published, these sequences have frames of another video under their boxes. Source:
+# issues 10, 29 and 73 of github.com/got-10k/toolkit.
 _KNOWN_BAD = (1636, 1638, *range(8623, 8638), 9058, 9059)
 KNOWN_BAD = frozenset(f"GOT-10k_Train_{number:06d}" for number in _KNOWN_BAD)
 
@@ -50,7 +50,7 @@ def read_got10k(
 
     Two targets share their `video` if `meta_info.ini` gives one url for both, if
     the urls (paths, not web addresses) differ only in a final `_1`, `_2`, or if their
-    first frames are the same file. Parts of one video that start at different frames
+    first frames are equal files. Parts of one video that start at different frames
     and have no such url are not recognised. Sequences of the published set that are
     known to show another video (`KNOWN_BAD`) are left out and counted, and so are
     folders of frames that the list does not name.
@@ -59,7 +59,7 @@ def read_got10k(
       root: The folder of `list.txt`.
       frames_required: If False, only the boxes are read: images may be missing and
         `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
       Sequences in the order of the list. A frame is visible if the target is not
@@ -132,7 +132,7 @@ def _annotation(entry: pathlib.Path, source: str, frames_required: bool) -> Anno
 def _meta(path: pathlib.Path) -> dict[str, str]:
     if not path.exists():
         return {}
-    # No interpolation: web addresses hold percent signs.
+    # Web addresses hold percent signs, so nothing may be interpolated.
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read_string("\n".join(read_lines(path)))
@@ -149,10 +149,10 @@ def _resolution(text: str) -> tuple[int, int] | None:
 
 
 def _video_key(url: str) -> str:
-    """The url without the number of the target; "" if there is none."""
+    """Returns the url without the number of the target; "" if there is no url."""
     if url in ("", "n/a") or "://" in url:
         return "" if url == "n/a" else url
-    # At most two digits: a longer number counts videos, not targets.
+    # A number of more than two digits counts videos, not targets.
     return re.sub(r"(?<=[^/])_\d{1,2}$", "", url)
 
 
@@ -175,14 +175,14 @@ def _join_videos(sequences: collections.abc.Sequence[Sequence]) -> tuple[Sequenc
 def _equal_first_frames(
     sequences: collections.abc.Sequence[Sequence],
 ) -> list[list[Sequence]]:
-    """Groups of two or more whose first frames are equal files."""
+    """Returns groups of two or more sequences whose first frames are equal files."""
     by_size: dict[int, list[Sequence]] = {}
     for sequence in (s for s in sequences if s.frames):
         if os.path.isfile(sequence.frames[0]):  # else whoever reads the frame says so
             length = os.path.getsize(sequence.frames[0])
             by_size.setdefault(length, []).append(sequence)
     by_digest: dict[str, list[Sequence]] = {}
-    # Only files of equal length are read: most data sets need no reading at all.
+    # Only files of equal length are read, so that most data sets need no reading.
     for sequence in (s for same in by_size.values() if len(same) > 1 for s in same):
         digest = file_sha256(sequence.frames[0])
         by_digest.setdefault(digest, []).append(sequence)

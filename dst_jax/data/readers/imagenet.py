@@ -40,15 +40,15 @@ def read_vid(
 ) -> tuple[Sequence, ...]:
     """Reads every track of every snippet as `SNIPPET-TRACKID`.
 
-    In frames without the track's object the target is absent; it stays visible when
-    marked occluded, which in this set means partly. Snippets without any object are
-    left out and counted. Sets of `Data` that `Annotations` has no folder of, as the
-    published test set, are passed over.
+    In frames without the track's object the target is absent. A target that is marked
+    occluded, which in this set means partly occluded, stays visible. Snippets without
+    any object are left out and counted. Sets of `Data` for which `Annotations` has no
+    folder, such as the published test set, are passed over.
 
     Args:
-      root: Holds `Annotations` and `Data` (the archive's ILSVRC or ILSVRC2015).
+      root: Folder with `Annotations` and `Data` (the archive's ILSVRC or ILSVRC2015).
       frames_required: If False, only the boxes are read and `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
       Sequences, snippets in the order of paths; the category is the synset's number.
@@ -87,9 +87,9 @@ def read_det(
     they are left out and counted.
 
     Args:
-      root: Holds `Annotations` and `Data`.
+      root: Folder with `Annotations` and `Data`.
       frames_required: If False, only the boxes are read and `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
       Sequences, images in the order of paths; the category is the synset's number.
@@ -126,7 +126,7 @@ def _xml_files(folder: pathlib.Path, part: str) -> list[pathlib.Path]:
 
 
 def _images(folder: pathlib.Path, part: str) -> Iterator[pathlib.Path]:
-    """Images of the annotated sets, as if they were in `Annotations`."""
+    """Yields the images of annotated sets, with paths as if in `Annotations`."""
     for annotated in subfolders(folder / "Annotations" / part):
         images = folder / "Data" / part / annotated.name
         for below, _, _ in os.walk(images):
@@ -137,7 +137,7 @@ def _images(folder: pathlib.Path, part: str) -> Iterator[pathlib.Path]:
 def _unannotated(
     folder: pathlib.Path, known: Container[pathlib.Path]
 ) -> Iterator[tuple[str, pathlib.Path, pathlib.Path]]:
-    """Snippets with images alone: name, frames and the first file that is missing."""
+    """Yields snippets that have only images: name, frames and first missing file."""
     first: dict[pathlib.Path, pathlib.Path] = {}
     for image in _images(folder, "VID"):
         if image.parent not in known:
@@ -188,7 +188,11 @@ def _tracks(
 def _frames(
     folder: pathlib.Path, snippet: pathlib.Path, files: list[pathlib.Path]
 ) -> tuple[str, ...]:
-    """The images of XML files, which must be those of the folder, one for one."""
+    """Returns the images of XML files, one for each image of the folder.
+
+    Raises:
+      DataFault: If an image or an XML file has no counterpart.
+    """
     images = folder / "Data" / snippet.relative_to(folder / "Annotations")
     try:
         found = {pathlib.PurePath(p).stem: p for p in frame_paths(images)}
@@ -236,10 +240,10 @@ def _objects(
 
 
 def _size(tree: Element, file: pathlib.Path) -> tuple[int, int]:
-    """(height, width) as the file says.
+    """Returns the (height, width) that the file gives.
 
     Raises:
-      InputError: If it says none.
+      InputError: If it gives none, or an impossible one.
     """
     sides = ("size/height", "size/width")
     texts = {side: tree.findtext(side) for side in sides}
@@ -250,7 +254,7 @@ def _size(tree: Element, file: pathlib.Path) -> tuple[int, int]:
 
 
 def _xywh(found: Element, file: pathlib.Path) -> list[float]:
-    """Left, top, width and height; the last corner is included."""
+    """Returns left, top, width and height; the box includes the last corner's pixel."""
     corners = ("bndbox/xmin", "bndbox/ymin", "bndbox/xmax", "bndbox/ymax")
     texts = {corner: found.findtext(corner) for corner in corners}
     left, top, right, bottom = numbers_of(texts, str(file))

@@ -27,8 +27,8 @@ from dst_jax.data.readers.tables import read_labels, read_rows
 from dst_jax.data.sequence import Sequence
 
 _BOXES = "groundtruth.txt"
-# Downloads differ by one frame without a box at the end (issue 6 of
-# HengLan/LaSOT_Evaluation_Toolkit, which cuts off what has none, as its issue 18 says).
+# Some downloads have one frame without a box at the end (issue 6 of
+# HengLan/LaSOT_Evaluation_Toolkit, which cuts such frames off, as its issue 18 says).
 _SURPLUS_FRAMES = 1
 
 
@@ -40,13 +40,13 @@ def read_lasot(
 ) -> tuple[Sequence, ...]:
     """Reads every sequence below `root`, in the order of names.
 
-    A target that is out of view is absent, a fully occluded one hidden. A single frame
-    after the last box is left out and counted, as the official kit does.
+    A target that is out of view is absent, and a fully occluded one is not visible. A
+    single frame after the last box is left out, as in the official kit, and counted.
 
     Args:
-      root: Holds the classes' folders, or the sequences' own.
+      root: Folder of the classes' folders, or of the sequences' own.
       frames_required: If False, only the boxes are read and `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
       Sequences; the category is the name up to its last hyphen.
@@ -67,7 +67,7 @@ def read_lasot(
 
 
 def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Folders of sequences: those with frames or boxes, on either level."""
+    """Returns the folders of sequences: those with frames or boxes, on either level."""
     found: list[pathlib.Path] = []
     for entry in subfolders(folder):
         inner = [entry] if _is_sequence(entry) else subfolders(entry)

@@ -2,7 +2,7 @@
 
 VIDEO/0001.jpg ...   frames, any names; they are ordered by the numbers in them
 VIDEO/boxes.txt      either one line per frame, x,y,w,h or absent,
-                     or one line per box, IMAGE,x,y,w,h or IMAGE,absent, and after it
+                     or one line per box, IMAGE,x,y,w,h or IMAGE,absent, followed by
                      ,TARGET where there are several; images not named are not used
 
 Pixels count from 0 at the top left. Lines that start with # are comments.
@@ -35,7 +35,7 @@ from dst_jax.errors import InputError
 
 BOXES = "boxes.txt"
 _ABSENT = "absent"
-# Line number, name of the image or "", box.
+# A row is a line's number, the name of its image or "", and its box.
 _Row = tuple[int, str, list[float]]
 
 
@@ -48,16 +48,17 @@ def read_folder(
     """Reads a folder of videos, or a single video.
 
     Args:
-      root: Holds folders with `boxes.txt`, or is one.
+      root: Folder that holds `boxes.txt`, or folders with that file.
       frames_required: If False, only the boxes are read and `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
       Sequences in the order of names: `VIDEO`, or `VIDEO-TARGET` for named targets.
 
     Raises:
-      InputError: At the first missing file, bad line or bad box, if one line per frame
-        is given and their numbers differ, or if there are images without boxes.txt.
+      InputError: At the first missing file, bad line or bad box, if lines do not name
+        images and their number is not that of the frames, or if there are images
+        without boxes.txt.
     """
     folder = folder_of(root, "video")
     problems = problems or Problems()
@@ -75,7 +76,7 @@ def read_folder(
 
 
 def _is_video(entry: pathlib.Path) -> bool:
-    """Whether a folder holds boxes, or images on any level."""
+    """Returns whether a folder holds boxes, or images on any level."""
     if (entry / BOXES).is_file():
         return True
     return any(image_names(below) for below, _, _ in os.walk(entry))
@@ -128,7 +129,7 @@ def _annotation(
 def _chosen(
     file: pathlib.Path, rows: list[_Row], frames: tuple[str, ...] | None
 ) -> tuple[list[_Row], tuple[str, ...] | None]:
-    """Rows and images in the order of the frames, where rows name their images."""
+    """Returns rows that name their images, and the images, in the order of frames."""
     seen: dict[str, int] = {}
     for line, image, _ in rows:
         if image in seen:
@@ -151,7 +152,7 @@ def _chosen(
 
 
 def _targets(file: pathlib.Path) -> dict[str, list[_Row]]:
-    """Rows by the name of the target, "" where none is given."""
+    """Returns rows by the name of the target, which is "" where none is given."""
     found: dict[str, list[_Row]] = {}
     named = None
     for number, line in enumerate(read_lines(file), 1):
@@ -167,8 +168,8 @@ def _targets(file: pathlib.Path) -> dict[str, list[_Row]]:
 
 
 def _row(file: pathlib.Path, number: int, text: str, named: bool) -> tuple[str, _Row]:
-    """The target and the row of one line."""
-    # Names of images may hold spaces; numbers alone may be separated by them.
+    """Returns the target and the row of one line."""
+    # Names of images may hold spaces, which separate fields only in lines without one.
     separator = r"\s*[,;\t]\s*" if named else r"[,;\s]+"
     fields = re.split(separator, text)
     image = fields.pop(0) if named else ""

@@ -29,7 +29,7 @@ from dst_jax.errors import InputError
 _COLUMNS = 10
 # Some files of the 30 fps set have a line for each frame of the 240 fps video.
 _DENSER = 8
-# Lists of frames and of boxes differ by one at the end in some sequences.
+# In some sequences there is one more frame than boxes, or one more box than frames.
 _SURPLUS = 1
 
 
@@ -42,15 +42,16 @@ def read_nfs(
 ) -> tuple[Sequence, ...]:
     """Reads every sequence at one frame rate, in the order of names.
 
-    Lost targets are absent and occluded ones hidden. Two rules mend the set as it was
-    published: of eight times as many boxes as frames every eighth is used, and one
-    frame or box too many at the end is left out; both are counted.
+    Lost targets are absent, and occluded ones are not visible. Two rules mend the set
+    as it was published: if there are eight times as many boxes as frames, every eighth
+    box is used, and one frame or box too many at the end is left out. What is left out
+    is counted.
 
     Args:
-      root: Holds one folder per sequence.
-      fps: 30 or 240.
+      root: Folder with one folder per sequence.
+      fps: Frames per second, 30 or 240.
       frames_required: If False, only the boxes are read and `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
       Sequences; the category is the label.
@@ -123,7 +124,7 @@ def _annotations(
 
 
 def _numbers(file: pathlib.Path, number: int, line: str) -> list[float]:
-    """The nine numbers before the label, which is quoted and may hold spaces."""
+    """Returns the nine numbers before the label, which is quoted for its spaces."""
     try:
         fields = shlex.split(line)
         values = [float(field) for field in fields[: _COLUMNS - 1]]

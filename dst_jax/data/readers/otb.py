@@ -17,9 +17,10 @@ from dst_jax.data.readers.tables import read_rows
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 
-# Frames that the benchmark annotates where they are not all (first, last, counted from
-# 1 in the order of the files). Only used when the number of boxes says so. Source: the
-# benchmark's own configSeqs.m (Wu, Lim, Yang), which its sequences do not carry.
+# First and last frame that the benchmark annotates where it does not annotate all,
+# counted from 1 in the order of the files. A range is used only if it has as many
+# frames as there are boxes. Source: the benchmark's own configSeqs.m (Wu, Lim, Yang),
+# which does not come with its sequences.
 FRAME_RANGES = {
     "David": (300, 770),
     "Diving": (1, 215),
@@ -43,13 +44,13 @@ def read_otb(
     and `NAME-2`, of one video; folders named `NAME-1` and `NAME-2` are one video too.
 
     Args:
-      root: Holds one folder per sequence.
+      root: Folder with one folder per sequence.
       frames_required: If False, only the boxes are read: `img` may be missing, `frames`
         is empty, and boxes outside the frame go unnoticed.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
-      Sequences with every target visible in every frame: OTB marks no absence.
+      Sequences whose target is visible in every frame, because OTB marks no absence.
 
     Raises:
       InputError: At the first missing file, bad line or bad box, or if the numbers of
@@ -70,7 +71,20 @@ def read_rect_folders(
     frames_required: bool,
     problems: Problems,
 ) -> tuple[Sequence, ...]:
-    """Reads the folders of a data set that has OTB's files, as `read_otb` does."""
+    """Reads the folders of a data set that has OTB's files, as `read_otb` does.
+
+    Args:
+      root: Folder with one folder per sequence.
+      layout: Name of the layout, for `source` and messages.
+      frames_required: If False, only the boxes are read and `frames` is empty.
+      problems: Receives all faults, or raises the first if strict.
+
+    Returns:
+      Sequences, in the order of names.
+
+    Raises:
+      InputError: If nothing was found, or at the first fault if strict.
+    """
     folder = folder_of(root, layout.upper())
     sequences: list[Sequence] = []
     for entry in subfolders(folder):
@@ -91,7 +105,7 @@ def read_rect_folders(
 
 
 def _box_files(entry: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
-    """Files of boxes and the names of their sequences; none in a foreign folder."""
+    """Returns files of boxes and names of their sequences; none in a foreign folder."""
     matches = (_BOX_FILE.fullmatch(p.name) for p in sorted(entry.iterdir()))
     found = [(m.group(0), m.group(1)) for m in matches if m]
     if not found and image_names(entry / "img"):
@@ -123,7 +137,7 @@ def _annotation(
 def _annotated(
     frames: tuple[str, ...], boxes: int, file: pathlib.Path
 ) -> tuple[str, ...]:
-    """The frames that `boxes` boxes belong to; all of them if that is unknown."""
+    """Returns the frames to which the boxes belong, or all if that is unknown."""
     first, last = FRAME_RANGES.get(file.parent.name, (1, 0))
     fits = len(frames) >= last and boxes == last - first + 1
     return frames[first - 1 : last] if fits else frames
@@ -132,7 +146,7 @@ def _annotated(
 def _note_range(
     annotation: Annotation, frames: tuple[str, ...] | None, problems: Problems
 ) -> None:
-    """Counts the frames that a documented range leaves out."""
+    """Adds the number of frames that a documented range leaves out to `problems`."""
     if others := len(frames or ()) - len(annotation.frames or ()):
         reason = "frame outside the documented range"
         problems.left_out.append(Finding(annotation.name, others, reason))

@@ -1,4 +1,4 @@
-"""Annotation files: rows of numbers, checked, with the line in every complaint."""
+"""Reads files of annotations as checked rows of numbers; errors name the line."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ from dst_jax.typing import Float, Int
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
-    """Lines of a text file without the blank ones at its end.
+    """Reads the lines of a text file, without the blank ones at its end.
 
     Raises:
       InputError: If the file is missing or is not text.
@@ -33,10 +33,10 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
 def read_rows(
     path: str | os.PathLike[str], *, columns: int
 ) -> Float[np.ndarray, "t n"]:
-    """Rows of `columns` numbers, separated by comma, semicolon, tab or space.
+    """Reads rows of `columns` numbers, separated by comma, semicolon, tab or space.
 
     Args:
-      path: A text file; NaN is a number here.
+      path: A text file, in which NaN counts as a number.
       columns: Numbers per line.
 
     Returns:
@@ -71,10 +71,15 @@ def _row(
 def read_labels(
     path: str | os.PathLike[str], count: int, *, default: int
 ) -> Int[np.ndarray, " t"]:
-    """Whole numbers, one per frame, on one line or on many; `default` if no file.
+    """Reads whole numbers, one per frame, on one line or on many.
+
+    Args:
+      path: A text file.
+      count: Number of frames.
+      default: Label of every frame if there is no file.
 
     Raises:
-      DataFault: If there are not `count` of them.
+      DataFault: If the file does not hold `count` labels.
       InputError: If the file holds anything else.
     """
     if not pathlib.Path(path).exists():

@@ -35,12 +35,13 @@ def read_tc128(
     Frames outside the annotated range are left out and counted.
 
     Args:
-      root: Holds one folder per sequence.
+      root: Folder with one folder per sequence.
       frames_required: If False, only the boxes are read and `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
-      Sequences with the target visible in every frame: the set marks no absence.
+      Sequences whose target is visible in every frame, because the set marks no
+      absence.
 
     Raises:
       InputError: At the first missing file, bad line or bad box, or if counts differ.

@@ -35,16 +35,17 @@ def read_trackingnet(
 ) -> tuple[Sequence, ...]:
     """Reads every annotation of every chunk, chunks in numeric order.
 
-    Videos of TEST have a box for their first frame alone, since a server holds the
-    rest: those frames are there with no box, not visible, and counted as left out.
+    Videos of TEST have a box for their first frame only, because a server holds the
+    others. The other frames are kept without a box and are not visible; they are
+    counted as left out.
 
     Args:
-      root: Holds the chunks' folders, or is one (with `anno` and `frames`).
+      root: Folder with the chunks' folders, or a chunk with `anno` and `frames`.
       frames_required: If False, only the boxes are read and `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
-      Sequences, named as the annotation files.
+      Sequences, which have the names of the annotation files.
 
     Raises:
       InputError: At the first missing file, bad line or bad box, if counts differ, or
@@ -54,7 +55,7 @@ def read_trackingnet(
     problems = problems or Problems()
     chunks = [folder] if (folder / "anno").is_dir() else list(subfolders(folder))
     chunks = [c for c in chunks if (c / "anno").is_dir() or (c / "frames").is_dir()]
-    # TRAIN_2 before TRAIN_10.
+    # TRAIN_2 comes before TRAIN_10.
     chunks.sort(key=lambda c: (len(c.name), c.name))
     files = [file for chunk in chunks for file in sorted(chunk.glob("anno/*.txt"))]
     source = f"trackingnet:{root}"
@@ -93,6 +94,6 @@ def _annotation(
 def _expected(
     chunk: pathlib.Path,
 ) -> Iterator[tuple[str, pathlib.Path, pathlib.Path]]:
-    """Every video of a chunk: its name, frames and annotation."""
+    """Yields name, frames and annotation of every video of a chunk."""
     for entry in subfolders(chunk / "frames"):
         yield entry.name, entry, chunk / "anno" / f"{entry.name}.txt"

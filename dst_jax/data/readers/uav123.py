@@ -1,4 +1,4 @@
-"""The UAV123 layout, at 30 and at 10 frames per second: several targets a folder.
+"""The UAV123 layout, at 30 and 10 frames per second, with several targets per folder.
 
 data_seq/UAV123/bird1/000001.jpg ...   frames (UAV123_10fps in place of UAV123)
 anno/UAV123/bird1_2.txt                x,y,w,h of each frame, 1-based, NaN where absent
@@ -28,8 +28,8 @@ from dst_jax.data.sequence import Sequence
 
 # First and last frames of targets that share the folder of their name up to the last
 # "_"; all others have a folder of their own. Source: configSeqs.m of the benchmark
-# (Mueller, Smith, Ghanem), which its archive does not hold. At 10 frames per second
-# every third frame is left: frame n is there frame (n - 1) / 3 + 1.
+# (Mueller, Smith, Ghanem), which is not in its archive. The set at 10 frames per second
+# has every third frame: its frame (n - 1) / 3 + 1 is frame n here.
 PARTS = {
     "bird1": ((1, 253), (775, 1477), (1573, 2437)),
     "car1": ((1, 751), (751, 1627), (1627, 2629)),
@@ -63,13 +63,13 @@ def read_uav123(
     """Reads every target, in the order of names; those of one folder share a video.
 
     Args:
-      root: Holds `data_seq` and `anno`.
-      fps: 30, or 10 for UAV123@10fps.
+      root: Folder with `data_seq` and `anno`.
+      fps: Frames per second: 30, or 10 for UAV123@10fps.
       frames_required: If False, only the boxes are read and `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
-      Sequences; where the box is NaN the target is absent.
+      Sequences; the target is absent where the file has NaN for its box.
 
     Raises:
       InputError: At the first missing file, bad line or bad box, if there are frames
@@ -123,7 +123,7 @@ def _annotations(
 
 
 def _place(name: str, stride: int) -> tuple[str, tuple[int, int] | None]:
-    """The folder of a sequence, and the first and last of its frames unless all."""
+    """Returns a sequence's folder, and its first and last frame, or None for all."""
     video, _, part = name.rpartition("_")
     parts = PARTS.get(video, ())
     if part.isdecimal() and 1 <= int(part) <= len(parts):
@@ -135,7 +135,7 @@ def _place(name: str, stride: int) -> tuple[str, tuple[int, int] | None]:
 def _expected(
     videos: pathlib.Path, anno: pathlib.Path
 ) -> Iterator[tuple[str, pathlib.Path, pathlib.Path]]:
-    """Every sequence of the folders of frames: its name, frames and annotation."""
+    """Yields name, frames and annotation of every sequence that has frames."""
     for entry in subfolders(videos):
         parts = range(1, len(PARTS.get(entry.name, ())) + 1)
         whole = not parts or (anno / f"{entry.name}.txt").exists()

@@ -25,7 +25,7 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.typing import Float
 
-# Where the kit has no region it writes a number: unknown, initialisation, failure.
+# Where the kit has no region it writes a code: unknown, initialisation or failure.
 _MARKERS = ([0.0], [1.0], [2.0])
 
 
@@ -37,14 +37,15 @@ def read_vot(
 ) -> tuple[Sequence, ...]:
     """Reads the sequences that `list.txt` names, or every folder if there is none.
 
-    A polygon becomes the upright box of its own area and of the proportions of its
-    bounding box, around the mean of its corners, as the public kits do; a mask becomes
-    its bounding box. A line of NaN, an empty mask or a marker (0, 1, 2) is no target.
+    A polygon becomes, as in the public kits, an upright box around the mean of its
+    corners, with its own area and the proportions of its bounding box. A mask becomes
+    its bounding box. A line of NaN, an empty mask or a marker (0, 1, 2) means that the
+    target is absent.
 
     Args:
       root: The folder of `list.txt`.
       frames_required: If False, only the boxes are read and `frames` is empty.
-      problems: Gets what is wrong; None raises at the first.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
       Sequences, in the order of the list.
@@ -97,9 +98,9 @@ def _images(entry: pathlib.Path) -> pathlib.Path:
 
 
 def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
-    """The box of one line."""
+    """Returns the box of one line."""
     text = line.strip()
-    # m<left>,<top>,<width>,<height>,<runs>: the rectangle around the mask comes first.
+    # A mask is m<left>,<top>,<width>,<height>,<runs>; the rectangle around it is first.
     is_mask = text.startswith("m")
     try:
         values = [float(v) for v in re.split(r"[,;\s]+", text[1:] if is_mask else text)]
@@ -115,7 +116,7 @@ def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
             return values[:4]
         case count if count >= 6 and count % 2 == 0:
             if not np.isfinite(values).all():
-                # All NaN is no target; anything else must not look like it.
+                # Only a line of NaN means an absent target; others become infinite.
                 return [float("nan" if np.isnan(values).all() else "inf")] * 4
             return upright_box(np.array(values).reshape(-1, 2))
     raise InputError(
@@ -125,17 +126,17 @@ def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
 
 
 def upright_box(corners: Float[np.ndarray, "n 2"]) -> list[float]:
-    """x,y,w,h of the upright box of a polygon's area.
+    """Returns x,y,w,h of the upright box that has a polygon's area.
 
     Args:
-      corners: x, y of at least three corners, in order.
+      corners: x and y of at least three corners, in order.
 
     Returns:
       A box centred at the corners' mean; its sides are those of the bounding box times
       sqrt(polygon's area / bounding box's area).
     """
     x, y = corners.T
-    # Absurd corners overflow; their boxes are refused where all boxes are checked.
+    # Absurd corners overflow; the check of all boxes refuses theirs.
     with np.errstate(all="ignore"):
         area = 0.5 * np.abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
         sides = corners.max(axis=0) - corners.min(axis=0)

@@ -1,4 +1,4 @@
-"""XML files as trees; document types and entities are refused, nothing is fetched."""
+"""Reads XML files as trees; it refuses document types and entities, fetches nothing."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ from dst_jax.errors import InputError
 
 
 class _Forbidden(Exception):
-    """Raised by a handler: the file defines a document type or an entity."""
+    """Signals that the file defines a document type or an entity."""
 
 
 def _forbid(*_: object) -> NoReturn:
@@ -20,13 +20,13 @@ def _forbid(*_: object) -> NoReturn:
 
 
 def read_xml(path: str | os.PathLike[str]) -> Element:
-    """The root element of an XML file.
+    """Returns the root element of an XML file.
 
     A document type, and with it every definition of an entity, is refused: expanding
     one can fill the memory, or read another file.
 
     Raises:
-      InputError: If the file is missing, is no XML or has a document type.
+      InputError: If the file is missing, is no XML file or has a document type.
     """
     require_file(path, "annotation")
     builder = ElementTree.TreeBuilder()

@@ -1,4 +1,4 @@
-"""The YouTube-BoundingBoxes layout: CSV files of Google's, and frames that you decode.
+"""The YouTube-BoundingBoxes layout: Google's CSV files, and frames that you decode.
 
 *.csv                                   youtube_id,timestamp_ms,class_id,class_name,
                                         object_id,object_presence,xmin,xmax,ymin,ymax
@@ -29,16 +29,16 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 
 _COLUMNS = 10
-# Column of the last field that a sequence is named by.
+# Column of the last field that is part of a sequence's name.
 _OBJECT = 4
 _PRESENCE = {"present": 1.0, "absent": 0.0, "uncertain": 0.0}
-# Per frame: time in ms, 1 if present, xmin, xmax, ymin, ymax, line of the file.
+# Numbers of each frame: time in ms, 1 if present, xmin, xmax, ymin, ymax, line.
 _WIDTH = 7
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Segment:
-    """One object in one stretch of one video, as in the CSV file."""
+    """One object in one stretch of one video, as the CSV file has it."""
 
     file: pathlib.Path
     video: str
@@ -54,22 +54,22 @@ def read_ytbb(
 ) -> tuple[Sequence, ...]:
     """Reads every segment as `YOUTUBE_ID-CLASS_ID-OBJECT_ID`, in the order of rows.
 
-    The frame is there but not visible where presence is "absent" or "uncertain".
-    Segments of videos without a folder of frames are left out and counted: many videos
-    can no longer be had. So are images of times without a row.
+    Where presence is "absent" or "uncertain" the target is absent. Segments of videos
+    without a folder of frames are left out and counted, because many videos are no
+    longer available; images of times without a row are left out and counted too.
 
     Args:
-      root: Holds CSV files and `frames`.
-      frames_required: Must be True: boxes are shares of frames' sizes.
-      problems: Gets what is wrong; None raises at the first.
+      root: Folder with CSV files and `frames`.
+      frames_required: True, because boxes are shares of the frames' sizes.
+      problems: Receives all faults; None raises the first instead.
 
     Returns:
       Sequences.
 
     Raises:
-      InputError: At the first row that is none, missing frame or bad box, or if frames
-        are not to be read. A row that does not tell its sequence raises even if
-        `problems` is not strict.
+      InputError: At the first malformed row, missing frame or bad box, or if
+        `frames_required` is False. A row that does not name its sequence raises the
+        error even if `problems` is not strict.
     """
     folder = folder_of(root, "YouTube-BoundingBoxes")
     problems = problems or Problems()
@@ -78,7 +78,7 @@ def read_ytbb(
             f"ytbb:{root}: boxes are shares of frames' sizes; give the frames."
         )
     sequences: list[Sequence] = []
-    gone = 0
+    frames_of_lost_videos = 0
     segments, complaints = _segments(folder)
     for name, segment in segments.items():
         with problems.reading(name):
@@ -86,13 +86,13 @@ def read_ytbb(
                 raise InputError(complaints[name])
             images = folder / "frames" / segment.video
             if not images.is_dir():
-                gone += len(segment.rows) // _WIDTH
+                frames_of_lost_videos += len(segment.rows) // _WIDTH
                 continue
             found = _annotation(name, segment, images, f"ytbb:{root}", problems)
             sequences.append(to_sequence(found, problems))
-    if gone:
+    if frames_of_lost_videos:
         reason = "frame of a video without a folder in frames"
-        problems.left_out.append(Finding("videos", gone, reason))
+        problems.left_out.append(Finding("videos", frames_of_lost_videos, reason))
     _compare_images(folder / "frames", segments.values(), problems)
     expected = "*.csv and frames/YOUTUBE_ID/TIMESTAMP_MS.jpg"
     return require_any(sequences, problems, root, expected)
@@ -101,7 +101,7 @@ def read_ytbb(
 def _compare_images(
     frames: pathlib.Path, segments: Iterable[_Segment], problems: Problems
 ) -> None:
-    """Counts the images that have no row, those of videos in no CSV file too."""
+    """Counts the images that have no row, also those of videos in no CSV file."""
     stamps: dict[str, set[str]] = {}
     for segment in segments:
         times = (f"{stamp:.0f}" for stamp in segment.rows[::_WIDTH])
@@ -116,9 +116,9 @@ def _compare_images(
 
 
 def _segments(folder: pathlib.Path) -> tuple[dict[str, _Segment], dict[str, str]]:
-    """Rows by segment, and the first complaint about each that has a bad one.
+    """Returns segments by name, and the first complaint about each that has a bad row.
 
-    Numbers alone are kept, since the files have millions.
+    Only numbers are kept of the rows, because the files have millions.
     """
     found: dict[str, _Segment] = {}
     complaints: dict[str, str] = {}
@@ -139,7 +139,7 @@ def _segments(folder: pathlib.Path) -> tuple[dict[str, _Segment], dict[str, str]
 
 
 def _numbers(fields: list[str]) -> list[float]:
-    """The numbers of a row; a ValueError says what it is not."""
+    """Returns the numbers of a row, or raises a ValueError that says what is wrong."""
     if len(fields) != _COLUMNS or "/" in fields[0] or "\0" in fields[0]:
         raise ValueError(f"is not {_COLUMNS} fields")
     stamp, presence, shares = fields[1], fields[5], fields[6:]
@@ -150,7 +150,7 @@ def _numbers(fields: list[str]) -> list[float]:
 
 
 def _lines(file: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and fields of the rows, read as they are asked for."""
+    """Yields line numbers and fields of the rows, which are read one by one."""
     require_file(file, "annotation")
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
@@ -159,7 +159,7 @@ def _lines(file: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
                 if not fields or fields[0] == "youtube_id":
                     continue
                 text = ",".join(fields)
-                # A quotation mark too many swallows the rows of other sequences.
+                # A surplus quotation mark makes one row of those of other sequences.
                 if len(fields) <= _OBJECT or "\n" in text or "\r" in text:
                     raise InputError(
                         f"{file} line {rows.line_num}: {text[:60]!r} names no object "

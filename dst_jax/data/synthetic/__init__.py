@@ -1,1 +1,1 @@
-"""Made-up video with exact boxes: textures, sprites, scenes, whole data sets."""
+"""Synthetic video with exact boxes: textures, sprites, scenes, whole data sets."""

@@ -29,10 +29,10 @@ def write_synthetic(
     """Writes videos in the GOT-10k layout, whole or not at all.
 
     Args:
-      folder: Must not exist, unless it holds the very same data set already.
-      config: What to render.
-      seed: Video i is a function of (seed, i) and the config.
-      progress: Called with (videos done, videos in all).
+      folder: Folder that must not exist, unless it holds the same data set already.
+      config: Number and difficulty of the videos.
+      seed: Seed of the data set; video i is a function of (seed, i) and the config.
+      progress: Function that is called with (videos done, videos in all).
 
     Returns:
       The folder, for `read_got10k`.

@@ -12,17 +12,18 @@ from dst_jax.data.synthetic.textures import SHAPES, Colours, cutout, scene, text
 from dst_jax.require import require, require_at_least, require_share
 from dst_jax.typing import Bool, Float, UInt8
 
-# A target of which less can be seen counts as absent.
+# A target counts as absent if a smaller share of it can be seen.
 _LEAST_VISIBLE = 0.1
 # Sprites are drawn larger than their mean size, so that they shrink more than grow.
 _DRAWN_SCALE = 1.3
-# Frames around the meeting in which the occluder passes in front, not behind.
+# The occluder passes in front of the target up to this many frames from their meeting,
+# and behind it otherwise.
 _FRONT = 12
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SyntheticConfig:
-    """How many videos, and how hard.
+    """Number, size and difficulty of synthetic videos.
 
     Attributes:
       videos: Number of videos, one target each.
@@ -30,12 +31,12 @@ class SyntheticConfig:
       height: Rows, px.
       width: Columns, px.
       distractors: Largest number of other moving objects; at least one if above 0.
-      similar: Share of distractors that wear the target's texture.
+      similar: Share of distractors that have the target's texture.
       occlusion: Share of videos in which something passes in front of the target.
-      camera: Strength of pan, zoom and shake; 0 holds the camera still.
+      camera: Strength of pan, zoom, roll and shake; 0 holds the camera still.
       scale_range: Least and largest size of the target relative to its mean.
-      rotation_deg: Largest angle in the plane, either way.
-      period: Frames in which the target crosses about half the frame; less is faster.
+      rotation_deg: Largest angle in the image plane, degrees, either way.
+      period: Frames in which the target crosses about half the frame; fewer are faster.
       illumination: Strength of the drift of brightness and colour.
       noise: Standard deviation of the sensor's noise, grey levels.
     """
@@ -68,7 +69,13 @@ class SyntheticConfig:
 
 
 class Video(NamedTuple):
-    """A rendered video; boxes are (cx, cy, w, h) in pixels, NaN where absent."""
+    """A rendered video.
+
+    Attributes:
+      frames: Images, RGB.
+      boxes: (cx, cy, w, h) of the target in frame pixels, NaN where it is absent.
+      visible: Whether enough of the target can be seen.
+    """
 
     frames: UInt8[np.ndarray, "t h w 3"]
     boxes: Float[np.ndarray, "t 4"]
@@ -76,7 +83,7 @@ class Video(NamedTuple):
 
 
 class _Mover(NamedTuple):
-    """An object, its poses, and the frames in which it is in front of the target."""
+    """An object, its poses, and whether it is in front of the target in each frame."""
 
     sprite: Sprite
     poses: list[Pose]
@@ -87,12 +94,12 @@ def render_video(rng: np.random.Generator, config: SyntheticConfig) -> Video:
     """Renders one video; the same generator state gives the same bytes.
 
     Args:
-      rng: Consumed.
+      rng: Generator, which is advanced.
       config: Size, length and difficulty; `videos` plays no part.
 
     Returns:
-      Frames, exact boxes of the whole target (what is hidden or outside included), and
-      whether at least a tenth of it can be seen.
+      Frames, exact boxes of the whole target (parts that are hidden or outside the
+      frame included), and whether at least a tenth of the target can be seen.
     """
     length = config.length
     camera = _camera_views(rng, config)
@@ -118,7 +125,7 @@ def render_video(rng: np.random.Generator, config: SyntheticConfig) -> Video:
         for mover in others:
             if mover.in_front[t]:
                 free *= 1.0 - paste(canvas, mover.sprite, mover.poses[t])[1]
-        # The whole coverage, outside the frame too, by the ratio of areas.
+        # The ratio of areas gives the whole coverage, parts outside the frame included.
         whole = _whole_coverage(target, t)
         seen[t] = float((cover * free).sum()) / whole
         frames[t] = _expose(rng, canvas, gains[t], grain, sigma)
@@ -135,7 +142,10 @@ def _whole_coverage(mover: _Mover, t: int) -> float:
 def _camera_views(
     rng: np.random.Generator, config: SyntheticConfig
 ) -> Callable[[int], Colours]:
-    """The background of frame t, under pan, zoom, roll and shake."""
+    """Returns a function of t that gives the background of frame t.
+
+    The background moves under pan, zoom, roll and shake.
+    """
     margin = 0.35 * config.camera
     height = int(config.height * (1.0 + 2.0 * margin))
     width = int(config.width * (1.0 + 2.0 * margin))
@@ -150,7 +160,7 @@ def _camera_views(
     centre += np.array([0.5 * width, 0.5 * height])
 
     def view(t: int) -> Colours:
-        # From the frame to the scene: cv2 is told that this is the inverse map.
+        # The matrix maps the frame to the scene, which cv2 calls the inverse map.
         cos, sin = scale[t] * np.cos(angle[t]), scale[t] * np.sin(angle[t])
         linear = np.array([[cos, -sin], [sin, cos]])
         middle = np.array([0.5 * config.width - 0.5, 0.5 * config.height - 0.5])
@@ -169,7 +179,7 @@ def _camera_views(
 
 
 def _object_size(rng: np.random.Generator, config: SyntheticConfig) -> tuple[int, int]:
-    """Rows and columns in which an object is drawn."""
+    """Returns the rows and columns in which an object is drawn."""
     side = rng.uniform(0.15, 0.26) * np.sqrt(config.height * config.width)
     aspect = np.exp(rng.uniform(-0.45, 0.45))
     rows, columns = side / np.sqrt(aspect), side * np.sqrt(aspect)
@@ -179,7 +189,7 @@ def _object_size(rng: np.random.Generator, config: SyntheticConfig) -> tuple[int
 def _target(
     rng: np.random.Generator, config: SyntheticConfig
 ) -> tuple[_Mover, Colours]:
-    """The target and its texture; it stays at least 60% inside the frame."""
+    """Returns the target and its texture; 60 % of it or more stay inside the frame."""
     rows, columns = _object_size(rng, config)
     colours = texture(rng, rows, columns, vivid=1.0, cells=rng.uniform(1.5, 4.0))
     sprite = cutout(rng, colours, shape=SHAPES[rng.integers(len(SHAPES))])
@@ -202,7 +212,8 @@ def _wander(
     scale = np.exp(low + (high - low) * 0.5 * (1.0 + growth)) / _DRAWN_SCALE
     squeeze = np.exp(0.12 * squeeze)
     angle = config.rotation_deg * rng.random() * turn
-    # With its centre .3 of a side inside both borders, .8 * .8 of it is in the frame.
+    # If its centre is 0.3 of a side inside both borders, 0.8 * 0.8 of it is in the
+    # frame.
     inside_x = 0.3 * drawn[1] * scale * squeeze
     inside_y = 0.3 * drawn[0] * scale / squeeze
     x = 0.5 * config.width + across * (0.5 * config.width - inside_x)
@@ -233,7 +244,7 @@ def _distractors(
 def _occluder(
     rng: np.random.Generator, config: SyntheticConfig, target: _Mover
 ) -> _Mover:
-    """Something that crosses the target's path on a straight line, once."""
+    """Returns an object that crosses the target's path once, on a straight line."""
     length = config.length
     meeting = int(rng.uniform(0.3, 0.85) * length)
     place, size = target.poses[meeting], max(target.sprite.shape[:2]) / _DRAWN_SCALE
@@ -249,7 +260,7 @@ def _occluder(
         Pose(place.x + step_x * t, place.y + step_y * t, 1.0, 1.0, angle)
         for t in times.tolist()
     ]
-    # Never in front at the start: the first box must show the target.
+    # The occluder is never in front at the start: the first box must show the target.
     front = (np.abs(times) <= _FRONT) & (np.arange(length) >= 3)
     return _Mover(sprite, poses, front)
 
@@ -257,7 +268,7 @@ def _occluder(
 def _gains(
     rng: np.random.Generator, config: SyntheticConfig
 ) -> Float[np.ndarray, "t 3"]:
-    """Factors of the three colours, drifting together and a little apart."""
+    """Returns factors of the three colours that drift together and a little apart."""
     paths = [smooth_path(rng, config.length, period=30.0) for _ in range(4)]
     common = 1.0 + config.illumination * paths[0][:, None]
     apart = 1.0 + 0.25 * config.illumination * np.stack(paths[1:], axis=-1)
@@ -271,7 +282,10 @@ def _expose(
     grain: Float[np.ndarray, "i j 3"],
     sigma: float,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Light, the lens's blur and the sensor's noise: a window of one noise image."""
+    """Returns the exposed frame, with light, the lens's blur and the sensor's noise.
+
+    The noise is a random window of one noise image.
+    """
     height, width = canvas.shape[:2]
     top, left = int(rng.integers(height)), int(rng.integers(width))
     image = np.asarray(cv2.GaussianBlur(canvas, (3, 3), sigma)) * gain

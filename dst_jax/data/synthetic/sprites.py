@@ -12,7 +12,15 @@ Sprite: TypeAlias = Float[np.ndarray, "h w 4"]
 
 
 class Pose(NamedTuple):
-    """Where and how large an object is: centre in frame pixels, scale, angle."""
+    """Where, how large and how turned an object is.
+
+    Attributes:
+      x: Column of the sprite's centre, continuous frame pixels.
+      y: Row of the sprite's centre, continuous frame pixels.
+      scale_x: Frame pixels per sprite pixel, horizontally, before the turn.
+      scale_y: Frame pixels per sprite pixel, vertically, before the turn.
+      angle_deg: Angle in degrees by which the scaled sprite is turned.
+    """
 
     x: float
     y: float
@@ -24,10 +32,10 @@ class Pose(NamedTuple):
 def smooth_path(
     rng: np.random.Generator, length: int, *, period: float
 ) -> Float[np.ndarray, " t"]:
-    """A random curve in [-1, 1] through a new point every `period` steps.
+    """Returns a random curve in [-1, 1] through a new point every `period` steps.
 
     Args:
-      rng: Consumed.
+      rng: Generator, which is advanced.
       length: Number of values.
       period: Steps from one random point to the next.
 
@@ -50,13 +58,16 @@ def paste(
     """Blends an object into a canvas, in place.
 
     Args:
-      canvas: RGB, 0..255; written to.
-      sprite: From `textures.cutout`.
-      pose: Of the sprite's centre.
+      canvas: RGB image, 0..255, which is changed.
+      sprite: Object from `textures.cutout`.
+      pose: Place, size and angle of the object.
 
     Returns:
       The tight box (cx, cy, w, h) around the pixels that the object covers by more than
       half, whether inside the canvas or not; and its coverage of the canvas, 0..1.
+
+    Raises:
+      InputError: If the object covers no pixel by more than half.
     """
     height, width = canvas.shape[:2]
     patch, left, top = _warp(sprite, pose)
@@ -81,9 +92,9 @@ def paste(
 
 
 def _warp(sprite: Sprite, pose: Pose) -> tuple[Float[np.ndarray, "p p 4"], int, int]:
-    """The sprite in its pose, and the frame's column and row of its corner."""
+    """Returns the sprite in its pose, and column and row of its corner in the frame."""
     if min(pose.scale_x, pose.scale_y) < 0.6:
-        # Halve first: bilinear sampling of less than every other pixel flickers.
+        # Bilinear sampling of fewer than every other pixel flickers, so halve first.
         half = (max(sprite.shape[1] // 2, 1), max(sprite.shape[0] // 2, 1))
         ratio_x, ratio_y = sprite.shape[1] / half[0], sprite.shape[0] / half[1]
         sprite = np.asarray(cv2.resize(sprite, half, interpolation=cv2.INTER_AREA))
@@ -97,7 +108,7 @@ def _warp(sprite: Sprite, pose: Pose) -> tuple[Float[np.ndarray, "p p 4"], int, 
     angle = np.deg2rad(pose.angle_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ np.diag([pose.scale_x, pose.scale_y])
-    # In indices of pixel centres, continuous minus one half, on both sides.
+    # OpenCV counts from pixel centres, so index = continuous - 0.5 in both images.
     centre = np.array([pose.x - left - 0.5, pose.y - top - 0.5])
     offset = centre - linear @ np.array([0.5 * width - 0.5, 0.5 * height - 0.5])
     matrix = np.concatenate([linear, offset[:, None]], axis=1)

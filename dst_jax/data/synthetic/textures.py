@@ -18,13 +18,16 @@ _PATTERNS = ("cloud", "stripes", "checks", "spots", "cells", "rings")
 def noise_field(
     rng: np.random.Generator, height: int, width: int, *, cells: float, octaves: int
 ) -> Field:
-    """Smooth random values in [0, 1]: grids, each twice as fine and half as strong.
+    """Returns smooth random values in [0, 1].
+
+    They are a sum of random grids, each twice as fine as the last and 0.55 times as
+    strong.
 
     Args:
-      rng: Consumed.
+      rng: Generator, which is advanced.
       height: Rows.
       width: Columns.
-      cells: Grid cells along the longer side in the coarsest octave.
+      cells: Grid cells along the longer side in the coarsest grid.
       octaves: Number of grids.
 
     Returns:
@@ -34,7 +37,7 @@ def noise_field(
     total = np.zeros((height, width), np.float32)
     for octave in range(octaves):
         side = cells * 2.0**octave
-        # Three more than needed: cubic interpolation looks beyond the ends.
+        # Cubic interpolation looks beyond the ends, which takes three more cells.
         rows, columns = (int(np.ceil(side * n / longer)) + 3 for n in (height, width))
         grid = rng.random((rows, columns), np.float32) * 0.55**octave
         total += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -45,10 +48,10 @@ def noise_field(
 def palette(
     rng: np.random.Generator, *, count: int, vivid: float
 ) -> Float[np.ndarray, "n 3"]:
-    """RGB colours 0..255 from light to dark or the other way, around two hues.
+    """Returns RGB colours 0..255 around two hues, from light to dark or the reverse.
 
     Args:
-      rng: Consumed.
+      rng: Generator, which is advanced.
       count: Number of colours.
       vivid: Largest saturation, 0..1.
 
@@ -70,24 +73,24 @@ def palette(
 def texture(
     rng: np.random.Generator, height: int, width: int, *, vivid: float, cells: float
 ) -> Colours:
-    """A coloured pattern with grain: clouds, stripes, checks, spots, cells or rings.
+    """Returns a grainy pattern: clouds, stripes, checks, spots, cells or rings.
 
     Args:
-      rng: Consumed.
+      rng: Generator, which is advanced.
       height: Rows.
       width: Columns.
       vivid: Largest saturation, 0..1.
       cells: Periods of the pattern along the longer side.
 
     Returns:
-      RGB, 0..255.
+      An RGB image, 0..255.
     """
     pattern = _PATTERNS[rng.integers(len(_PATTERNS))]
     field = _pattern_field(rng, pattern, (height, width), cells)
     colours = palette(rng, count=int(rng.integers(3, 6)), vivid=vivid)
     position = np.clip(field, 0.0, 1.0) * (len(colours) - 1)
     if rng.random() < 0.5:
-        position = np.rint(position)  # flat areas with sharp borders
+        position = np.rint(position)  # makes flat areas with sharp borders
     knots = np.arange(len(colours))
     flat = [np.interp(position.ravel(), knots, colours[:, c]) for c in range(3)]
     image = np.stack(flat, axis=-1).reshape(height, width, 3).astype(np.float32)
@@ -131,16 +134,18 @@ def _voronoi(rng: np.random.Generator, height: int, width: int, *, count: int) -
 
 
 def outline(rng: np.random.Generator, shape: str, *, height: int, width: int) -> Field:
-    """Coverage of a random shape that fills its image but for one or two border pixels.
+    """Returns the coverage of a random shape that fills its image up to a thin border.
+
+    The border is one or two pixels wide.
 
     Args:
-      rng: Consumed.
+      rng: Generator, which is advanced.
       shape: One of `SHAPES`.
       height: Rows, at least 8.
       width: Columns, at least 8.
 
     Returns:
-      0..1, soft over about a pixel at the edge.
+      Values 0..1, which change over about a pixel at the edge.
 
     Raises:
       InputError: If the shape is unknown.
@@ -158,7 +163,7 @@ def outline(rng: np.random.Generator, shape: str, *, height: int, width: int) ->
         angles = angles[picks]
         radius = rng.uniform(0.65, 1.0, len(picks))
     elif shape == "rectangle":
-        power = rng.uniform(0.1, 0.25)  # superellipse: corners a little round
+        power = rng.uniform(0.1, 0.25)  # a superellipse has slightly round corners
         sides = np.abs(np.stack([np.cos(angles), np.sin(angles)]))
         radius = np.sum(sides ** (2.0 / power), axis=0) ** (-0.5 * power)
     points = np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=-1)
@@ -175,7 +180,7 @@ def _fill(parts: list[Float[np.ndarray, "n 2"]], height: int, width: int) -> Fie
     room = np.array([width - 4.0, height - 4.0])
     mask = np.zeros((height, width), np.uint8)
     for part in parts:
-        # Fixed point with 4 fractional bits, in indices of pixel centres.
+        # OpenCV takes indices of pixel centres in fixed point with 4 fractional bits.
         pixels = np.rint((2.0 - 0.5 + (part - low) / span * room) * 16.0)
         cv2.fillPoly(mask, [pixels.astype(np.int32)], 255, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(mask, (3, 3), 0.6).astype(np.float32) / np.float32(255.0)
@@ -187,20 +192,20 @@ def cutout(
     *,
     shape: str,
 ) -> Float[np.ndarray, "h w 4"]:
-    """An object: a texture in an outline, with parts of another colour and shading.
+    """Returns an object: a shaded texture in an outline, with parts of other colours.
 
     Args:
-      rng: Consumed.
+      rng: Generator, which is advanced.
       colours: The texture, RGB 0..255; its size is the object's.
       shape: One of `SHAPES`.
 
     Returns:
-      RGB times coverage, and coverage 0..1: ready for blending and for warping.
+      RGB times coverage, and coverage 0..1, which can be blended and warped as it is.
     """
     height, width = colours.shape[:2]
     alpha = outline(rng, shape, height=height, width=width)
     image = colours.copy()
-    for _ in range(int(rng.integers(0, 3))):  # windows, patches, faces
+    for _ in range(int(rng.integers(0, 3))):  # parts such as windows or faces
         colour = palette(rng, count=1, vivid=0.9)[0]
         rows, columns = (int(n * rng.uniform(0.2, 0.45)) + 8 for n in (height, width))
         rows, columns = min(rows, height), min(columns, width)
@@ -218,20 +223,22 @@ def cutout(
 
 
 def scene(rng: np.random.Generator, height: int, width: int) -> Colours:
-    """A background: a large texture and clutter of many sizes, less vivid than objects.
+    """Returns a background: a large texture and clutter of many sizes.
+
+    Its colours are less vivid than those of targets.
 
     Args:
-      rng: Consumed.
+      rng: Generator, which is advanced.
       height: Rows.
       width: Columns.
 
     Returns:
-      RGB, 0..255.
+      An RGB image, 0..255.
     """
     vivid = rng.uniform(0.15, 0.6)
     image = texture(rng, height, width, vivid=vivid, cells=rng.uniform(2.0, 6.0))
     image = np.ascontiguousarray(image * np.float32(rng.uniform(0.6, 1.0)))
-    if rng.random() < 0.5:  # a horizon
+    if rng.random() < 0.5:  # the scene gets a horizon
         top = int(height * rng.uniform(0.25, 0.6))
         far = texture(rng, top, width, vivid=0.5 * vivid, cells=2.0)
         image[:top] = 0.5 * far + 0.5 * far.mean(axis=(0, 1))
