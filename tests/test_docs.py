@@ -141,5 +141,6 @@ def test_lines_outside_tables_and_code_are_at_most_100_wide(page):
 @pytest.mark.parametrize("page", WRAPPED, ids=lambda page: page.name)
 def test_commands_name_configurations_that_are_packaged(page):
     text = re.sub(r"\s+", " ", page.read_text())
-    named = re.findall(r"dst-jax (?:train|distill|search|ablate) (\w+)", text)
+    # A file of the reader's own ends in .py.
+    named = re.findall(r"dst-jax (?:train|distill|search|ablate) (\w+)\b(?!\.py)", text)
     assert [name for name in named if name not in {*packaged(), "CONFIG"}] == []

@@ -240,7 +240,8 @@ def test_the_toy_family_is_counted_and_stored_exactly(ran):
 
 
 def test_an_untrained_toy_tracks_as_siamfc_of_the_same_scale_does(ran):
-    boxes = np.array(ran["boxes"])
-    assert boxes.shape == (3, 4)
-    assert np.abs(boxes[1:] - boxes[:1]).max() > 1.0
-    np.testing.assert_allclose(boxes, ran["siamfc"], rtol=1e-5)
+    rows = np.array(ran["toy"])  # a box and a score
+    assert rows.shape == (3, 5)
+    assert np.abs(rows[1:, :4] - rows[:1, :4]).max() > 1.0
+    assert ((0.01 < rows[1:, 4]) & (rows[1:, 4] < 0.99)).all()
+    np.testing.assert_allclose(rows, ran["siamfc"], rtol=1e-4)

@@ -9,13 +9,14 @@ import jax
 import numpy as np
 
 from dst_jax import losses
+from dst_jax.arch import TrackerSpec
 from dst_jax.bundle import load_bundle
 from dst_jax.data.frames import read_frame
 from dst_jax.data.patches import RolePatch, cut_patch
 from dst_jax.data.sequence import Sequence
 from dst_jax.evaluate import TrackerScore, plots, report
 from dst_jax.files import write_text
-from dst_jax.models import build, forward
+from dst_jax.models import Answer, build, forward, proposals
 from dst_jax.train import read_metrics
 from dst_jax.workflows.search import Searched
 from dst_jax.workflows.search_plot import search_plot
@@ -274,15 +275,15 @@ def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePan
         for row, weighted in (("without W", False), ("with W", True)):
             found = losses.search_response(*pair, weighted=weighted)
             rows[row][name] = np.asarray(found[0])
-        rows["response"][name] = _map(np.asarray(output.answer.response[0]))
+        rows["response"][name] = _likeliest(bundle.spec, output.answer, crops.search_px)
     return plots.ResponsePanel(search, rows, box_in_search, sequence.name)
 
 
-def _map(response: np.ndarray) -> np.ndarray:
-    """One value per cell: of a region head, the likeliest anchor's log odds."""
-    if response.ndim == 2:
-        return response
-    return (response[..., 1] - response[..., 0]).max(axis=-1)
+def _likeliest(spec: TrackerSpec, answer: Answer, search_px: int) -> np.ndarray:
+    """The log-odds of each cell's likeliest proposal."""
+    side = spec.response_side(search_px)
+    scores = np.asarray(proposals(spec, answer, search_px=search_px).scores[0])
+    return scores.reshape(side, side, -1).max(axis=-1)
 
 
 def _losses(row: str, trained: Trained) -> report.Figure:

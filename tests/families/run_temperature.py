@@ -1,7 +1,7 @@
 """Trains and tracks with the toy family: run where its patch has been applied.
 
 python -m tests.families.run_temperature prints, as JSON, where the package lies, the
-losses before and after one step of two students, and the boxes of a video.
+losses before and after one step of two students, and what a tracker said of a video.
 """
 
 import dataclasses
@@ -71,10 +71,11 @@ def train(teacher, students):
 
 
 def follow(spec, variables):
-    """The boxes of a short video of noise."""
+    """Boxes and scores of a short video of noise."""
     frames = np.random.default_rng(1).integers(0, 256, (3, 60, 80, 3), dtype=np.uint8)
     tracker = track.make_tracker(spec, variables)
-    return tracker.track(frames, [40.0, 30.0, 16.0, 12.0]).boxes.tolist()
+    found = tracker.track(frames, [40.0, 30.0, 16.0, 12.0])
+    return np.column_stack([found.boxes, found.scores]).tolist()
 
 
 def look(spec):
@@ -88,7 +89,7 @@ def look(spec):
         "counted": arch.tracker_cost(spec).parameters,
         "parameters": sum(math.prod(leaf.shape) for leaf in leaves),
         "stored": arch.spec_from_json(arch.spec_to_json(spec)) == spec,
-        "boxes": follow(spec, variables),
+        "toy": follow(spec, variables),
         "siamfc": follow(siamfc, backbone),
     }
 
@@ -100,7 +101,7 @@ if __name__ == "__main__":
             {
                 "package": str(pathlib.Path(dst_jax.__file__).parent),
                 **train(with_temperature(networks.TEACHER, 5e4), learners),
-                **look(learners["dull"]),
+                **look(with_temperature(networks.STUDENTS["dull"], 5e2)),
             }
         )
     )
