@@ -28,8 +28,10 @@ FORBIDDEN = {
 # Each line is one interpreter, which may load more from module to module: what is not
 # there after all of them was brought by none.
 LINES = (
-    ("dst_jax", "dst_jax.arch", "dst_jax.boxes", "dst_jax.ops", "dst_jax.losses")
-    + ("dst_jax.models", "dst_jax.track", "dst_jax.bundle"),
+    (
+        *("dst_jax", "dst_jax.arch", "dst_jax.boxes", "dst_jax.ops", "dst_jax.losses"),
+        *("dst_jax.models", "dst_jax.track", "dst_jax.bundle"),
+    ),
     ("dst_jax.evaluate", "dst_jax.data", "dst_jax.command.main"),
     ("dst_jax.distill", "dst_jax.train"),
 )
