@@ -7,6 +7,10 @@ from dst_jax.ops import crop
 
 FILL = np.array([10.0, 120.0, 250.0], np.float32)
 FORMULATIONS = ("gather", "matmul")
+crop_resize, crop_resize_snapped = (
+    jax.jit(function, static_argnames=("out_px", "formulation"))
+    for function in (crop.crop_resize, crop.crop_resize_snapped)
+)
 
 
 def reference_crop(image, centre, size, out, fill):
@@ -35,7 +39,7 @@ def frame(seed=0, height=23, width=31):
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("formulation", FORMULATIONS)
+@pytest.mark.parametrize("formulation", [*FORMULATIONS, None])
 @pytest.mark.parametrize(
     ("centre", "size"),
     [
@@ -48,27 +52,29 @@ def frame(seed=0, height=23, width=31):
 def test_crop_equals_a_loop_over_pixels(formulation, centre, size):
     image = frame()
     expected = reference_crop(image, centre, size, 12, FILL)
-    for run in (crop.crop_resize, jax.jit(crop.crop_resize, static_argnames="out_px")):
-        if run is not crop.crop_resize and formulation == "matmul":
-            continue
-        options = {} if run is not crop.crop_resize else {"formulation": formulation}
-        actual = run(
-            jnp.asarray(image),
-            jnp.array(centre),
-            jnp.array(size),
-            out_px=12,
-            fill=jnp.asarray(FILL),
-            **options,
-        )
-        assert actual.dtype == jnp.float32
-        np.testing.assert_allclose(actual, expected, atol=2e-3)
+    options = {} if formulation is None else {"formulation": formulation}
+    window = np.float32(centre), np.float32(size)
+    actual = crop_resize(image, *window, out_px=12, fill=FILL, **options)
+    assert actual.dtype == jnp.float32
+    np.testing.assert_allclose(actual, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_a_crop_outside_jit_is_the_compiled_one(formulation):
+    window = jnp.array([1.3, 21.9]), jnp.array([17.0, 23.0])
+    options = {"out_px": 12, "fill": jnp.asarray(FILL), "formulation": formulation}
+    eager = crop.crop_resize(jnp.asarray(frame()), *window, **options)
+    assert eager.dtype == jnp.float32
+    np.testing.assert_allclose(
+        eager, crop_resize(frame(), *window, **options), atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_a_negative_width_is_a_mirror(formulation):
     # It reaches over two borders of the frame.
     plain, mirrored = (
-        crop.crop_resize(
+        crop_resize(
             frame(),
             np.float32([4.3, 9.8]),
             np.float32([width, 31.0]),
@@ -78,6 +84,7 @@ def test_a_negative_width_is_a_mirror(formulation):
         )
         for width in (17.5, -17.5)
     )
+    plain = np.asarray(plain)
     assert np.abs(plain - plain[:, ::-1]).max() > 50
     np.testing.assert_allclose(mirrored, plain[:, ::-1], atol=1e-3)
 
@@ -85,7 +92,7 @@ def test_a_negative_width_is_a_mirror(formulation):
 @pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_crop_of_an_aligned_window_is_a_slice(formulation):
     image = frame(1)
-    actual = crop.crop_resize(
+    actual = crop_resize(
         jnp.asarray(image),
         jnp.array([4.0 + 5.0, 6.0 + 5.0]),
         jnp.array([10.0, 10.0]),
@@ -98,7 +105,7 @@ def test_crop_of_an_aligned_window_is_a_slice(formulation):
 
 def test_crop_of_a_ramp_is_the_ramp():
     columns = np.broadcast_to(np.arange(40.0)[None, :, None], (40, 40, 3))
-    actual = crop.crop_resize(
+    actual = crop_resize(
         jnp.asarray(columns, jnp.float32),
         jnp.array([20.0, 20.0]),
         jnp.array([10.0, 8.0]),
@@ -116,12 +123,12 @@ def test_canvas_padding_has_no_influence(formulation):
     canvas[:23, :31] = image
     arguments = (jnp.array([28.0, 20.0]), jnp.array([25.0, 25.0]))
     options = {"out_px": 9, "fill": jnp.asarray(FILL), "formulation": formulation}
-    alone = crop.crop_resize(jnp.asarray(image), *arguments, **options)
+    alone = crop_resize(jnp.asarray(image), *arguments, **options)
     hw = jnp.array([23, 31])
-    padded = crop.crop_resize(jnp.asarray(canvas), *arguments, frame_hw=hw, **options)
+    padded = crop_resize(jnp.asarray(canvas), *arguments, frame_hw=hw, **options)
     np.testing.assert_allclose(padded, alone, atol=1e-4)
     snapped = [
-        crop.crop_resize_snapped(
+        crop_resize_snapped(
             jnp.asarray(i), arguments[0], jnp.float32(25), frame_hw=h, **options
         )
         for i, h in ((image, None), (canvas, hw))
@@ -131,7 +138,7 @@ def test_canvas_padding_has_no_influence(formulation):
 
 @pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_window_off_the_frame_has_the_fill_colour(formulation):
-    actual = crop.crop_resize(
+    actual = crop_resize(
         jnp.asarray(frame()),
         jnp.array([-500.0, 1e9]),
         jnp.array([20.0, 20.0]),
@@ -148,9 +155,9 @@ def test_vmap_over_boxes_equals_single_crops():
     sizes = jnp.array([[9.0, 5.0], [14.0, 14.0], [3.0, 30.0]])
 
     def one(centre, size):
-        return crop.crop_resize(image, centre, size, out_px=8, fill=fill)
+        return crop_resize(image, centre, size, out_px=8, fill=fill)
 
-    batched = jax.jit(jax.vmap(one))(centres, sizes)
+    batched = np.asarray(jax.jit(jax.vmap(one))(centres, sizes))
     for row, centre, size in zip(batched, centres, sizes, strict=True):
         np.testing.assert_allclose(row, one(centre, size), atol=1e-3)
 
@@ -178,7 +185,7 @@ def test_snapped_crop_sees_what_opencv_sees(centre, side, out):
     )
     patch = wide[corner[1] : corner[1] + whole, corner[0] : corner[0] + whole]
     expected = cv2.resize(patch, (out, out), interpolation=cv2.INTER_LINEAR)
-    cut = jax.jit(crop.crop_resize_snapped, static_argnames=("out_px", "formulation"))
+    cut = crop_resize_snapped
     arguments = image, np.array(centre, np.float32), np.float32(side)
     options = {"out_px": out, "fill": FILL + np.float32(0.3)}
     np.testing.assert_array_equal(

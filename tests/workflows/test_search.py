@@ -183,9 +183,11 @@ def test_the_command_line_searches_with_overrides(
 ):
     config, workdir = tmp_path / "tiny.py", tmp_path / "run"
     config.write_text(CONFIG_FILE)
-    words = "--search.steps 1 --search.candidates 1 --search.min_width 2 "
-    words += "--search.pairs 2 --search.epochs 1.0 --search.batch 2 "
-    words += f"--search.validation_pairs 2 --data.sources {experiment.data.sources[0]}"
+    # The sizes of the tests above, so that their compiled programs serve.
+    words = "--search.steps 1 --search.candidates 2 --search.min_width 2 "
+    words += "--search.pairs 4 --search.epochs 1.0 --search.batch 2 --data.batch 4 "
+    words += "--search.validation_pairs 4 --optim.learning_rate 0.01 "
+    words += f"--data.sources {experiment.data.sources[0]}"
     fixed = ["--teacher", str(teacher), "--workdir", str(workdir), "--seed", "4"]
     assert main(["search", str(config), *fixed, *words.split()]) == 0
     assert "step 1: reward" in capsys.readouterr().out
