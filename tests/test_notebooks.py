@@ -10,6 +10,8 @@ from nbclient import NotebookClient
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOKS = {path.stem: path for path in sorted(ROOT.glob("notebooks/*.ipynb"))}
+# What each must print: a term of one's own in the metrics, two forms of one loss.
+PRINTS = {"ablation": "loss/dull/ent: 0.", "losses": "same loss: True"}
 SECONDS_PER_CELL = 1800  # for a machine that does a dozen things at once
 
 every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
@@ -57,10 +59,7 @@ def test_a_notebook_runs(name, tmp_path, monkeypatch):
         nbformat.write(notebook, pathlib.Path(folder) / f"{name}.ipynb")
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
-    pictures = [
-        output
-        for cell in code
-        for output in cell.outputs
-        if "image/png" in output.get("data", {})
-    ]
+    outputs = [output for cell in code for output in cell.outputs]
+    assert any(PRINTS[name] in output.get("text", "") for output in outputs)
+    pictures = [o for o in outputs if "image/png" in o.get("data", {})]
     assert len(pictures) >= 4

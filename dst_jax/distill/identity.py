@@ -7,7 +7,7 @@ nothing imports a class from it.
 import inspect
 import linecache
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dst_jax.decode import to_json
@@ -68,8 +68,8 @@ def _digest(kind: type) -> str:
         source = inspect.getsource(kind)
     except (OSError, TypeError):
         methods = [value for value in vars(kind).values() if inspect.isfunction(value)]
-        # Methods that dataclasses write have no file.
-        own = [m for m in methods if not m.__code__.co_filename.startswith("<string>")]
+        # Methods that dataclasses write have no file; their repr is wrapped by one.
+        own = [m for m in methods if not _file(m).startswith("<string>")]
         try:
             source = "".join(inspect.getsource(method) for method in own)
         except (OSError, TypeError):
@@ -80,3 +80,8 @@ def _digest(kind: type) -> str:
             "not tell whether it changed; define it in a file or a notebook cell."
         )
     return bytes_sha256(textwrap.dedent(source).encode())
+
+
+def _file(method: Callable[..., Any]) -> str:
+    """Where a function was written, whatever it is wrapped in."""
+    return inspect.unwrap(method).__code__.co_filename
