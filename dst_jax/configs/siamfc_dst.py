@@ -1,10 +1,10 @@
 """DST on SiamFC: the 0.7 MB "dull" and the 2.4 MB "intelligent" student (Table 5).
 
-Run:     dst-jax distill configs/siamfc_dst.py --teacher BUNDLE --workdir runs/dst \
+Run:     dst-jax distill siamfc_dst --teacher BUNDLE --workdir runs/dst \
              --data.sources got10k:DIR
          --row NOKD, --row TSKD and so on give the other rows of Tables 4 and 5.
 Expect:  OTB-100 AUC .573 and .579 under a teacher of .581 in the paper;
-         docs/results.md has measurements with less data.
+         CHANGELOG.md, "History of measurements", has figures with less data.
 """
 
 from dst_jax.arch import named

@@ -1,8 +1,8 @@
 """DST on SiamFC for a few thousand pairs, to show on two cores that the method works.
 
-Run:     dst-jax distill configs/siamfc_dst_short.py --teacher BUNDLE \
+Run:     dst-jax distill siamfc_dst_short --teacher BUNDLE \
              --workdir runs/short --data.sources got10k:DIR coco:DIR
-Expect:  see docs/results.md.
+Expect:  see CHANGELOG.md, "History of measurements".
 """
 
 from dst_jax.arch import named

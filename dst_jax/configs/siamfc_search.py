@@ -1,6 +1,6 @@
 """DST's search of the dull SiamFC student, in the paper's setting (section 5.1).
 
-Run:     dst-jax search configs/siamfc_search.py --teacher BUNDLE --workdir runs/s \
+Run:     dst-jax search siamfc_search --teacher BUNDLE --workdir runs/s \
              --data.sources got10k:DIR
 Expect:  student.json; the paper found a network of 0.7 MB. 150 candidates see 100,000
          pairs each, which needs an accelerator; see docs/results.md.

@@ -1,9 +1,9 @@
 """A search of the dull SiamFC student for two cores: 24 pairs per candidate.
 
-Run:     dst-jax search configs/siamfc_search_short.py --teacher BUNDLE \
+Run:     dst-jax search siamfc_search_short --teacher BUNDLE \
              --workdir runs/search --data.sources got10k:DIR
-Expect:  see docs/results.md; so short a training mostly compares architectures at
-         their first weights.
+Expect:  see CHANGELOG.md, "History of measurements"; so short a training mostly
+         compares architectures at their first weights.
 """
 
 from dst_jax.arch import named

@@ -1,6 +1,6 @@
 """The SiamFC teacher of DST: 30 epochs at 1e-2, on GOT-10k.
 
-Run:     dst-jax train configs/siamfc_teacher.py --workdir runs/teacher \
+Run:     dst-jax train siamfc_teacher --workdir runs/teacher \
              --data.sources got10k:DIR
 Expect:  this recipe has not been run to its end. The paper's teacher has an OTB-100 AUC
          of .581. The nearest public recipe divides the rate by 10 after 25 epochs;

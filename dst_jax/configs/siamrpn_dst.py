@@ -1,6 +1,6 @@
 """DST on SiamRPN: the 19.7 MB "dull" and the 90.6 MB "intelligent" student (Table 5).
 
-Run:     dst-jax distill configs/siamrpn_dst.py --teacher BUNDLE --workdir runs/dst \
+Run:     dst-jax distill siamrpn_dst --teacher BUNDLE --workdir runs/dst \
              --data.sources got10k:DIR coco:DIR
          --row NOKD, --row TSKD and so on give the other rows of Tables 4 and 5.
 Expect:  OTB-100 AUC .646 and .644 under a teacher of .642 in the paper, which has two

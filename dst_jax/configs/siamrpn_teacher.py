@@ -1,6 +1,6 @@
 """The SiamRPN teacher of DST, 361.8 MB: pysot's recipe, on the ground truth alone.
 
-Run:     dst-jax train configs/siamrpn_teacher.py --workdir runs/teacher \
+Run:     dst-jax train siamrpn_teacher --workdir runs/teacher \
              --data.sources got10k:DIR coco:DIR
          --student teacher=siamrpn trains the network of half the width.
 Expect:  this recipe has not been run to its end. The paper's teacher, almost surely the
