@@ -112,8 +112,9 @@ def with_row(config: DistillConfig, row: str) -> DistillConfig:
     Raises:
       InputError: If there is no such row, or the configuration lacks one of its terms.
     """
-    names = ROWS.get(row, tuple(row.split("+")))
     known = {"gt": Task(), **config.terms}
+    spelt = (name if name in known else name.lower() for name in row.split("+"))
+    names = ROWS.get(row, tuple(spelt))
     if row not in ROWS and (unknown := [n for n in names if n not in known]):
         raise InputError(
             f"row {row!r}: there is {', '.join(ROWS)}, or terms joined by +, of "

@@ -22,6 +22,7 @@ from dst_jax.distill.labels import LabelConfig, Labels, make_labels
 from dst_jax.distill.parts import Part, psum, reduce_parts, scaled
 from dst_jax.distill.task import TaskConfig, task_parts
 from dst_jax.distill.term import View
+from dst_jax.errors import InputError
 from dst_jax.models import (
     ModelConfig,
     Output,
@@ -241,7 +242,17 @@ def _collector(
                 if found.parts:
                     own = parts.setdefault(f"{name}/{term_name}", [])
                     own += scaled(found.parts, term.weight * after)
-                logs |= {f"{log}/{name}": value for log, value in found.logs.items()}
+                for log, value in found.logs.items():
+                    _require_free(f"{log}/{name}", term_name, logs)
+                    logs[f"{log}/{name}"] = value
         return parts, logs
 
     return collect
+
+
+def _require_free(log: str, term: str, taken: Mapping[str, Scalar]) -> None:
+    """Raises InputError if a term logs under a name that something else has."""
+    if log in taken or log.startswith("gt/"):
+        raise InputError(
+            f"term {term!r} logs {log!r}, a name that is taken; call it otherwise."
+        )

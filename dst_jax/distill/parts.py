@@ -32,7 +32,8 @@ class Parts(NamedTuple):
 
     Attributes:
       parts: Means that are added up; none where the term has nothing to say.
-      logs: Further scalars by name, equal on all devices; they enter no loss.
+      logs: Further scalars by name, logged as NAME/STUDENT; they enter no loss. Their
+        values are equal on all devices: sum what is not with `View.psum`.
     """
 
     parts: Sequence[Part]

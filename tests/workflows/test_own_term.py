@@ -15,13 +15,16 @@ from dst_jax.bundle import Bundle, load_bundle, save_bundle
 from dst_jax.command import settings
 from dst_jax.command.main import main
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
-from dst_jax.distill import DistillConfig, Part, Parts, Task, Term
+from dst_jax.distill import DistillConfig, Part, Parts, Task, Term, make_objective
 from dst_jax.distill.config import check_term
 from dst_jax.distill.identity import term_to_json
 from dst_jax.errors import InputError
+from dst_jax.models import variable_shapes
+from dst_jax.ops.augment import centre_crops
 from dst_jax.track import SiamFCTracking
 from dst_jax.workflows.workdir import open_workdir
-from tests import networks
+from tests import networks, objectives
+from tests.train import setting as train_setting
 
 TERM = '''
 import dataclasses
@@ -55,7 +58,8 @@ from dst_jax.data.pipeline import DataConfig
 from dst_jax.distill import DistillConfig, Hard
 from dst_jax.experiment import Experiment
 from dst_jax.train import LoopConfig, OptimConfig
-from tests import networks
+from tests import networks, objectives
+from tests.train import setting as train_setting
 
 
 def experiment():
@@ -213,6 +217,44 @@ def test_a_class_without_the_decorator_is_refused():
         DistillConfig({"warmup_epochs": Constant()})
     with pytest.raises(InputError, match="'my-term': a name is a word"):
         DistillConfig({"my-term": Constant()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Talkative(Constant):
+    """Logs under a name of its choice."""
+
+    log: str = "gt"
+
+    def __call__(self, view):
+        parts, _ = super().__call__(view)
+        return Parts(parts, {self.log: jax.numpy.zeros(())})
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"mine": Talkative()},
+        {"mine": Talkative(log="x"), "other": Talkative(log="x")},
+    ],
+)
+def test_a_log_under_a_taken_name_is_refused(terms):
+    students = {"dull": networks.STUDENTS["dull"]}
+    setting = objectives.TINY._replace(distill=DistillConfig(terms))
+    objective = make_objective(None, students, setting)
+    shapes = variable_shapes(students["dull"])
+    variables = ({"dull": shapes[kind]} for kind in ("params", "batch_stats"))
+    batch = train_setting.make_batch(0, sides=(31, 47))
+    input = networks.TEACHER.input
+    with pytest.raises(InputError, match="a name that is taken"):
+        jax.eval_shape(
+            lambda p, s: objective(
+                *(p, s, {}),
+                centre_crops(batch, input=input),
+                epoch=jax.numpy.zeros(()),
+                key=jax.random.key(0),
+            ),
+            *variables,
+        )
 
 
 def test_terms_of_the_package_carry_no_digest_and_ones_own_do():
