@@ -1,4 +1,4 @@
-"""What networks say of a search image, one kind per family."""
+"""The answers of networks to a search image, one kind per family."""
 
 from typing import NamedTuple, TypeAlias
 
@@ -6,7 +6,7 @@ from dst_jax.typing import Array, Float
 
 
 class CellAnswer(NamedTuple):
-    """One logit per response cell.
+    """The answer of SiamFC: one logit per response cell.
 
     Attributes:
       response: Logits that the target's centre lies in the cell, [b, u, v].
@@ -16,7 +16,7 @@ class CellAnswer(NamedTuple):
 
 
 class RegionAnswer(NamedTuple):
-    """Two logits and a box per anchor.
+    """The answer of SiamRPN: two logits and a box per anchor.
 
     Attributes:
       response: Logits of background and target, [b, u, v, k, 2].
@@ -29,6 +29,7 @@ class RegionAnswer(NamedTuple):
 
 Answer: TypeAlias = CellAnswer | RegionAnswer
 
-# What a network keeps of a template: by branch what the search map is correlated with,
-# "cls", and "r" where boxes are regressed. Every leaf has the templates' batch first.
+# A network's memory of a template: for each branch the map or kernels with which the
+# search map is correlated, "cls", and "r" where boxes are regressed. Every leaf has the
+# templates' batch as first axis.
 Memory: TypeAlias = dict[str, Float[Array, "_ _ _ ..."]]
