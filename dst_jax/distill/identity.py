@@ -1,7 +1,7 @@
-"""What a run remembers of its objective: terms by class, options and source.
+"""Writes the objective of a run as JSON: class, options and source of every term.
 
-A resumed run compares it, so that a term whose code has changed is noticed. It is data:
-nothing imports a class from it.
+A resumed run compares it with its own, so that changed code of a term is noticed. The
+JSON is data only; no class is imported from it.
 """
 
 import inspect
@@ -17,20 +17,24 @@ from dst_jax.errors import InputError
 from dst_jax.files import bytes_sha256
 
 PACKAGE = "dst_jax"
-# Where the classes of a notebook or an interactive session live.
+# The module of classes that a notebook or an interactive session defines.
 INTERACTIVE = "__main__"
 
 
 def distill_to_json(config: DistillConfig) -> dict[str, Any]:
-    """Returns an objective as JSON values, every term with its class."""
+    """Returns an objective as JSON values, each term as by `term_to_json`.
+
+    Raises:
+      InputError: If the source of a user's class cannot be read.
+    """
     terms = {name: term_to_json(term) for name, term in config.terms.items()}
     return {**to_json(config), "terms": terms}
 
 
 def term_to_json(term: Term) -> dict[str, Any]:
-    """Returns module, name and options of a term, and a digest of a user's own class.
+    """Returns class and options of a term, and a hash of the source of a user's class.
 
-    The package's own terms carry no digest: their meaning is the release's.
+    The package's own terms have no hash, because the release determines their source.
 
     Raises:
       InputError: If the source of a user's class cannot be read.
@@ -46,10 +50,10 @@ def interactive_terms(config: Any) -> dict[str, str]:
     """Returns the terms of a stored configuration that a notebook defined.
 
     Args:
-      config: JSON values, with "terms" of `distill_to_json` at any depth.
+      config: JSON values that hold those of `distill_to_json` at any depth.
 
     Returns:
-      Classes by the names of their terms.
+      Names of classes by the names of their terms.
     """
     found: dict[str, str] = {}
     if isinstance(config, Mapping):
@@ -62,13 +66,17 @@ def interactive_terms(config: Any) -> dict[str, str]:
 
 
 def _digest(kind: type) -> str:
-    """Hash of a class's source; of its methods' where a notebook hides the class."""
+    """Returns the hash of a class's source, or of its methods' if that is hidden.
+
+    In a notebook the source of a class may not be found where that of its methods is.
+    """
     linecache.checkcache()
     try:
         source = inspect.getsource(kind)
     except (OSError, TypeError):
         methods = [value for value in vars(kind).values() if inspect.isfunction(value)]
-        # Methods that dataclasses write have no file; their repr is wrapped by one.
+        # Methods that dataclasses generate have no file. Their __repr__ is wrapped by
+        # a function that has one.
         own = [m for m in methods if not _file(m).startswith("<string>")]
         try:
             source = "".join(inspect.getsource(method) for method in own)
@@ -83,5 +91,5 @@ def _digest(kind: type) -> str:
 
 
 def _file(method: Callable[..., Any]) -> str:
-    """Where a function was written, whatever it is wrapped in."""
+    """Returns the file of a function's source, without its wrappers."""
     return inspect.unwrap(method).__code__.co_filename
