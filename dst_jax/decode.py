@@ -84,7 +84,7 @@ def _which(kinds: list[Any], value: Any, where: str) -> Any:
         return kinds[0]
     named = {getattr(kind, "KIND", None): kind for kind in kinds}
     if "kind" in value:
-        if value["kind"] not in named:
+        if not isinstance(value["kind"], str) or value["kind"] not in named:
             known = ", ".join(name for name in named if name)
             raise InputError(f"{where}.kind={value['kind']!r}: there is {known}.")
         return named[value["kind"]]
@@ -99,14 +99,18 @@ def _which(kinds: list[Any], value: Any, where: str) -> Any:
 def _dataclass(kind: Any, value: Any, where: str, complete: bool) -> Any:
     if not isinstance(value, Mapping):
         raise InputError(f"{where}={value!r}: expected the fields of {kind.__name__}.")
-    if getattr(kind, "KIND", None) is not None:
+    if (own := getattr(kind, "KIND", None)) is not None:
+        if value.get("kind", own) != own:
+            raise InputError(f"{where}.kind={value['kind']!r}: expected {own!r}.")
         value = {name: one for name, one in value.items() if name != "kind"}
     hints = typing.get_type_hints(kind)
     names = [field.name for field in _fields(kind)]
     known = f"{kind.__name__} has {', '.join(names)}"
     if unknown := sorted(set(value) - set(names)):
         raise InputError(f"{where}: unknown field {unknown[0]!r}; {known}.")
-    if complete and (missing := [name for name in names if name not in value]):
+    optional = [f.name for f in _fields(kind) if f.metadata.get("omit_default")]
+    missing = [name for name in names if name not in (*value, *optional)]
+    if complete and missing:
         raise InputError(f"{where}: field {missing[0]!r} is missing; {known}.")
     decoded = {
         name: from_json(hints[name], value[name], f"{where}.{name}", complete=complete)

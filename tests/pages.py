@@ -52,7 +52,7 @@ def run(blocks):
             apply(block.text)
         elif block.language == "bash":
             for line in block.text.replace("\\\n", " ").splitlines():
-                command(shlex.split(line))
+                command(shlex.split(line, comments=True))
         elif named := FILE.match(block.text):
             pathlib.Path(named[1]).write_text(block.text.partition("\n")[2])
         else:
@@ -77,7 +77,7 @@ def command(words):
     elif words[0] == "python":
         runpy.run_path(words[1], run_name="__main__")
     elif words[:2] == ["git", "apply"]:
-        apply(pathlib.Path(words[2]).read_text())
+        apply(pathlib.Path(words[-1]).read_text())
     else:
         subprocess.run(words, check=True)
 

@@ -7,6 +7,7 @@ settings that a configuration made as defaults.
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from dst_jax.command.parsing import parse
 from dst_jax.errors import InputError
 
 REGISTRY = ConstructorRegistry()
+# Said of an option that exists, but not with the terms of this configuration.
+LACKS = ", of a term that this configuration (or its --row) lacks"
 # What a mapping is annotated with if its keys alone name what is in it.
 _UNNAMED = tyro.conf.arg(name="")
 
@@ -148,9 +151,11 @@ def refuse_unknown(
     if not given.startswith("--"):
         raise InputError(f"{given!r}: unexpected; see dst-jax {help_of}.")
     name = given[2:].replace("-", "_")
-    if name in renamed:
-        raise InputError(f"{given}: is now {renamed[name]}.")
     spelled = {option.replace("-", "_"): option for option in known}
+    if name in renamed:
+        now = re.findall(r"--([\w.]+)", renamed[name])
+        lacks = "" if all(option in spelled for option in now) else LACKS
+        raise InputError(f"{given}: is now {renamed[name]}{lacks}.")
     # The last part of a field's name is nearest to that field.
     near = [option for key, option in spelled.items() if key.endswith(f".{name}")]
     near += [spelled[k] for k in difflib.get_close_matches(name, spelled, n=1)]

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import pathlib
 import pkgutil
+import re
 import sys
 import traceback
 import types
@@ -179,7 +180,14 @@ def _explained(call: Callable[[], Any], config: str) -> Any:
             if pathlib.Path(f.filename).name.startswith(pathlib.Path(config).stem)
         ]
         line = f"line {where[-1]}: " if where else ""
-        raise InputError(f"CONFIG {config}: {line}{error}.") from None
+        raise InputError(f"CONFIG {config}: {line}{error}{_now(error)}.") from None
+
+
+def _now(error: Exception) -> str:
+    """Returns what a field that a configuration gives in Python is called now."""
+    found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    now = RENAMED.get(f"distill.{found[1]}") if found else None
+    return f"; {found[1]} is now {now}" if found and now else ""
 
 
 def parse_init(choices: Sequence[str], names: Mapping[str, Any]) -> dict[str, Any]:

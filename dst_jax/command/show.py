@@ -25,6 +25,7 @@ def print_fields(experiment: Experiment, console: Console) -> None:
         widths = list(spec.backbone.widths)
         line = f"student {name}: widths {widths}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"seed {experiment.seed}; --seed N gives another", highlight=False)
 
 
 def print_configurations(found: Mapping[str, str], console: Console) -> None:

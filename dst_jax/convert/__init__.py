@@ -1,4 +1,4 @@
-"""Weights of other projects, one file per project, as variables of ours."""
+"""Converts weights of other projects into variables; each project has a file."""
 
 from dst_jax.convert.dasiamrpn import siamrpn_from_pytorch as siamrpn_from_pytorch
 from dst_jax.convert.dasiamrpn import siamrpn_spec as siamrpn_spec

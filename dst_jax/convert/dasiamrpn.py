@@ -1,4 +1,4 @@
-"""Weights of DaSiamRPN, as variables of ours."""
+"""Converts weights of DaSiamRPN into variables of the package."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,7 +16,8 @@ from dst_jax.convert.state_dict import (
 from dst_jax.errors import InputError
 from dst_jax.models.heads.build import head_channels
 
-# Stage, convolution or normalisation, field: DaSiamRPN numbers its layers in a row.
+# From DaSiamRPN's names to stage, convolution (0) or normalisation (1), and field.
+# DaSiamRPN numbers all layers of its backbone in one sequence.
 _RPN_NAMES = {
     f"featureExtract.{number + part}.{field}": (stage, part, field)
     for stage, number in enumerate((0, 4, 8, 11, 14), start=1)
@@ -28,13 +29,16 @@ _RPN_NAMES = {
 
 
 def siamrpn_spec(state: Mapping[str, np.ndarray]) -> TrackerSpec:
-    """The architecture of a DaSiamRPN state dict, by the shapes of its tensors.
+    """Returns the architecture of a DaSiamRPN state dict.
 
-    Widths are read off, of the backbone and of the head; kernels, strides and anchors
-    are those of `siamrpn`, for which the names stand.
+    The widths of backbone and head are read from the shapes of the tensors. Kernels,
+    strides and anchors are those of `siamrpn`.
+
+    Args:
+      state: Arrays by the names of DaSiamRPN.
 
     Raises:
-      InputError: If a convolution is missing, or the anchors are not five a cell.
+      InputError: If a convolution is missing, or there are not five anchors per cell.
     """
     state = _without_prefix(state)
     *stages, features = (
@@ -54,23 +58,24 @@ def siamrpn_spec(state: Mapping[str, np.ndarray]) -> TrackerSpec:
 def siamrpn_from_pytorch(
     state: Mapping[str, np.ndarray], spec: TrackerSpec
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Variables of SiamRPN from a DaSiamRPN state dict.
+    """Returns the variables of SiamRPN from a DaSiamRPN state dict.
 
-    Names are `featureExtract.N.*` with N = 0, 4, 8, 11, 14 for the convolutions and
-    1, 5, 9, 12, 15 for their normalisations, then `conv_cls1`, `conv_cls2`,
-    `conv_r1`, `conv_r2` and `regress_adjust`. Those weights see BGR images: the input
-    axis of the first convolution is reversed, since ours are RGB.
+    The names are `featureExtract.N.*` with N = 0, 4, 8, 11, 14 for the convolutions and
+    1, 5, 9, 12, 15 for their normalisations, then `conv_cls1`, `conv_cls2`, `conv_r1`,
+    `conv_r2` and `regress_adjust`. DaSiamRPN reads BGR images and this package RGB
+    images, so the input axis of the first convolution is reversed.
 
     Args:
-      state: Names to arrays.
-      spec: The architecture that they are meant for, with an up-channel head.
+      state: Arrays by the names of DaSiamRPN.
+      spec: The architecture of the weights, with an up-channel head.
 
     Returns:
-      {"params": ..., "batch_stats": ...} in float32, and the names of the state
-      dict that found no place.
+      {"params": ..., "batch_stats": ...} in float32, and the names in the state dict
+      that were not used.
 
     Raises:
-      InputError: If a tensor is missing or has another shape than `spec` wants.
+      InputError: If the head of `spec` is another one, or a tensor is missing or has
+        another shape than in `spec`.
     """
     shapes = _head_shapes(spec)
     state = _without_prefix(state)
@@ -91,7 +96,7 @@ def siamrpn_from_pytorch(
 
 
 def _head_shapes(spec: TrackerSpec) -> dict[str, tuple[int, int, int]]:
-    """Outputs, inputs and kernel of the head's convolutions, by DaSiamRPN's names."""
+    """Returns outputs, inputs and kernel of the head's layers, by DaSiamRPN's names."""
     layers, stage = head_channels(spec.head), spec.head.stage
     if stage is None or list(layers) != ["cls1", "r1", "cls2", "r2"]:
         raise InputError("DaSiamRPN's weights need an up-channel head; use siamrpn.")
@@ -104,7 +109,11 @@ def _head_shapes(spec: TrackerSpec) -> dict[str, tuple[int, int, int]]:
 
 
 def _without_prefix(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """DaSiamRPN's names, without what a wrapper of PyTorch's puts before them."""
+    """Returns the state dict without the prefix "module.", which PyTorch may add.
+
+    Raises:
+      InputError: If it has no name of DaSiamRPN's backbone.
+    """
     state = {name.removeprefix("module."): value for name, value in state.items()}
     if not any(name in _RPN_NAMES for name in state):
         raise InputError(
@@ -115,7 +124,7 @@ def _without_prefix(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _outputs(state: Mapping[str, np.ndarray], name: str) -> int:
-    """Output channels of a convolution."""
+    """Returns the number of output channels of a convolution."""
     if f"{name}.weight" not in state:
         raise InputError(f"{name}.weight is missing; the state dict is incomplete.")
     return state[f"{name}.weight"].shape[0]

@@ -1,4 +1,4 @@
-"""Weights of siamfc-pytorch, as variables of ours."""
+"""Converts weights of siamfc-pytorch into variables of the package."""
 
 import re
 from collections.abc import Mapping
@@ -18,22 +18,22 @@ _SIAMFC_NAME = re.compile(
 def siamfc_from_pytorch(
     state: Mapping[str, np.ndarray], spec: TrackerSpec
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Variables of SiamFC from a siamfc-pytorch state dict.
+    """Returns the variables of SiamFC from a siamfc-pytorch state dict.
 
-    Names are `backbone.convK.0.{weight,bias}` for the convolutions and
-    `backbone.convK.1.{weight,bias,running_mean,running_var}` for their
-    normalisations; kernels turn from OIHW to HWIO. RGB input, as ours.
+    The names are `backbone.convK.0.{weight,bias}` for the convolutions and
+    `backbone.convK.1.{weight,bias,running_mean,running_var}` for their normalisations.
+    Kernels are transposed from OIHW to HWIO. Both projects read RGB images.
 
     Args:
-      state: Names to arrays.
-      spec: The architecture that they are meant for.
+      state: Arrays by the names of siamfc-pytorch.
+      spec: The architecture of the weights.
 
     Returns:
-      {"params": ..., "batch_stats": ...} in float32, and the names of the state
-      dict that found no place.
+      {"params": ..., "batch_stats": ...} in float32, and the names in the state dict
+      that were not used.
 
     Raises:
-      InputError: If a tensor is missing or has another shape than `spec` wants.
+      InputError: If a tensor is missing or has another shape than in `spec`.
     """
     entries, left_over = _parse_names(state)
     if not entries:

@@ -1,4 +1,4 @@
-"""The projects whose weights can be read, by name."""
+"""The projects whose weights the package can convert, by name."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,11 +13,11 @@ StateDict = Mapping[str, np.ndarray]
 
 
 class Source(NamedTuple):
-    """How the weights of one project are read.
+    """The functions that convert the weights of one project.
 
     Attributes:
-      recognise: Returns the architecture of a state dict, where nobody names it.
-      convert: Returns the variables, and the names that found no place.
+      recognise: Returns the architecture of a state dict if the user names none.
+      convert: Returns the variables and the names that were not used.
     """
 
     recognise: Callable[[StateDict], TrackerSpec]

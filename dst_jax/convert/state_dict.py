@@ -1,6 +1,6 @@
-"""PyTorch state dicts: how one is read, and how its tensors are taken out of it.
+"""Reads PyTorch state dicts and takes tensors out of them.
 
-`read_state_dict` alone needs PyTorch; everything after it works on NumPy arrays.
+Only `read_state_dict` needs PyTorch; the other functions work on NumPy arrays.
 """
 
 import pathlib
@@ -14,18 +14,21 @@ from dst_jax.arch import TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.files import user_path
 
-# Field of PyTorch's normalisation that ours has no place for: a counter.
+# A counter in PyTorch's normalisation, which Flax's normalisation does not have.
 COUNTER = "num_batches_tracked"
-# Tensors still to be placed, by stage, part of the stage and field.
+# Tensors that are not used yet, by stage, part of the stage and field.
 Entries: TypeAlias = dict[tuple[int, int, str], np.ndarray]
 
 
 def read_state_dict(path: pathlib.Path | str) -> dict[str, np.ndarray]:
-    """Reads a PyTorch state dict without executing anything that it holds.
+    """Reads a PyTorch state dict without executing code from the file.
 
     Args:
       path: A `.pth` file: a state dict, or a dict with one under "state_dict",
         "model" or "net".
+
+    Returns:
+      Float32 arrays by name.
 
     Raises:
       InputError: If PyTorch is missing, or the file is not such a state dict.
@@ -41,7 +44,7 @@ def read_state_dict(path: pathlib.Path | str) -> dict[str, np.ndarray]:
         ) from None
     try:
         with warnings.catch_warnings():
-            # PyTorch warns about what it then refuses.
+            # PyTorch also raises an error for what it warns about.
             warnings.simplefilter("ignore")
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -65,7 +68,19 @@ def take_convolution(
     entry: tuple[int, int, str],
     shape: tuple[int, int, int],
 ) -> dict[str, np.ndarray]:
-    """A convolution's kernel, turned from OIHW to HWIO, and its bias."""
+    """Takes the kernel and bias of a convolution out of `entries`.
+
+    Args:
+      entries: Tensors that are not used yet.
+      entry: Stage, part and name of the convolution.
+      shape: Outputs, inputs and kernel side.
+
+    Returns:
+      "kernel", transposed from OIHW to HWIO, and "bias".
+
+    Raises:
+      InputError: If one is missing or has another shape.
+    """
     outputs, inputs, side = shape
     stage, part, name = entry
     stem = f"{name}." if name else ""
@@ -79,7 +94,18 @@ def take_convolution(
 def take_backbone(
     entries: Entries, spec: TrackerSpec
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Takes the stages out of `entries`: parameters and statistics."""
+    """Takes the stages of a backbone out of `entries`.
+
+    Args:
+      entries: Tensors that are not used yet.
+      spec: The architecture.
+
+    Returns:
+      Parameters and statistics of every stage.
+
+    Raises:
+      InputError: If a tensor is missing or has another shape than in `spec`.
+    """
     params: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     below = 3
@@ -103,7 +129,7 @@ def take_backbone(
 
 
 def entry_name(entry: tuple[int, int, str]) -> str:
-    """Returns the name under which messages speak of an entry."""
+    """Returns the name of an entry for messages."""
     stage, part, field = entry
     return f"backbone.conv{stage}.{part}.{field}" if stage else field
 
@@ -113,7 +139,16 @@ def take(
     entry: tuple[int, int, str],
     shape: tuple[int, ...],
 ) -> np.ndarray:
-    """Removes a tensor from `entries`, its shape checked."""
+    """Takes a tensor out of `entries` and returns it as float32.
+
+    Args:
+      entries: Tensors that are not used yet.
+      entry: Stage, part and field of the tensor.
+      shape: Its expected shape.
+
+    Raises:
+      InputError: If it is missing or has another shape.
+    """
     if entry not in entries:
         name = entry_name(entry)
         raise InputError(f"{name} is missing; the state dict is incomplete.")

@@ -1,4 +1,4 @@
-"""The joint objective of teacher and students, and the terms that it adds up."""
+"""The joint objective of all students under a teacher, and the terms of its sum."""
 
 from dst_jax.distill.config import ROWS as ROWS
 from dst_jax.distill.config import DistillConfig as DistillConfig

@@ -1,4 +1,4 @@
-"""Which terms a run trains with: a mapping of them, and the papers' rows."""
+"""Chooses the terms of a run: a mapping of terms, and the rows of the papers."""
 
 import dataclasses
 import math
@@ -15,14 +15,14 @@ from dst_jax.require import require
 
 @dataclasses.dataclass(frozen=True)
 class DistillConfig:
-    """The objective: terms by name; by default TSsKD, eq. 16-23 and 33.
+    """The terms of the objective by name; the default is TSsKD, eq. 16-23 and 33.
 
     A term of weight 0 is left out. The command line calls a term's options
     `--distill.NAME.OPTION`.
 
     Attributes:
-      terms: What is added up for every student. The names are those of the logs.
-      warmup_epochs: Epochs on the ground truth alone (weight 1) before the terms.
+      terms: Terms that are added up for every student, under their names in the logs.
+      warmup_epochs: Epochs on the ground truth alone (weight 1) before the terms count.
     """
 
     # The command line leaves the field's own name out of its paths.
@@ -57,16 +57,20 @@ class DistillConfig:
 
     @property
     def active(self) -> dict[str, Term]:
-        """The terms that have a weight."""
+        """Returns the terms whose weight is not 0."""
         return {name: term for name, term in self.terms.items() if term.weight}
 
     def with_terms(self, **terms: Term) -> "DistillConfig":
-        """Returns the same with these terms added, or in place of those so called."""
+        """Returns a copy with these terms, which replace those of equal names."""
         return dataclasses.replace(self, terms={**self.terms, **terms})
 
 
 def check_term(name: str, term: object) -> None:
-    """Raises InputError unless `term` is a frozen term with a weight."""
+    """Checks that `term` is a frozen `Term` with a fit weight.
+
+    Raises:
+      InputError: If it is not.
+    """
     if not isinstance(term, Term):
         raise InputError(
             f"term {name!r} is a {type(term).__name__}; give a frozen dataclass that "
@@ -83,7 +87,7 @@ def check_term(name: str, term: object) -> None:
     require(fits, term, "weight", "must be finite and at least 0 (0 removes it)")
 
 
-# The rows of Table 4, then of Table 5: which terms each trains with.
+# The terms of each row of Table 4, then of Table 5.
 ROWS: Mapping[str, tuple[str, ...]] = {
     "GT": ("gt",),
     "TS": ("ts",),
@@ -101,16 +105,18 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 def with_row(config: DistillConfig, row: str) -> DistillConfig:
     """Returns `config` with the terms of a row of Table 4 or 5 and no others.
 
-    Weights are those of `config`. The ground truth alone has weight 1; beside TS it
-    stands in AH's place and has lambda. For SiamFC, GT and AH are the same loss.
+    The terms keep their weights, except for the ground truth. Without TS it has
+    weight 1; beside TS it replaces AH and has the weight of AH, lambda. For SiamFC, GT
+    and AH are the same loss.
 
     Args:
-      config: With all of the row's terms but the ground truth.
+      config: A configuration with all of the row's terms except the ground truth.
       row: One of `ROWS`, or names of the configuration's terms joined by "+", such as
         "ah+ts+mine".
 
     Raises:
-      InputError: If there is no such row, or the configuration lacks one of its terms.
+      InputError: If there is no such row, or the configuration lacks one of its terms
+        or weights it with 0.
     """
     known = {"gt": Task(), **config.terms}
     spelt = (name if name in known else name.lower() for name in row.split("+"))

@@ -1,4 +1,4 @@
-"""Whether teacher, students and terms fit together, before anything is compiled."""
+"""Checks that teacher, students and terms fit, before anything is compiled."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from dst_jax.errors import InputError
 
 
 def needs_teacher(students: Mapping[str, TrackerSpec], config: DistillConfig) -> bool:
-    """Returns whether any term looks at the teacher of any student."""
+    """Returns whether any term reads the teacher for any student."""
     terms = config.active.values()
     return any(term.reads_teacher(spec) for term in terms for spec in students.values())
 
@@ -20,8 +20,14 @@ def check_fit(
 ) -> None:
     """Checks that every term can compare the networks, and that one crop serves them.
 
+    Args:
+      teacher: The frozen network, or None.
+      students: The networks that learn, by name.
+      config: The terms.
+
     Raises:
-      InputError: Naming the first student and term that do not fit, and why.
+      InputError: If they do not fit; it names the first student and term and the
+        reason.
     """
     if not students:
         raise InputError("there is no student to train; name at least one.")

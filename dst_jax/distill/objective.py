@@ -4,11 +4,11 @@ L_KT(s) = L_TS + lambda L_AH + omega L_STR                              (16)
 L_s     = L_KT(s) + sigma(s) / (n - 1) sum_{j != s} beta_sj KS(s || j)   (20, 21, 33)
 L       = sum_s L_s                                                     (23)
 
-Which terms there are is the configuration's; the objective knows none of them.
+The configuration chooses the terms; the code of the objective names none of them.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -25,8 +25,8 @@ from dst_jax.distill.term import View
 from dst_jax.errors import InputError
 from dst_jax.models import (
     ModelConfig,
+    Network,
     Output,
-    Siamese,
     Variables,
     build,
     forward,
@@ -37,13 +37,13 @@ from dst_jax.typing import Array, Params, Scalar
 
 
 class Metrics(NamedTuple):
-    """What a step reports.
+    """The values that a step reports.
 
     Attributes:
-      terms: Local contributions "student/term"; their sum over names is the local
-        loss, their sum over devices what the run reports.
-      globals: Values that every device already agrees on: "gt/NAME" (loss on the
-        labels), and what terms log, such as "sigma/NAME" and "gate/NAME" (eq. 22).
+      terms: Contributions of this device's share of the batch by "student/term". Their
+        sum over names is the local loss; the run reports their sums over devices.
+      globals: Values that are equal on all devices: "gt/NAME", the loss on the labels,
+        and those that terms log, such as "sigma/NAME" and "gate/NAME" (eq. 22).
     """
 
     terms: Mapping[str, Scalar]
@@ -51,13 +51,13 @@ class Metrics(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What all networks of an objective have in common.
+    """Settings that all networks of an objective share.
 
     Attributes:
-      distill: Which terms, with which weights.
-      labels: What the ground truth says of cells and anchors.
-      task: The tracker's own loss.
-      model: How networks behave in training.
+      distill: Terms and their weights.
+      labels: Settings of the labels of cells and anchors.
+      task: Settings of the tracker's own loss.
+      model: Settings of networks in training.
     """
 
     distill: DistillConfig = DistillConfig()
@@ -67,7 +67,7 @@ class Setting(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """A batch after the forward passes, by network; "teacher" among them if it ran."""
+    """A batch after the forward passes, by network, with "teacher" if it ran."""
 
     outputs: Mapping[str, Output]
     labels: Mapping[str, Labels]
@@ -90,16 +90,16 @@ def make_objective(
     Args:
       teacher: The frozen network, or None for plain training.
       students: The networks that learn, by name; at least one.
-      setting: Terms, labels, the tracker's own loss.
+      setting: Settings of terms, labels, the tracker's own loss and the networks.
       axis_name: Device axis over which batches are split, or None.
-      dtype: Of parameters and computation.
+      dtype: Type of parameters and computation.
 
     Returns:
-      `objective(params, stats, teacher_vars, examples, *, epoch, key)`, which gives
+      `objective(params, stats, teacher_vars, examples, *, epoch, key)`, which returns
       `(local_loss, (new_stats, metrics))`. `params` and `stats` are dicts over the
-      students; `teacher_vars` are the teacher's variables (anything without a
-      teacher); `epoch` is a traced float. The sum of `local_loss` over devices is
-      the loss of the global batch, and so is the sum of the gradients.
+      students. `teacher_vars` are the teacher's variables, and are ignored if no term
+      reads the teacher. `epoch` is a traced float. The sum of `local_loss` over devices
+      is the loss of the global batch, and the sum of its gradients is the gradient.
 
     Raises:
       InputError: If the networks do not fit together.
@@ -147,7 +147,10 @@ def make_objective(
 def _viewer(
     specs: Mapping[str, TrackerSpec],
 ) -> Callable[[Examples], dict[str, Examples]]:
-    """Each network's own view of a batch, made once for each distinct input."""
+    """Returns a function that gives each network its own examples of a batch.
+
+    Networks of equal inputs share them.
+    """
 
     def view(examples: Examples) -> dict[str, Examples]:
         inputs = dict.fromkeys(spec.input for spec in specs.values())
@@ -160,7 +163,10 @@ def _viewer(
 def _labeller(
     specs: Mapping[str, TrackerSpec], config: LabelConfig
 ) -> Callable[[Mapping[str, Examples], Array], dict[str, Labels]]:
-    """Labels by network, made once for each distinct grid and input."""
+    """Returns a function that labels a batch for each network.
+
+    Networks of equal grids and inputs share their labels.
+    """
     kinds = {n: (s.grid(s.input.train_search_px), s.input) for n, s in specs.items()}
     makers = {kinds[name]: make_labels(spec, config) for name, spec in specs.items()}
 
@@ -174,14 +180,14 @@ def _labeller(
     return label
 
 
-def _teach(module: Siamese, variables: Variables, examples: Examples) -> Output:
-    """The teacher's answer, in inference mode; nothing flows back into it."""
+def _teach(module: Network, variables: Variables, examples: Examples) -> Output:
+    """Returns the teacher's output in inference mode; no gradient reaches it."""
     frozen = jax.lax.stop_gradient(variables)
     return forward(module, frozen, examples.template, examples.search)
 
 
 def _learn(
-    modules: Mapping[str, Siamese],
+    modules: Mapping[str, Network],
     params: Params,
     stats: Params,
     seen: Mapping[str, Examples],
@@ -198,7 +204,10 @@ def _learn(
 def _global_loss(
     output: Output, labels: Labels, config: TaskConfig, axis_name: str | None
 ) -> Scalar:
-    """The loss on the labels over the global batch, for gates and logs; no gradient."""
+    """Returns the loss on the labels over the global batch, without gradient.
+
+    Gates and logs read it.
+    """
     parts = jax.lax.stop_gradient(task_parts(output.answer, labels, config))
     return psum(reduce_parts(parts, axis_name), axis_name)
 
@@ -206,7 +215,7 @@ def _global_loss(
 def _collector(
     students: Mapping[str, TrackerSpec], setting: Setting, axis_name: str | None
 ) -> Callable[..., tuple[dict[str, list[Part]], dict[str, Scalar]]]:
-    """Returns what makes all parts, "student/term", and what terms log, of a batch."""
+    """Returns a function from a batch to the parts by "student/term" and all logs."""
     sizes = {name: tracker_cost(spec).parameters for name, spec in students.items()}
     warmup = setting.distill.warmup_epochs
 
@@ -228,7 +237,8 @@ def _collector(
     def collect(
         batch: _Batch, epoch: Scalar
     ) -> tuple[dict[str, list[Part]], dict[str, Scalar]]:
-        # 1 after the warm-up, 0 within; without warm-up the factor is the constant 1.
+        # The factor is 0 in the warm-up and 1 after it. Without a warm-up it is a
+        # constant, which costs nothing.
         after: Any = jnp.where(epoch < warmup, 0.0, 1.0) if warmup else 1.0
         parts: dict[str, list[Part]] = {}
         logs: dict[str, Scalar] = {}
@@ -245,9 +255,19 @@ def _collector(
                 for log, value in found.logs.items():
                     _require_free(f"{log}/{name}", term_name, logs)
                     logs[f"{log}/{name}"] = value
+        _require_some(parts, setting.distill.active, students)
         return parts, logs
 
     return collect
+
+
+def _require_some(parts: object, terms: Iterable[str], students: Iterable[str]) -> None:
+    """Raises InputError if no term adds anything for any student."""
+    if not parts:
+        raise InputError(
+            f"the terms {', '.join(terms)} add nothing for {', '.join(students)}; add "
+            "one that does, such as gt."
+        )
 
 
 def _require_free(log: str, term: str, taken: Mapping[str, Scalar]) -> None:

@@ -1,7 +1,7 @@
-"""Losses on their way to a mean: a local sum, a local count, and a weight.
+"""Parts of losses: each is a local sum, a local count and a weight.
 
-Sums become losses only after the counts have been added up over all devices, so one
-device and many give the same loss, under any mask.
+A sum is divided only after the counts of all devices have been added up. So the loss
+does not depend on the number of devices, whatever the mask is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from dst_jax.typing import Array, Float, Scalar
 
 
 class Part(NamedTuple):
-    """weight * total / number, once `number` is known for the global batch.
+    """A mean `weight * total / number`, with both sums taken over the global batch.
 
     Attributes:
-      total: Sum over this device's share of the batch.
-      number: How many values that sum has; need not be whole.
+      total: Sum of values over this device's share of the batch.
+      number: Number of those values, which need not be whole.
       weight: Factor on the mean.
     """
 
@@ -28,10 +28,10 @@ class Part(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What a term adds to the loss of one student.
+    """The contribution of a term to the loss of one student.
 
     Attributes:
-      parts: Means that are added up; none where the term has nothing to say.
+      parts: Means that are added up; it is empty if the term adds nothing.
       logs: Further scalars by name, logged as NAME/STUDENT; they enter no loss. Their
         values are equal on all devices: sum what is not with `View.psum`.
     """
@@ -41,19 +41,24 @@ class Parts(NamedTuple):
 
 
 def psum(tree: Any, axis_name: str | None) -> Any:
-    """Returns `lax.psum`, or the tree itself where there is no device axis."""
+    """Returns the sum of a tree over a device axis, or the tree if there is no axis."""
     return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
 
 def divide(total: Scalar, count: Scalar) -> Scalar:
-    """Returns `total / count`; 0 where nothing was counted."""
+    """Returns `total / max(count, 1)`, so that a sum of nothing gives 0."""
     return total / jnp.maximum(count, 1.0)
 
 
 def reduce_parts(parts: Sequence[Part], axis_name: str | None) -> Scalar:
-    """Returns the local share of some parts; shares of all devices add up to the loss.
+    """Returns this device's share of the loss; the shares of all devices add up to it.
 
-    Counts are summed over devices before anything is differentiated.
+    Counts are summed over devices, sums are not: gradients of the shares are added up
+    later.
+
+    Args:
+      parts: Parts of the loss; at least one.
+      axis_name: Device axis over which the batch is split, or None.
     """
     numbers = psum(jnp.stack([part.number for part in parts]), axis_name)
     shares = [
@@ -63,7 +68,7 @@ def reduce_parts(parts: Sequence[Part], axis_name: str | None) -> Scalar:
 
 
 def scaled(parts: Sequence[Part], factor: Any) -> list[Part]:
-    """Returns the parts with their weights times `factor`."""
+    """Returns the parts with their weights multiplied by `factor`."""
     return [part._replace(weight=part.weight * factor) for part in parts]
 
 
@@ -73,12 +78,12 @@ def mean_over_examples(values: Float[Array, " b"], mask: Float[Array, " b"]) -> 
 
 
 def mean_over_all(values: Float[Array, "b *cells"], mask: Float[Array, " b"]) -> Part:
-    """Returns the plain mean over all cells of all examples."""
+    """Returns the mean over all cells of all examples; `mask` is 0 where padded."""
     keep = mask.reshape(-1, *[1] * (values.ndim - 1))
     keep = jnp.broadcast_to(keep, values.shape)
     return Part(jnp.sum(values * keep), jnp.sum(keep))
 
 
 def mean_of_sums(values: Float[Array, "b *cells"], mask: Float[Array, " b"]) -> Part:
-    """Returns the mean over examples of each example's sum over its cells."""
+    """Returns the mean over examples of the sums over their cells."""
     return mean_over_examples(jnp.sum(values, axis=tuple(range(1, values.ndim))), mask)

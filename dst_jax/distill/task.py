@@ -18,13 +18,15 @@ from dst_jax.typing import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
-    """The tracker's own loss, which the terms GT and AH and the gates read.
+    """Settings of the tracker's own loss, which GT, AH and the gates use.
 
     Attributes:
-      classification: Whether positive and negative cells or anchors have half the
-        weight each, or every one the same.
-      regression_weight: Of every loss of boxes, beside that of classes (SiamRPN).
-      regression_beta: Where smooth L1 turns from square to line; 0 is plain L1.
+      classification: Whether positive and negative cells or anchors have half of the
+        weight each ("balanced"), or all have equal weights ("mean").
+      regression_weight: Factor on every loss of boxes, beside that of classes
+        (SiamRPN).
+      regression_beta: Distance at which smooth L1 turns from square to linear; 0 gives
+        plain L1.
     """
 
     classification: Literal["balanced", "mean"] = "balanced"
@@ -38,7 +40,7 @@ class TaskConfig:
 
 
 def task_parts(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]:
-    """Returns the loss of an answer on the labels of its grid."""
+    """Returns the parts of an answer's loss on the labels of its grid."""
     match answer:
         case CellAnswer():
             return classification(answer, labels, config)
@@ -54,7 +56,7 @@ def task_parts(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]
 
 
 def classification(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]:
-    """Returns the loss of target against background, without boxes."""
+    """Returns the parts of the loss of target against background, without boxes."""
     match answer:
         case CellAnswer(response=response):
             assert isinstance(labels, CellLabels)
@@ -75,7 +77,7 @@ def classification(answer: Answer, labels: Labels, config: TaskConfig) -> list[P
 
 
 def balanced(values: Float[Array, "b u v"], cells: CellLabels) -> list[Part]:
-    """Returns means over positive and negative cells, with half the weight each."""
+    """Returns the means over positive and negative cells, each with weight 1/2."""
     kinds = cells.positive, cells.negative
     return [Part(jnp.sum(values * kind), jnp.sum(kind), 0.5) for kind in kinds]
 
@@ -83,6 +85,6 @@ def balanced(values: Float[Array, "b u v"], cells: CellLabels) -> list[Part]:
 def regression(
     values: Float[Array, "b u v k"], anchors: AnchorLabels, config: TaskConfig
 ) -> Part:
-    """Returns the mean over positives of each pair, then over pairs that have any."""
+    """Returns the mean over the positives of a pair, averaged over pairs with any."""
     total = jnp.sum(values * anchors.weights)
     return Part(total, anchors.pairs, config.regression_weight)

@@ -1,4 +1,4 @@
-"""What a term of the objective is, and what it may look at."""
+"""Defines a term of the objective and what it may look at."""
 
 import abc
 import dataclasses
@@ -15,22 +15,23 @@ from dst_jax.typing import Scalar
 
 
 class View(NamedTuple):
-    """What a term may look at, of one student.
+    """Values that a term may read when it computes the loss of one student.
 
     Attributes:
-      name: The student's.
-      student: Its answer and taps.
-      teacher: The teacher's; None where no term reads them. No gradient reaches it.
-      peers: Those of the other students, by name.
-      labels: What the ground truth says on the student's grid; `labels.mask` [b] is 0
-        for examples that do not count.
-      task: The tracker's own loss.
-      task_losses: Its value over the global batch, by network, "teacher" among them
-        where there is one; no gradient.
-      sizes: Parameters of every student, by name.
-      epoch: Real-valued epoch of the run.
+      name: Name of the student.
+      student: Answer and taps of the student.
+      teacher: Answer and taps of the teacher, without gradient; None if no term reads
+        them.
+      peers: Answers and taps of the other students, by name.
+      labels: Labels on the student's grid; `labels.mask` [b] is 0 for examples that do
+        not count.
+      task: Settings of the tracker's own loss.
+      task_losses: That loss over the global batch, without gradient, by network; it
+        has "teacher" if `teacher` is not None.
+      sizes: Number of parameters of every student, by name.
+      epoch: Epoch of the run, a real number.
       since_warmup: Epochs since the end of the warm-up; negative within it.
-      psum: Sums a tree over all devices; the identity where there is one.
+      psum: Function that sums a tree over all devices.
     """
 
     name: str
@@ -48,24 +49,24 @@ class View(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Term(abc.ABC):
-    """A part of the objective as a value: its fields are its options and its weight.
+    """A term of the objective; its fields are its options and its weight.
 
-    A term of one's own is a frozen dataclass that inherits from this one, adds options,
-    and answers a call. Put into `DistillConfig.terms` it is checked, logged, stored
-    with the run and mapped over devices as the others are.
+    A term of one's own is a frozen dataclass that inherits from this one, adds options
+    and defines `__call__`. In `DistillConfig.terms` it is checked, logged, stored with
+    the run and spread over devices like the others.
 
     Attributes:
-      weight: Factor on what the term adds to the loss; 0 removes it.
+      weight: Factor on the term; 0 removes it.
     """
 
     weight: float = 1.0
 
     @abc.abstractmethod
     def __call__(self, view: View) -> Parts:
-        """Returns what the term adds to the loss of one student, before its weight."""
+        """Returns the term's part of the loss of one student, without its weight."""
 
     def reads_teacher(self, student: TrackerSpec) -> bool:
-        """Returns whether the term looks at the teacher beside such a student."""
+        """Returns whether the term reads the teacher for such a student."""
         del student
         return True
 
@@ -75,31 +76,52 @@ class Term(abc.ABC):
         teacher: TrackerSpec | None,
         peers: Mapping[str, TrackerSpec],
     ) -> None:
-        """Raises InputError if the term cannot compare these networks.
+        """Checks that the term can compare these networks; by default it can.
 
         Args:
           student: The network that learns.
-          teacher: The frozen network; None where the run has none.
+          teacher: The frozen network; None if the run has none.
           peers: The other students, by name.
+
+        Raises:
+          InputError: If it cannot.
         """
         del student, teacher, peers
 
 
-def require_same_grid(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> None:
-    """Raises InputError unless two networks answer on the same grid in training.
+def require_same_answers(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> None:
+    """Checks that two networks have the same kind of head.
 
     Args:
       ours: The student.
       theirs: The network that it is compared with.
-      name: Of the latter, for the message.
+      name: Name of that network, for the message.
+
+    Raises:
+      InputError: If their heads say different things of a cell.
     """
-    one, other = (spec.grid(spec.input.train_search_px) for spec in (ours, theirs))
-    if one.answers != other.answers:
+    one, other = ours.head.answers, theirs.head.answers
+    if one != other:
         raise InputError(
-            f"the student answers with {one.answers}, {name} with {other.answers}; "
-            "networks that are compared must have the same kind of head."
+            f"the student answers with {one}, {name} with {other}; networks that are "
+            "compared must have the same kind of head."
         )
-    # Field of view and cells per side decide what a cell stands for.
+
+
+def require_same_grid(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> None:
+    """Checks that two networks answer on the same grid in training.
+
+    Args:
+      ours: The student.
+      theirs: The network that it is compared with.
+      name: Name of that network, for the message.
+
+    Raises:
+      InputError: If their grids differ.
+    """
+    require_same_answers(ours, theirs, name=name)
+    one, other = (spec.grid(spec.input.train_search_px) for spec in (ours, theirs))
+    # Field of view and cells per side decide which place a cell stands for.
     if one != other:
         raise InputError(
             f"the student answers on {one.side} cells of {one.stride} px in a search "

@@ -1,4 +1,4 @@
-"""Flax networks built from specs, and what their answers mean."""
+"""Builds Flax networks from specs and turns their answers into boxes."""
 
 from dst_jax.models.build import ModelConfig as ModelConfig
 from dst_jax.models.build import Variables as Variables

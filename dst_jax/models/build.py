@@ -1,6 +1,6 @@
-"""From a spec to a module, and the typed calls that everybody else uses.
+"""Builds a module from a spec and offers typed calls of it.
 
-Flax's `apply` returns `Any | tuple`; it is called here and nowhere else.
+Flax's `apply` returns `Any | tuple`, so the rest of the package uses these calls.
 """
 
 import dataclasses
@@ -16,22 +16,23 @@ from jax.typing import DTypeLike
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.models.heads.answers import Answer, Memory
 from dst_jax.models.initial import Declared
+from dst_jax.models.network import Network
 from dst_jax.models.siamese import Output, Siamese
 from dst_jax.typing import Array, Float
 
-# {"params": ..., "batch_stats": ...}, both nested dicts of arrays.
+# Variables are {"params": ..., "batch_stats": ...}, both nested dicts of arrays.
 Variables: TypeAlias = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """How networks behave in training, whatever they are.
+    """Says how networks of every architecture behave in training.
 
     Attributes:
-      batch_norm: Whether template and search crops are normalised each by its own
-        statistics ("image"), as in public trackers, or pairs by common ones ("pair").
-        Inference has one set for both; from nothing, a region head learns to rely on
-        the gap.
+      batch_norm: Whether template and search crops are each normalised by their own
+        statistics ("image"), as in public trackers, or both by common ones ("pair").
+        Inference has one set for both; a region head trained from scratch with
+        "image" learns to rely on the difference.
     """
 
     batch_norm: Literal["image", "pair"] = "image"
@@ -49,10 +50,10 @@ def build(
 
     Args:
       spec: The architecture.
-      dtype: Of the computation.
-      param_dtype: Of the parameters.
+      dtype: Type of the computation.
+      param_dtype: Type of the parameters.
       axis_name: Device axis over which training synchronises batch normalisation.
-      config: How the network behaves in training.
+      config: Settings for training.
     """
     pairs = config.batch_norm == "pair"
     return Siamese(spec, dtype, param_dtype, axis_name, pairs)
@@ -64,14 +65,14 @@ def init_variables(
     """Returns freshly initialised parameters and running statistics.
 
     The numbers are drawn on the host: XLA needs seconds to compile a generator for
-    every kernel, and NumPy's are the same on every platform. What is drawn is what the
-    modules declare (`models.initial`); without a declaration scales and variances
-    begin at 1, all else at 0.
+    every kernel, and NumPy's are the same on every platform. The modules declare how
+    their parameters are drawn (`models.initial`). Without a declaration, scales and
+    variances begin at 1 and everything else at 0.
 
     Args:
       key: Randomness of the kernels.
       spec: The architecture.
-      param_dtype: Of the parameters.
+      param_dtype: Type of the parameters.
 
     Returns:
       {"params": ..., "batch_stats": ...}, arrays on the host.
@@ -93,7 +94,7 @@ def init_variables(
 def variable_shapes(
     spec: TrackerSpec, *, param_dtype: DTypeLike = jnp.float32
 ) -> dict[str, Any]:
-    """Returns shapes and types of all variables; nothing is computed."""
+    """Returns shapes and types of all variables without computing any."""
     return meta.unbox(_declared_shapes(spec, param_dtype=param_dtype))
 
 
@@ -102,13 +103,13 @@ def _is_declared(leaf: Any) -> bool:
 
 
 def _declared_shapes(spec: TrackerSpec, *, param_dtype: DTypeLike) -> dict[str, Any]:
-    """Shapes and types of all variables, with what modules declare of them."""
+    """Returns shapes and types of all variables with the modules' declarations."""
     sides = spec.input.template_px, spec.input.train_search_px
     images = [jax.ShapeDtypeStruct((1, side, side, 3), param_dtype) for side in sides]
     module = build(spec, dtype=param_dtype, param_dtype=param_dtype)
     shapes = jax.eval_shape(module.init, jax.random.key(0), *images)
-    # linen makes statistics float32 whatever the parameters are, which then clash
-    # with float64 activations.
+    # Flax makes statistics float32 whatever the type of the parameters is, which does
+    # not fit float64 activations.
     wide = np.promote_types(param_dtype, np.float32)
     stats = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, wide),
@@ -118,14 +119,14 @@ def _declared_shapes(spec: TrackerSpec, *, param_dtype: DTypeLike) -> dict[str, 
 
 
 def remember(
-    module: Siamese, variables: Variables, template: Float[Array, "k h w 3"]
+    module: Network, variables: Variables, template: Float[Array, "k h w 3"]
 ) -> Memory:
-    """Returns what the network keeps of templates, RGB 0-255: needed once a video."""
+    """Returns the memory of template images, RGB 0-255; one call serves a video."""
     return module.apply(variables, template, method="remember")  # pyright: ignore[reportReturnType]
 
 
 def respond(
-    module: Siamese,
+    module: Network,
     variables: Variables,
     memory: Memory,
     search: Float[Array, "b h w 3"],
@@ -135,22 +136,29 @@ def respond(
 
 
 def forward(
-    module: Siamese,
+    module: Network,
     variables: Variables,
     template: Float[Array, "k h w 3"],
     search: Float[Array, "b u v 3"],
 ) -> Output:
-    """Returns answer and taps of a pair, in inference mode."""
+    """Returns answer and taps of pairs of images, RGB 0-255, in inference mode."""
     return module.apply(variables, template, search)  # pyright: ignore[reportReturnType]
 
 
 def forward_train(
-    module: Siamese,
+    module: Network,
     variables: Variables,
     template: Float[Array, "b h w 3"],
     search: Float[Array, "b u v 3"],
 ) -> tuple[Output, dict[str, Any]]:
-    """Returns answer and taps in training mode, and the new running statistics."""
+    """Returns answer and taps in training mode, and the new running statistics.
+
+    Args:
+      module: The network.
+      variables: Its variables.
+      template: Template images, RGB 0-255.
+      search: Search images, RGB 0-255.
+    """
     output, mutated = module.apply(
         variables, template, search, train=True, mutable=["batch_stats"]
     )

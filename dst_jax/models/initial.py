@@ -1,4 +1,4 @@
-"""How a module declares the spread of its parameters' first values."""
+"""Modules declare here the spread of their parameters' first values."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -13,15 +13,15 @@ from dst_jax.typing import Array
 
 
 class Declared(flax.struct.PyTreeNode, flax.core.meta.AxisMetadata[Any]):
-    """A parameter on its way out of a module's `init`, with what was declared of it.
+    """A parameter as a module's `init` returns it, with its declaration.
 
-    Modules see the value alone. `models.build` reads the declaration, and draws the
+    Modules see the value alone. `models.build` reads the declaration and draws the
     first values on the host.
 
     Attributes:
       value: The parameter.
-      deviation: Standard deviation of its first values.
-      gain: Factor on them.
+      deviation: Standard deviation of its first values, before the gain.
+      gain: Factor on the first values.
     """
 
     value: Any
@@ -33,16 +33,16 @@ class Declared(flax.struct.PyTreeNode, flax.core.meta.AxisMetadata[Any]):
         return self.value
 
     def replace_boxed(self, val: Any) -> "Declared":
-        """Returns the same declaration of another value."""
+        """Returns the same declaration with another value."""
         return self.replace(value=val)
 
     def add_axis(self, index: int, params: Any) -> "Declared":
-        """Returns itself: a deviation has no axes."""
+        """Returns itself, because a deviation has no axes."""
         del index, params
         return self
 
     def remove_axis(self, index: int, params: Any) -> "Declared":
-        """Returns itself: a deviation has no axes."""
+        """Returns itself, because a deviation has no axes."""
         del index, params
         return self
 
@@ -52,15 +52,15 @@ class Normal:
     """An initialiser that draws from a normal distribution and declares its spread.
 
     Attributes:
-      deviation: Standard deviation of a parameter of the given shape.
-      gain: Factor on the values drawn.
+      deviation: Function from a parameter's shape to its standard deviation.
+      gain: Factor on the drawn values.
     """
 
     deviation: Callable[[Sequence[int]], float]
     gain: float = 1.0
 
     def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike) -> Declared:
-        """Returns first values of `shape` and the declaration."""
+        """Returns first values of `shape` together with the declaration."""
         spread = self.deviation(shape)
         values = spread * self.gain * jax.random.normal(key, shape, dtype)
         return Declared(values, spread, self.gain)

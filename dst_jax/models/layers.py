@@ -16,21 +16,22 @@ from dst_jax.typing import Array, Float
 
 
 def kernel_deviation(shape: Sequence[int]) -> float:
-    """Standard deviation of a fresh kernel [kh, kw, i, d]: Kaiming's, by fan-out.
+    """Returns the standard deviation of a fresh kernel of shape [kh, kw, i, d].
 
-    As in StrangerZhang's SiamFC, the recipe that DST's SiamFC teacher follows.
+    It is that of Kaiming by fan-out, as in StrangerZhang's SiamFC, whose recipe the
+    SiamFC teacher of DST follows.
     """
     height, width, _, features = shape
     return math.sqrt(2.0 / (height * width * features))
 
 
 class Conv(nn.Module):
-    """A convolution; `ops.conv` chooses how it is computed.
+    """A convolution; `ops.conv` chooses the formulation.
 
     Attributes:
       spec: Sizes; its normalisation, activation and pooling are not applied here.
-      dtype: Of the computation.
-      param_dtype: Of the parameters.
+      dtype: Type of the computation.
+      param_dtype: Type of the parameters.
       use_bias: Whether a bias is added.
       gain: Factor on the kernel's first values.
     """
@@ -43,7 +44,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b u v d"]:
-        """Convolves `x`; sizes follow from the spec."""
+        """Returns the convolution of `x`, whose sizes follow from the spec."""
         spec = self.spec
         inputs = x.shape[-1] // spec.groups
         shape = (spec.kernel, spec.kernel, inputs, spec.features)
@@ -65,7 +66,7 @@ class Conv(nn.Module):
 
 
 class ConvStage(nn.Module):
-    """Convolution, normalisation, activation, pooling: one `ConvSpec`."""
+    """The convolution, normalisation, activation and pooling of one `ConvSpec`."""
 
     spec: ConvSpec
     norm_epsilon: float

@@ -1,6 +1,6 @@
-"""What every network offers, whatever is inside: three calls and its spec."""
+"""The interface of every network: three calls and its spec."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.models.heads.answers import Answer
@@ -8,6 +8,7 @@ from dst_jax.models.siamese import Output
 from dst_jax.typing import Array, Float
 
 
+@runtime_checkable
 class Network(Protocol):
     """A Flax module that follows a target from a template through search images.
 
@@ -17,15 +18,19 @@ class Network(Protocol):
 
     spec: TrackerSpec
 
-    # What it remembers is a pytree of its own; leaves have the templates' batch first.
+    def apply(self, variables: Any, *args: Any, **kwargs: Any) -> Any:
+        """Returns what one of the other calls returns with these variables."""
+        ...
+
+    # A memory is any pytree whose leaves have the templates' batch as first axis.
     def remember(self, template: Float[Array, "k h w 3"], *, train: bool) -> Any:
-        """Returns what the network keeps of templates, once a video."""
+        """Returns the memory of template images, which is made once a video."""
         ...
 
     def respond(
         self, memory: Any, search: Float[Array, "b h w 3"], *, train: bool
     ) -> Answer:
-        """Returns what the network says of search images."""
+        """Returns the answer to search images."""
         ...
 
     def __call__(
@@ -35,5 +40,5 @@ class Network(Protocol):
         *,
         train: bool,
     ) -> Output:
-        """Returns the answer and the taps of a pair."""
+        """Returns the answer and the taps of pairs of images."""
         ...

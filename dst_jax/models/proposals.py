@@ -1,4 +1,4 @@
-"""From what a network says to boxes: the one place that decodes answers."""
+"""Turns the answers of networks into boxes; no other place decodes them."""
 
 from typing import NamedTuple, assert_never
 
@@ -13,11 +13,11 @@ from dst_jax.typing import Array, Float
 
 
 class Proposals(NamedTuple):
-    """Boxes that a network proposes, n of each search image.
+    """Boxes that a network proposes, n for each search image.
 
     Attributes:
-      boxes: (cx, cy, w, h) in pixels of the search image, [b, n, 4]; cell by cell, row
-        by row, the anchors of a cell in their order.
+      boxes: (cx, cy, w, h) in pixels of the search image, [b, n, 4]. Cells come row by
+        row, and within a cell its anchors in their order.
       scores: Log-odds that the box holds the target, [b, n].
     """
 
@@ -32,14 +32,15 @@ def proposals(
     search_px: int,
     size: Float[Array, "b 2"] | None = None,
 ) -> Proposals:
-    """Returns the boxes of an answer and their scores; nothing is chosen or clipped.
+    """Returns all boxes of an answer and their scores, neither chosen nor clipped.
 
     Args:
       spec: The architecture that answered.
-      answer: What it said of a batch of search images.
+      answer: Its answer to a batch of search images.
       search_px: Side of these images.
-      size: Width and height of the last known target, in pixels of the search image: a
-        network that proposes no boxes has that box at each of its cells. None: 0.
+      size: Width and height of the last known target, in pixels of the search image.
+        A network that proposes no boxes gets a box of this size at each of its cells;
+        None gives boxes of size 0.
     """
     batch = answer.response.shape[0]
     match answer:
@@ -56,12 +57,12 @@ def proposals(
             return Proposals(boxes, response.reshape(batch, -1))
         case RegionAnswer(response=response, offsets=offsets):
             head, grid = spec.head, spec.grid(search_px)
-            assert isinstance(head, RegionHeadSpec)  # no other answers like this
+            assert isinstance(head, RegionHeadSpec)  # no other head gives this answer
             anchors = head_anchors(
                 head, side=grid.side, stride=grid.stride, search_px=search_px
             )
             boxes = decode(anchors[None], offsets).reshape(batch, -1, 4)
-            # Of two classes, the difference of logits is the log-odds.
+            # With two classes, the difference of the logits is the log-odds.
             odds = response[..., 1] - response[..., 0]
             return Proposals(boxes, odds.reshape(batch, -1))
         case _:
@@ -69,7 +70,7 @@ def proposals(
 
 
 def _cell_centres(spec: TrackerSpec, side: int, search_px: int) -> Float[Array, "n 2"]:
-    """Centre of every response cell, row by row, pixels of the search image."""
+    """Returns the centres of response cells, row by row, pixels of the search image."""
     offset = spec.backbone.total_stride * (np.arange(side) - 0.5 * (side - 1))
     along = 0.5 * search_px + offset
     columns, rows = np.meshgrid(along, along)

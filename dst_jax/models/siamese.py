@@ -1,4 +1,4 @@
-"""The Siamese tracker: one backbone for both images, a correlation, a read-out."""
+"""The Siamese network: one backbone embeds both images, and a head compares them."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
@@ -14,17 +14,18 @@ from dst_jax.models.heads.build import Kinds, build_head
 from dst_jax.models.layers import ConvStage
 from dst_jax.typing import Array, Float
 
-# Feature maps of one image by stage name, "conv1" first. Maps are taken after the
-# activation and before the pooling; the last stage of SiamFC has neither.
+# Feature maps of one image stand under the names of their stages, "conv1" first. They
+# are taken after the activation and before the pooling; the last stage of SiamFC has
+# neither.
 Features: TypeAlias = dict[str, Float[Array, "_ _ _ _"]]
 
 
 class Output(NamedTuple):
-    """What a forward pass gives.
+    """The result of a forward pass.
 
     Attributes:
-      answer: What the network says of the search image.
-      taps: Feature maps that a term may look at, by "template/STAGE" and
+      answer: The network's answer to the search images.
+      taps: Feature maps that a term may look at, under the names "template/STAGE" and
         "search/STAGE", for example "search/conv5".
     """
 
@@ -63,15 +64,16 @@ class Backbone(nn.Module):
 
 
 class Siamese(nn.Module):
-    """A weight-sharing pair: embed both images, correlate, read out.
+    """A network that embeds both images with the same weights and correlates them.
 
     Attributes:
-      spec: The architecture; the module's only configuration of substance.
-      dtype: Of the computation.
-      param_dtype: Of the parameters.
+      spec: The architecture.
+      dtype: Type of the computation.
+      param_dtype: Type of the parameters.
       axis_name: Device axis over which training synchronises batch normalisation.
       pair_norm: Whether training normalises template and search crops by common
-        statistics. Each by its own leaves a gap to inference, which has one set.
+        statistics. Statistics of their own would differ from those of inference, which
+        has one set for both.
     """
 
     spec: TrackerSpec
@@ -81,7 +83,7 @@ class Siamese(nn.Module):
     pair_norm: bool = False
 
     def setup(self) -> None:
-        """Builds the parts."""
+        """Builds the backbone and the head."""
         kinds = Kinds(self.dtype, self.param_dtype, self.axis_name)
         self.backbone = Backbone(self.spec.backbone, *kinds)
         self.head = build_head(self.spec, kinds)
@@ -89,7 +91,7 @@ class Siamese(nn.Module):
     def remember(
         self, template: Float[Array, "k h w 3"], *, train: bool = False
     ) -> Memory:
-        """Returns what the head correlates with: needed once a video.
+        """Returns what the head correlates search images with; it serves a video.
 
         Args:
           template: Template images, RGB 0-255.
@@ -100,7 +102,7 @@ class Siamese(nn.Module):
     def respond(
         self, memory: Memory, search: Float[Array, "b h w 3"], *, train: bool = False
     ) -> Answer:
-        """Returns what the network says of search images.
+        """Returns the answer to search images.
 
         Args:
           memory: From `remember`; its batch is that of the search images, or 1.
@@ -116,10 +118,10 @@ class Siamese(nn.Module):
         *,
         train: bool = False,
     ) -> Output:
-        """Returns the answer and the feature maps on the way to it.
+        """Returns the answer and the feature maps of all stages.
 
-        In training, template, then search: two updates of the running statistics; with
-        `pair_norm` a single one.
+        Training embeds first the template, then the search image, and updates the
+        running statistics twice; with `pair_norm` it updates them once.
         """
         if train and self.pair_norm:
             seen, shown = self._embed([template, search], train)

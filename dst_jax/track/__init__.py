@@ -1,4 +1,4 @@
-"""Online tracking, compiled: `Tracker.track` for whole videos, `Session` for frames."""
+"""Compiled online tracking: `Tracker` follows whole videos, `Session` single frames."""
 
 from dst_jax.track.config import SIAMRPN_PRESETS as SIAMRPN_PRESETS
 from dst_jax.track.config import SiamFCTracking as SiamFCTracking

@@ -1,4 +1,4 @@
-"""The online hyper-parameters of a tracker, as frozen values stored in its bundle."""
+"""Online hyper-parameters of trackers, which are stored in their bundles."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from dst_jax.require import require, require_at_least, require_share
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tracking:
-    """What the settings of every family have: when a target counts as lost.
+    """Settings that every family has, which say when a target counts as lost.
 
     Attributes:
-      lost_below: Score under which the target counts as lost; None: never said.
-      uncertain_below: Score under which it counts as uncertain; None: never said.
+      lost_below: Score below which the target counts as lost; None for never.
+      uncertain_below: Score below which the target counts as uncertain; None for never.
     """
 
     lost_below: float | None = None
@@ -32,23 +32,26 @@ class Tracking:
 
     @property
     def has_states(self) -> bool:
-        """Whether a step can say tracked, uncertain or lost."""
+        """Returns whether a threshold is set, so that steps return states."""
         return self.lost_below is not None or self.uncertain_below is not None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SiamFCTracking(Tracking):
-    """SiamFC's search over scales and its window, with the public defaults.
+    """Settings of SiamFC's search over scales and of its window.
+
+    The defaults are those of siamfc-pytorch.
 
     Attributes:
-      scale_count: Crops per frame, odd; the middle one has the target's scale.
-      scale_step: Ratio of one crop's side to the next.
-      scale_rate: Share of the chosen scale that enters the new size, 0 to 1.
+      scale_count: Number of crops per frame, odd; the middle one has the target's
+        scale.
+      scale_step: Ratio of the sides of neighbouring crops.
+      scale_rate: Share of the chosen scale in the new size, 0 to 1.
       scale_penalty: Factor on the responses of all but the middle scale.
       window_influence: Share of the Hann window in the final map, 0 to 1.
       response_upsampling: Samples per response cell when the peak is located.
-      lost_below: Score under which the target counts as lost; None: never said.
-      uncertain_below: Score under which it counts as uncertain; None: never said.
+      lost_below: Score below which the target counts as lost; None for never.
+      uncertain_below: Score below which the target counts as uncertain; None for never.
     """
 
     scale_count: int = 3
@@ -59,7 +62,7 @@ class SiamFCTracking(Tracking):
     response_upsampling: int = 16
 
     def __post_init__(self):
-        # By name: super() does not find a class with slots.
+        # The parent is called by name, because super() does not work with slots.
         Tracking.__post_init__(self)
         odd = self.scale_count >= 1 and self.scale_count % 2 == 1
         require(odd, self, "scale_count", "must be odd, for example 3")
@@ -72,23 +75,22 @@ class SiamFCTracking(Tracking):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SiamRPNTracking(Tracking):
-    """How SiamRPN chooses among its boxes, with the settings of SiamRPNBIG.
+    """Settings of SiamRPN's choice among its boxes; the defaults are SiamRPNBIG's.
 
-    The search crop has `InputSpec.search_px`, or for a small target that and
-    `small_search_cells` strides more: 287 px instead of 271.
+    The side of the search crop is `InputSpec.search_px`. For a small target it is
+    `small_search_cells` strides longer, 287 px instead of 271 px.
 
     Attributes:
-      penalty_k: How strongly a change of shape or size speaks against a box; 0: not
-        at all.
+      penalty_k: Strength of the penalty on a change of shape or size; 0 for none.
       window_influence: Share of the Hann window in the final ranking, 0 to 1.
-      size_rate: Share of the chosen box in the new size, times its penalised score;
-        0 to 1. It is called lr in public versions.
-      small_target_share: A target that covers less of the first frame counts as small.
-      small_search_cells: Response cells, an even number, that its search crop is
-        larger; 0: all targets have crops of one size.
-      min_side_px: No side of the box becomes smaller, frame pixels.
-      lost_below: Score under which the target counts as lost; None: never said.
-      uncertain_below: Score under which it counts as uncertain; None: never said.
+      size_rate: Share of the chosen box in the new size, 0 to 1, before it is
+        multiplied by the box's penalised score; "lr" in public versions.
+      small_target_share: Share of the first frame below which a target counts as small.
+      small_search_cells: Response cells by which the search crop of a small target is
+        larger, an even number; 0 gives all targets crops of the same size.
+      min_side_px: Least side of the box, frame pixels.
+      lost_below: Score below which the target counts as lost; None for never.
+      uncertain_below: Score below which the target counts as uncertain; None for never.
     """
 
     penalty_k: float = 0.055
@@ -107,7 +109,7 @@ class SiamRPNTracking(Tracking):
         require(self.min_side_px > 0.0, self, "min_side_px", "must be above 0 px")
 
 
-# The public settings: DaSiamRPN's three models, and pysot's for its `alex` network.
+# The public settings of DaSiamRPN's three models and of pysot's `alex` network.
 SIAMRPN_PRESETS: Mapping[str, SiamRPNTracking] = {
     name: SiamRPNTracking(
         penalty_k=penalty_k,
@@ -129,16 +131,19 @@ _KINDS: Mapping[str, type[Tracking]] = {
 
 
 def tracking_to_json(tracking: Tracking) -> dict[str, Any]:
-    """Returns the kind and every field as JSON; what is not set is null."""
+    """Returns the kind and every field as JSON values; a field that is None is null."""
     (kind,) = (name for name, type_ in _KINDS.items() if type_ is type(tracking))
     return {"kind": kind, **dataclasses.asdict(tracking)}
 
 
 def tracking_from_json(values: Mapping[str, Any]) -> Tracking:
-    """Returns settings that `tracking_to_json` wrote; without a kind they are SiamFC's.
+    """Returns the settings that `tracking_to_json` wrote.
+
+    Args:
+      values: The kind and every field; without a kind the settings are SiamFC's.
 
     Raises:
-      InputError: If the kind or a field is unknown, or a field missing or out of
+      InputError: If the kind or a field is unknown, or a field is missing or out of
         range; it names the field.
     """
     if not isinstance(values, Mapping):

@@ -1,23 +1,28 @@
-"""The way from a response map back to the frame."""
+"""Maps positions in a response map back to the frame."""
 
 import numpy as np
 
 from dst_jax.typing import Array, Float, Scalar
 
-# The cubic kernel's free parameter in OpenCV (INTER_CUBIC).
+# This is the cubic kernel's free parameter in OpenCV (INTER_CUBIC).
 _CUBIC_A = -0.75
 
 
 def upsampling_matrix(cells: int, factor: int) -> Float[np.ndarray, "fine cells"]:
-    """The cubic interpolation from `cells` samples to `factor` times as many.
+    """Returns the matrix M that interpolates `cells` samples to `factor` times as many.
 
-    Row i holds the four weights of sample i at (i + 0.5) / factor - 0.5 cells; beyond
-    the border the outermost cell repeats. A map R becomes M R M^T, as OpenCV's
+    Row i holds the four weights of sample i at (i + 0.5) / factor - 0.5 cells. The
+    outermost cells repeat beyond the border. M R M^T resizes a map R as OpenCV's
     `resize` with INTER_CUBIC (A = -0.75) does.
 
-    >>> upsampling_matrix(2, 1)
-    array([[1., 0.],
-           [0., 1.]], dtype=float32)
+    Args:
+      cells: Number of samples.
+      factor: Number of new samples per old one.
+
+    Example:
+      >>> upsampling_matrix(2, 1)
+      array([[1., 0.],
+             [0., 1.]], dtype=float32)
     """
     fine = cells * factor
     at = (np.arange(fine) + 0.5) / factor - 0.5
@@ -31,7 +36,7 @@ def upsampling_matrix(cells: int, factor: int) -> Float[np.ndarray, "fine cells"
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:
-    """Keys' cubic convolution kernel at non-negative distances."""
+    """Returns Keys' cubic convolution kernel at non-negative distances."""
     a, d = _CUBIC_A, distance
     near = ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
     far = ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a
@@ -45,12 +50,12 @@ def displacement(
     px_per_sample: float,
     frame_px_per_search_px: Scalar,
 ) -> Float[Array, " 2"]:
-    """How far a peak of the up-sampled response lies from the centre, frame pixels.
+    """Returns the offset (x, y) of a peak from the map's centre, in frame pixels.
 
     Args:
-      peak_xy: Column and row of the peak, samples.
+      peak_xy: Column and row of the peak in the up-sampled map.
       fine_side: Side of the up-sampled map; its centre is (fine_side - 1) / 2.
-      px_per_sample: Search pixels per sample: total stride / up-sampling.
+      px_per_sample: Search pixels per sample, the total stride over the up-sampling.
       frame_px_per_search_px: Side of the search window over the side of its crop.
     """
     offset_samples = peak_xy - (fine_side - 1) / 2.0

@@ -1,7 +1,7 @@
-"""Which procedure follows a target with which head, and how every video begins.
+"""Chooses the tracking procedure of a head, and begins every video.
 
-A procedure is a value: how the template is cut, and how several videos take a step. All
-of them keep the first frame's template and follow one box.
+A procedure is a value that says how the template is cut and how several videos take a
+step. All procedures keep the first frame's template and follow one box.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from dst_jax.arch.heads import CorrelationHeadSpec, RegionHeadSpec
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, remember
-from dst_jax.models.siamese import Siamese
+from dst_jax.models.network import Network
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.track import siamfc, siamrpn
 from dst_jax.track.config import (
@@ -29,15 +29,16 @@ from dst_jax.typing import Array, Float
 
 
 class Procedure(NamedTuple):
-    """How a family tracks.
+    """The tracking procedure of a family.
 
     Attributes:
-      step_many: (module, variables, state, frames, frame_hw, *, config) -> states and
-        outputs of several videos after their next frame.
-      search_spec: (spec, box, frame_hw, config) -> the architecture with the search
-        crop of a video that begins like this, decided on the host.
-      fill: What the mean colour of the first frame becomes before it fills borders.
-      offset_px: How far the middle of a window lies to the upper left of the target.
+      step_many: Function (module, variables, state, frames, frame_hw, *, config) that
+        returns states and outputs of several videos after their next frame.
+      search_spec: Function (spec, box, frame_hw, config) that returns, on the host, the
+        architecture with the search crop for this target.
+      fill: Function on the mean colour of the first frame before it fills borders.
+      offset_px: Offset of a window's middle from the target's centre to the upper left,
+        frame pixels.
     """
 
     step_many: Callable[..., tuple[TrackState, TrackOutput]]
@@ -50,7 +51,7 @@ SIAMFC = Procedure(step_many=siamfc.step_many)
 SIAMRPN = Procedure(
     step_many=siamrpn.step_many,
     search_spec=siamrpn.sized_for,
-    # Public code stores the mean colour in bytes, which cuts it.
+    # Public code stores the mean colour in bytes, which rounds it down.
     fill=jnp.floor,
     offset_px=0.5,
 )
@@ -61,12 +62,12 @@ _PROCEDURES: Mapping[type[Tracking], Procedure] = {
 
 
 def procedure_of(config: Tracking) -> Procedure:
-    """Returns the procedure that settings are for."""
+    """Returns the procedure of the settings' family."""
     return _PROCEDURES[type(config)]
 
 
 def default_tracking(spec: TrackerSpec) -> Tracking:
-    """Returns the settings of an architecture's family that nobody has tuned."""
+    """Returns the public settings of an architecture's family."""
     match spec.head:
         case CorrelationHeadSpec():
             return SiamFCTracking()
@@ -77,7 +78,11 @@ def default_tracking(spec: TrackerSpec) -> Tracking:
 
 
 def require_matching(spec: TrackerSpec, tracking: Tracking) -> None:
-    """Raises InputError unless the settings are those of the head's family."""
+    """Checks that the settings are those of the head's family.
+
+    Raises:
+      InputError: If they are not.
+    """
     kind = type(default_tracking(spec))
     if not isinstance(tracking, kind):
         raise InputError(
@@ -88,22 +93,22 @@ def require_matching(spec: TrackerSpec, tracking: Tracking) -> None:
 
 def init(
     procedure: Procedure,
-    module: Siamese,
+    module: Network,
     variables: Variables,
     frame: Num[Array, "h w 3"],
     box: Float[Array, " 4"],
     *,
     frame_hw: FrameSize | None = None,
 ) -> TrackState:
-    """Returns the state of a video whose first frame shows the target.
+    """Returns the state of a video after its first frame, which shows the target.
 
     Args:
-      procedure: Of the tracker's family.
-      module: The tracker.
+      procedure: Procedure of the network's family.
+      module: The network.
       variables: Its weights.
       frame: RGB 0-255; it may be a canvas larger than the frame.
       box: The target, cxcywh in frame pixels.
-      frame_hw: Height and width of the frame in the canvas; None means all of it.
+      frame_hw: Height and width of the frame in the canvas; None for all of it.
     """
     spec = module.spec.input
     fill_rgb = procedure.fill(mean_rgb(frame, frame_hw=frame_hw))
@@ -122,7 +127,7 @@ def init(
 
 def step(
     procedure: Procedure,
-    module: Siamese,
+    module: Network,
     variables: Variables,
     state: TrackState,
     frame: Num[Array, "h w 3"],
@@ -133,13 +138,13 @@ def step(
     """Returns the state and output of one video after its next frame.
 
     Args:
-      procedure: Of the tracker's family.
-      module: The tracker.
+      procedure: Procedure of the network's family.
+      module: The network.
       variables: Its weights.
-      state: Of the video.
+      state: State of the video after the last frame.
       frame: RGB 0-255; it may be a canvas larger than the frame.
       config: Online hyper-parameters of the procedure.
-      frame_hw: Height and width of the frame in the canvas; None means all of it.
+      frame_hw: Height and width of the frame in the canvas; None for all of it.
     """
     hw = jnp.asarray(frame.shape[:2] if frame_hw is None else frame_hw)
     batch: Any = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (state, frame, hw))

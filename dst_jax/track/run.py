@@ -1,7 +1,7 @@
-"""Whole videos: compiled once for all lengths, streamed in chunks of frames.
+"""Tracks whole videos in chunks of frames, compiled once for all lengths.
 
-Frames lie on canvases of a few sizes, with their real size traced; a chunk holds up
-to 64 of them and the last one is padded. So a second video of a similar size compiles
+Frames lie on canvases of a few sizes, with their real size traced. A chunk holds up to
+64 frames, and the last chunk is padded. So a second video of a similar size compiles
 nothing, and memory does not grow with a video's length.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, build
-from dst_jax.models.siamese import Siamese
+from dst_jax.models.network import Network
 from dst_jax.track.config import Tracking
 from dst_jax.track.procedure import (
     default_tracking,
@@ -29,20 +29,20 @@ from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import Frames, Stream
 from dst_jax.typing import Array, Bool, Float, Int, UInt8
 
-# Canvas sides: a frame's height and width are each rounded up to one of these.
+# A frame's height and width are each rounded up to one of these sides of canvases.
 CANVAS_SIDES = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840, 5120, 7680)
 CHUNK_FRAMES = 64
-# Frames of large canvases come in shorter chunks, so that one chunk stays below this.
+# Chunks of frames on large canvases are shorter, so that a chunk needs no more memory.
 _CHUNK_BYTES = 192 * 2**20
 
 
 class TrackResult(NamedTuple):
-    """The boxes (cx, cy, w, h) of one video; row 0 is the given box with score 1.
+    """The boxes of one video; row 0 is the given box with score 1.
 
     Attributes:
-      boxes: cxcywh, frame pixels, one per frame.
-      scores: 0 to 1, see `TrackOutput`.
-      states: state.TRACKED, UNCERTAIN or LOST; None if no threshold is set.
+      boxes: Boxes (cx, cy, w, h) in frame pixels, one per frame.
+      scores: Scores from 0 to 1, see `TrackOutput`.
+      states: TRACKED, UNCERTAIN or LOST per frame; None if no threshold is set.
     """
 
     boxes: Float[np.ndarray, "t 4"]
@@ -52,10 +52,10 @@ class TrackResult(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Tracker:
-    """A tracker ready to run; made by `make_tracker`.
+    """A tracker that is ready to run; `make_tracker` makes it.
 
-    Its boxes are cx, cy, w, h, as everywhere inside the package; those of a `Session`
-    of it are x, y, w, h.
+    It takes and returns boxes as (cx, cy, w, h), as everywhere inside the package. A
+    `Session` takes and returns (x, y, w, h).
 
     Attributes:
       spec: The architecture.
@@ -70,9 +70,17 @@ class Tracker:
     def track(self, frames: Frames, box: Float[Array, " 4"]) -> TrackResult:
         """Follows the target at `box` (cxcywh) of the first frame through a video.
 
+        Args:
+          frames: RGB uint8 frames of one size.
+          box: The target in the first frame, frame pixels.
+
+        Returns:
+          Boxes and scores of all frames.
+
         Raises:
-          InputError: If there is no frame, a frame is no RGB uint8 image or of another
-            size than the first, or the box is empty or outside of the first frame.
+          InputError: If there is no frame, a frame is no RGB uint8 image or has another
+            size than the first, or the box is not finite, empty or outside of the
+            first frame.
         """
         return self.track_many([frames], np.asarray(box)[None])[0]
 
@@ -83,14 +91,20 @@ class Tracker:
         *,
         batch: int | None = None,
     ) -> list[TrackResult]:
-        """Tracks several videos, `batch` of them at a time.
+        """Follows a target in each of several videos, `batch` of them at a time.
 
         Args:
           videos: Iterables of frames; each is consumed once, chunk by chunk.
-          boxes: The target in each first frame, cxcywh.
-          batch: Videos in one device batch; None: 1 on a CPU, where rows of a batch
-            share the same cores, else 16. A batch runs as long as its longest video;
-            videos whose search crops differ in size do not share one.
+          boxes: The target in each first frame, cxcywh in frame pixels.
+          batch: Number of videos in a device batch. None gives 1 on a CPU, where the
+            rows of a batch share the same cores, and 16 elsewhere. A batch runs as long
+            as its longest video, and its search crops have one size.
+
+        Returns:
+          Boxes and scores of every video, in the order of `videos`.
+
+        Raises:
+          InputError: If a video or box is faulty, see `track`.
         """
         size = batch or (1 if jax.default_backend() == "cpu" else 16)
         size = min(size, max(len(videos), 1))
@@ -110,9 +124,14 @@ class Tracker:
     def search_spec(
         self, box: Float[Array, " 4"], height: int, width: int
     ) -> TrackerSpec:
-        """The architecture with the search crop of a video that begins like this.
+        """Returns the architecture with the search crop for a video's target.
 
-        Videos of equal ones, on equal canvases, run on one compiled program.
+        Videos with equal results on equal canvases share a compiled program.
+
+        Args:
+          box: The target in the first frame, cxcywh in frame pixels.
+          height: Height of the frames.
+          width: Width of the frames.
         """
         sized = procedure_of(self.config).search_spec
         return sized(self.spec, box, (height, width), self.config)
@@ -121,12 +140,14 @@ class Tracker:
 def make_tracker(
     spec: TrackerSpec, variables: Variables, *, tracking: Tracking | None = None
 ) -> Tracker:
-    """Puts weights on the device; equal specs and settings share compiled code.
+    """Returns a tracker with its weights on the device.
+
+    Trackers of equal specs and settings share compiled code.
 
     Args:
       spec: The architecture.
       variables: Its weights.
-      tracking: Online settings of the head's family; None: its defaults.
+      tracking: Online settings of the head's family; None for its defaults.
 
     Raises:
       InputError: If the settings are those of another family.
@@ -137,10 +158,14 @@ def make_tracker(
 
 
 def canvas_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width of the canvas on which a frame is placed.
+    """Returns height and width of the canvas on which a frame is placed.
 
-    >>> canvas_size(360, 640)
-    (480, 640)
+    Raises:
+      InputError: If the frame is larger than the largest canvas.
+
+    Example:
+      >>> canvas_size(360, 640)
+      (480, 640)
     """
     for side in (height, width):
         if not 1 <= side <= CANVAS_SIDES[-1]:
@@ -153,7 +178,14 @@ def canvas_size(height: int, width: int) -> tuple[int, int]:
 
 
 def chunk_length(canvas: tuple[int, int], *, batch: int = 1) -> int:
-    """Frames in a chunk: 64, or fewer on large canvases, a power of 2."""
+    """Returns the number of frames in a chunk, a power of 2.
+
+    It is 64, or less for large canvases and batches.
+
+    Args:
+      canvas: Height and width of a canvas.
+      batch: Number of videos in a device batch.
+    """
     frame_bytes = 3 * canvas[0] * canvas[1] * batch
     length = CHUNK_FRAMES
     while length > 1 and length * frame_bytes > _CHUNK_BYTES:
@@ -165,9 +197,9 @@ class Compiled(NamedTuple):
     """The jitted functions of one architecture and its settings.
 
     Attributes:
-      init: (variables, frames, boxes, frame_hw) -> the states of new videos.
-      chunk: (variables, state, frames, frame_hw, use): `track_chunk`.
-      step: (variables, state, frames, frame_hw): one step alone, for one frame each.
+      init: Function (variables, frames, boxes, frame_hw) to the states of new videos.
+      chunk: Function (variables, state, frames, frame_hw, use), see `track_chunk`.
+      step: Function (variables, state, frames, frame_hw) for one frame of each video.
     """
 
     init: Callable[..., TrackState]
@@ -177,7 +209,10 @@ class Compiled(NamedTuple):
 
 @lru_cache(maxsize=64)
 def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
-    """Returns what tracks a batch of videos, jitted, made once."""
+    """Returns the jitted functions that track a batch of videos.
+
+    Equal arguments give the same functions.
+    """
     module = build(spec)
     procedure = procedure_of(config)
 
@@ -185,7 +220,7 @@ def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
         def one(frame: Array, box: Array, hw: Array) -> TrackState:
             return init(procedure, module, variables, frame, box, frame_hw=hw)
 
-        # Not vmapped: on a CPU a vmapped convolution runs on one thread.
+        # This is a loop because a vmapped convolution runs on one thread on a CPU.
         rows = [one(*row) for row in zip(frames, boxes, frame_hw, strict=True)]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
 
@@ -203,7 +238,7 @@ def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
 
 
 def track_chunk(
-    module: Siamese,
+    module: Network,
     variables: Variables,
     state: TrackState,
     frames: UInt8[Array, "t b h w 3"],
@@ -212,16 +247,17 @@ def track_chunk(
     *,
     config: Tracking,
 ) -> tuple[TrackState, TrackOutput]:
-    """`step_many` over a chunk of frames; where `use` is False nothing moves.
+    """Tracks several videos through a chunk of frames.
 
     Args:
-      module: The tracker.
+      module: The network.
       variables: Its weights.
       state: State of each video before the chunk.
       frames: The chunk, time first.
       frame_hw: Height and width of the frames of each video.
-      use: Which frames are real and follow a first frame.
-      config: Online hyper-parameters, which say what procedure it is.
+      use: Whether a frame is real and not the first of its video; where it is False
+        the box stays.
+      config: Online hyper-parameters, whose type decides the procedure.
 
     Returns:
       The states after the chunk and the outputs of every frame, time first.
@@ -238,7 +274,7 @@ def track_chunk(
 
     def body(state: TrackState, inputs: Any) -> Any:
         frame, use_now = inputs
-        # A conditional: padded frames cost nothing.
+        # The conditional skips the network for frames that are all padding.
         moved, output = jax.lax.cond(use_now.any(), advance, stay, state, frame)
         box = jnp.where(use_now[:, None], moved.box, state.box)
         return moved._replace(box=box), output._replace(box=box)
@@ -257,7 +293,7 @@ def _track_group(
     frame_hw[: len(streams)] = [stream.hw for stream in streams]
     boxes = np.tile(np.array([8.0, 8.0, 4.0, 4.0], np.float32), (size, 1))
     boxes[: len(streams)] = [stream.box for stream in streams]
-    # The template does not depend on the search crop: one `init` for all.
+    # The template does not depend on the search crop, so that all videos share `init`.
     functions = compiled(tracker.spec, tracker.config)._replace(
         chunk=compiled(spec, tracker.config).chunk
     )
@@ -268,7 +304,7 @@ def _track_group(
         if state is None:
             state = functions.init(tracker.variables, frames[0], boxes, frame_hw)
             use[0] = False
-        # The last chunk is awaited only now, so that reading overlapped with it.
+        # The last chunk is awaited only now, so that reading frames overlaps with it.
         if pending is not None:
             outputs.append(_fetched(pending))
         state, pending = functions.chunk(
@@ -286,8 +322,11 @@ def _track_group(
 def _next_chunk(
     streams: Sequence[Stream], shape: tuple[int, int, int, int]
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The next frames [t, b, h, w, 3] and which are real; None after the last."""
-    # A fresh buffer each time: the device may read it in place.
+    """Returns the next frames [t, b, h, w, 3] and whether each is real, or None.
+
+    None means that all videos have ended.
+    """
+    # The buffer is new each time, because the device may read it in place.
     frames = np.zeros((*shape, 3), np.uint8)
     use = np.zeros(shape[:2], bool)
     for row, stream in enumerate(streams):

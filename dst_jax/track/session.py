@@ -1,7 +1,7 @@
-"""One frame at a time: `init` with the target's box, then `update` for every frame.
+"""Tracks one frame at a time: `init` takes the target's box, `update` every frame.
 
-Boxes are x, y, w, h here, as in files and on the command line: corner and size in frame
-pixels, counted from 0 at the top left. Whole videos pass `Tracker.track` in chunks.
+Boxes are (x, y, w, h) here, as in files and on the command line: corner and size in
+frame pixels, counted from 0 at the top left. `Tracker.track` takes whole videos.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ from dst_jax.typing import Array, Float
 
 
 class FrameResult(NamedTuple):
-    """What a session says of one frame.
+    """The result of a session for one frame.
 
     Attributes:
-      box: x, y, w, h: corner and size in frame pixels, counted from 0.
-      score: 0 to 1, see `TrackOutput`.
+      box: Corner and size (x, y, w, h) in frame pixels, counted from 0.
+      score: Score from 0 to 1, see `TrackOutput`.
       state: `track.TRACKED`, `UNCERTAIN` or `LOST`; None if no threshold is set.
     """
 
@@ -38,21 +38,21 @@ class FrameResult(NamedTuple):
 
 @runtime_checkable
 class BundleLike(Protocol):
-    """What a session takes of a bundle, which lies in a layer above."""
+    """The parts of a bundle that a session reads; bundles lie in a layer above."""
 
     @property
     def spec(self) -> TrackerSpec:
-        """The architecture."""
+        """Returns the architecture."""
         ...
 
     @property
     def variables(self) -> Variables:
-        """Its weights."""
+        """Returns its weights."""
         ...
 
     @property
     def tracking(self) -> Tracking:
-        """Its online settings."""
+        """Returns its online settings."""
         ...
 
 
@@ -64,9 +64,9 @@ class _Target:
       step: The compiled step for its search crop.
       state: The tracker's state after the last frame, on the device.
       frame_hw: Height and width of a frame, on the device.
-      canvas: Where frames are placed, [1, h, w, 3].
+      canvas: Array on which frames are placed, [1, h, w, 3].
       hw: Height and width of a frame.
-      read: Frames taken so far.
+      read: Number of frames taken so far.
     """
 
     step: Callable[..., tuple[TrackState, TrackOutput]]
@@ -80,12 +80,13 @@ class _Target:
 class Session:
     """Follows one target, one frame at a time.
 
-    The boxes are those of `Tracker.track` on the same frames, here as x, y, w, h. Two
-    sessions of one tracker, `Session(first.tracker)`, share its weights and programs.
-    The first `init` and `update` compile; later videos of similar size do not.
+    The boxes are those of `Tracker.track` on the same frames, but as (x, y, w, h). Two
+    sessions of one tracker, as `Session(first.tracker)`, share its weights and
+    programs. The first `init` and `update` compile; later videos of similar size do
+    not.
 
     Attributes:
-      tracker: The tracker; its own `track` takes and gives boxes as cx, cy, w, h.
+      tracker: The tracker, whose own `track` takes and returns (cx, cy, w, h).
 
     Example:
       A folder of images or a video file, a target of 40 x 60 pixels::
@@ -95,7 +96,7 @@ class Session:
         session.init(next(frames), (120, 80, 40, 60))
         boxes = [session.update(frame).box for frame in frames]
 
-      OpenCV reads BGR: give a session `cv2.cvtColor(image, cv2.COLOR_BGR2RGB)`.
+      OpenCV reads BGR, so give a session `cv2.cvtColor(image, cv2.COLOR_BGR2RGB)`.
 
       A tracker for the got10k toolkit, which hands over PIL images::
 
@@ -126,11 +127,11 @@ class Session:
         """Makes a session without a target.
 
         Args:
-          tracker: What `make_tracker` made, or a bundle, whose weights are put on the
-            device.
+          tracker: A tracker from `make_tracker`, or a bundle, whose weights are put on
+            the device.
 
         Raises:
-          InputError: If it is neither, as the path of a bundle is.
+          InputError: If `tracker` is neither; the path of a bundle is neither.
         """
         if isinstance(tracker, BundleLike):
             spec, variables = tracker.spec, tracker.variables
@@ -144,11 +145,11 @@ class Session:
         self._target: _Target | None = None
 
     def init(self, image: np.ndarray, box: BoxLike) -> None:
-        """Takes the first frame and the target in it, in place of any earlier one.
+        """Takes the first frame and the target in it, which replaces an earlier one.
 
         Args:
           image: RGB uint8 [h, w, 3].
-          box: x, y, w, h: corner and size in frame pixels, counted from 0.
+          box: Corner and size (x, y, w, h) in frame pixels, counted from 0.
 
         Raises:
           InputError: If the image is no such array, or the box is not four finite
@@ -166,7 +167,7 @@ class Session:
         search_spec = self.tracker.search_spec(centred, height, width)
         self._target = _Target(
             step=compiled(search_spec, config).step,
-            # Awaited: the next frame is written onto the same canvas.
+            # It is awaited because the next frame is written onto the same canvas.
             state=jax.block_until_ready(state),
             frame_hw=jax.device_put(frame_hw),
             canvas=canvas,
@@ -174,10 +175,10 @@ class Session:
         )
 
     def update(self, image: np.ndarray) -> FrameResult:
-        """Returns where the target is in the next frame.
+        """Returns the target's box and score in the next frame.
 
         Args:
-          image: RGB uint8 [h, w, 3], of the first frame's size.
+          image: RGB uint8 [h, w, 3] with the first frame's size.
 
         Raises:
           InputError: If there was no `init`, or the image is no such array.
@@ -194,7 +195,7 @@ class Session:
         state, output = target.step(
             self.tracker.variables, target.state, canvas, target.frame_hw
         )
-        # One wait for all three. Only then may the canvas be written again.
+        # This waits for all three at once; only then may the canvas be written again.
         boxes, scores, states = jax.device_get(output)
         target.state, target.read = state, target.read + 1
         return FrameResult(

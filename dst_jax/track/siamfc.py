@@ -1,10 +1,10 @@
-"""SiamFC's online tracking: a fixed template, crops at a few scales, a window.
+"""SiamFC's online tracking, with a fixed template and crops at a few scales.
 
-The procedure of the public siamfc-pytorch, step by step (Bertinetto et al., "Fully-
-Convolutional Siamese Networks for Object Tracking", 2016, section 3), including its
-window of whole pixels and its border of the *first* frame's mean colour. Two bounds
-are added, which only runaway boxes ever touch: see `step_many`. The procedure reads the
-response map itself, between its cells, rather than boxes at them.
+It follows the public siamfc-pytorch step by step (Bertinetto et al., "Fully-
+Convolutional Siamese Networks for Object Tracking", 2016, section 3). As there, windows
+are cut at whole pixels, and the mean colour of the *first* frame fills borders. Two
+bounds are added, which only runaway boxes reach (see `step_many`). The peak is located
+between the cells of the response map, so boxes at the cells are not used.
 """
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Num
 
 from dst_jax.models.build import Variables, respond
-from dst_jax.models.siamese import Siamese
+from dst_jax.models.network import Network
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.ops.windows import hann
 from dst_jax.track.config import SiamFCTracking
@@ -20,12 +20,12 @@ from dst_jax.track.geometry import displacement, upsampling_matrix
 from dst_jax.track.state import FrameSize, TrackOutput, TrackState, judge
 from dst_jax.typing import Array, Float, Scalar
 
-# A box may grow to, and wander off by, this many times the frame's longer side.
+# A box may grow to, and leave the frame by, this many times the frame's longer side.
 _MAX_FRAMES = 10.0
 
 
 def step_many(
-    module: Siamese,
+    module: Network,
     variables: Variables,
     state: TrackState,
     frames: Num[Array, "b h w 3"],
@@ -35,13 +35,13 @@ def step_many(
 ) -> tuple[TrackState, TrackOutput]:
     """Returns states and outputs of several videos after their next frame.
 
-    The crops of all videos and scales pass the network as one batch. Added to the
-    public procedure: the box keeps its sides between 1 px and 10 times the frame, and
-    its centre within 10 frames of the frame; a response that is not finite leaves the
-    box where it is and scores 0.
+    The crops of all videos and scales pass the network as one batch. Three rules are
+    added to the public procedure. The sides of the box stay between 1 px and 10 times
+    the frame's longer side, its centre leaves the frame by no more than that, and a
+    response that is not finite leaves the box where it is, with score 0.
 
     Args:
-      module: The tracker.
+      module: The network.
       variables: Its weights.
       state: One state per video.
       frames: RGB 0-255, one frame per video, on canvases of one size.
@@ -65,20 +65,20 @@ def step_many(
 
 
 def scale_factors(config: SiamFCTracking) -> tuple[float, ...]:
-    """Returns the relative sides of the crops, smallest first; the middle one is 1."""
+    """Returns the sides of the crops over that of the middle one, smallest first."""
     half = config.scale_count // 2
     return tuple(config.scale_step**power for power in range(-half, half + 1))
 
 
 def search_crops(
-    module: Siamese,
+    module: Network,
     state: TrackState,
     frame: Num[Array, "h w 3"],
     frame_hw: FrameSize,
     *,
     config: SiamFCTracking,
 ) -> Float[Array, "s p p 3"]:
-    """Returns the windows around the last box, one per scale."""
+    """Returns the crops around the last box of one video, one per scale."""
     sides = _search_side(module, state.box) * jnp.array(scale_factors(config))
 
     def cut(side: Scalar) -> Float[Array, "p p 3"]:
@@ -95,14 +95,22 @@ def search_crops(
 
 
 def update_box(
-    module: Siamese,
+    module: Network,
     box: Float[Array, " 4"],
     responses: Float[Array, "s u v"],
     frame_hw: FrameSize,
     *,
     config: SiamFCTracking,
 ) -> tuple[Float[Array, " 4"], Scalar]:
-    """Returns the new box and its score, read off the responses of the scales."""
+    """Returns the new box of one video and its score from the responses of the scales.
+
+    Args:
+      module: The network.
+      box: The last box, cxcywh in frame pixels.
+      responses: Logits of every scale, smallest first.
+      frame_hw: Height and width of the frame.
+      config: Online hyper-parameters.
+    """
     upsample = jnp.asarray(
         upsampling_matrix(responses.shape[-1], config.response_upsampling)
     )
@@ -130,13 +138,13 @@ def update_box(
     return jnp.where(sound, moved, box), score
 
 
-def _search_side(module: Siamese, box: Float[Array, " 4"]) -> Scalar:
-    """Side of the search window at the target's own scale, frame pixels."""
+def _search_side(module: Network, box: Float[Array, " 4"]) -> Scalar:
+    """Returns the side of the search window at the target's own scale, frame pixels."""
     return module.spec.input.search_side(box[2:])
 
 
 def _windowed_peak(response: Float[Array, "p p"], influence: float) -> Array:
-    """Column and row of the largest value under the Hann window."""
+    """Returns column and row of the peak after the Hann window is mixed in."""
     side = response.shape[0]
     response = response - response.min()
     response = response / (response.sum() + 1e-16)
@@ -152,11 +160,12 @@ def _bounded(
     growth: Scalar,
     frame_hw: FrameSize,
 ) -> Float[Array, " 4"]:
-    """The moved and grown box, within bounds."""
+    """Returns the moved and grown box, within bounds."""
     hw = jnp.asarray(frame_hw, jnp.float32)
     reach = _MAX_FRAMES * hw.max()
     size, centre = box[2:], box[:2] + shift
-    # One factor for both sides keeps the shape; a box given beyond a bound stays.
+    # One factor for both sides keeps the shape. A box that begins beyond a bound keeps
+    # its size.
     smallest = jnp.minimum(1.0, 1.0 / size.min())
     largest = jnp.maximum(1.0, reach / size.max())
     size = size * jnp.clip(growth, smallest, largest)

@@ -1,10 +1,10 @@
 """SiamRPN's online tracking: a fixed template, one crop, a choice among all boxes.
 
-The procedure of the public DaSiamRPN, step by step (Li et al., "High performance visual
-tracking with Siamese region proposal network", CVPR 2018, section 4.3), including its
-windows of whole pixels, which lie half a pixel to the upper left of the target (their
-corner is round(centre - (side + 1) / 2), of template and search alike, so that nothing
-comes of it), and its border of the first frame's mean colour, cut to whole numbers.
+It follows the public DaSiamRPN step by step (Li et al., "High performance visual
+tracking with Siamese region proposal network", CVPR 2018, section 4.3). As there,
+windows are cut at whole pixels, and the mean colour of the first frame, rounded down,
+fills borders. The corner of a window is round(centre - (side + 1) / 2), half a pixel to
+the upper left. This holds for template and search alike, so that it moves no box.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from dst_jax.arch.crops import context_side
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.models.build import Variables, respond
 from dst_jax.models.heads.answers import Answer
+from dst_jax.models.network import Network
 from dst_jax.models.proposals import proposals
-from dst_jax.models.siamese import Siamese
 from dst_jax.ops.crop import crop_resize_snapped
 from dst_jax.ops.windows import hann
 from dst_jax.track.config import SiamRPNTracking
@@ -33,9 +33,10 @@ def sized_for(
     frame_hw: tuple[int, int],
     config: SiamRPNTracking,
 ) -> TrackerSpec:
-    """Returns the architecture with the search crop for this target, once a video.
+    """Returns the architecture with the search crop for this target.
 
-    A static size, chosen on the host: there are two programs, not a traced decision.
+    The size is chosen on the host, once a video, and is static: there are two compiled
+    programs rather than a traced decision.
 
     Args:
       spec: The architecture.
@@ -55,7 +56,7 @@ def sized_for(
 
 
 def step_many(
-    module: Siamese,
+    module: Network,
     variables: Variables,
     state: TrackState,
     frames: Num[Array, "b h w 3"],
@@ -65,11 +66,12 @@ def step_many(
 ) -> tuple[TrackState, TrackOutput]:
     """Returns states and outputs of several videos after their next frame.
 
-    The crops of all videos pass the network as one batch. Added to the public
-    procedure: a response that is not finite leaves the box where it is and scores 0.
+    The crops of all videos pass the network as one batch. One rule is added to the
+    public procedure: an answer that is not finite leaves the box where it is, with
+    score 0.
 
     Args:
-      module: The tracker; its `search_px` is the side of the crops, see `sized_for`.
+      module: The network; its `search_px` is the side of the crops, see `sized_for`.
       variables: Its weights.
       state: One state per video.
       frames: RGB 0-255, one frame per video, on canvases of one size.
@@ -85,12 +87,12 @@ def step_many(
 
 
 def search_crop(
-    module: Siamese,
+    module: Network,
     state: TrackState,
     frame: Num[Array, "h w 3"],
     frame_hw: FrameSize,
 ) -> Float[Array, "p p 3"]:
-    """Returns the window around the last box."""
+    """Returns the crop around the last box of one video."""
     search_px = module.spec.input.search_px
     return crop_resize_snapped(
         frame,
@@ -103,25 +105,26 @@ def search_crop(
 
 
 def update_box(
-    module: Siamese,
+    module: Network,
     box: Float[Array, " 4"],
     answer: Answer,
     frame_hw: FrameSize,
     *,
     config: SiamRPNTracking,
 ) -> tuple[Float[Array, " 4"], Scalar]:
-    """Returns the new box of one video, chosen of those that the network proposes.
+    """Returns the new box of one video, from those that the network proposes.
 
-    Their target probability, times the penalty of `shape_penalty`, is mixed with a
-    Hann window that is 1 in the middle; the best box gives the new centre, and a share
-    of its size enters the new size: `size_rate`, times its penalty, times its score.
+    Boxes are ranked by their target probability, times `shape_penalty`, mixed with a
+    Hann window that is 1 in the middle. The best box gives the new centre. The new size
+    is a mean of the last size and its size, whose share is `size_rate` times its
+    penalty times its score.
 
     Args:
-      module: The tracker.
+      module: The network.
       box: The last box, cxcywh in frame pixels.
-      answer: What the network says of the search crop, without a batch axis.
-      frame_hw: Height and width of the frame: the centre stays within it, sides
-        between `min_side_px` and its own.
+      answer: The network's answer to the search crop, without a batch axis.
+      frame_hw: Height and width of the frame. The centre stays in the frame, and sides
+        stay between `min_side_px` and those of the frame.
       config: Online hyper-parameters.
 
     Returns:
@@ -138,7 +141,7 @@ def update_box(
     window = jnp.repeat(jnp.asarray(window), len(score) // len(window))
     share = config.window_influence
     ranked = penalty * score * (1.0 - share) + window * share
-    # An offset so large that its box has no end is no proposal.
+    # A box that is not finite, from too large an offset, is not chosen.
     usable = jnp.isfinite(ranked) & jnp.isfinite(boxes).all(axis=-1)
     best = jnp.argmax(jnp.where(usable, ranked, -jnp.inf))
     chosen, chosen_score = boxes[best], score[best]
@@ -160,17 +163,17 @@ def shape_penalty(
     k: float,
     context: float = 0.5,
 ) -> Float[Array, "*b"]:
-    r"""How much a change of size and of shape leaves of a box's score.
+    r"""Returns the factor by which a change of size and shape lowers a box's score.
 
     .. math:: e^{-k (r_c s_c - 1)}, \quad r_c = \max(r, 1/r), s_c = \max(s, 1/s)
 
-    with s the ratio of the sides of both boxes' squares with context, and r that of
-    their width over height.
+    Here s is the ratio of the sides of both boxes' squares with context, and r is the
+    ratio of their width over height.
 
     Args:
       sizes_wh: Width and height of the proposed boxes.
       last_wh: Width and height of the last box, in the same pixels.
-      k: 0 leaves everything.
+      k: Strength of the penalty; 0 gives a factor of 1.
       context: Share of the mean side that is added around a box, as in the crops.
 
     Example:
@@ -184,7 +187,7 @@ def shape_penalty(
     return jnp.exp(-k * (change - 1.0))
 
 
-def _search_px_per_frame_px(module: Siamese, box: Float[Array, " 4"]) -> Scalar:
+def _search_px_per_frame_px(module: Network, box: Float[Array, " 4"]) -> Scalar:
     spec = module.spec.input
     zoom = spec.zooms.search
     return zoom.px / zoom.side(box[2:])

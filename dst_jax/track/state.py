@@ -1,4 +1,4 @@
-"""What a video carries from frame to frame, and what every step says."""
+"""The state of a tracked video, and the output of every step."""
 
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,26 +14,27 @@ FrameSize: TypeAlias = Num[Array, " 2"]
 
 
 class TrackState(NamedTuple):
-    """What a video carries from frame to frame; every field may have a video axis.
+    """The state of a video between frames; every field may have a video axis.
 
     Attributes:
-      box: cxcywh, frame pixels.
-      memory: What the network keeps of the first frame's target, once a video.
-      fill_rgb: Mean colour of the first frame, seen beyond the frame's border.
+      box: The last box, cxcywh in frame pixels.
+      memory: The network's memory of the target in the first frame.
+      fill_rgb: Colour that fills crops beyond the frame's border, from the mean colour
+        of the first frame.
     """
 
     box: Float[Array, "*b 4"]
-    memory: Any  # a pytree of the network's own
+    memory: Any  # a pytree whose structure is the network's
     fill_rgb: Float[Array, "*b 3"]
 
 
 class TrackOutput(NamedTuple):
-    """What a step says.
+    """The output of a step.
 
     Attributes:
-      box: cxcywh, frame pixels.
-      score: 0 to 1: the sigmoid of SiamFC's highest response, or the probability
-        of the box that SiamRPN chose, as the network gave it.
+      box: The new box, cxcywh in frame pixels.
+      score: Score from 0 to 1. It is the sigmoid of SiamFC's highest response, or the
+        probability that the network gave to the box that SiamRPN chose.
       state: TRACKED, UNCERTAIN or LOST; None if no threshold is set.
     """
 
@@ -45,13 +46,13 @@ class TrackOutput(NamedTuple):
 def mean_rgb(
     frame: Num[Array, "h w 3"], *, frame_hw: FrameSize | None = None
 ) -> Float[Array, " 3"]:
-    """Returns the mean colour of the frame proper, without the rest of its canvas."""
+    """Returns the mean colour of a frame, without the rest of its canvas."""
     height, width, _ = frame.shape
     hw = jnp.asarray((height, width) if frame_hw is None else frame_hw, jnp.float32)
     rows = jnp.arange(height, dtype=jnp.float32)[:, None, None] < hw[0]
     columns = jnp.arange(width, dtype=jnp.float32)[None, :, None] < hw[1]
     inside = jnp.where(rows & columns, frame.astype(jnp.float32), 0.0)
-    # Row by row first: sums of a whole frame would lose the last digits of float32.
+    # Rows are summed first: a sum over a whole frame would lose digits of float32.
     return (inside.sum(axis=1) / hw[1]).sum(axis=0) / hw[0]
 
 

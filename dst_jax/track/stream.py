@@ -1,4 +1,4 @@
-"""A video on its way to the device: frames checked, placed on canvases."""
+"""Reads a video for the device: checks its frames and places them on canvases."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,23 +9,23 @@ import numpy as np
 from dst_jax.errors import InputError
 from dst_jax.typing import Array, Float, UInt8
 
-# Frames as they come from a reader: RGB uint8 [h, w, 3], all of one size.
+# Frames are RGB uint8 [h, w, 3], all of one size, as readers give them.
 Frames: TypeAlias = Iterable[np.ndarray]
-# Four numbers, as a user has them.
+# A box of a user is any sequence of four numbers.
 BoxLike: TypeAlias = Sequence[float | int] | Array
 
 
 class Stream:
-    """One video as it is consumed.
+    """One video whose frames are consumed one after the other.
 
     Attributes:
-      number: Its place among the videos of a call.
+      number: Index of the video among those of a call.
       hw: Height and width of its frames.
-      box: The target in the first frame, cxcywh.
-      read: Frames taken so far.
+      box: The target in the first frame, cxcywh in frame pixels.
+      read: Number of frames taken so far.
 
     Raises:
-      InputError: If there is no frame, a frame is unfit, or the box is.
+      InputError: If there is no frame, or a frame or the box is unfit.
     """
 
     def __init__(self, frames: Frames, number: int, box: Float[Array, " 4"]):
@@ -41,7 +41,11 @@ class Stream:
         self._frames = itertools.chain([first], self._frames)
 
     def fill(self, canvases: UInt8[np.ndarray, "t h w 3"]) -> int:
-        """Copies the next frames onto `canvases`; returns how many there were."""
+        """Copies the next frames onto `canvases` and returns their number.
+
+        Raises:
+          InputError: If a frame is unfit.
+        """
         height, width = self.hw
         filled = 0
         for frame in itertools.islice(self._frames, len(canvases)):
@@ -58,15 +62,15 @@ class Stream:
 def check_frame(
     frame: np.ndarray, name: str, *, first_hw: tuple[int, int] | None
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Returns the frame, an RGB image.
+    """Returns the frame as an array, after checking type, shape and size.
 
     Args:
-      frame: What was given as one.
-      name: What the message calls it.
-      first_hw: Height and width of the video's first frame; None if this is it.
+      frame: The frame.
+      name: Name of the frame in messages.
+      first_hw: Height and width of the video's first frame; None if this is the first.
 
     Raises:
-      InputError: Unless it is uint8 [h, w, 3] and of the first frame's size.
+      InputError: If it is not uint8 [h, w, 3] with the first frame's size.
     """
     frame = np.asarray(frame)
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
@@ -83,10 +87,10 @@ def check_frame(
 
 
 def four_numbers(box: BoxLike) -> Float[np.ndarray, " 4"]:
-    """Returns the box in float32, of whatever convention.
+    """Returns a box of any convention as float32.
 
     Raises:
-      InputError: Unless it is four numbers.
+      InputError: If it is not four numbers.
     """
     try:
         values = np.asarray(box, np.float32)
@@ -100,10 +104,15 @@ def four_numbers(box: BoxLike) -> Float[np.ndarray, " 4"]:
 def check_box(
     box: Float[Array, " 4"], height: int, width: int
 ) -> Float[np.ndarray, " 4"]:
-    """Returns the cxcywh box in float32.
+    """Returns the cxcywh box as float32, after checking it against the first frame.
+
+    Args:
+      box: The target, cxcywh in frame pixels.
+      height: Height of the frame.
+      width: Width of the frame.
 
     Raises:
-      InputError: Unless it is four finite numbers, not empty, and on the frame.
+      InputError: If it is not four finite numbers, is empty or does not meet the frame.
     """
     box = four_numbers(box)
     cx, cy, w, h = (float(v) for v in box)

@@ -1,4 +1,4 @@
-"""Training: the only folder that knows about devices, optimizers and checkpoints."""
+"""Trains networks; only this folder handles devices, optimizers and checkpoints."""
 
 from dst_jax.train.candidates import over_candidates as over_candidates
 from dst_jax.train.candidates import places_for as places_for

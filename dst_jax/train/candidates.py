@@ -1,4 +1,4 @@
-"""Many networks of one shape trained side by side, spread over devices."""
+"""Trains many networks of one shape side by side, spread over devices."""
 
 import functools
 from collections.abc import Sequence
@@ -21,19 +21,20 @@ def over_candidates(
     batching: Literal["unrolled", "vmapped"] = "unrolled",
     devices: Sequence[Device] | None = None,
 ) -> TrainStep:
-    """Maps `step`, made with `axis_name=None`, over a leading axis of candidates.
+    """Returns a compiled step that trains several candidates at once.
 
     Args:
-      step: Of one candidate.
-      batching: Whether the candidates of a device are written out one after another
-        in the program, or share batched operations. Convolutions with a kernel for
-        each candidate are slow in the latter form on a CPU.
-      devices: Over which the candidates are spread; all of this process if None.
+      step: Step of one candidate, made with `axis_name=None`.
+      batching: Whether the program computes the candidates of a device one after
+        another ("unrolled") or in batched operations ("vmapped"). Convolutions with a
+        kernel for each candidate are slow in the latter form on a CPU.
+      devices: Devices over which the candidates are spread; None for all of this
+        process.
 
     Returns:
-      `step(states, constants, batch)`: `states` and `constants` have a leading axis
-      of candidates, a multiple of the number of devices; the batch is the same for
-      all. States are donated.
+      `step(states, constants, batch)`. `states` and `constants` have a leading axis of
+      candidates, a multiple of the number of devices; the batch is the same for all.
+      States are donated.
     """
     local = list(devices) if devices is not None else jax.local_devices()
     mesh = jax.make_mesh(
@@ -55,24 +56,29 @@ def over_candidates(
     place_once = placing_once(place)
 
     def run(states: Any, constants: Constants, batch: Any) -> Any:
-        # Placed as it comes back: otherwise the second step would compile anew.
+        # States are placed as the step returns them; otherwise the second step would
+        # compile anew.
         return compiled(place(states), place_once(constants), batch)
 
     return run
 
 
 def quick_compilation() -> dict[str, int] | None:
-    """Options for a program that runs for seconds: less time to compile on a CPU.
+    """Returns XLA options that shorten compilation on a CPU; None elsewhere.
 
-    Convolutions and products are calls of ready libraries there. One candidate of the
-    miniature family compiled in 15 s in place of 35, and ran as fast.
+    They are for programs that run for seconds. On a CPU, convolutions and products call
+    compiled libraries. One candidate of the miniature family compiled in 15 s instead
+    of 35 s, and ran as fast.
     """
     on_cpu = jax.default_backend() == "cpu"
     return {"xla_backend_optimization_level": 1} if on_cpu else None
 
 
 def places_for(candidates: int, *, devices: int) -> int:
-    """The smallest number of places for `candidates` that divides over `devices`.
+    """Returns the least multiple of `devices` that is at least `candidates`.
+
+    Raises:
+      InputError: If there is no candidate or no device.
 
     Example:
       >>> places_for(3, devices=2)

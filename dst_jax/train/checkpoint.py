@@ -1,4 +1,7 @@
-"""Training checkpoints: Orbax, one atomic commit each, checked at resume."""
+"""Saves checkpoints of training with Orbax, and checks them when a run resumes.
+
+A checkpoint appears whole or not at all.
+"""
 
 import pathlib
 from collections.abc import Mapping
@@ -13,22 +16,32 @@ from dst_jax.train.state import TrainState
 
 
 class Best(NamedTuple):
-    """The weights with the lowest validation loss so far, by student."""
+    """The weights with the lowest validation loss so far.
+
+    Attributes:
+      loss: That loss by student; infinite before the first validation.
+      variables: Those weights by student, on the host.
+    """
 
     loss: dict[str, Any]
     variables: dict[str, Any]
 
 
 class Snapshot(NamedTuple):
-    """What one checkpoint holds."""
+    """The content of one checkpoint.
+
+    Attributes:
+      state: The networks in training.
+      best: The best weights so far.
+    """
 
     state: TrainState
     best: Best
 
 
 def first_best(state: TrainState) -> Best:
-    """No validation yet: infinite loss, the first weights."""
-    # Copies on the host: the state's own buffers are donated to the next step.
+    """Returns the best weights before any validation: those of `state`."""
+    # Weights are copied to the host: the next step reuses the buffers of `state`.
     names = state.params
     return Best(
         loss={name: np.asarray(np.inf, np.float32) for name in names},
@@ -37,12 +50,17 @@ def first_best(state: TrainState) -> Best:
 
 
 def student_variables(state: TrainState, name: str) -> dict[str, Any]:
-    """Variables of one student, as the models take them."""
+    """Returns the variables of one student, as the models take them."""
     return {"params": state.params[name], "batch_stats": state.batch_stats[name]}
 
 
 class Checkpoints:
-    """The checkpoints of a workdir, the newest two of them."""
+    """The newest two checkpoints of a run.
+
+    Args:
+      folder: Folder of the checkpoints.
+      config_hash: Hash of the run's configuration, which is stored and compared.
+    """
 
     def __init__(self, folder: pathlib.Path, *, config_hash: str):
         self._folder = folder.absolute()
@@ -53,7 +71,7 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Writes a checkpoint; it appears whole or not at all."""
+        """Writes a checkpoint of the state's step unless there is one already."""
         step = int(snapshot.state.step)
         if step in self._manager.all_steps():
             return
@@ -67,17 +85,20 @@ class Checkpoints:
         self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
-        """Step of the newest checkpoint, or None."""
+        """Returns the step of the newest checkpoint; None if there is none."""
         return self._manager.latest_step()
 
     def restore(self, like: Snapshot) -> Snapshot | None:
-        """Reads the newest checkpoint into the structure of `like`.
+        """Reads the newest checkpoint.
+
+        Args:
+          like: A snapshot with the same structure, shapes and types.
 
         Returns:
-          None if there is no checkpoint yet.
+          The snapshot; None if there is no checkpoint yet.
 
         Raises:
-          InputError: If it is damaged or of another configuration.
+          InputError: If it is damaged or belongs to another configuration.
         """
         step = self._manager.latest_step()
         if step is None:
@@ -90,7 +111,7 @@ class Checkpoints:
         try:
             restored = self._manager.restore(step, args=args)
         except Exception as error:
-            # Orbax raises many types; which file is damaged is what a user needs.
+            # Orbax raises errors of many types; a user needs to know the damaged file.
             reason = str(error).strip().splitlines()[0][:120]
             raise InputError(
                 f"{where}: this checkpoint cannot be read ({reason}); remove the "
@@ -103,12 +124,12 @@ class Checkpoints:
         return _from_dict(restored["snapshot"], like)
 
     def close(self) -> None:
-        """Lets go of the folder."""
+        """Closes Orbax's manager of the folder."""
         self._manager.close()
 
 
 def _as_dict(snapshot: Snapshot) -> dict[str, Any]:
-    """A plain tree: Orbax then stores names, not our classes."""
+    """Returns the leaves by their paths, so that Orbax stores no classes."""
     leaves = jax.tree_util.tree_leaves_with_path(snapshot)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 

@@ -1,7 +1,7 @@
-"""A small data set in the accelerator's memory: the step itself gathers its batch.
+"""Holds a small data set in the accelerator's memory, where the step gathers batches.
 
-The same pairs in the same order as from the host: what the host sends is row numbers,
-drawn for many steps at once, and the patches never move again.
+The pairs and their order are the same as from the host. The host sends only row
+numbers, which it draws for many steps at once, and the patches are moved once.
 """
 
 import collections.abc
@@ -30,7 +30,8 @@ from dst_jax.train.parallel import on_all
 from dst_jax.train.step import Constants, TrainStep
 from dst_jax.typing import Array, Int
 
-# Steps whose pairs are drawn at once: some milliseconds' work, seconds of training.
+# The pairs of this many steps are drawn at once. That takes some milliseconds and lasts
+# for seconds of training.
 _STEPS_AHEAD = 256
 RowStream: TypeAlias = Generator[HostBatch, None, None]
 
@@ -39,10 +40,11 @@ class DeviceSet(NamedTuple):
     """A data set on the device.
 
     Attributes:
-      patches: Patches, boxes and fill colours of every visible frame, [n, ...], as in a
-        batch of `data.train_batches`; on each device of this process.
-      batches: The endless stream: `template_row` and `search_row` int32 [b] in place of
-        what they are the rows of, and the other entries of `data.train_batches`.
+      patches: Patches, boxes and fill colours of every visible frame, [n, ...], under
+        the names of `data.train_batches`. Each device of this process has all of them.
+      batches: Endless stream of batches. They have row numbers of `patches`,
+        `template_row` and `search_row` int32 [b], and `is_negative`, `mask` and `index`
+        as those of `data.train_batches`.
     """
 
     patches: dict[str, Array]
@@ -64,17 +66,17 @@ def device_set(
     `gathering` makes a step that takes such patches and batches.
 
     Args:
-      sequences: Each with a visible frame on disk or in a pack.
-      config: Batch, pairs, threads.
-      spec: Patch sizes.
-      seed: Of the whole run.
+      sequences: Sequences, each with a visible frame on disk or in a pack.
+      config: Settings of batch, pairs and threads.
+      spec: Sizes of the patches.
+      seed: Seed of the whole run.
       start_step: Step of the first batch.
-      process_index: This process's number.
-      process_count: Processes in all; divides the batch.
+      process_index: Number of this process.
+      process_count: Number of processes, which must divide the batch.
 
     Raises:
-      InputError: If the batch does not divide, a frame cannot be read, or the patches
-        do not fit into the device's memory.
+      InputError: If the processes do not divide the batch, a frame cannot be read, or
+        the patches do not fit into the device's memory.
     """
     check_processes(config.batch, process_count)
     examples = make_numbered_examples(sequences, config, spec, seed=seed)
@@ -98,7 +100,14 @@ def device_set(
 
 
 def gathering(step: TrainStep) -> TrainStep:
-    """Returns `step` for the batches of a `DeviceSet`, whose patches are constants."""
+    """Returns a step that takes batches of a `DeviceSet`.
+
+    Args:
+      step: Step that takes batches of `data.train_batches`.
+
+    Returns:
+      The step, which reads the patches from its constants.
+    """
 
     def run(state: Any, constants: Constants, batch: Mapping[str, Array]) -> Any:
         return step(state, constants, gather(constants.patches, batch))
@@ -109,7 +118,12 @@ def gathering(step: TrainStep) -> TrainStep:
 def gather(
     patches: Mapping[str, Array], batch: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """A batch as of `data.train_batches` from row numbers."""
+    """Returns a batch like those of `data.train_batches` from row numbers.
+
+    Args:
+      patches: Those of a `DeviceSet`.
+      batch: One batch of a `DeviceSet`.
+    """
     flags = {name: batch[name] for name in ("is_negative", "mask", "index")}
     sides = {
         name: jnp.asarray(values)[batch[f"{name.partition('_')[0]}_row"]]
@@ -119,12 +133,13 @@ def gather(
 
 
 class _Rows(NamedTuple):
-    """Rows of all visible frames.
+    """Row numbers of all visible frames.
 
     Attributes:
-      frames: Sequence and frame of each row.
-      of_frame: Row of each frame of all sequences, one after the other.
-      starts: Place of each sequence's first frame in `of_frame`.
+      frames: Indices of sequence and frame of each row.
+      of_frame: Row of each frame, for the frames of all sequences one after the other;
+        it has no meaning for frames that are not visible.
+      starts: Index of each sequence's first frame in `of_frame`.
     """
 
     frames: Int[np.ndarray, "n 2"]
@@ -143,7 +158,7 @@ class _Rows(NamedTuple):
 
 
 def _drawn(sampler: PairSampler, rows: _Rows, part: range) -> HostBatch:
-    """Row numbers and flags of the examples of several steps, [steps, examples]."""
+    """Returns row numbers and flags for several steps, each [steps, examples]."""
     pairs = sampler.draw(part)
     template = rows.starts[pairs.template_sequence] + pairs.template_frame
     search = rows.starts[pairs.search_sequence] + pairs.search_frame
@@ -158,7 +173,7 @@ def _drawn(sampler: PairSampler, rows: _Rows, part: range) -> HostBatch:
 
 
 def _read_all(reader: PatchReader, rows: _Rows, config: DataConfig) -> HostBatch:
-    """Patches, boxes and fill colours of every row, for both roles."""
+    """Returns patches, boxes and fill colours of every row for both roles."""
     whole = reader.empty(len(rows.frames))
 
     def read(row: int, sequence: int, frame: int) -> None:
@@ -173,10 +188,10 @@ def _read_all(reader: PatchReader, rows: _Rows, config: DataConfig) -> HostBatch
 
 
 def _check_memory(count: int, spec: PatchSpec) -> None:
-    """Refuses what would leave no room for the networks."""
+    """Raises InputError if the patches would leave no room for the networks."""
     sides = spec.template.patch_px, spec.search.patch_px
     device = jax.local_devices()[0]
-    # On CPUs all devices' copies and the one just read share the host's memory.
+    # On CPUs the copies of all devices and the one on the host share its memory.
     copies = jax.local_device_count() + 1 if device.platform == "cpu" else 1
     needed = copies * count * sum(3 * side * side for side in sides)
     free = _free_bytes(device)
@@ -191,5 +206,5 @@ def _free_bytes(device: Any) -> float:
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    # The host's own memory is the device's.
+    # Without statistics the device is a CPU, which uses the host's memory.
     return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"))

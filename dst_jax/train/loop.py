@@ -1,4 +1,4 @@
-"""The loop: batches in, steps taken, reports, validation and checkpoints out."""
+"""The training loop, which takes steps, reports, validates and saves checkpoints."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ from dst_jax.typing import Array
 
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
-    """How often a run reports, validates and saves.
+    """Settings for how often a run reports, validates and saves.
 
     Attributes:
       log_every: Steps between lines of `metrics.jsonl`.
@@ -50,15 +50,16 @@ class Run(NamedTuple):
 
     Attributes:
       step: The compiled step.
-      constants: What the step reads besides.
-      batches: The endless stream, positioned at the state's step.
-      validate: On held-out videos, or None.
-      total_steps: Where the run ends.
-      steps_per_epoch: Length of an epoch.
-      batch: Pairs a step sees, over all processes.
-      checkpoints: Where snapshots go; nowhere if None.
-      report: Called with (step, scalars) for the log.
-      tick: Called after every step with (step, last report), for a progress bar.
+      constants: Constants of the step.
+      batches: Endless stream of batches, beginning at the state's step.
+      validate: Function that validates on held-out videos; None for no validation.
+      total_steps: Step at which the run ends.
+      steps_per_epoch: Number of steps in an epoch.
+      batch: Number of pairs in a step, over all processes.
+      checkpoints: Checkpoints of the run; None if it saves none.
+      report: Function that is called with (step, scalars) for the log.
+      tick: Function that is called after every step with (step, last report), for a
+        progress bar.
     """
 
     step: TrainStep
@@ -74,17 +75,25 @@ class Run(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop; its last step is saved."""
+    """Says that a signal stopped the run after its last step was saved."""
 
 
 def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
-    """Trains to `run.total_steps` from wherever `snapshot` stands.
+    """Trains from the step of `snapshot` to `run.total_steps`.
 
-    A SIGINT or SIGTERM ends the run after the step in flight, with a checkpoint.
+    SIGINT or SIGTERM ends the run after the current step, with a checkpoint.
+
+    Args:
+      snapshot: State and best weights at the beginning.
+      run: The parts of the run.
+      config: Settings for reports, validations and checkpoints.
+
+    Returns:
+      State and best weights at the end.
 
     Raises:
-      InputError: If the loss stops being finite.
-      Interrupted: If a signal asked to stop.
+      InputError: If a reported value is not finite.
+      Interrupted: If a signal ended the run before its last step.
     """
     state, best = snapshot
     step = int(state.step)
@@ -102,7 +111,7 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
                 jax.block_until_ready(state)
             step += 1
             window.add(metrics, waited)
-            # Asked once per step: a signal that comes later waits for the next save.
+            # This is read once per step; a later signal is served after the next step.
             stopping = stopped.is_set()
             last = stopping or step == run.total_steps
             if last or step % config.log_every == 0:
@@ -121,9 +130,10 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
 def _keep(
     snapshot: Snapshot, step: int, run: Run, config: LoopConfig, *, save: bool
 ) -> Best:
-    """Validates and saves where it is time for it; `save` asks for a save anyway.
+    """Validates and saves if it is time, and returns the best weights.
 
-    An interruption does not validate: an uninterrupted run would not have either.
+    `save` forces a checkpoint but no validation, which a run without the interruption
+    would not have at this step either.
     """
     state, best = snapshot
     if run.validate and _due(step, config.validate_every, run):
@@ -139,7 +149,13 @@ def _due(step: int, every: int, run: Run) -> bool:
 
 
 class Window:
-    """Averages over the steps since the last report; values stay on the device."""
+    """Averages metrics over the steps since the last report.
+
+    Metrics stay on the device until they are averaged.
+
+    Args:
+      batch: Number of pairs in a step.
+    """
 
     def __init__(self, batch: int):
         self._batch = batch
@@ -148,16 +164,16 @@ class Window:
         self._began = time.perf_counter()
 
     def add(self, metrics: StepMetrics, waited: float) -> None:
-        """Takes in one step, and how long it waited for its batch in seconds."""
+        """Adds the metrics of a step and the seconds that it waited for its batch."""
         self._metrics.append(metrics)
         self._waited += waited
 
     def pause(self, seconds: float) -> None:
-        """Leaves time that went into validation or saving out of the rates."""
+        """Leaves seconds of validation or saving out of the rates."""
         self._began += seconds
 
     def close(self) -> dict[str, float]:
-        """Returns the averages and starts anew."""
+        """Returns averages and rates, and begins a new window."""
         rows = jax.device_get(self._metrics)
         elapsed = max(time.perf_counter() - self._began, 1e-9)
         named = [_named(row) for row in rows]
@@ -171,7 +187,7 @@ class Window:
 
 
 def _named(metrics: StepMetrics) -> dict[str, Any]:
-    """Flat names: "loss", "loss/STUDENT/TERM", "gt/NAME", ..."""
+    """Returns metrics by flat names: "loss", "loss/STUDENT/TERM", "gt/NAME", ..."""
     return (
         {"loss": metrics.loss}
         | {f"loss/{name}": value for name, value in metrics.terms.items()}
@@ -195,7 +211,7 @@ def _validate(
 
 
 def _check_finite(step: int, report: Mapping[str, float], run: Run) -> None:
-    """Stops a run that has diverged; its last good checkpoint stays the newest."""
+    """Raises InputError if a value is not finite, before a checkpoint is written."""
     broken = [name for name, value in report.items() if not math.isfinite(value)]
     if broken:
         good = run.checkpoints.latest_step() if run.checkpoints else None
@@ -208,7 +224,10 @@ def _check_finite(step: int, report: Mapping[str, float], run: Run) -> None:
 
 @contextlib.contextmanager
 def _stop_flag() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal ends the run at once."""
+    """Yields an event that SIGINT and SIGTERM set.
+
+    A second signal ends the run at once. Outside of the main thread nothing sets it.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

@@ -1,4 +1,4 @@
-"""The optimizer of a run, as a value and as an optax chain."""
+"""Settings of a run's optimizer, and the optax chain that they describe."""
 
 import dataclasses
 import math
@@ -11,19 +11,21 @@ from dst_jax.require import require, require_not_negative, require_positive
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-    """How long and how fast a run learns; each student has a chain of its own.
+    """Settings of length, learning rate and optimizer of a run.
 
     Attributes:
-      epochs: Passes of `pairs_per_epoch` pairs.
-      pairs_per_epoch: Pairs seen per epoch, over all devices.
-      learning_rate: At the first step.
-      final_learning_rate: At the last step, reached exponentially; equal to
-        `learning_rate` for a constant rate.
-      hold_epochs: Epochs at the first rate before it falls.
-      method: Stochastic gradient descent with momentum, or Adam.
-      momentum: Of SGD.
-      weight_decay: L2 penalty added to the gradient, as in SGD of the papers.
-      clip_norm: Gradients of a student are scaled down to this norm; None for never.
+      epochs: Number of epochs, each of `pairs_per_epoch` pairs.
+      pairs_per_epoch: Number of pairs in an epoch, over all devices.
+      learning_rate: Learning rate at the first step.
+      final_learning_rate: Learning rate at the last step, which is approached
+        exponentially; equal to `learning_rate` for a constant rate.
+      hold_epochs: Epochs at the first learning rate before it changes.
+      method: Stochastic gradient descent ("sgd") or Adam ("adam").
+      momentum: Momentum of SGD.
+      weight_decay: Factor on the weights that are added to the gradient, as in the SGD
+        of the papers.
+      clip_norm: Largest norm of a student's gradient, which is scaled down to it; None
+        for no limit.
     """
 
     epochs: float = 30.0
@@ -48,18 +50,26 @@ class OptimConfig:
             require_positive(self, "clip_norm")
 
     def steps_per_epoch(self, batch: int) -> int:
-        """Steps of `batch` pairs that make an epoch, at least one."""
+        """Returns the number of steps of `batch` pairs in an epoch, at least 1."""
         return max(self.pairs_per_epoch // batch, 1)
 
     def total_steps(self, batch: int) -> int:
-        """Steps of the whole run."""
+        """Returns the number of steps of `batch` pairs in the whole run, at least 1."""
         return max(math.ceil(self.epochs * self.steps_per_epoch(batch)), 1)
 
 
 def make_optimizer(
     config: OptimConfig, *, total_steps: int
 ) -> optax.GradientTransformation:
-    """Returns the chain: clip, decay, then the method at its scheduled rate."""
+    """Returns the optimizer of one student's parameters.
+
+    It clips the gradient, adds the weight decay, and takes a step of the method at the
+    scheduled learning rate.
+
+    Args:
+      config: Settings of the optimizer.
+      total_steps: Number of steps of the run.
+    """
     ratio = config.final_learning_rate / config.learning_rate
     held = round(total_steps * config.hold_epochs / config.epochs)
     schedule = optax.exponential_decay(

@@ -1,7 +1,7 @@
-"""How a step is spread over devices: the only file that knows.
+"""Spreads a training step over devices.
 
-Only the batch is split; the state has no device axis, so that checkpoints and
-evaluation look the same on one device and on a thousand.
+Only the batch is split. The state has no device axis, so that checkpoints and
+evaluation are the same for any number of devices.
 """
 
 import functools
@@ -22,17 +22,17 @@ AXIS_NAME = "data"
 def data_parallel(
     step: TrainStep, *, devices: Sequence[Device] | None = None
 ) -> TrainStep:
-    """Maps `step`, made with `axis_name=AXIS_NAME`, over devices with `jax.pmap`.
+    """Returns a step that runs on several devices with `jax.pmap`.
 
-    The state is donated. The batch's leading axis is split evenly over the devices
-    of this process.
+    It donates the state, and splits the batch's leading axis evenly over the devices of
+    this process.
 
     Args:
-      step: One step, as every device takes it.
-      devices: None for all devices of all processes; else some of the only process.
+      step: Step of one device, made with `axis_name=AXIS_NAME`.
+      devices: Devices of a run with one process; None for all devices of all processes.
 
     Raises:
-      InputError: If devices are given to one of several processes.
+      InputError: If devices are given and there are several processes.
     """
     if devices is not None and jax.process_count() > 1:
         raise InputError(
@@ -53,17 +53,22 @@ def data_parallel(
     place_once = placing_once(place)
 
     def run(state: Any, constants: Constants, batch: Mapping[str, Any]) -> Any:
-        # State of unknown placement in, state of known placement out: without this
-        # the second step would compile anew.
+        # The state is placed as the step returns it; otherwise the second step would
+        # compile anew.
         return mapped(place(state), place_once(constants), split(batch, len(local)))
 
     return run
 
 
 def sharded(step: TrainStep, *, devices: Sequence[Device] | None = None) -> TrainStep:
-    """The same by `jit` over a mesh, for a `step` made with `axis_name=None`.
+    """Returns a step that runs on several devices with `jax.jit` over a mesh.
 
-    XLA finds the collectives itself from the sharding of the batch.
+    XLA adds the sums over devices itself, because the batch is sharded. The state is
+    donated.
+
+    Args:
+      step: Step of the whole batch, made with `axis_name=None`.
+      devices: Devices of this process; None for all.
     """
     local = list(devices) if devices is not None else jax.local_devices()
     everywhere = on_all(local)
@@ -77,12 +82,12 @@ def sharded(step: TrainStep, *, devices: Sequence[Device] | None = None) -> Trai
 
 
 def placing_once(place: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Returns `place` for a tree that comes again at every step.
+    """Returns a function like `place` that does not place the same tree again.
 
-    A tree that is the very one of the call before is not placed again.
+    It returns the last result if it is called with the same object as before.
 
     Args:
-      place: Copies a tree to devices.
+      place: Function that copies a tree to devices.
     """
     last: list[tuple[Any, Any]] = []
 
@@ -95,18 +100,18 @@ def placing_once(place: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _place(tree: Any, sharding: NamedSharding) -> Any:
-    """Copies to every device, or leaves what is there already; pods place alone."""
+    """Returns the tree on every device; with several processes `pmap` places it."""
     return jax.device_put(tree, sharding) if jax.process_count() == 1 else tree
 
 
 def on_all(devices: Sequence[Device]) -> NamedSharding:
-    """A whole copy on each device."""
-    # In the order given, which is `pmap`'s: `jax.make_mesh` may choose another.
+    """Returns the sharding that puts a whole copy on each device."""
+    # The mesh keeps the given order, which `pmap` needs; `jax.make_mesh` may change it.
     return NamedSharding(Mesh(np.array(devices), (AXIS_NAME,)), PartitionSpec())
 
 
 def split(batch: Mapping[str, Any], devices: int) -> dict[str, Any]:
-    """Reshapes every array [b, ...] to [devices, b / devices, ...]."""
+    """Returns the batch with every array [b, ...] as [devices, b / devices, ...]."""
     return {
         name: np.reshape(array, (devices, array.shape[0] // devices, *array.shape[1:]))
         for name, array in batch.items()
@@ -117,7 +122,7 @@ def check_batch(batch: int) -> None:
     """Checks that the global batch divides over all devices of the run.
 
     Raises:
-      InputError: Naming the nearest batches that do.
+      InputError: If it does not; the error names the nearest batches that do.
     """
     devices = jax.device_count()
     if batch % devices:

@@ -1,4 +1,4 @@
-"""All that a run changes: arrays, one entry per student."""
+"""The state of training: all arrays that a run changes, by student."""
 
 import zlib
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from dst_jax.typing import Array, Int, Params
 
 
 class TrainState(NamedTuple):
-    """What a checkpoint holds of the networks in training.
+    """The state of the networks in training.
 
     Attributes:
-      step: Optimizer steps taken.
+      step: Number of optimizer steps taken.
       params: Parameters by student.
       batch_stats: Running statistics of batch normalisation by student.
       opt_state: Optimizer state by student.
@@ -40,15 +40,15 @@ def init_state(
 ) -> TrainState:
     """Returns the state before the first step.
 
-    A student's first weights depend on `key` and its own name alone, so they are
-    the same whoever trains beside it.
+    A student's first weights depend on `key`, its name and its architecture, but not on
+    other students.
 
     Args:
       key: Randomness of the first weights.
       students: Architectures by name.
       tx: The optimizer; every student gets a state of its own.
-      start: Variables to begin from, for the students that have them.
-      param_dtype: Of the parameters.
+      start: Variables by name, for students that do not begin with random weights.
+      param_dtype: Type of the parameters.
     """
     variables: dict[str, Any] = {}
     for name, spec in students.items():

@@ -1,7 +1,7 @@
-"""One training step, written once for any number of devices.
+"""Makes the training step, which is the same for any number of devices.
 
-Augmentation, the teacher's forward pass, every student's forward and backward pass
-and every optimizer: one function of (state, constants, host batch).
+A step is one function of state, constants and host batch. It makes the crops, runs the
+teacher forward and every student forward and backward, and updates every student.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,13 +21,14 @@ from dst_jax.typing import Array, Params, Scalar
 
 
 class StepMetrics(NamedTuple):
-    """Of the global batch.
+    """Metrics of a step over the global batch.
 
     Attributes:
       loss: The objective.
-      terms: Its parts, "student/term"; they add up to `loss`.
-      globals: "gt/NAME", "sigma/NAME", "gate/NAME".
-      gradient_norm: By student, before clipping.
+      terms: Its parts by "student/term", which add up to `loss`.
+      globals: Losses on the labels, "gt/NAME", and logs of terms, such as "sigma/NAME"
+        and "gate/NAME".
+      gradient_norm: Norm of the gradient by student, before clipping.
     """
 
     loss: Scalar
@@ -40,13 +41,13 @@ _NONE: Mapping[str, Any] = {}
 
 
 class Constants(NamedTuple):
-    """What a step reads and never changes; what a run lacks is an empty mapping.
+    """Arrays that a step reads and never changes; those that it lacks are empty.
 
     Attributes:
-      teacher: The frozen teacher's variables.
-      patches: A data set on the device, for a step made by `gathering`.
-      masks: By student, a factor for each of its parameters: 0 for those that a
-        reduced network lacks. Students that are not named are whole.
+      teacher: Variables of the frozen teacher.
+      patches: Patches of a `DeviceSet`, for a step made by `gathering`.
+      masks: Factors on parameters by student, 0 for those that a reduced network
+        lacks. Students without an entry have all parameters.
     """
 
     teacher: Variables = _NONE
@@ -54,20 +55,20 @@ class Constants(NamedTuple):
     masks: Mapping[str, Params] = _NONE
 
 
-# Of (state, constants, batch).
+# A step is a function (state, constants, batch) -> (state, metrics).
 TrainStep: TypeAlias = Callable[
     [TrainState, Constants, Mapping[str, Array]], tuple[TrainState, StepMetrics]
 ]
 
 
 class Crops(NamedTuple):
-    """How host patches become crops for all networks, and with which randomness.
+    """Settings with which host patches become crops for all networks.
 
     Attributes:
-      input: The widest of all networks, `arch.widest`; the teacher's included.
-      augment: How far crops are varied.
-      seed: Of their randomness.
-      dtype: Of the crops.
+      input: The widest input of all networks with the teacher, see `arch.widest`.
+      augment: Settings of the augmentation.
+      seed: Seed of all randomness in a step.
+      dtype: Type of the crops.
     """
 
     input: InputSpec
@@ -84,14 +85,14 @@ def make_train_step(
     steps_per_epoch: int,
     axis_name: str | None = None,
 ) -> TrainStep:
-    """Returns the step.
+    """Returns the training step.
 
     Args:
-      objective: Made with the same `axis_name`.
-      tx: One optimizer for every student's own state.
-      crops: The device-side crops; randomness follows from (seed, example index).
-      steps_per_epoch: Turns the step into the objective's epoch.
-      axis_name: The device axis, or None.
+      objective: The objective, made with the same `axis_name`.
+      tx: Optimizer of every student, each with its own state.
+      crops: Settings of the crops. The crops of an example depend on seed and index.
+      steps_per_epoch: Number of steps in an epoch of the objective.
+      axis_name: Device axis over which the batch is split, or None.
 
     Returns:
       `step(state, constants, batch) -> (state, metrics)`.
@@ -139,7 +140,7 @@ def make_train_step(
 def _masked(
     params: Mapping[str, Params], masks: Mapping[str, Params]
 ) -> dict[str, Params]:
-    """The parameters times their masks, through which gradients come masked too."""
+    """Returns the parameters times their masks, which mask the gradients as well."""
     return {
         name: jax.tree.map(lambda x, keep: x * keep.astype(x.dtype), own, masks[name])
         if name in masks

@@ -1,4 +1,4 @@
-"""Validation during training: how good the networks are on held-out videos."""
+"""Measures during training how good networks are on held-out videos."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -28,20 +28,21 @@ def make_validate(
     windows: AugmentConfig = PLAIN,
     cut_for: InputSpec | None = None,
 ) -> Validate:
-    """Returns a function of the networks' variables, by name.
+    """Returns a function that measures networks on held-out pairs.
 
     Args:
-      specs: The networks; all see the same crops.
+      specs: The networks by name; all see the same pairs.
       batches: Host batches of held-out pairs; `mask` is 0 where padded.
-      setting: Labels and the tracker's own loss, as in training.
-      windows: Of `held_out_crops`.
-      cut_for: Of `held_out_crops`.
+      setting: Settings of labels and of the tracker's own loss, as in training.
+      windows: The argument of `held_out_crops`.
+      cut_for: The argument of `held_out_crops`.
 
     Returns:
-      `validate(variables) -> {"val/NAME/gt": ..., "val/NAME/peak_px": ...}`: the loss
-      on the labels, and the mean distance of the answer's centre from the target's in
-      pixels of the search crop; "val/NAME/iou", the mean overlap of the best anchor's
-      box with the target, where the head has boxes.
+      `validate(variables)`, which takes variables by name and returns scalars.
+      "val/NAME/gt" is the loss on the labels. "val/NAME/peak_px" is the mean distance
+      of the likeliest place from the target's centre, pixels of the search crop. If the
+      head has boxes, "val/NAME/iou" is the mean overlap of the likeliest box with the
+      target.
     """
     measures = {
         n: jax.jit(_make_measure(s, setting, windows, cut_for))
@@ -73,7 +74,7 @@ def _make_measure(
 
     def measure(variables: Variables, batch: Mapping[str, Array]) -> dict[str, Any]:
         examples = held_out_crops(spec, batch, windows=windows, cut_for=cut_for)
-        # Pairs without a target have no answer to measure.
+        # Pairs without a target are left out: no place or box would be right.
         examples = examples._replace(mask=examples.mask * (1.0 - examples.is_negative))
         output = forward(module, variables, examples.template, examples.search)
         labels = label(examples, jax.random.key(0))
@@ -97,17 +98,18 @@ def held_out_crops(
     windows: AugmentConfig = PLAIN,
     cut_for: InputSpec | None = None,
 ) -> Examples:
-    """Returns the crops on which a network is judged, the same at every call.
+    """Returns the crops on which a network is measured, the same at every call.
 
-    SiamFC's have the target in the middle, where it is trained to look. A region head's
-    are moved, stretched and scaled as in training, with their colours left alone.
+    Crops for SiamFC have the target in the middle, as in its training. Those for a
+    region head are moved, stretched and scaled as in training, but keep their colours.
 
     Args:
       spec: The network.
       batch: A host batch of held-out pairs.
-      windows: How far a region head's crops are moved, stretched and scaled.
-      cut_for: What the host's patches serve, the widest input of a run; None: what
-        this network sees.
+      windows: Settings by which crops for a region head are moved, stretched and
+        scaled.
+      cut_for: Input that the host's patches serve, the widest of a run; None for that
+        of this network.
     """
     widest = cut_for or spec.input
     if not spec.head.proposes_boxes:
@@ -122,7 +124,7 @@ def held_out_crops(
 def _answers(
     spec: TrackerSpec, answer: Answer, truth: Float[Array, "b 4"]
 ) -> dict[str, Float[Array, " b"]]:
-    """How far the most likely place is from the target, and how well its box fits."""
+    """Returns the distance of the likeliest place from the target, and its overlap."""
     found = proposals(spec, answer, search_px=spec.input.train_search_px)
     best = jnp.argmax(found.scores, axis=-1)
     box = jnp.take_along_axis(found.boxes, best[:, None, None], axis=1)[:, 0]

@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: JSON lines, and TensorBoard where it is there."""
+"""Writes the metrics of a run as JSON lines, and to TensorBoard if it is installed."""
 
 import importlib.util
 import json
@@ -12,9 +12,12 @@ from dst_jax.files import write_text
 class MetricWriter:
     """Appends one line per report to `metrics.jsonl`, and scalars to TensorBoard.
 
+    TensorBoard gets them if tensorboardX is installed.
+
     Args:
       folder: The workdir.
-      step: Resume here: lines of later steps, left by an interrupted run, go.
+      step: Step at which the run begins or resumes; lines of later steps, which an
+        interrupted run left, are removed.
     """
 
     def __init__(self, folder: pathlib.Path, *, step: int = 0):
@@ -30,7 +33,7 @@ class MetricWriter:
             )
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes the scalars of one step."""
+        """Writes scalars of one step."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         if self._board is not None:
@@ -45,7 +48,7 @@ class MetricWriter:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Reads `metrics.jsonl`; a last line cut short by a crash is left out."""
+    """Reads the lines of `metrics.jsonl`, without a last line that was cut short."""
     rows = []
     for line in path.read_text().splitlines(keepends=True):
         if line.endswith("\n"):
@@ -54,7 +57,7 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def drop_after(path: pathlib.Path, step: int) -> None:
-    """Removes the lines of steps after `step`, which will be taken again."""
+    """Removes the lines of steps after `step`, which the run will take again."""
     if not path.exists():
         return
     kept = [row for row in read_metrics(path) if row["step"] <= step]

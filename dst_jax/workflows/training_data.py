@@ -9,6 +9,7 @@ from dst_jax.arch import InputSpec, TrackerSpec, widest
 from dst_jax.data.patches import PatchSpec, RolePatch
 from dst_jax.data.pipeline import read_sources
 from dst_jax.data.sequence import Sequence, split_by_video
+from dst_jax.distill import needs_teacher
 from dst_jax.experiment import Experiment
 from dst_jax.files import parts_sha256
 from dst_jax.ops.augment import patch_sides
@@ -53,7 +54,7 @@ def widest_input(
       InputError: If the networks cannot be served from the same crops.
     """
     inputs = {name: spec.input for name, spec in experiment.students.items()}
-    if teacher is not None:
+    if teacher is not None and needs_teacher(experiment.students, experiment.distill):
         inputs["the teacher"] = teacher.input
     return widest(inputs)
 

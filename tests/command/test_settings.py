@@ -3,12 +3,15 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
 from dst_jax.command import settings
+from dst_jax.command.fields import fields_of
+from dst_jax.command.main import main
 from dst_jax.distill import DistillConfig, Soft
 from dst_jax.distill.identity import distill_to_json
 from dst_jax.errors import InputError
@@ -219,3 +222,34 @@ def test_students_of_another_family_bring_its_settings_for_tracking(experiment):
     assert same.tracking == experiment.tracking
     other = settings.with_students(experiment, ["dull=tiny-siamrpn"])
     assert type(other.tracking).__name__ == "SiamRPNTracking"
+
+
+def test_an_old_name_whose_term_is_not_there_says_so(experiment):
+    with pytest.raises(InputError, match=r"--distill\.gt\.weight, of a term .* lacks"):
+        settings.override(experiment, ["--distill.ground_truth", "0.7"])
+
+
+@pytest.mark.parametrize("name", settings.packaged())
+def test_every_new_name_is_an_option_or_said_to_be_lacking(name):
+    found = settings.load_experiment(name)
+    known = {f.name for f in fields_of(settings.by_section(found))}
+    for old, new in settings.RENAMED.items():
+        with pytest.raises(InputError) as error:
+            settings.override(found, [f"--{old}", "1"])
+        named = set(re.findall(r"--([\w.]+)", new))
+        assert ("lacks" in str(error.value)) == (not named <= known)
+
+
+def test_an_old_name_in_a_configuration_is_told_the_new_one(tmp_path):
+    path = tmp_path / "old.py"
+    path.write_text(
+        "from dst_jax.distill import DistillConfig\n"
+        "def experiment():\n    return DistillConfig(temperature=2.0)\n"
+    )
+    with pytest.raises(InputError, match=r"line 3: .*is now --distill\.ts\.temp"):
+        settings.load_experiment(str(path))
+
+
+def test_config_show_has_the_seed(capsys):
+    assert main(["config", "show", "demo_students"]) == 0
+    assert "seed 0; --seed N" in capsys.readouterr().out

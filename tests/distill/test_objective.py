@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dst_jax import arch
-from dst_jax.distill import ROWS, Setting, make_objective
+from dst_jax.distill import ROWS, DistillConfig, Setting, Sharing, make_objective
 from dst_jax.errors import InputError
-from dst_jax.models import build, forward_train, init_variables
+from dst_jax.models import build, forward_train, init_variables, variable_shapes
 from dst_jax.models import forward as infer
 from dst_jax.ops.examples import Examples
 from tests import networks, objectives
@@ -388,3 +388,35 @@ def test_networks_that_do_not_fit_together_are_named():
         make_objective(TEACHER, STUDENTS, layers)
     with pytest.raises(InputError, match="no student"):
         make_objective(TEACHER, {}, CONFIG)
+
+
+def test_terms_that_add_nothing_are_refused():
+    alone, silent = {"dull": STUDENTS["dull"]}, DistillConfig({"ks": Sharing()})
+    objective = make_objective(TEACHER, alone, CONFIG._replace(distill=silent))
+    examples = jax.ShapeDtypeStruct
+    shapes = variable_shapes(alone["dull"])
+    batch = Examples(
+        examples((2, 31, 31, 3), jnp.float32),
+        examples((2, 47, 47, 3), jnp.float32),
+        *(examples((2,), jnp.float32),) * 2,
+        examples((2, 4), jnp.float32),
+        examples((2,), jnp.int32),
+        TEACHER.input,
+    )
+    with pytest.raises(InputError, match="the terms ks add nothing for dull"):
+        jax.eval_shape(
+            lambda p, s, t, b: objective(
+                p, s, t, b, epoch=jnp.zeros(()), key=jax.random.key(0)
+            ),
+            {"dull": shapes["params"]},
+            {"dull": shapes["batch_stats"]},
+            variable_shapes(TEACHER),
+            batch,
+        )
+
+
+def test_a_gate_needs_a_teacher_of_the_same_kind():
+    shared = CONFIG._replace(distill=DistillConfig({"ks": Sharing()}))
+    with pytest.raises(InputError, match=r"dull, term ks: .* the same kind of head"):
+        make_objective(networks.REGION_TEACHER, STUDENTS, shared)
+    make_objective(TEACHER, STUDENTS, shared)

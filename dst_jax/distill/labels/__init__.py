@@ -1,4 +1,4 @@
-"""What the ground truth says of every cell or anchor, one file per family."""
+"""Labels of cells and anchors from the ground truth, one file per family."""
 
 from dst_jax.distill.labels.anchors import AnchorLabels as AnchorLabels
 from dst_jax.distill.labels.cells import CellLabels as CellLabels

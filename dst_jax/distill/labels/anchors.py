@@ -1,4 +1,4 @@
-"""Labels of anchors (SiamRPN): target, background or neither, and the target's box."""
+"""Labels anchors (SiamRPN) as target, background or neither, with the target's box."""
 
 from typing import NamedTuple
 
@@ -11,13 +11,13 @@ from dst_jax.typing import Array, Float, Int, Scalar
 
 
 class AnchorLabels(NamedTuple):
-    """What every anchor of a batch learns, [b, u, v, k].
+    """Labels of every anchor of a batch, [b, u, v, k].
 
     Attributes:
-      labels: 1 target, 0 background, -1 ignored or masked out.
-      deltas: The encoded box of the target, [b, u, v, k, 4].
-      weights: 1 / (positives of the pair) at each positive, 0 elsewhere.
-      mask: Which examples count, [b].
+      labels: 1 for target, 0 for background, -1 for ignored or masked out.
+      deltas: The target's box, encoded for each anchor, [b, u, v, k, 4].
+      weights: 1 / (number of the pair's positives) at each positive, 0 elsewhere.
+      mask: 1 for examples that count, 0 for padding, [b].
     """
 
     labels: Int[Array, "b u v k"]
@@ -27,7 +27,7 @@ class AnchorLabels(NamedTuple):
 
     @property
     def pairs(self) -> Scalar:
-        """Number of pairs that regress at all."""
+        """Returns the number of pairs that have a positive anchor."""
         some = jnp.any(self.weights > 0.0, axis=(-3, -2, -1))
         return jnp.sum(some.astype(self.mask.dtype))
 
@@ -39,13 +39,16 @@ def anchor_labels(
     *,
     config: AssignConfig,
 ) -> AnchorLabels:
-    """Returns the labels of a batch; what an example draws depends on its number.
+    """Returns the labels of a batch.
+
+    The random choice for an example depends on its number, not on its place in the
+    batch.
 
     Args:
       key: Randomness of the anchors that are kept.
       grid: The anchors, in pixels of the search image.
       examples: The batch, whose boxes are in the same pixels.
-      config: Which anchors are positive or negative.
+      config: Rules for positive and negative anchors.
     """
     box = examples.search_box
     grid = grid.astype(box.dtype)

@@ -1,4 +1,4 @@
-"""Labels of response cells (SiamFC): near the centre or not."""
+"""Labels response cells (SiamFC) by whether they are near the target's centre."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,13 @@ from dst_jax.typing import Array, Float
 
 
 class CellLabels(NamedTuple):
-    """Which response cells count, [b, u, v] each, 0 or 1 (0 where masked out).
+    """Labels of the response cells of a batch, [b, u, v] each, 0 or 1.
 
     Attributes:
-      labels: 1 near the target's centre, 0 elsewhere, masked or not.
+      labels: 1 near the target's centre, 0 elsewhere, whatever the mask is.
       positive: 1 where the label is 1 and the example counts.
       negative: 1 where the label is 0 and the example counts.
-      mask: Which examples count, [b].
+      mask: 1 for examples that count, 0 for padding, [b].
     """
 
     labels: Float[Array, "b u v"]
@@ -26,11 +26,11 @@ def cell_labels(
     mask: Float[Array, " b"],
     is_negative: Float[Array, " b"],
 ) -> CellLabels:
-    """Returns the labels of a batch: `grid` for pairs with a target, else 0.
+    """Returns the labels of a batch, which are `grid` for pairs with a target, else 0.
 
     Args:
       grid: 1 near the centre of the search image, 0 elsewhere.
-      mask: 0 where an example is padding.
+      mask: 1 for examples that count, 0 for padding.
       is_negative: 1 where the search image does not show the template's target.
     """
     present = (1.0 - is_negative)[:, None, None]

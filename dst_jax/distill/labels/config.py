@@ -1,4 +1,4 @@
-"""How the ground truth becomes labels."""
+"""Settings for turning the ground truth into labels."""
 
 import dataclasses
 import math
@@ -9,12 +9,12 @@ from dst_jax.require import require
 
 @dataclasses.dataclass(frozen=True)
 class LabelConfig:
-    """What counts as the target, and what as background.
+    """Settings that decide what counts as target and what as background.
 
     Attributes:
-      radius_px: Cells within this distance of the centre are positive, pixels of the
+      radius_px: Distance from the centre within which cells are positive, pixels of the
         search image (SiamFC).
-      assign: Which anchors are positive or negative (SiamRPN).
+      assign: Rules for positive and negative anchors (SiamRPN).
     """
 
     radius_px: float = 16.0

@@ -1,4 +1,4 @@
-"""Which labels a head is trained on."""
+"""Chooses the labels that a head is trained on."""
 
 from collections.abc import Callable
 from typing import TypeAlias, assert_never
@@ -15,18 +15,18 @@ from dst_jax.ops.labels import response_labels
 from dst_jax.typing import Array
 
 Labels: TypeAlias = CellLabels | AnchorLabels
-# (examples, key) -> labels; the key is for what is drawn.
+# A function (examples, key) -> labels; the key is for random choices.
 MakeLabels: TypeAlias = Callable[[Examples, Array], Labels]
 
 
 def make_labels(spec: TrackerSpec, config: LabelConfig) -> MakeLabels:
     """Returns the function that labels the cells or anchors of one network.
 
-    Networks of equal `spec.grid(search_px)` have equal labels.
+    Networks whose training crops have equal grids get equal labels.
 
     Args:
-      spec: The network; its training crops are what is labelled.
-      config: What counts as the target.
+      spec: The network, whose training crops are labelled.
+      config: Settings that decide what counts as the target.
     """
     grid = spec.grid(spec.input.train_search_px)
     match spec.head:

@@ -1,4 +1,4 @@
-"""The terms of the papers, one file each; a term is a frozen value that one adds."""
+"""The terms of the papers, one file each; every term is a frozen dataclass."""
 
 from dst_jax.distill.terms.hard import Hard as Hard
 from dst_jax.distill.terms.response import Response as Response

@@ -1,4 +1,4 @@
-"""AH, the adaptive hard loss, eq. 10 and 11: labels, bounded by the teacher."""
+"""AH, the adaptive hard loss on the labels, which the teacher bounds (eq. 10, 11)."""
 
 import dataclasses
 import math
@@ -20,14 +20,15 @@ from dst_jax.typing import Array
 
 @dataclasses.dataclass(frozen=True)
 class Hard(Term):
-    """The loss on the labels whose box part stops where the student beats the teacher.
+    """The loss on the labels, without boxes where the student beats the teacher.
 
-    SiamFC regresses no boxes: there it is the plain loss, and needs no teacher.
+    SiamFC regresses no boxes. For it the term is the plain loss and needs no teacher.
 
     Attributes:
       weight: lambda of eq. 16; 0 removes the term.
-      margin: m of eq. 10, by how much a student must beat the teacher's boxes.
-      gate: Whether eq. 10 asks that of each anchor or of the batch's mean.
+      margin: m of eq. 10, by which the student's box loss must be below the teacher's.
+      gate: Whether eq. 10 compares the losses of each anchor or their means over the
+        batch.
     """
 
     weight: float = 0.1
@@ -39,7 +40,7 @@ class Hard(Term):
         require(fits, self, "margin", "must be finite and at least 0")
 
     def reads_teacher(self, student: TrackerSpec) -> bool:
-        """Returns whether there are boxes for the teacher to bound."""
+        """Returns whether the student has boxes, whose loss the teacher bounds."""
         return student.head.proposes_boxes
 
     def check(
@@ -48,13 +49,17 @@ class Hard(Term):
         teacher: TrackerSpec | None,
         peers: Mapping[str, TrackerSpec],
     ) -> None:
-        """Raises InputError if boxes of student and teacher have other anchors."""
+        """Checks that boxes of student and teacher have the same anchors.
+
+        Raises:
+          InputError: If they do not.
+        """
         del peers
         if teacher is not None and self.reads_teacher(student):
             require_same_grid(student, teacher, name="the teacher")
 
     def __call__(self, view: View) -> Parts:
-        """Returns the student's loss on the labels, its boxes bounded."""
+        """Returns the loss on the labels, in which the loss of boxes is bounded."""
         answer, labels = view.student.answer, view.labels
         match answer:
             case CellAnswer():
@@ -78,7 +83,7 @@ class Hard(Term):
                 assert_never(answer)
 
     def _compared(self, values: Array, labels: AnchorLabels, view: View) -> Array:
-        """Each anchor's loss, or its mean over the positives of all devices."""
+        """Returns the losses to compare, of each anchor or as a mean over devices."""
         if self.gate == "anchor":
             return values
         sums = jnp.sum(values * labels.weights), labels.pairs

@@ -1,4 +1,4 @@
-"""STR, the Siamese target response, eq. 12-15: where the networks look."""
+"""STR, the Siamese target response, which compares activation maps (eq. 12-15)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,15 +16,17 @@ from dst_jax.require import require
 
 @dataclasses.dataclass(frozen=True)
 class Response(Term):
-    """The distance of activation maps of both images, over the layers tau.
+    """The distance between the activation maps of student and teacher in some layers.
 
     Attributes:
       weight: omega of eq. 16; 0 removes the term.
       layers: tau, the stages whose maps are compared, counted from 1.
-      norm: Each activation map is divided by its own norm, or not (literal).
+      norm: Whether each map is divided by its own norm ("l2") or, as the equations
+        read, is not ("none").
       weighted: Whether the search map is weighted by W, eq. 14.
       stop_weight: Whether the student's W is a constant for the gradient.
-      reduction: Mean of squares over cells, or the literal 2-norm.
+      reduction: Mean of squares over cells ("mse"), or the 2-norm that the equations
+        have ("l2").
     """
 
     weight: float = 100.0
@@ -44,7 +46,11 @@ class Response(Term):
         teacher: TrackerSpec | None,
         peers: Mapping[str, TrackerSpec],
     ) -> None:
-        """Raises InputError if a layer is missing or its maps differ in their sides."""
+        """Checks that the layers exist and their maps have equal sides.
+
+        Raises:
+          InputError: If a layer is missing or its maps differ in their sides.
+        """
         del peers
         for spec in (student, *([teacher] if teacher is not None else [])):
             depth = len(spec.maps(spec.input.template_px))
@@ -67,7 +73,7 @@ class Response(Term):
                 )
 
     def __call__(self, view: View) -> Parts:
-        """Returns the distance of the maps, summed over layers."""
+        """Returns the distance between the maps, summed over layers."""
         assert view.teacher is not None
         mask = view.labels.mask
         values = jnp.zeros_like(mask)

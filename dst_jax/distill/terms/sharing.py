@@ -1,4 +1,4 @@
-"""KS, knowledge sharing between students, eq. 17-22 and 33."""
+"""KS, the sharing of knowledge between students (eq. 17-22 and 33)."""
 
 import dataclasses
 import math
@@ -16,7 +16,12 @@ from dst_jax.distill.parts import (
     mean_over_all,
     scaled,
 )
-from dst_jax.distill.term import Term, View, require_same_grid
+from dst_jax.distill.term import (
+    Term,
+    View,
+    require_same_answers,
+    require_same_grid,
+)
 from dst_jax.models import Answer, CellAnswer, RegionAnswer
 from dst_jax.require import require
 from dst_jax.typing import Scalar
@@ -24,20 +29,23 @@ from dst_jax.typing import Scalar
 
 @dataclasses.dataclass(frozen=True)
 class Sharing(Term):
-    """What a student takes from its peers, once it is nearly as good as the teacher.
+    """The divergence of a student from its peers, behind the gate of eq. 22.
 
-    A run with one student shares nothing.
+    The gate opens when a student is nearly as good as the teacher. A run with one
+    student shares nothing.
 
     Attributes:
       weight: Factor on the term, 1 in eq. 20; 0 removes it.
-      temperature: Divides the logits of both students; the paper has none here.
-      discount: beta, for what a smaller student teaches a larger one.
-      margin: h of eq. 22.
-      decay: f(e) = decay ** e, e counted after the warm-up.
-      norm: 1 / (n - 1) over the other students, or 1 / n as eq. 33 prints.
-      gate: Whose loss the gate compares with the teacher's.
-      reduction: Mean over cells, or the sum that eq. 17 writes.
-      stop_peer: Whether a student is a fixed target for those who learn from it.
+      temperature: Divisor of both students' logits; the paper has none here.
+      discount: beta, the factor on what a larger student learns from a smaller one.
+      margin: h of eq. 22, by which the gated loss may exceed the teacher's.
+      decay: Base of f(e) = decay ** e, where e counts epochs after the warm-up.
+      norm: Factor 1 / (n - 1) for n students ("peers"), or 1 / n as in eq. 33
+        ("paper").
+      gate: Whether the gate compares the loss of the student that learns or of its
+        peer with the teacher's.
+      reduction: Mean over cells, or the sum of eq. 17.
+      stop_peer: Whether no gradient reaches the student that is learned from.
     """
 
     temperature: float = 1.0
@@ -63,13 +71,20 @@ class Sharing(Term):
         teacher: TrackerSpec | None,
         peers: Mapping[str, TrackerSpec],
     ) -> None:
-        """Raises InputError if the students do not answer on one grid."""
-        del teacher  # only its loss is compared
+        """Checks that all students answer on the same grid.
+
+        The teacher's loss alone is compared, so its head must be of the same kind.
+
+        Raises:
+          InputError: If they do not, or the teacher's head answers otherwise.
+        """
+        if peers and teacher is not None:
+            require_same_answers(student, teacher, name="the teacher")
         for name, peer in peers.items():
             require_same_grid(student, peer, name=name)
 
     def __call__(self, view: View) -> Parts:
-        """Returns the divergence from all peers; logs sigma and the bare gate."""
+        """Returns the divergence from all peers, and logs of sigma and the gate."""
         if not view.peers:
             return Parts([])
         norm = losses.sharing_normaliser(1 + len(view.peers), norm=self.norm)
@@ -86,7 +101,7 @@ class Sharing(Term):
         return Parts(parts, {"sigma": self._sigma(view.name, view), "gate": gate})
 
     def _sigma(self, name: str, view: View) -> Scalar:
-        """Sigma of a student, eq. 22; 0 within the warm-up."""
+        """Returns sigma of a student, eq. 22, which is 0 within the warm-up."""
         sigma = losses.sigma(
             view.task_losses[name],
             view.task_losses["teacher"],
@@ -97,7 +112,7 @@ class Sharing(Term):
         return jnp.where(view.since_warmup < 0.0, 0.0, sigma)
 
     def _divergence(self, peer: Answer, view: View) -> list[Part]:
-        """KS(learner || peer): classes, and boxes where there are any."""
+        """Returns KS(learner || peer) of classes, and of boxes if there are any."""
         own, mask = view.student.answer, view.labels.mask
         reduce = mean_of_sums if self.reduction == "sum" else mean_over_all
         match own:

@@ -1,4 +1,4 @@
-"""TS, the teacher's soft answer as the target, eq. 9."""
+"""TS, the teacher-soft loss, whose target is the teacher's answer (eq. 9)."""
 
 import dataclasses
 import math
@@ -28,10 +28,12 @@ class Soft(Term):
 
     Attributes:
       weight: Factor on the term, 1 in eq. 16; 0 removes it.
-      temperature: temp, divides the logits.
-      direction: Of the divergence; the paper writes the student first.
-      form: Divergence per cell (target or not) or over all cells of a map (SiamFC).
-      anchors: Where boxes are compared: positive anchors, or all (SiamRPN).
+      temperature: Divisor of both networks' logits, temp of eq. 9.
+      direction: Order of the divergence's arguments; the paper writes the student
+        first.
+      form: Whether each cell has a distribution (target or not) or all cells of a map
+        share one (SiamFC).
+      anchors: Whether boxes are compared at positive anchors or at all (SiamRPN).
     """
 
     temperature: float = 1.0
@@ -49,7 +51,11 @@ class Soft(Term):
         teacher: TrackerSpec | None,
         peers: Mapping[str, TrackerSpec],
     ) -> None:
-        """Raises InputError if student and teacher do not answer on one grid."""
+        """Checks that student and teacher answer on the same grid.
+
+        Raises:
+          InputError: If they do not, or `form` does not fit the head.
+        """
         del peers
         if student.head.proposes_boxes and self.form != "cell":
             raise InputError(
@@ -60,7 +66,7 @@ class Soft(Term):
             require_same_grid(student, teacher, name="the teacher")
 
     def __call__(self, view: View) -> Parts:
-        """Returns the divergence from the teacher, with its boxes' distance."""
+        """Returns the divergence from the teacher, and the distance of any boxes."""
         assert view.teacher is not None
         own, teacher = view.student.answer, view.teacher.answer
         match own:
@@ -90,7 +96,7 @@ class Soft(Term):
     def _regions(
         self, own: RegionAnswer, teacher: RegionAnswer, view: View
     ) -> list[Part]:
-        """The teacher's classes on all anchors, its boxes on the positive ones."""
+        """Returns parts for classes on all anchors and boxes as `anchors` says."""
         labels, task = view.labels, view.task
         assert isinstance(labels, AnchorLabels)
         divergence = losses.softmax_kl(own.response, teacher.response, **self._knobs)

@@ -1,4 +1,4 @@
-"""GT: the tracker's own loss on the labels, as a term (rows GT and NOKD)."""
+"""GT, the tracker's own loss on the labels, as a term (rows GT and NOKD)."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from dst_jax.distill.term import Term, View
 
 @dataclasses.dataclass(frozen=True)
 class Task(Term):
-    """Plain training on the ground truth, eq. 2 and 5.
+    """The loss on the ground truth, eq. 2 and 5.
 
     Attributes:
       weight: Factor on the loss; 0 removes the term.
@@ -21,6 +21,6 @@ class Task(Term):
         return Parts(task_parts(view.student.answer, view.labels, view.task))
 
     def reads_teacher(self, student: TrackerSpec) -> bool:
-        """Returns False: the labels are all it needs."""
+        """Returns False, because the term reads only the labels."""
         del student
         return False

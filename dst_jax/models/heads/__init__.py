@@ -1,1 +1,1 @@
-"""Read-outs of a network, one file per family; what they answer; who builds them."""
+"""The heads of networks, one file per family, with their answers and a builder."""

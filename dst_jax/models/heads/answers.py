@@ -1,12 +1,12 @@
-"""What networks say of a search image, one kind per family."""
+"""The answers of networks to a search image, one kind per family."""
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from dst_jax.typing import Array, Float
 
 
 class CellAnswer(NamedTuple):
-    """One logit per response cell.
+    """The answer of SiamFC: one logit per response cell.
 
     Attributes:
       response: Logits that the target's centre lies in the cell, [b, u, v].
@@ -16,7 +16,7 @@ class CellAnswer(NamedTuple):
 
 
 class RegionAnswer(NamedTuple):
-    """Two logits and a box per anchor.
+    """The answer of SiamRPN: two logits and a box per anchor.
 
     Attributes:
       response: Logits of background and target, [b, u, v, k, 2].
@@ -29,6 +29,7 @@ class RegionAnswer(NamedTuple):
 
 Answer: TypeAlias = CellAnswer | RegionAnswer
 
-# What a network keeps of a template: by branch what the search map is correlated with,
-# "cls", and "r" where boxes are regressed. Every leaf has the templates' batch first.
-Memory: TypeAlias = dict[str, Float[Array, "_ _ _ ..."]]
+# What a network keeps of a template: any pytree whose leaves have the templates' batch
+# first. Heads here keep what the search map is correlated with, by branch: "cls", and
+# "r" where boxes are regressed.
+Memory: TypeAlias = Any

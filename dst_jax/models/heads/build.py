@@ -1,4 +1,4 @@
-"""From the spec of a head to its module."""
+"""Builds the module of a head from its spec."""
 
 from typing import NamedTuple, TypeAlias, assert_never
 
@@ -14,11 +14,11 @@ Head: TypeAlias = CorrelationHead | UpChannelHead | DepthwiseHead
 
 
 class Kinds(NamedTuple):
-    """What all parts of a network have in common.
+    """Settings that all parts of a network share.
 
     Attributes:
-      dtype: Of the computation.
-      param_dtype: Of the parameters.
+      dtype: Type of the computation.
+      param_dtype: Type of the parameters.
       axis_name: Device axis over which training synchronises batch normalisation.
     """
 
@@ -44,7 +44,7 @@ def build_head(spec: TrackerSpec, kinds: Kinds) -> Head:
 
 
 def head_channels(head: HeadSpec) -> dict[str, HeadChannels]:
-    """Returns the layers of a head whose channels follow from its width, by name."""
+    """Returns, by name, the layers of a head whose channels follow from its width."""
     match head:
         case CorrelationHeadSpec():
             return CorrelationHead.channels(head)

@@ -1,4 +1,4 @@
-"""SiamFC's read-out: the correlation itself."""
+"""The head of SiamFC, which is the correlation itself."""
 
 import flax.linen as nn
 from jax.typing import DTypeLike
@@ -25,14 +25,20 @@ class CorrelationHead(nn.Module):
     def kernels(
         self, template: Float[Array, "k i j d"], *, train: bool = False
     ) -> Memory:
-        """The template's features themselves."""
-        del train  # nothing here normalises
+        """Returns the template's features themselves."""
+        del train  # this head has no normalisation
         return {"cls": template}
 
     def __call__(
         self, memory: Memory, search: Float[Array, "b h w d"], *, train: bool = False
     ) -> CellAnswer:
-        """Correlates; the template's batch is that of the search, or 1."""
+        """Returns the correlation of memory and search map.
+
+        Args:
+          memory: From `kernels`; its batch is that of the search map, or 1.
+          search: Features of the search images.
+          train: Ignored, because this head has no normalisation.
+        """
         del train
         response = xcorr(search, memory["cls"]) * self.spec.scale
         if self.spec.bias:
@@ -41,6 +47,6 @@ class CorrelationHead(nn.Module):
 
     @staticmethod
     def channels(spec: CorrelationHeadSpec) -> dict[str, HeadChannels]:
-        """Returns nothing: no layer of this head has a width."""
+        """Returns an empty mapping, because no layer of this head has a width."""
         del spec
         return {}

@@ -1,7 +1,7 @@
-"""SiamRPN's read-outs: two logits and four offsets per anchor.
+"""The heads of SiamRPN, which give two logits and four offsets per anchor.
 
-A head has two halves, so that a tracker runs the first once a video: `kernels` makes of
-the template what the search map is correlated with, a call does the rest.
+A head has two halves, so that a tracker runs the first one once a video: `kernels`
+makes kernels from the template, and a call correlates the search map with them.
 """
 
 import flax.linen as nn
@@ -19,20 +19,20 @@ from dst_jax.typing import Array, Float
 class UpChannelHead(nn.Module):
     """SiamRPN's classification and regression branches (eq. 3, 4).
 
-    Names of the parts follow DaSiamRPN: `cls1` and `r1` make kernels of the template,
-    `cls2` and `r2` read the search map, `regress_adjust` mixes the offsets. Their
-    channels count anchors fastest, logits or coordinates slowest, as the public weights
-    do.
+    Names of the parts follow DaSiamRPN: `cls1` and `r1` make kernels from the template,
+    `cls2` and `r2` read the search map, and `regress_adjust` mixes the offsets. In
+    their channels the anchor varies fastest and the logit or coordinate slowest, as in
+    the public weights.
 
-    The kernels that are made of templates start small: sums over hundreds of products
-    would give logits of 20 and boxes far off their anchors. As it is, the first logits
-    have a spread of about 1, the first offsets one of a tenth.
+    The layers that make kernels start with small values. Otherwise sums over hundreds
+    of products would give logits of 20 and boxes far from their anchors. With small
+    values the first logits have a spread of about 1 and the first offsets of about 0.1.
 
     Attributes:
       spec: The head.
-      template_side: Cells per side of the template's map that it reads.
-      dtype: Of the computation.
-      param_dtype: Of the parameters.
+      template_side: Number of cells per side of the template's feature map.
+      dtype: Type of the computation.
+      param_dtype: Type of the parameters.
     """
 
     spec: RegionHeadSpec
@@ -58,8 +58,8 @@ class UpChannelHead(nn.Module):
     def kernels(
         self, template: Float[Array, "k i j d"], *, train: bool = False
     ) -> Memory:
-        """A kernel for every logit and offset of every anchor, [k, a, b, width, n]."""
-        del train  # nothing here normalises
+        """Returns a kernel for each logit and offset, [k, a, b, width, n]."""
+        del train  # this head has no normalisation
         width, made = self.spec.features, {}
         for name, conv in (("cls", self.cls1), ("r", self.r1)):
             flat = conv(template)
@@ -71,7 +71,7 @@ class UpChannelHead(nn.Module):
     def __call__(
         self, memory: Memory, search: Float[Array, "b h w d"], *, train: bool = False
     ) -> RegionAnswer:
-        """Logits and offsets of every anchor."""
+        """Returns logits and offsets of every anchor."""
         del train
         logits = xcorr_up(self.cls2(search), memory["cls"])
         offsets = xcorr_up(self.r2(search), memory["r"])
@@ -79,9 +79,9 @@ class UpChannelHead(nn.Module):
 
     @staticmethod
     def channels(spec: RegionHeadSpec) -> dict[str, HeadChannels]:
-        """Returns the layers with the head's width, by their names.
+        """Returns, by name, the layers whose channels follow from the head's width.
 
-        Kernels made of templates count the width fastest.
+        In the channels of `cls1` and `r1` the width varies fastest.
         """
         k, kernel = spec.anchors, spec.kernel
         return {
@@ -93,10 +93,11 @@ class UpChannelHead(nn.Module):
 
 
 class DepthwiseHead(nn.Module):
-    """The same of pysot's `alex` network: channel by channel, then mixed.
+    """Classification and regression branches of pysot's `alex` network.
 
-    In each branch `template` and `search` adjust the maps, `mix` and `read` turn their
-    depth-wise correlation into logits or offsets, counted as in `UpChannelHead`.
+    In each branch `template` and `search` adjust the two maps, which are correlated
+    channel by channel. Then `mix` and `read` turn the result into logits or offsets,
+    whose channels have the order of those in `UpChannelHead`.
     """
 
     spec: RegionHeadSpec
@@ -118,7 +119,7 @@ class DepthwiseHead(nn.Module):
     def kernels(
         self, template: Float[Array, "k i j d"], *, train: bool = False
     ) -> Memory:
-        """One channel of a kernel for each channel of the search map."""
+        """Returns for each branch a kernel with the channels of its search map."""
         return {
             "cls": _alone(self.cls_template, template, train),
             "r": _alone(self.r_template, template, train),
@@ -127,7 +128,7 @@ class DepthwiseHead(nn.Module):
     def __call__(
         self, memory: Memory, search: Float[Array, "b h w d"], *, train: bool = False
     ) -> RegionAnswer:
-        """Logits and offsets of every anchor."""
+        """Returns logits and offsets of every anchor."""
         branches = {
             "cls": (self.cls_search, self.cls_mix, self.cls_read),
             "r": (self.r_search, self.r_mix, self.r_read),
@@ -140,7 +141,7 @@ class DepthwiseHead(nn.Module):
 
     @staticmethod
     def channels(spec: RegionHeadSpec) -> dict[str, HeadChannels]:
-        """Returns the layers with the head's width, by their names."""
+        """Returns, by name, the layers whose channels follow from the head's width."""
         layers: dict[str, HeadChannels] = {}
         for name, outputs in (("cls", 2 * spec.anchors), ("r", 4 * spec.anchors)):
             layers[f"{name}_template"] = HeadChannels(spec.kernel, "backbone", 1)
