@@ -74,6 +74,8 @@ class _Batch(NamedTuple):
     task_losses: Mapping[str, Scalar]
 
 
+# By "student/term".
+_Parts: TypeAlias = dict[str, list[Part]]
 Objective: TypeAlias = Callable[..., tuple[Scalar, tuple[Params, Metrics]]]
 
 
@@ -214,7 +216,7 @@ def _global_loss(
 
 def _collector(
     students: Mapping[str, TrackerSpec], setting: Setting, axis_name: str | None
-) -> Callable[..., tuple[dict[str, list[Part]], dict[str, Scalar]]]:
+) -> Callable[..., tuple[_Parts, dict[str, Scalar]]]:
     """Returns a function from a batch to the parts by "student/term" and all logs."""
     sizes = {name: tracker_cost(spec).parameters for name, spec in students.items()}
     warmup = setting.distill.warmup_epochs
@@ -234,13 +236,11 @@ def _collector(
             psum=functools.partial(psum, axis_name=axis_name),
         )
 
-    def collect(
-        batch: _Batch, epoch: Scalar
-    ) -> tuple[dict[str, list[Part]], dict[str, Scalar]]:
+    def collect(batch: _Batch, epoch: Scalar) -> tuple[_Parts, dict[str, Scalar]]:
         # The factor is 0 in the warm-up and 1 after it. Without a warm-up it is a
         # constant, which costs nothing.
         after: Any = jnp.where(epoch < warmup, 0.0, 1.0) if warmup else 1.0
-        parts: dict[str, list[Part]] = {}
+        parts: _Parts = {}
         logs: dict[str, Scalar] = {}
         for name in students:
             seen = view(name, batch, epoch)
@@ -255,19 +255,19 @@ def _collector(
                 for log, value in found.logs.items():
                     _require_free(f"{log}/{name}", term_name, logs)
                     logs[f"{log}/{name}"] = value
-        _require_some(parts, setting.distill.active, students)
-        return parts, logs
+        return _some(parts, setting.distill.active), logs
 
     return collect
 
 
-def _require_some(parts: object, terms: Iterable[str], students: Iterable[str]) -> None:
-    """Raises InputError if no term adds anything for any student."""
+def _some(parts: _Parts, terms: Iterable[str]) -> _Parts:
+    """Returns the parts, or raises InputError if no term adds anything."""
     if not parts:
         raise InputError(
-            f"the terms {', '.join(terms)} add nothing for {', '.join(students)}; add "
-            "one that does, such as gt."
+            f"the terms {', '.join(terms)} add nothing for any student; add one that "
+            "does, such as gt."
         )
+    return parts
 
 
 def _require_free(log: str, term: str, taken: Mapping[str, Scalar]) -> None:
