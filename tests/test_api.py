@@ -13,19 +13,6 @@ MODULES = {str(path.relative_to(PACKAGE)): path for path in PACKAGE.rglob("*.py"
 # Layers whose randomness is JAX's: a key, never a NumPy generator.
 KEYED = ("ops", "losses", "models", "distill", "track", "train")
 MAX_LINES, MAX_BODY, MAX_ARGUMENTS = 350, 40, 8
-# Layers and modules whose functions say first what they do; more are to join them.
-VERB_FIRST = (
-    "arch",
-    "boxes.py",
-    "bundle.py",
-    "configs",
-    "data",
-    "evaluate",
-    "experiment.py",
-    "losses",
-    "ops",
-    "search",
-)
 # Plural nouns, which end as a verb in the third person does.
 NOUNS = frozenset(
     "Anchors Arguments Boxes Candidates Channels Classes Columns Features Fields Files "
@@ -124,18 +111,12 @@ def starts_with_a_verb(docstring):
     return third_person and word not in NOUNS
 
 
-@pytest.mark.parametrize(
-    "module", sorted(m for m in MODULES if m.split("/")[0] in VERB_FIRST)
-)
+@every_module
 def test_public_functions_say_first_what_they_do(module):
     public = [f for f in functions_in(module) if f.public]
     texts = {f.where: ast.get_docstring(f.node) for f in public}
     wordless = offenders(public, lambda f: not starts_with_a_verb(texts[f.where]))
     assert not wordless, f'begin with "Returns", "Reads" or another verb: {wordless}'
-
-
-def test_the_layers_of_well_worded_functions_exist():
-    assert set(VERB_FIRST) <= {module.split("/")[0] for module in MODULES}
 
 
 @every_module

@@ -1,1 +1,1 @@
-"""The command line: what verbs take, how fields are overridden, what is printed."""
+"""The command line: its verbs and options, overrides of fields, and what it prints."""

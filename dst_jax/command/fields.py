@@ -1,8 +1,8 @@
-"""Fields of nested frozen settings as options: names, values, help, and overriding.
+"""Makes options of the fields of nested frozen settings.
 
-A field is an option `--section.field VALUE`; one of settings within settings has a
-longer path. Settings in a mapping go by their keys. All of it is tyro's, with the
-settings that a configuration made as defaults.
+A field is an option `--section.field VALUE`; a field of settings within settings has a
+longer path. Settings in a mapping are called by their keys. tyro parses the options,
+with the settings of a configuration as defaults.
 """
 
 import dataclasses
@@ -27,17 +27,17 @@ from dst_jax.errors import InputError
 REGISTRY = ConstructorRegistry()
 # Said of an option that exists, but not with the terms of this configuration.
 LACKS = ", of a term that this configuration (or its --row) lacks"
-# What a mapping is annotated with if its keys alone name what is in it.
+# This annotates a mapping whose own name does not appear in the names of options.
 _UNNAMED = tyro.conf.arg(name="")
 
 
 class Field(NamedTuple):
-    """One option.
+    """One field as an option.
 
     Attributes:
-      name: "section.field", without dashes.
-      value: What it is now.
-      help: What the docstring of its class says of it; "" for nothing.
+      name: Name "section.field", without dashes.
+      value: Current value.
+      help: Description in the docstring of the field's class, or "".
     """
 
     name: str
@@ -46,13 +46,13 @@ class Field(NamedTuple):
 
 
 def fields_of(settings: Mapping[str, Any]) -> Iterator[Field]:
-    """Returns every field of named settings, those of settings within them included."""
+    """Yields every field of named settings, and of all settings within them."""
     for name, value in settings.items():
         yield from _fields(Field(name, value, ""))
 
 
 def _fields(field: Field) -> Iterator[Field]:
-    """The field itself, or what is in it."""
+    """Yields the field itself, or the fields of the settings in it."""
     if isinstance(field.value, Mapping):
         for key, value in field.value.items():
             yield from _fields(Field(f"{field.name}.{key}", value, field.help))
@@ -69,7 +69,7 @@ def _fields(field: Field) -> Iterator[Field]:
 
 
 def _help(kind: type) -> dict[str, str]:
-    """What the Attributes sections of a class and its parents say, a line a field."""
+    """Returns the descriptions of fields of a class and its parents, a line each."""
     found: dict[str, str] = {}
     for cls in reversed(kind.__mro__[:-1]):
         for entry in docstring_parser.parse(cls.__doc__ or "").params:
@@ -84,16 +84,16 @@ def override(
     renamed: Mapping[str, str],
     also: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Returns settings with the fields that `words` give.
+    """Returns settings with new values for the fields that `words` name.
 
-    Each is checked once, with all of its new fields. What does not change remains the
-    same object.
+    Settings are checked once, with all of their new values. Those that do not change
+    remain the same objects.
 
     Args:
       settings: Frozen dataclasses by section.
-      words: `--section.field VALUE [VALUE ...]`, of any fields in any order.
-      renamed: What a field of a former time is called now, in the refusal's words.
-      also: Other options that an unknown one may have meant.
+      words: Words `--section.field VALUE [VALUE ...]`, fields in any order.
+      renamed: New names of renamed fields by their old names, as the error states them.
+      also: Further options, among which the error looks for similar names.
 
     Raises:
       InputError: If a field is unknown or a value unfit.
@@ -117,7 +117,7 @@ def override(
 
 
 def _kept(old: Any, new: Any) -> Any:
-    """Returns `new`, but `old` itself wherever they are equal."""
+    """Returns `new` with every part that is equal in `old` taken from `old`."""
     if old == new:
         return old
     if isinstance(old, Mapping):
@@ -136,13 +136,13 @@ def refuse_unknown(
     help_of: str,
     renamed: Mapping[str, str] = types.MappingProxyType({}),
 ) -> typing.NoReturn:
-    """Raises an error that names the first of `words`, and what was meant by it.
+    """Raises an error that names the first of `words` and a similar option.
 
     Args:
-      words: What no option took.
-      known: Names of the options that there are, without dashes.
-      help_of: The verb that tells more.
-      renamed: As `override` takes it.
+      words: Words that belong to no option.
+      known: Names of all options, without dashes.
+      help_of: Words after `dst-jax` that show help.
+      renamed: The argument of `override`.
 
     Raises:
       InputError: Always.
@@ -156,7 +156,7 @@ def refuse_unknown(
         now = re.findall(r"--([\w.]+)", renamed[name])
         lacks = "" if all(option in spelled for option in now) else LACKS
         raise InputError(f"{given}: is now {renamed[name]}{lacks}.")
-    # The last part of a field's name is nearest to that field.
+    # A user who gives only the last part of a field's name means that field.
     near = [option for key, option in spelled.items() if key.endswith(f".{name}")]
     near += [spelled[k] for k in difflib.get_close_matches(name, spelled, n=1)]
     hint = f"did you mean --{near[0]}?" if near else f"see dst-jax {help_of}."
@@ -165,7 +165,7 @@ def refuse_unknown(
 
 @REGISTRY.primitive_rule
 def read_bool(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[bool] | None:
-    """Returns how true and false are spelled; an option alone is true."""
+    """Returns tyro's rule for booleans: "true", "false", or no value for true."""
     if info.type is not bool:
         return None
     spelled = {(): True, ("true",): True, ("false",): False}
@@ -187,7 +187,7 @@ def read_bool(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[bool] | None:
 
 @REGISTRY.primitive_rule
 def read_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[None] | None:
-    """Returns how None is spelled."""
+    """Returns tyro's rule for None, which is spelled "none"."""
     if info.type is not type(None):
         return None
     return PrimitiveConstructorSpec(

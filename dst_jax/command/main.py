@@ -1,4 +1,4 @@
-"""`dst-jax <verb>`: parse, call a workflow, print. No logic of its own."""
+"""`dst-jax <verb>` parses the command line and calls the workflow of the verb."""
 
 import dataclasses
 import sys
@@ -43,13 +43,20 @@ Start with: dst-jax demo --workdir runs/demo
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb; returns the exit code (2 for bad input)."""
+    """Runs one verb and returns the exit code.
+
+    Args:
+      arguments: Words of the command line; None for those of the process.
+
+    Returns:
+      0 for success, 2 for bad input, 130 for an interruption.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     verb, console = None, Console()
     try:
         verb, rest = parse(Verb, given, prog="dst-jax", description=DESCRIPTION)
         verb = verb.do if isinstance(verb, Data | Config) else verb
-        # The rest are fields of a configuration, which is not read yet.
+        # The remaining words are fields of a configuration, which is not read yet.
         if rest and not isinstance(verb, Train | Distill | Search | Ablate | Pack):
             refuse_unknown(rest, options(verb), help_of=f"{given[0]} --help")
         _dispatch(verb, rest, console)
@@ -57,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dst-jax: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        # A full disk, a missing right: the user's to mend, if it names a file.
+        # A user can mend an error that names a file, such as a full disk or a missing
+        # right.
         if error.filename is None:
             raise
         print(f"dst-jax: {error.filename}: {error.strerror}.", file=sys.stderr)
@@ -71,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
-    """Calls the workflow; imports it first, so that --help stays quick."""
+    """Calls the workflow of a verb; imports it only here, so that --help is quick."""
     match verb:
         case Demo():
             _demo(verb, console)
@@ -145,7 +153,7 @@ def _overridden(
     verb: Train | Distill | Search | Ablate | Pack,
     rest: list[str],
 ) -> "Experiment":
-    """The fields that the command line gives, and those with options of their own."""
+    """Returns the experiment with the fields and options of the command line."""
     from dst_jax.command import settings
 
     experiment = settings.override(experiment, rest, also=options(verb))
@@ -231,7 +239,7 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
     from dst_jax.workflows.pack import PackConfig, pack_data, print_packed
 
     experiment = settings.load_experiment(verb.config)
-    # What a configuration says by source is about the sources that it names itself.
+    # Settings per source belong to the sources that the configuration names.
     data = dataclasses.replace(
         experiment.data, sources=verb.sources, weights=(), max_gaps=(), reports=()
     )

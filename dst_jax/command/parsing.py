@@ -1,11 +1,11 @@
-"""Parsing with tyro; what it refuses is said in one line.
+"""Parses the command line with tyro and turns its errors into one line.
 
-tyro prints what it refuses as a panel of many lines and exits. Its public interface
-(measured with 1.0.17) has no other way to learn of a missing option or an unfit value:
-`console_outputs=False` drops the panel and tells nothing, `return_unknown_args=True`
-returns the words that are unknown only if nothing is missing. So we listen at the
-private `tyro._errors`, which is there since 1.0.14. If it goes, or an event of it looks
-different, tyro prints its panel and exits with 2 as ever.
+tyro prints an error as a panel of many lines and exits. Its public interface (seen in
+1.0.17) has no other way to learn of a missing option or an unfit value:
+`console_outputs=False` drops the panel and says nothing, and `return_unknown_args=True`
+returns unknown words only if nothing is missing. So this module listens to the private
+`tyro._errors`, which exists since 1.0.14. Where it is missing or its events differ,
+tyro prints its panel and exits with 2.
 """
 
 import contextlib
@@ -24,7 +24,12 @@ except ImportError:
 
 
 def parse(kind: Any, words: Sequence[str], **settings: Any) -> tuple[Any, list[str]]:
-    """Returns a value of type `kind`, and the words that it has no place for.
+    """Returns a value of type `kind` and the words that belong to no option.
+
+    Args:
+      kind: Type of the value, which decides the options.
+      words: Words of the command line.
+      **settings: Further arguments of `tyro.cli`.
 
     Raises:
       InputError: If an option is missing or has an unfit value, or `kind` raises it.
@@ -45,7 +50,7 @@ def _sentence(event: Any, words: Sequence[str]) -> str | None:
     match type(event).__name__, argument:
         case "MissingArgs", _:
             names = ", ".join(_shown(lacks.arg) for lacks in event.missing_arguments)
-            # A name with a dot may be a field, which this parse does not know.
+            # A name with a dot may be a field of a configuration, parsed later.
             strange = [w for w in event.unrecognized_tokens if w[:2] == "--"]
             strange = "".join(f"; unknown: {w}" for w in strange if "." not in w)
             verb = event.missing_arguments[0].source_parser.prog_suffix
@@ -74,7 +79,7 @@ def _shown(argument: Any) -> str:
 
 
 def _as_given(flags: Iterable[str], words: Sequence[str]) -> str:
-    """An option as it stands in the command line, with what follows it."""
+    """Returns an option as it stands in the command line, with its values."""
     known = {flag.replace("_", "-") for flag in flags}
     for i, word in reversed(list(enumerate(words))):
         if word.partition("=")[0].replace("_", "-") in known:

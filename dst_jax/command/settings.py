@@ -1,4 +1,4 @@
-"""Experiments by name or file, and overrides from the command line."""
+"""Loads experiments by name or file and applies overrides of the command line."""
 
 import dataclasses
 import importlib
@@ -22,7 +22,7 @@ from dst_jax.track.procedure import default_tracking
 
 
 def packaged() -> dict[str, str]:
-    """Names of the packaged experiments and the first line that describes each."""
+    """Returns the first lines of the packaged experiments' docstrings by name."""
     found = {}
     for module in pkgutil.iter_modules(configs.__path__):
         doc = importlib.import_module(f"{configs.__name__}.{module.name}").__doc__
@@ -33,10 +33,14 @@ def packaged() -> dict[str, str]:
 def load_experiment(config: str) -> Experiment:
     """Returns the experiment of a packaged name or of a `.py` file.
 
-    The file is executed: it defines `experiment() -> Experiment`.
+    A file is executed, and must define `experiment() -> Experiment`.
+
+    Args:
+      config: Name of a packaged experiment, or path of a `.py` file.
 
     Raises:
-      InputError: If there is no such name or file, or it defines no experiment.
+      InputError: If there is no such name or file, it defines no experiment, or its
+        code raises an error.
     """
     path = user_path(config)
     if path.suffix == ".py":
@@ -56,8 +60,8 @@ def load_experiment(config: str) -> Experiment:
     return experiment
 
 
-# What fields of former times are called now, in the words of the refusal:
-# "section.old": "--section.new".
+# New names of renamed fields, as the error states them: "section.old" stands for the
+# old name, and "--section.new" for the new one.
 RENAMED: Mapping[str, str] = {
     f"distill.{then}": now
     for then, now in {
@@ -101,11 +105,16 @@ RENAMED: Mapping[str, str] = {
 def override(
     experiment: Experiment, words: Sequence[str], *, also: Iterable[str] = ()
 ) -> Experiment:
-    """Returns `experiment` with the fields that `--section.field VALUE ...` give.
+    """Returns `experiment` with new values for the fields that `words` name.
+
+    Args:
+      experiment: The experiment.
+      words: Words `--section.field VALUE [VALUE ...]`.
+      also: Further options, among which the error looks for similar names.
 
     Raises:
-      InputError: If a field is unknown (the nearest is named, from among those of
-        `also` too) or a value unfit.
+      InputError: If a field is unknown, in which case the error names a similar one,
+        or a value is unfit.
     """
     parts = fields.override(by_section(experiment), words, renamed=RENAMED, also=also)
     return dataclasses.replace(experiment, **parts)
@@ -117,13 +126,17 @@ def by_section(experiment: Experiment) -> dict[str, Any]:
 
 
 def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
-    """Returns `experiment` with these students and no others, if any is given.
+    """Returns `experiment` with the students of `choices`, or as it is without any.
 
-    Each is given as NAME=ZOO or NAME=SPEC.json. Students of another family than the
-    configuration's bring their family's settings for tracking.
+    If the first student is of another family than the configuration, the settings for
+    tracking become the defaults of its family.
+
+    Args:
+      experiment: The experiment.
+      choices: Students, each NAME=ZOO or NAME=SPEC.json.
 
     Raises:
-      InputError: If a choice is no such pair, or names nothing.
+      InputError: If a choice is no such pair, or there is no such architecture.
     """
     if not choices:
         return experiment
@@ -144,14 +157,14 @@ def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
 def _execute(path: pathlib.Path) -> types.ModuleType:
     if not path.is_file():
         raise InputError(f"CONFIG {path}: no such file.")
-    # A name of its own, or `optax.py` in a user's folder would replace optax.
+    # The module gets a prefix, because a user's `optax.py` would replace optax.
     name = f"dst_jax_config_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"CONFIG {path}: not a Python file.")
     module = importlib.util.module_from_spec(spec)
     loader = spec.loader
-    # The hints and the source of its classes are looked for in the module's name.
+    # Type hints and source code of its classes are looked up by the module's name.
     sys.modules[name] = module
     try:
         _explained(lambda: loader.exec_module(module), str(path))
@@ -162,7 +175,7 @@ def _execute(path: pathlib.Path) -> types.ModuleType:
 
 
 def _explained(call: Callable[[], Any], config: str) -> Any:
-    """Calls code of a configuration; its errors name the configuration."""
+    """Calls code of a configuration; errors become InputErrors that name the file."""
     try:
         return call()
     except InputError as error:
@@ -172,7 +185,7 @@ def _explained(call: Callable[[], Any], config: str) -> Any:
             f"CONFIG {config}: line {error.lineno}: {error.msg}."
         ) from None
     except Exception as error:
-        # Whatever a user's file raises is the user's to mend.
+        # The user can mend any error that the file raises.
         lines = [f for f in traceback.extract_tb(error.__traceback__) if f.lineno]
         where = [
             f.lineno
@@ -191,7 +204,18 @@ def _now(error: Exception) -> str:
 
 
 def parse_init(choices: Sequence[str], names: Mapping[str, Any]) -> dict[str, Any]:
-    """Reads `--init NAME=BUNDLE` or, for a single student, `--init BUNDLE`."""
+    """Returns the bundles that students begin from.
+
+    Args:
+      choices: Values of `--init`: NAME=BUNDLE or, for a single student, BUNDLE.
+      names: The students by name.
+
+    Returns:
+      Paths of bundles by name; it is not checked that such students exist.
+
+    Raises:
+      InputError: If a name is missing and there are several students.
+    """
     found = {}
     for choice in choices:
         name, separator, path = choice.partition("=")

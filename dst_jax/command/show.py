@@ -1,4 +1,4 @@
-"""What `dst-jax config` prints: a configuration's fields, the packaged ones' names."""
+"""Prints the output of `dst-jax config`: fields and names of configurations."""
 
 import shlex
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from dst_jax.experiment import Experiment
 
 
 def print_fields(experiment: Experiment, console: Console) -> None:
-    """Prints every field as the command line takes it, and its help beside it.
+    """Prints every field as the command line takes it, with its help.
 
-    A terminal gets two columns. In a pipe each field is one line of its own, with the
-    help after a #, which a shell ignores.
+    A terminal gets two columns. In a pipe each field is one line, with the help after a
+    #, which a shell ignores.
     """
     found = fields_of(by_section(experiment))
     rows = {f"--{f.name} {as_argument(f.value)}".rstrip(): f.help for f in found}
@@ -29,7 +29,7 @@ def print_fields(experiment: Experiment, console: Console) -> None:
 
 
 def print_configurations(found: Mapping[str, str], console: Console) -> None:
-    """Prints names of configurations, and the line that describes each beside it."""
+    """Prints the names of configurations, each with the line that describes it."""
     _print_columns(found, console)
 
 
@@ -45,7 +45,7 @@ def as_argument(value: Any) -> str:
 def _print_columns(
     rows: Mapping[str, str], console: Console, *, comment: str = ""
 ) -> None:
-    """Prints rows in two columns, the second dim; in a pipe a row is never broken."""
+    """Prints rows in two columns, the second one dim; in a pipe no row is wrapped."""
     if not console.is_terminal:
         width = min(max(map(len, rows)), 40)
         for left, right in rows.items():

@@ -1,4 +1,4 @@
-"""What the command line takes: one frozen value per verb; docstrings are its help."""
+"""The verbs of the command line, a frozen dataclass each; docstrings are the help."""
 
 import dataclasses
 import pathlib
@@ -23,12 +23,12 @@ SkipBad: TypeAlias = Annotated[
 
 @dataclasses.dataclass(frozen=True)
 class Demo:
-    """Distil two students on synthetic video, from nothing, and report.
+    """Distil two students on synthetic video, and write a report.
 
     Makes video, trains a miniature teacher, searches the architecture of the dull
     student, trains both students without (NOKD) and with distillation (TSsKD),
-    evaluates all on unseen video, and writes report.html and report.json. About ten
-    minutes on two cores.
+    evaluates all networks on unseen video, and writes report.html and report.json. This
+    takes about ten minutes on two cores.
     """
 
     workdir: Annotated[Path, arg(help="folder for data, runs and report")]
@@ -40,10 +40,11 @@ class Demo:
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """Train networks on the ground truth alone, a teacher for instance.
+    """Train networks on the ground truth alone, for instance a teacher.
 
     Any field of the configuration can be given as --section.field VALUE;
-    `dst-jax config show CONFIG` lists and explains them. Running again goes on.
+    `dst-jax config show CONFIG` lists and explains them. The same command continues a
+    run that was stopped.
     """
 
     config: Annotated[Positional[str], CONFIG]
@@ -60,10 +61,11 @@ class Train:
 class Distill:
     """Train students under a frozen teacher: TS + AH + STR and sharing.
 
-    Writes metrics, checkpoints and one bundle per student. Any field of the
+    Writes metrics, checkpoints and bundles of every student. Any field of the
     configuration can be given as --section.field VALUE, e.g. --optim.epochs 2
     --data.sources got10k:DIR coco:DIR; `dst-jax config show CONFIG` lists and explains
-    them. --row picks a row of the paper's tables. Running again goes on.
+    them. --row chooses a row of the paper's tables. The same command continues a run
+    that was stopped.
     """
 
     config: Annotated[Positional[str], CONFIG]
@@ -82,13 +84,14 @@ class Distill:
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """Search the dull student's architecture: REINFORCE over layer shrinkage.
+    """Search the dull student's architecture by REINFORCE over layer shrinkage.
 
-    Trains small networks derived from the teacher on a small set and rewards
-    accuracy and compression. Writes ledger.jsonl, search.png and student.json; go on
-    with `dst-jax distill CONFIG --student dull=WORKDIR/student.json ...`. Any field of
-    the configuration can be given, as --search.steps 50 or --policy.learning_rate 0.03;
-    `dst-jax config show CONFIG` lists and explains them. Running again goes on.
+    Trains small networks derived from the teacher on a small set and rewards accuracy
+    and compression. Writes ledger.jsonl, search.png, search.json and student.json; the
+    next command is `dst-jax distill CONFIG --student dull=WORKDIR/student.json ...`.
+    Any field of the configuration can be given, as --search.steps 50 or
+    --policy.learning_rate 0.03; `dst-jax config show CONFIG` lists and explains them.
+    The same command continues a search that was stopped.
     """
 
     config: Annotated[Positional[str], CONFIG]
@@ -100,14 +103,14 @@ class Search:
 
 @dataclasses.dataclass(frozen=True)
 class Ablate:
-    """Train and evaluate rows of the paper's ablations; write them beside its own.
+    """Train and evaluate rows of the paper's ablations; compare them with its results.
 
-    Table 4 (GT ... AH+TS+STR) is the smallest student's, Table 5 (NOKD, TSKD, TSsKD)
-    that of all students of the configuration, Fig. 6 that of --students of uniform
-    widths. Rows that come to the same training share it. Writes ablation.md and
-    ablation.json; running again goes on, and adds rows, seeds and data sets. Any field
-    of the configuration can be given as --section.field VALUE; `dst-jax config show
-    CONFIG` lists and explains them.
+    Table 4 (GT ... AH+TS+STR) trains the smallest student, Table 5 (NOKD, TSKD, TSsKD)
+    all students of the configuration, and Fig. 6 the numbers of students of uniform
+    widths that --students gives. Rows that need the same training share it. Writes
+    ablation.md and ablation.json. A further call continues what was stopped, and can
+    add rows, seeds and data sets. Any field of the configuration can be given as
+    --section.field VALUE; `dst-jax config show CONFIG` lists and explains them.
     """
 
     config: Annotated[Positional[str], CONFIG]
@@ -140,9 +143,9 @@ class Ablate:
 class Convert:
     """Turn weights of another project into a bundle.
 
-    The network of siamfc-pytorch, or DaSiamRPN's of any width, which is recognised by
-    its shapes. The bundle gets the public settings of online tracking; SiamRPNotb has
-    the shapes of SiamRPNvot, and wants `--preset otb`.
+    The weights are those of siamfc-pytorch's network, or of DaSiamRPN's network, whose
+    widths are read from its shapes. The bundle gets the public settings of online
+    tracking. SiamRPNotb has the shapes of SiamRPNvot, so it needs `--preset otb`.
     """
 
     file: Annotated[
@@ -171,10 +174,10 @@ class Track:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Score trackers, or anybody's result files, on a data set.
+    """Score trackers, or result files of any tracker, on a data set.
 
-    Result files are <sequence>.txt with x,y,w,h a line, in the data set's own
-    convention (OTB counts pixels from 1); scoring them needs no frames.
+    Result files are called <sequence>.txt and have a line x,y,w,h per frame, in the
+    data set's own convention (OTB counts pixels from 1). Scoring them needs no frames.
     """
 
     dataset: Annotated[str, arg(help="otb:DIR, got10k:DIR")]
@@ -197,9 +200,9 @@ class Verify:
     """Find what is wrong with a data set before training does.
 
     Checks annotations and decodes a few frames per sequence, prints a table and writes
-    a report. Training refuses a data set whose report lists faults, or leaves out what
-    it lists under --skip-bad. Of a pack every record is decoded, with --all or without,
-    and there is no report. Exits with 2 if there are faults.
+    a report. Training refuses a data set whose report lists faults; with --skip-bad it
+    leaves them out. For a pack every record is decoded, with or without --all, and no
+    report is written. The command exits with 2 if there are faults.
     """
 
     source: Annotated[
@@ -214,12 +217,12 @@ class Verify:
 
 @dataclasses.dataclass(frozen=True)
 class Pack:
-    """Cut every target's patches once; training on them only decodes.
+    """Cut the patches of all targets once, so that training only decodes them.
 
     Writes a TFDS data set in ArrayRecord format; train with --data.sources packed:DIR.
     A configuration decides scale and size of the patches; any of its fields can be
     given, as --augment.search_shift_px 64, and `dst-jax config show CONFIG` lists and
-    explains them. Running again goes on.
+    explains them. The same command continues a pack that was stopped.
     """
 
     sources: Annotated[
@@ -243,7 +246,7 @@ class ListLayouts:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Verify data sets, pack them; list the layouts that can be read."""
+    """Verify data sets, pack them, or list the layouts that can be read."""
 
     do: tyro.conf.OmitArgPrefixes[
         Annotated[Verify, tyro.conf.subcommand("verify", prefix_name=False)]
@@ -264,7 +267,7 @@ class Info:
 
 @dataclasses.dataclass(frozen=True)
 class Show:
-    """Print every field of a configuration, as the command line takes it, and its help.
+    """Print every field of a configuration as the command line takes it, with its help.
 
     In a pipe each field is one line, with the help after a #.
     """
@@ -303,7 +306,7 @@ Verb = (
 
 
 def options(verb: Any) -> list[str]:
-    """Returns names of a verb's own options, without dashes, as help spells them."""
+    """Returns names of a verb's own options as its help spells them, without dashes."""
     hints = typing.get_type_hints(type(verb), include_extras=True)
     return [
         name.replace("_", "-")

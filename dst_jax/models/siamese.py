@@ -151,5 +151,5 @@ class Siamese(nn.Module):
 
     @property
     def _last_stage(self) -> str:
-        """Name of the stage whose features are correlated."""
+        """Returns the name of the stage whose features are correlated."""
         return f"conv{len(self.spec.backbone.layers)}"

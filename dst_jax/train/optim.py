@@ -17,7 +17,7 @@ class OptimConfig:
       epochs: Number of epochs, each of `pairs_per_epoch` pairs.
       pairs_per_epoch: Number of pairs in an epoch, over all devices.
       learning_rate: Learning rate at the first step.
-      final_learning_rate: Learning rate at the last step, which is approached
+      final_learning_rate: Learning rate at the last step, to which it changes
         exponentially; equal to `learning_rate` for a constant rate.
       hold_epochs: Epochs at the first learning rate before it changes.
       method: Stochastic gradient descent ("sgd") or Adam ("adam").

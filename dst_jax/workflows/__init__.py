@@ -1,1 +1,1 @@
-"""What each verb of the command line does, one file per verb; no parsing, no losses."""
+"""The workflows behind the verbs of the command line, without any parsing."""

@@ -1,4 +1,4 @@
-"""`dst-jax convert`: weights of other projects become bundles."""
+"""`dst-jax convert` writes bundles from weights of other projects."""
 
 import pathlib
 
@@ -23,20 +23,21 @@ def convert(
     preset: str | None = None,
     console: Console,
 ) -> pathlib.Path:
-    """Writes the bundle `out` from the weights in `file`.
+    """Writes a bundle from the weights in `file` and returns its folder.
 
     Args:
-      source: Whose format `file` has, one of `SOURCES`.
+      source: Project whose format `file` has, one of `SOURCES`.
       file: A PyTorch state dict.
       out: Folder of the bundle.
-      architecture: Name in the zoo that the weights were trained with; None: the one
-        of that project, by the shapes in the file where it has several.
-      preset: Name in `SIAMRPN_PRESETS` of the settings to track with; None: those of
+      architecture: Name in the zoo of the weights' architecture. None for that of the
+        project; where it has several, the shapes in the file decide.
+      preset: Name in `SIAMRPN_PRESETS` of the settings for tracking; None for those of
         `public_tracking`.
-      console: Where what was done, and what did not fit, is said.
+      console: Console for the result and the names that were not used.
 
     Raises:
-      InputError: If source or preset are unknown, or the weights do not fit.
+      InputError: If `source`, `architecture` or `preset` is unknown, the file cannot be
+        read, or the weights do not fit.
     """
     if source not in SOURCES:
         raise InputError(f"--source {source}: there is {', '.join(SOURCES)}.")
@@ -68,10 +69,10 @@ def convert(
 
 
 def public_tracking(spec: TrackerSpec) -> Tracking:
-    """The settings with which the public weights of an architecture are run.
+    """Returns the settings for tracking with the public weights of an architecture.
 
-    The network of normal width was released twice, as SiamRPNvot and SiamRPNotb; the
-    weights do not say which, and get the settings of the first unless asked otherwise.
+    The network `siamrpn` was released twice, as SiamRPNvot and SiamRPNotb. Its weights
+    do not show which of them they are, so they get the settings of the first.
     """
     if spec == named("siamrpn"):
         return SIAMRPN_PRESETS["vot"]
@@ -93,7 +94,7 @@ def _preset(name: str, spec: TrackerSpec) -> Tracking:
 
 
 def _shown(spec: TrackerSpec) -> str:
-    """The name in the zoo, or the widths of a network that has none."""
+    """Returns an architecture's name in the zoo, or its widths if it has none."""
     for name, known in ZOO.items():
         if known == spec:
             return name

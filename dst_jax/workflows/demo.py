@@ -1,4 +1,4 @@
-"""`dst-jax demo`: the whole way on synthetic video, in a few minutes."""
+"""`dst-jax demo` runs all stages on synthetic video, in a few minutes."""
 
 import contextlib
 import dataclasses
@@ -40,22 +40,26 @@ def run_demo(
     seed: int,
     console: Console,
 ) -> list[TrackerLine]:
-    """Makes video, trains a teacher, searches, trains students, evaluates, reports.
+    """Runs all stages of the demonstration and returns the rows of its table.
 
-    The two rows have the same seed, first weights, order of data, steps and rate;
-    they differ in the terms of the objective alone. Every stage that an earlier call
-    has finished is kept.
+    It makes video, trains a teacher, searches the dull student, trains both students in
+    two rows, evaluates all networks and writes a report. The two rows have the same
+    seed, first weights, order of data, steps and learning rate; they differ only in the
+    terms of the objective. Stages that an earlier call has finished are kept.
 
     Args:
-      teacher: Plain training of one network called "teacher".
-      students: Search of the dull student and distillation of both; `data.sources`
-        and the architecture of "dull" are replaced.
-      workdir: Receives data, runs, report.html and report.json.
-      seed: Of data, weights and order.
-      console: For bars and the table.
+      teacher: Experiment that trains one network, called "teacher".
+      students: Experiment for the search and for both students; its `data.sources` and
+        the architecture of "dull" are replaced.
+      workdir: Folder for data, runs, report.html and report.json.
+      seed: Seed of data, weights and order of data.
+      console: Console for bars and the table.
 
     Returns:
       The rows of the table, as in report.json.
+
+    Raises:
+      InputError: If experiments and workdir do not fit together.
     """
     began, workdir = time.perf_counter(), user_path(workdir)
     train_source, test = _make_videos(workdir / "data", seed, console)
@@ -99,7 +103,7 @@ def run_demo(
 def _make_videos(
     folder: pathlib.Path, seed: int, console: Console
 ) -> tuple[str, tuple[Sequence, ...]]:
-    """Training source and test sequences; test videos are never trained on."""
+    """Returns the source of training videos and the sequences of test videos."""
     with counted_steps(console) as progress:
         for name, config, offset in (
             ("train", TRAIN_VIDEOS, 0),
@@ -127,7 +131,7 @@ def _with_row(students: Experiment, row: str, source: str, seed: int) -> Experim
 
 
 def _with_dull(students: Experiment, searched: Searched) -> Experiment:
-    """The experiment with the network that the search has found."""
+    """Returns the experiment with the network that the search has found."""
     assert searched.best.spec is not None
     found = {**students.students, "dull": searched.best.spec}
     return dataclasses.replace(students, students=found)
@@ -141,7 +145,7 @@ def _evaluate(
 ) -> tuple[
     list[TrackerLine], dict[str, TrackerScore], dict[str, Mapping[str, np.ndarray]]
 ]:
-    """Runs every tracker on the test videos, and one that never moves."""
+    """Returns lines, scores and boxes of all trackers, with one that never moves."""
     rows, scores, boxes = [], {STILL: score_still(test)}, {}
     reference = tracker_cost(load_bundle(bundles["teacher"]).spec).parameters
     for name, path in bundles.items():
@@ -170,7 +174,7 @@ def _evaluate(
 
 
 def _print_table(rows: list[TrackerLine], console: Console) -> None:
-    # Fits 80 columns.
+    # The table fits 80 columns.
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("tracker", no_wrap=True)
     headings = ("params", "MB", "ratio", "MMACs", "AUC", "P@20", "fps", "gate")

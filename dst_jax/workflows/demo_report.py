@@ -1,4 +1,4 @@
-"""The demonstration's report: one table, four kinds of picture, one file."""
+"""Writes the demonstration's report: a table and figures in one HTML file."""
 
 import dataclasses
 import pathlib
@@ -36,15 +36,15 @@ class TrackerLine:
     """One tracker of the table.
 
     Attributes:
-      tracker: "teacher", "STUDENT ROW", or "still", which never moves.
-      parameters: Learnable scalars.
-      megabytes: As float32.
-      compression: The teacher's parameters per one of this tracker's.
-      search_macs: Multiply-adds of one search crop.
+      tracker: "teacher", "STUDENT ROW", or "still" for a box that never moves.
+      parameters: Number of learnable parameters.
+      megabytes: Size of the parameters as float32, in units of 10^6 bytes.
+      compression: The teacher's number of parameters over this tracker's.
+      search_macs: Number of multiply-adds for a search crop.
       success_auc: Area under the success curve.
-      precision_20: Share of frames with the centre within 20 px.
+      precision_20: Share of frames whose centre is within 20 px.
       fps: End-to-end frames per second.
-      gate_open: Share of training steps with the sharing gate open.
+      gate_open: Share of training steps in which the sharing gate was open.
     """
 
     tracker: str
@@ -65,7 +65,14 @@ def demo_json(
     seed: int,
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
-    """report.json: the table, and per tracker and video the scores."""
+    """Returns the content of report.json: the table, and scores by tracker and video.
+
+    Args:
+      rows: Lines of the table.
+      scores: Scores by tracker.
+      seed: Seed of the demonstration.
+      versions: Versions of packages.
+    """
     return {
         "seed": seed,
         "versions": dict(versions),
@@ -84,7 +91,18 @@ def write_report(
     searched: Searched,
     test: tuple[Sequence, ...],
 ) -> None:
-    """Writes the page, whole or not at all."""
+    """Writes the report, which appears whole or not at all.
+
+    Args:
+      path: The HTML file.
+      rows: Lines of the table.
+      scores: Scores by tracker.
+      boxes: Boxes (cx, cy, w, h) of every frame by tracker and video, frame pixels.
+      bundles: Folders of bundles by tracker.
+      runs: Trainings of the students by row.
+      searched: The search of the dull student.
+      test: The test videos.
+    """
     sections: list[report.Section] = [
         report.Paragraph(
             f"A miniature {_family(bundles)} was trained on synthetic video. A policy "
@@ -197,7 +215,7 @@ def _strips(
     videos: int = 3,
     shown: int = 6,
 ) -> list[report.Figure]:
-    """Film strips of an easy, a middling and a hard video for the dull student."""
+    """Returns film strips of videos easy, medium and hard for the dull student."""
     student = "dull TSsKD"
     ranked = sorted(test, key=lambda s: scores[student].sequences[s.name].success_auc)
     picks = [ranked[round(q * (len(ranked) - 1))] for q in (0.9, 0.5, 0.1)][:videos]
@@ -229,7 +247,7 @@ def _strips(
 def _responses(
     bundles: Mapping[str, pathlib.Path], test: tuple[Sequence, ...]
 ) -> report.Figure:
-    """Response maps of teacher and students with and without W, as in Fig. 3."""
+    """Returns response maps of the networks with and without W, as in Fig. 3."""
     names = {
         "teacher": "teacher",
         "dull": "dull TSsKD",
@@ -253,7 +271,7 @@ def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePan
     search_patch = RolePatch(crops.search_px, crops.zooms.search)
     for time, side in ((0, template_patch), (last, search_patch)):
         frame = read_frame(sequence.frames[time])
-        # An absent target has no box to cut around.
+        # Where the target is absent there is no box, and the first one is used.
         box = sequence.boxes[time if np.isfinite(sequence.boxes[time]).all() else 0]
         patch, box_in_patch, _ = cut_patch(frame, box, side)
         images.append((patch, box_in_patch))
@@ -280,14 +298,14 @@ def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePan
 
 
 def _likeliest(spec: TrackerSpec, answer: Answer, search_px: int) -> np.ndarray:
-    """The log-odds of each cell's likeliest proposal."""
+    """Returns the log-odds of each cell's likeliest proposal."""
     side = spec.response_side(search_px)
     scores = np.asarray(proposals(spec, answer, search_px=search_px).scores[0])
     return scores.reshape(side, side, -1).max(axis=-1)
 
 
 def _losses(row: str, trained: Trained) -> report.Figure:
-    """One panel per term, as it enters the objective."""
+    """Returns curves of the terms with their weights, a panel per term."""
     curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
     for line in read_metrics(trained.metrics):
         for key, value in line.items():

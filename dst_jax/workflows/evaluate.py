@@ -1,4 +1,4 @@
-"""`dst-jax evaluate`: score raw result files, or trackers that are run for it."""
+"""`dst-jax evaluate` scores result files, or trackers that it runs."""
 
 import collections.abc
 import dataclasses
@@ -19,8 +19,8 @@ class Evaluation:
     """Scores of trackers on one data set.
 
     Attributes:
-      dataset: As the user named it.
-      scores: By tracker.
+      dataset: Name that the user gave, `LAYOUT:DIR`.
+      scores: Scores by tracker.
       fps: End-to-end frames per second by tracker; empty for result files.
       ignored: Result files that belong to no sequence of the data set.
     """
@@ -39,15 +39,18 @@ def evaluate_results(
     origin: int | None = None,
     console: Console | None = None,
 ) -> Evaluation:
-    """Scores anybody's raw result files; needs the ground truth, but no frames.
+    """Scores raw result files of any tracker and returns the scores.
+
+    This needs the ground truth of the data set but no frames.
 
     Args:
       dataset: Layout and folder, such as "otb:DIR".
-      results_dir: Holds `<sequence>.txt` of every sequence; its name is the tracker's.
-      json_path: Where to write the report; it appears whole or not at all.
-      origin: Coordinate of the first pixel in the files, 0 or 1; the data set's own
-        (1 for OTB, else 0) if None.
-      console: Where to print the table; nowhere if None.
+      results_dir: Folder with `<sequence>.txt` of every sequence; its name is the name
+        of the tracker.
+      json_path: File for the scores, which appears whole or not at all; None for none.
+      origin: Coordinate of the first pixel in the files, 0 or 1; None for that of the
+        data set, which is 1 for OTB and else 0.
+      console: Console for the table; None for no output.
 
     Raises:
       InputError: If the data set or a file is faulty, or a sequence has no result.
@@ -74,20 +77,24 @@ def evaluate_trackers(
     batch: int | None = None,
     console: Console | None = None,
 ) -> Evaluation:
-    """Runs trackers over every sequence of a data set and scores them.
+    """Runs trackers on every sequence of a data set and returns their scores.
 
     Args:
       dataset: Layout and folder, such as "otb:DIR", with its frames.
-      bundles: Folders of trackers, at least one; a folder's name is the tracker's.
-      json_path: Where to write the report; it appears whole or not at all.
+      bundles: Folders of trackers, at least one; a folder's name is the name of the
+        tracker.
+      json_path: File for the scores, which appears whole or not at all; None for none.
       results_out: Folder for the boxes, `<tracker>/<sequence>.txt` in the data set's
-        convention; a tracker's folder appears whole, once the tracker has finished.
-      batch: Videos tracked at a time; as `Tracker.track_many` has it if None.
-      console: Where to show progress and print the table; nowhere if None.
+        convention; None for none. A tracker's folder appears whole, once the tracker
+        has finished.
+      batch: Number of videos tracked at a time; None for the default of
+        `Tracker.track_many`.
+      console: Console for progress and the table; None for no output.
 
     Raises:
       InputError: If the data set, a frame or a bundle is faulty, two bundles share a
-        name, or results are already there. All but bad frames are found at once.
+        name, or results are already there. All faults except bad frames and missing
+        first boxes are found before a tracker runs.
     """
     origin = _file_origin(dataset, None)
     _require_file(json_path)
@@ -126,7 +133,10 @@ def _tracker_names(
 
 
 def _file_origin(dataset: str, given: int | None) -> results.Origin:
-    """Coordinate of the first pixel in result files: as given, else the data set's."""
+    """Returns the coordinate of the first pixel in result files.
+
+    It is that which is given, or else that of the data set.
+    """
     of_layout = 1 if dataset.partition(":")[0] == "otb" else 0
     origin = of_layout if given is None else given
     if origin not in (0, 1):

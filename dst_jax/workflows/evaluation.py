@@ -1,7 +1,7 @@
-"""One tracker on one data set: run from the first boxes, timed and scored.
+"""Runs a tracker on a data set from the first boxes, and times and scores it.
 
-`dst-jax evaluate`, `dst-jax ablate` and `dst-jax demo` all evaluate through this file,
-so that their scores compare.
+`dst-jax evaluate`, `dst-jax ablate` and `dst-jax demo` all evaluate with this file, so
+that their scores can be compared.
 """
 
 import collections.abc
@@ -32,19 +32,19 @@ from dst_jax.track import Tracker, make_tracker
 from dst_jax.track.run import canvas_size
 from dst_jax.typing import Float
 
-# Frames of a video that are decoded ahead of the tracker.
+# This many frames of a video are decoded ahead of the tracker.
 _AHEAD = 16
-# Videos that a batch holds at most by default: what a warm-up has to look like.
+# A batch holds at most this many videos by default, and so does a warm-up.
 _WARM_VIDEOS = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluated:
-    """What one tracker did on a data set.
+    """The results of one tracker on a data set.
 
     Attributes:
-      boxes: (cx, cy, w, h) of every frame by sequence, frame pixels.
-      score: What they are worth under OTB's protocol.
+      boxes: Boxes (cx, cy, w, h) of every frame by sequence, frame pixels.
+      score: Their score under OTB's protocol.
       fps: End-to-end frames per second.
     """
 
@@ -58,12 +58,12 @@ def read_videos(dataset: str, *, frames_required: bool = True) -> tuple[Sequence
 
     Args:
       dataset: Layout and folder, such as "otb:DIR".
-      frames_required: If False, images may be missing.
+      frames_required: Whether missing images are an error.
 
     Raises:
       InputError: If the data set is faulty or holds single images.
     """
-    # COCO is refused unread, since its annotations are large.
+    # COCO is refused before it is read, because its annotations are large.
     single = dataset.partition(":")[0] == "coco"
     sequences = (
         () if single else read_sequences(dataset, frames_required=frames_required)
@@ -84,14 +84,14 @@ def evaluate_bundle(
     batch: int | None = None,
     console: Console | None = None,
 ) -> Evaluated:
-    """Returns what a bundle's tracker does on `sequences`.
+    """Returns boxes, score and speed of a bundle's tracker on `sequences`.
 
     Args:
       bundle: The tracker.
-      sequences: Of `run_tracker`.
-      name: What the progress bar calls the tracker.
-      batch: Of `run_tracker`.
-      console: Where the bar goes; nowhere if None.
+      sequences: The argument of `run_tracker`.
+      name: Name of the tracker in the progress bar.
+      batch: The argument of `run_tracker`.
+      console: Console for the bar; None for none.
 
     Raises:
       InputError: If a first box is missing or a frame cannot be used.
@@ -103,7 +103,7 @@ def evaluate_bundle(
 
 
 def score_still(sequences: collections.abc.Sequence[Sequence]) -> TrackerScore:
-    """Returns the score of the first box of every sequence, never moved."""
+    """Returns the score of a tracker that never moves the first box of a sequence."""
     boxes = {s.name: np.repeat(s.boxes[:1], len(s.boxes), axis=0) for s in sequences}
     return score_boxes(boxes, sequences)
 
@@ -115,11 +115,11 @@ def score_boxes(
     """Returns the score of boxes under OTB's protocol.
 
     Args:
-      boxes: (cx, cy, w, h) of every frame by sequence, frame pixels.
-      sequences: With the true boxes; frames are not read.
+      boxes: Boxes (cx, cy, w, h) of every frame by sequence, frame pixels.
+      sequences: Sequences with the true boxes; frames are not read.
 
     Raises:
-      InputError: If a sequence has no boxes, or too few, or none that counts.
+      InputError: If a sequence has no boxes, too few of them, or none that counts.
     """
     return score(boxes, {s.name: s.boxes for s in sequences}, OTB)
 
@@ -131,18 +131,21 @@ def run_tracker(
     batch: int | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Float[np.ndarray, "_ 4"]], float]:
-    """Tracks every sequence from its first box; sequences of one canvas go together.
+    """Tracks every sequence from its first box and measures the speed.
+
+    Sequences that share a compiled program share batches.
 
     Args:
-      tracker: Ready to run.
-      sequences: With frames, and with the target in the first of them.
-      batch: Videos tracked at a time; as `Tracker.track_many` has it if None.
-      advance: Called after every frame that was read.
+      tracker: The tracker.
+      sequences: Sequences with frames and with the target in the first of them.
+      batch: Number of videos tracked at a time; None for the default of
+        `Tracker.track_many`.
+      advance: Function that is called after every frame that was read.
 
     Returns:
-      Boxes (cx, cy, w, h) by sequence in the order given, and the frames per second
-      from the files to the boxes: decoding counts, compilation does not, since the
-      first two frames are tracked beforehand.
+      Boxes (cx, cy, w, h) by sequence in the given order, and the frames per second
+      from files to boxes. Decoding counts. Compilation does not, because two frames of
+      some sequences are tracked beforehand.
 
     Raises:
       InputError: If a first box is missing or a frame cannot be used.
@@ -167,7 +170,10 @@ def run_tracker(
 def _by_program(
     tracker: Tracker, sequences: collections.abc.Sequence[Sequence]
 ) -> list[list[Sequence]]:
-    """Groups that share compiled code, long videos first, so that batches are even."""
+    """Returns groups of sequences that share compiled code.
+
+    Long sequences come first, so that those of a batch have similar lengths.
+    """
     groups: dict[tuple[tuple[int, int], TrackerSpec], list[Sequence]] = {}
     for sequence in sequences:
         if not sequence.frames or sequence.size is None:
@@ -189,7 +195,7 @@ def _frames(
     limit: int | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
-    """Frames of a sequence, a few of them decoded ahead by a thread."""
+    """Yields the frames of a sequence; a thread decodes a few of them ahead."""
     with ThreadPoolExecutor(1) as pool:
         ahead: collections.deque[Future[Frame]] = collections.deque()
         for path in sequence.frames[:limit]:

@@ -1,4 +1,4 @@
-"""`dst-jax info`: layers, sizes and costs of an architecture or a bundle."""
+"""`dst-jax info` prints layers, sizes and costs of an architecture or a bundle."""
 
 from itertools import zip_longest
 
@@ -12,10 +12,10 @@ from dst_jax.files import user_path
 
 
 def resolve_spec(name_or_bundle: str) -> TrackerSpec:
-    """The architecture of a bundle's folder, a JSON file, or the zoo's of that name.
+    """Returns the architecture of a bundle, a JSON file or a name in the zoo.
 
     Raises:
-      InputError: If it is neither.
+      InputError: If the argument is none of them.
     """
     if user_path(name_or_bundle).is_dir():
         return load_bundle(name_or_bundle).spec
@@ -23,7 +23,7 @@ def resolve_spec(name_or_bundle: str) -> TrackerSpec:
 
 
 def _shape(layer: ConvSpec) -> list[str]:
-    """Kernel, step, padding (low, high where they differ), groups, width."""
+    """Returns kernel, stride, padding (low, high if they differ), groups and width."""
     high = layer.padding - layer.trim
     padding = f"{layer.padding}" if not layer.trim else f"{layer.padding}, {high}"
     sides = f"{layer.kernel}x{layer.kernel}"
@@ -35,11 +35,19 @@ def _millions(count: int) -> str:
 
 
 def print_info(name_or_bundle: str, console: Console) -> None:
-    """Prints a table of the layers and a summary."""
+    """Prints a table of an architecture's layers and a summary.
+
+    Args:
+      name_or_bundle: The argument of `resolve_spec`.
+      console: Console to print on.
+
+    Raises:
+      InputError: If there is no such architecture.
+    """
     spec = resolve_spec(name_or_bundle)
     cost = tracker_cost(spec)
     inputs = spec.input
-    # Fits 80 columns.
+    # The table fits 80 columns.
     style = {"box": box.SIMPLE, "padding": (0, 1, 0, 0)}
     table = Table(title=name_or_bundle, title_justify="left", **style)
     table.add_column("layer", no_wrap=True)

@@ -1,4 +1,4 @@
-"""`dst-jax data pack`: from annotated video to records that training only decodes."""
+"""`dst-jax data pack` turns annotated video into records that training only decodes."""
 
 import concurrent.futures
 import contextlib
@@ -39,19 +39,20 @@ from dst_jax.files import parts_sha256, read_json, resumed_folder, user_path, wr
 from dst_jax.require import require, require_at_least, require_one_of
 from dst_jax.workflows.training_data import patch_spec
 
-# Small enough to lose little when a pack is interrupted, and to spread over threads.
+# Shards are so small that an interruption loses little and that threads share them
+# evenly.
 _MIN_SHARD_RECORDS, _MAX_SHARDS = 256, 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class PackConfig:
-    """How a pack is written.
+    """Settings for writing a pack.
 
     Attributes:
-      encoding: "jpeg", or "raw" for patches that need no decoding, at about 12 times
-        the size.
-      quality: Of JPEG patches, 1 to 100.
-      workers: Threads that decode, crop and encode; 0 for one per core.
+      encoding: "jpeg", or "raw" for patches that need no decoding but have about 12
+        times the size.
+      quality: Quality of JPEG patches, 1 to 100.
+      workers: Number of threads that decode, crop and encode; 0 for one per core.
     """
 
     encoding: PatchEncoding = "jpeg"
@@ -66,13 +67,13 @@ class PackConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Packed:
-    """What was written.
+    """A finished pack.
 
     Attributes:
-      folder: For `packed:DIR`.
-      records: Patches in it.
-      size: Bytes of its shards.
-      seconds: Of this call.
+      folder: Folder DIR of the pack, for `packed:DIR`.
+      records: Number of its records, one per frame that training may use.
+      size: Size of its shards in bytes.
+      seconds: Duration of the call in seconds.
     """
 
     folder: pathlib.Path
@@ -88,20 +89,24 @@ def pack_data(
     config: PackConfig = PackConfig(),
     console: Console,
 ) -> Packed:
-    """Packs every frame that training may use, or goes on where a call stopped.
+    """Packs every frame that training may use, or continues a call that was stopped.
 
-    Shards are written under a hidden folder beside `out`, which gets its name when
-    all are there. Shards that a finished pack has lost are written again.
+    Shards are written into a hidden folder beside `out`, which is renamed to `out` when
+    it is complete. Shards that a finished pack has lost are written again.
 
     Args:
-      experiment: `data` names the sources; the students' input and `augment` decide
-        the patches.
-      out: Must not exist, unless it is this very pack.
-      config: Quality and threads.
-      console: For the bar and for what is said.
+      experiment: Its `data` names the sources; its `students` and `augment` decide the
+        patches.
+      out: Folder of the pack; it must not exist, except as this same pack.
+      config: Settings of encoding and threads.
+      console: Console for the bar and messages.
+
+    Returns:
+      The finished pack.
 
     Raises:
-      InputError: If a source is faulty, `out` is something else, or cannot be written.
+      InputError: If a source is faulty, or `out` is something else or cannot be
+        written.
     """
     began, out = time.perf_counter(), user_path(out)
     if packed := [name for name in experiment.data.sources if is_packed(name)]:
@@ -124,7 +129,7 @@ def pack_data(
 
 
 def print_packed(packed: Packed, console: Console) -> None:
-    """Says what was written and how it is used."""
+    """Prints size and duration of a pack, and the option that uses it."""
     console.print(
         f"{packed.records:,} patches, {packed.size / 2**20:.1f} MiB, "
         f"{packed.seconds:.0f} s: --data.sources packed:{packed.folder}",
@@ -139,7 +144,7 @@ def _plan(
     config: PackConfig,
     summary: str,
 ) -> dict[str, Any]:
-    """All that decides what is written; equal plans make equal packs."""
+    """Returns all values that decide the records; equal plans make equal packs."""
     records = int(sum(np.sum(sequence.visible) for sequence in sequences))
     return {
         "format": FORMAT,
@@ -157,7 +162,7 @@ def _plan(
 
 
 def _digest(sequences: tuple[Sequence, ...]) -> str:
-    """Identity of the targets and of the frames that are packed."""
+    """Returns the SHA-256 of sequences, boxes and the frames that are packed."""
 
     def parts() -> Iterator[bytes]:
         for sequence in sequences:
@@ -169,7 +174,11 @@ def _digest(sequences: tuple[Sequence, ...]) -> str:
 
 
 def _is_done(out: pathlib.Path, plan: dict[str, Any]) -> bool:
-    """Whether `out` is the whole pack; anything but this pack there is refused."""
+    """Returns whether `out` is the whole pack.
+
+    Raises:
+      InputError: If `out` is anything else than this pack.
+    """
     if not out.exists():
         return False
     if not (out / CARD).is_file():
@@ -182,7 +191,7 @@ def _is_done(out: pathlib.Path, plan: dict[str, Any]) -> bool:
 
 
 def _lost(out: pathlib.Path) -> list[pathlib.Path]:
-    """Files of a finished pack that are missing or have another length."""
+    """Returns the files of a finished pack that are missing or have another size."""
     shards = {shard["name"]: shard["size"] for shard in read_json(out / CARD)["shards"]}
     lost = [
         out / name
@@ -193,14 +202,14 @@ def _lost(out: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _different(card: pathlib.Path, plan: dict[str, Any]) -> list[str]:
-    """How the plan of another call differs, whether or not that one has finished."""
+    """Returns how the plan of a finished or unfinished pack differs from `plan`."""
     found = read_json(card)
     return differences(plan, {name: found.get(name) for name in plan})
 
 
 @contextlib.contextmanager
 def _partial(out: pathlib.Path, plan: dict[str, Any]) -> Iterator[pathlib.Path]:
-    """The folder of the unfinished pack, held against another process."""
+    """Yields the folder of the unfinished pack, locked against other processes."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.with_name(f".{out.name}.partial.lock").open("a+") as lock:
         try:
@@ -226,7 +235,7 @@ def _partial(out: pathlib.Path, plan: dict[str, Any]) -> Iterator[pathlib.Path]:
 
 
 def _shards(plan: dict[str, Any]) -> list[range]:
-    """Numbers of the records of each shard."""
+    """Returns the numbers of the records of each shard."""
     step, total = plan["shard_records"], plan["records"]
     return [range(i, min(i + step, total)) for i in range(0, total, step)]
 
@@ -269,20 +278,20 @@ def _write_shards(
                 for future in concurrent.futures.as_completed(futures):
                     future.result()
             except BaseException:
-                # What is finished stays; the rest is not waited for.
+                # Finished shards stay; the others are stopped.
                 stopping.append(True)
                 pool.shutdown(cancel_futures=True)
                 raise
 
 
 class _Stopped(Exception):
-    """Another thread has failed."""
+    """Stops a thread because another one has failed."""
 
 
 def _targets(
     sequences: tuple[Sequence, ...],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sequence and frame of every record."""
+    """Returns the indices of sequence and frame of every record."""
     frames = [np.flatnonzero(sequence.visible) for sequence in sequences]
     tracks = np.repeat(np.arange(len(frames)), [len(found) for found in frames])
     return tracks, np.concatenate(frames)
@@ -295,7 +304,7 @@ def _schema(plan: dict[str, Any]) -> Schema:
 
 
 def _encoder(plan: dict[str, Any]) -> Callable[[Sequence, int], bytes]:
-    """Makes the record of one frame of a sequence."""
+    """Returns a function that makes the record of a frame of a sequence."""
     spec = patches_from_json(plan["serves"])
     serialize = _schema(plan).serializer()
     encode = functools.partial(

@@ -1,4 +1,4 @@
-"""Progress bars of steps, and of a training run."""
+"""Progress bars for steps of any kind and for a training run."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -14,13 +14,13 @@ from rich.progress import (
 
 
 def counted_steps(console: Console) -> Progress:
-    """Returns a progress display whose tasks show a bar and how many are done."""
+    """Returns a progress display whose tasks show a bar and the steps done."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     return Progress(*columns, console=console)
 
 
 def reported_steps(console: Console) -> Progress:
-    """Returns a progress display for long tasks: also their time left.
+    """Returns a progress display for long tasks, which also shows the time left.
 
     Every task has a field `numbers`, the text between count and time.
     """
@@ -38,7 +38,16 @@ def reported_steps(console: Console) -> Progress:
 def training_bar(
     console: Console, total_steps: int, step: int
 ) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    """A progress bar: loss, pairs per second, share of waiting, time left."""
+    """Shows loss, speed, share of waiting for data and time left of a training run.
+
+    Args:
+      console: Console for the bar.
+      total_steps: Number of steps of the run.
+      step: Step at which the run begins or resumes.
+
+    Yields:
+      A function to call after every step with (step, last report).
+    """
     with reported_steps(console) as progress:
         task = progress.add_task(
             "train", total=total_steps, completed=step, numbers="compiling"

@@ -1,4 +1,4 @@
-"""How good a candidate is: trained from scratch on the small set, scored by eq. 7."""
+"""Trains candidates of a search from scratch on a small set and scores them (eq. 7)."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -45,13 +45,13 @@ Advance = Callable[[], None]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Exam:
-    """What every candidate goes through.
+    """Data and settings with which every candidate is trained and scored.
 
     Attributes:
-      experiment: The run.
+      experiment: Settings of the search.
       parent: The teacher's architecture.
       train: The small training set, a host batch of all its pairs.
-      validation: Held-out batches.
+      validation: Host batches of held-out pairs.
     """
 
     experiment: Experiment
@@ -61,14 +61,14 @@ class Exam:
 
 
 def make_score(exam: Exam, *, advance: Advance = lambda: None) -> Score:
-    """Returns the accuracy of networks trained from scratch.
+    """Returns a function that trains networks from scratch and gives their accuracy.
 
-    A network's score is a function of its architecture and the experiment's seed,
-    not of those that are scored beside it.
+    A network's first weights and batches depend on its architecture and the
+    experiment's seed, but not on networks that are scored with it.
 
     Args:
       exam: Data and settings; its search settings choose the mode.
-      advance: Called after every step of training.
+      advance: Function that is called after every step of training.
     """
     if exam.experiment.search.mode == "exact":
         return lambda specs: [_score_exact(spec, exam, advance) for spec in specs]
@@ -82,15 +82,16 @@ def make_accuracy(
     proposals: int,
     windows: AugmentConfig = PLAIN,
 ) -> Callable[[Variables], float]:
-    """Returns eq. 7 of one architecture, as a mean in [0, 1].
+    """Returns a function from an architecture's variables to its accuracy, eq. 7.
 
-    It is NaN if the variables are not finite, after a divergence.
+    The accuracy is a mean over pairs in [0, 1]. It is NaN if the variables are not
+    finite, after a divergence.
 
     Args:
-      spec: The network.
-      validation: Batches of held-out pairs.
-      proposals: N.
-      windows: Of `held_out_crops`: the same for every network.
+      spec: The architecture.
+      validation: Host batches of held-out pairs.
+      proposals: N of eq. 7.
+      windows: The argument of `held_out_crops`, the same for every network.
     """
     module, search_px = build(spec), spec.input.train_search_px
 
@@ -116,7 +117,7 @@ def make_accuracy(
 
 
 def make_exam_accuracy(spec: TrackerSpec, exam: Exam) -> Callable[[Variables], float]:
-    """Returns the accuracy on the held-out pairs of `exam`."""
+    """Returns the function of `make_accuracy` for the held-out pairs of `exam`."""
     return make_accuracy(
         spec,
         exam.validation,
@@ -126,7 +127,7 @@ def make_exam_accuracy(spec: TrackerSpec, exam: Exam) -> Callable[[Variables], f
 
 
 def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
-    """Compiles, trains and scores the reduced network itself."""
+    """Trains the reduced network itself, in a program of its own, and scores it."""
     experiment = exam.experiment
     objective = make_objective(None, {STUDENT: spec}, _plain(experiment))
     step = jax.jit(
@@ -143,7 +144,10 @@ def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
 
 
 def _make_masked(exam: Exam, advance: Advance) -> Score:
-    """All candidates of a step in one program of the parent's shape."""
+    """Returns a score that trains several candidates in one program.
+
+    The candidates have the parent's shape and are reduced by masks.
+    """
     experiment, search = exam.experiment, exam.experiment.search
     parent = exam.parent
     objective = make_objective(None, {STUDENT: parent}, _plain(experiment))
@@ -158,7 +162,7 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
         return found
 
     def score_together(specs: Sequence[TrackerSpec]) -> list[float]:
-        # Empty places repeat the last network: the program's shape is fixed.
+        # The last network fills empty places, because the program's shape is fixed.
         filled = [*specs, *[specs[-1]] * (places - len(specs))]
         seed = experiment.seed
         first = [expand(_first_variables(s, seed), s, parent) for s in filled]
@@ -178,13 +182,13 @@ def _make_masked(exam: Exam, advance: Advance) -> Score:
 
 
 def _plain(experiment: Experiment) -> Setting:
-    """Candidates are trained on the ground truth alone."""
+    """Returns the setting of candidates, which learn from the ground truth alone."""
     distill = with_row(experiment.distill, "NOKD")
     return experiment.setting._replace(distill=distill)
 
 
 def _places(search: SearchConfig) -> int:
-    """Candidates that are trained at once, over all devices."""
+    """Returns the number of candidates that are trained at once, over all devices."""
     at_once = search.at_once or search.candidates
     devices = jax.local_device_count()
     return places_for(max(at_once, min(devices, search.candidates)), devices=devices)
@@ -205,7 +209,7 @@ def _train_step(objective: Any, exam: Exam) -> Any:
 
 
 def _optimizer(exam: Exam) -> optax.GradientTransformation:
-    """The tracker's own, at its first rate throughout."""
+    """Returns the experiment's optimizer with a constant learning rate."""
     optim = exam.experiment.optim
     constant = dataclasses.replace(optim, final_learning_rate=optim.learning_rate)
     return make_optimizer(constant, total_steps=exam.experiment.search.train_steps)
@@ -218,7 +222,7 @@ def _state(spec: TrackerSpec, variables: Variables, exam: Exam) -> TrainState:
 
 
 def _first_variables(spec: TrackerSpec, seed: int) -> Variables:
-    """The network's own first weights, whoever is scored beside it."""
+    """Returns first weights that depend on architecture and seed alone."""
     key = jax.random.fold_in(jax.random.key(seed), int(spec_id(spec)[:7], 16))
     return init_variables(key, spec)
 

@@ -1,4 +1,4 @@
-"""`dst-jax search`: from a teacher to the architecture of the dull student."""
+"""`dst-jax search` finds the architecture of the dull student for a teacher."""
 
 import collections.abc
 import contextlib
@@ -36,21 +36,21 @@ from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
 from dst_jax.workflows.workdir import LEDGER, open_workdir
 
 STUDENT_FILE, PLOT, SUMMARY = "student.json", "search.png", "search.json"
-# What the search does not read of a configuration.
+# The search does not read these settings.
 _UNREAD = ("students", "loop", "tracking")
 
 
 @dataclasses.dataclass(frozen=True)
 class Searched:
-    """What a search leaves behind.
+    """The results of a search.
 
     Attributes:
-      student: The best architecture as JSON, for `--student dull=FILE`.
-      plot: Reward, accuracy and compression over the steps.
-      best: Its trial.
-      trials: All of them.
-      teacher_accuracy: acc_t of eq. 6.
-      seconds: Of this call.
+      student: JSON file of the best architecture, for `--student dull=FILE`.
+      plot: File with a plot of reward, accuracy and compression over the steps.
+      best: The best trial.
+      trials: All trials.
+      teacher_accuracy: Accuracy of the teacher, acc_t of eq. 6.
+      seconds: Duration of the call in seconds.
     """
 
     student: pathlib.Path
@@ -68,14 +68,19 @@ def search_student(
     teacher: pathlib.Path,
     console: Console,
 ) -> Searched:
-    """Searches, or goes on where `workdir` stopped, also when asked for more steps.
+    """Searches the dull student's architecture, or continues the search in `workdir`.
+
+    A finished search continues if it is called with more steps.
 
     Args:
-      experiment: Data, optimizer, search and policy are read.
-      workdir: Receives config, ledger, plot, student.json, and search.json with what
-        the student is worth.
-      teacher: Bundle of the parent.
-      console: For the bar and for what is said.
+      experiment: Its settings but `students`, `loop` and `tracking`.
+      workdir: Folder for configuration, ledger, plot, student.json and search.json,
+        which has the student's reward and accuracy.
+      teacher: Bundle of the teacher, whose architecture is reduced.
+      console: Console for the bar and messages.
+
+    Returns:
+      Files and trials of the search.
 
     Raises:
       InputError: If configuration, data, teacher and workdir do not fit together.
@@ -115,7 +120,7 @@ def search_student(
 
 
 def _identity(experiment: Experiment) -> dict[str, Any]:
-    """What makes it this search; more steps of it continue the same trajectory."""
+    """Returns the settings of a search that a call with more steps may not change."""
     values = without(experiment_to_json(experiment), *_UNREAD)
     return {**values, "search": without(values["search"], "steps")}
 
@@ -139,7 +144,7 @@ def _search(
     ledger: pathlib.Path,
     console: Console,
 ) -> collections.abc.Sequence[Trial]:
-    """Searches on from `past`; each step goes to the ledger as it ends."""
+    """Continues the search after `past`; appends each finished step to the ledger."""
     experiment = exam.experiment
     with _bar(console, experiment, past) as (advance, tick):
 
@@ -160,7 +165,7 @@ def _search(
 
 
 def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
-    """acc_t of eq. 6."""
+    """Returns acc_t of eq. 6, which must be positive."""
     accuracy = make_exam_accuracy(bundle.spec, exam)(bundle.variables)
     if not accuracy > 0.0:
         raise InputError(
@@ -175,7 +180,7 @@ def _leave(
     trials: collections.abc.Sequence[Trial],
     teacher_accuracy: float,
 ) -> Trial:
-    """Writes the best architecture, what it is worth, and the picture."""
+    """Writes the best architecture, its scores and the plot; returns its trial."""
     best = best_trial(trials)
     assert best.spec is not None
     summary = {
@@ -194,7 +199,7 @@ def _leave(
 
 
 def print_searched(searched: Searched, console: Console) -> None:
-    """Says which network was found, what it is worth, and where it is."""
+    """Prints the network that was found, its scores, and the files of the search."""
     best = searched.best
     assert best.spec is not None
     layers, head = best.spec.backbone.layers, best.spec.head
@@ -221,12 +226,12 @@ def _make_exam(
     validation_set: tuple[Sequence, ...],
     console: Console,
 ) -> Exam:
-    """Reads the small set and the held-out pairs."""
+    """Reads the small set and held-out pairs, and returns the exam of candidates."""
     search = experiment.search
     classes = len(order_by_class(train_set).members)
     drawn = f"uniformly over {classes} classes" if classes > 1 else "of one class"
     console.print(f"small set: {search.pairs} pairs, {drawn}", highlight=False)
-    # The patches are the teacher's, whatever students the configuration names.
+    # The teacher's input decides the patches, not the configuration's students.
     experiment = dataclasses.replace(experiment, students={"teacher": teacher.spec})
     patch = patch_spec(experiment)
     data = dataclasses.replace(experiment.data, batch=search.batch)
@@ -256,7 +261,12 @@ def _bar(
 ) -> Iterator[
     tuple[Callable[[], None], Callable[[collections.abc.Sequence[Trial]], None]]
 ]:
-    """A bar over the steps of the policy, and one within a step."""
+    """Shows a bar for the steps of the policy and one for training within a step.
+
+    Yields:
+      A function to call after every step of training, and one to call with the trials
+      of every finished step of the policy.
+    """
     search = experiment.search
     rewards = [trial.reward for trial in past]
     best = f"best {max(rewards):.3f}" if rewards else ""

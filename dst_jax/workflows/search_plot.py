@@ -1,4 +1,4 @@
-"""The picture of a search: reward, accuracy and compression over its steps."""
+"""Plots reward, accuracy and compression over the steps of a search."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ PANELS = {
 
 
 def search_plot(trials: Sequence[Trial]) -> Figure:
-    """Candidates as points, means of steps as lines, as in the paper's Fig. 4.
+    """Returns a figure with candidates as points and means of steps as lines.
 
-    Candidates without a network have no accuracy and no compression, and no point
-    there; their reward of -1 is drawn at the lower edge.
+    It follows the paper's Fig. 4. Candidates without a network have no points for
+    accuracy and compression; their reward is -1.
     """
     figure = new_figure(9.6, 2.9)
     for number, (field, title) in enumerate(PANELS.items()):

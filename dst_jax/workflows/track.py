@@ -1,4 +1,4 @@
-"""`dst-jax track`: follow one target through a video; write or draw its boxes."""
+"""`dst-jax track` follows one target through a video and writes or draws its boxes."""
 
 import pathlib
 from collections.abc import Iterator
@@ -25,20 +25,21 @@ from dst_jax.files import user_path, whole_file
 from dst_jax.track import TrackResult, make_tracker
 
 SUFFIXES = (".mp4", ".txt")
-# RGB of the boxes of tracked, uncertain and lost targets, by siamfc's numbers.
+# RGB colours of the boxes of tracked, uncertain and lost targets, in this order.
 _COLOURS = ((60, 220, 60), (250, 190, 40), (235, 60, 60))
-# Image folders say nothing of time; OTB and GOT-10k play at this rate or near it.
+# An image folder has no frame rate; videos of OTB and GOT-10k have about this one.
 _FOLDER_FPS = 30.0
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:
-    """Reads "x,y,w,h" in pixels, 0-based from the top left corner.
+    """Reads a box "x,y,w,h" in pixels, counted from 0 at the top left corner.
 
     Raises:
-      InputError: If these are not four numbers, or the box is empty.
+      InputError: If `text` is not four finite numbers, or the box is empty.
 
-    >>> parse_box("10,20,30.5,40")
-    (10.0, 20.0, 30.5, 40.0)
+    Example:
+      >>> parse_box("10,20,30.5,40")
+      (10.0, 20.0, 30.5, 40.0)
     """
     try:
         x, y, w, h = (float(part) for part in text.split(","))
@@ -63,16 +64,20 @@ def track_video(
 ) -> TrackResult:
     """Tracks the target at `box_xywh` of the first frame and writes the boxes.
 
-    A `.txt` file holds one line x,y,w,h per frame, 0-based, the given box first; an
-    `.mp4` shows the frames with box and score. Frames pass one chunk at a time, for
-    an `.mp4` twice: nothing but boxes is kept. `out` appears whole or not at all.
+    A `.txt` file has one line x,y,w,h per frame, counted from 0, with the given box
+    first. An `.mp4` file shows the frames with box and score. Frames are read in chunks
+    and are not kept; for an `.mp4` they are read twice. `out` appears whole or not at
+    all.
 
     Args:
       tracker: Folder of a bundle.
       video: A folder of images or a video file.
-      box_xywh: Target in the first frame: corner and size, pixels, 0-based.
-      out: Where to write; its suffix, `.mp4` or `.txt`, says what.
-      console: Where the progress bar goes; None: standard error.
+      box_xywh: Corner and size of the target in the first frame, pixels from 0.
+      out: The file to write; its suffix, `.mp4` or `.txt`, decides the kind.
+      console: Console for the progress bar; None for standard error.
+
+    Returns:
+      Boxes and scores of all frames.
 
     Raises:
       InputError: If the bundle, the video, a frame or the box is bad, or the suffix
@@ -106,7 +111,13 @@ def write_boxes(
     result: TrackResult,
     box_xywh: tuple[float, float, float, float],
 ) -> None:
-    """Writes x,y,w,h per frame, 0-based, to 4 decimals; the given box as given."""
+    """Writes a line x,y,w,h per frame with 4 decimals, counted from 0.
+
+    Args:
+      path: The file.
+      result: Boxes of all frames.
+      box_xywh: The given box, which is written for the first frame.
+    """
     rows = cxcywh_to_xywh(result.boxes.astype(np.float64))
     rows[0] = box_xywh
     lines = [",".join(f"{value:.4f}" for value in row) for row in rows]
@@ -120,7 +131,17 @@ def write_video(
     *,
     fps: float,
 ) -> None:
-    """Writes the frames with box and score drawn, as MPEG-4, without a display."""
+    """Writes the frames with box and score as an MPEG-4 file.
+
+    Args:
+      path: The file.
+      frames: RGB frames.
+      result: Boxes, scores and states of the frames.
+      fps: Frames per second.
+
+    Raises:
+      InputError: If frames of this size cannot be encoded.
+    """
     writer = None
     try:
         for number, frame in enumerate(frames):
@@ -143,12 +164,12 @@ def write_video(
 
 
 def draw_box(frame: np.ndarray, result: TrackResult, number: int) -> np.ndarray:
-    """A copy of frame `number` with its box, coloured by state, and its score."""
+    """Returns a copy of frame `number` with its box, coloured by state, and score."""
     image = frame.copy()
     state = 0 if result.states is None else int(result.states[number])
     corner = cxcywh_to_xywh(result.boxes[number])
     ends = np.concatenate([corner[:2], corner[:2] + corner[2:] - 1.0])
-    # A runaway box stays drawable: OpenCV wants coordinates in 16 bits.
+    # OpenCV needs coordinates of 16 bits, which a runaway box may exceed.
     x0, y0, x1, y1 = (int(v) for v in np.clip(np.round(ends), -32000, 32000))
     thick = max(1, round(min(frame.shape[:2]) / 200))
     cv2.rectangle(image, (x0, y0), (x1, y1), _COLOURS[state], thick)
@@ -162,10 +183,10 @@ def draw_box(frame: np.ndarray, result: TrackResult, number: int) -> np.ndarray:
 
 
 class _Speed(ProgressColumn):
-    """Frames per second, once it is known."""
+    """A column that shows frames per second once they are known."""
 
     def render(self, task: Task) -> Text:
-        """The column's text."""
+        """Returns the column's text."""
         return Text("" if task.speed is None else f"{task.speed:.1f} frames/s")
 
 
@@ -184,7 +205,7 @@ def _progress(console: Console) -> Progress:
 def _counted(
     video: pathlib.Path, progress: Progress, description: str
 ) -> Iterator[np.ndarray]:
-    """The frames of `video`, each counted as it is taken."""
+    """Yields the frames of `video` and advances the bar after each."""
     total = len(frame_paths(video)) if pathlib.Path(video).is_dir() else None
     task = progress.add_task(description, total=total)
     for frame in video_frames(video):

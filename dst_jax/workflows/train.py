@@ -1,4 +1,4 @@
-"""`dst-jax train` and `dst-jax distill`: from a configuration to bundles."""
+"""`dst-jax train` and `dst-jax distill` train networks and write their bundles."""
 
 import contextlib
 import dataclasses
@@ -57,13 +57,13 @@ VALIDATION_PAIRS = 256
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What a run leaves behind.
+    """The results of a run.
 
     Attributes:
-      bundles: The students' last weights, by name; "NAME-best" beside them are
-        those with the lowest validation loss.
-      metrics: `metrics.jsonl`.
-      seconds: Of this call's training, compilation included.
+      bundles: Folders of the students' last weights, by name. A folder "NAME-best"
+        beside each has the weights with the lowest validation loss.
+      metrics: The file `metrics.jsonl`.
+      seconds: Duration of this call's training in seconds, with compilation.
     """
 
     bundles: dict[str, pathlib.Path]
@@ -80,15 +80,18 @@ def run_training(
     verb: str = "dst-jax distill",
     console: Console,
 ) -> Trained:
-    """Trains the students of `experiment`, or goes on where `workdir` stopped.
+    """Trains the students of `experiment`, or continues the run in `workdir`.
 
     Args:
       experiment: The configuration.
-      workdir: Receives config, metrics, checkpoints and bundles.
-      teacher: Bundle of the frozen teacher; needed if the objective looks at it.
-      init: Bundles to start from, by student.
-      verb: The command, for the card of the bundles.
-      console: For the bar and for what is said.
+      workdir: Folder for configuration, metrics, checkpoints and bundles.
+      teacher: Bundle of the frozen teacher; needed if a term reads the teacher.
+      init: Bundles to begin from, by student.
+      verb: Name of the command for the cards of the bundles.
+      console: Console for the bar and messages.
+
+    Returns:
+      Bundles and metrics of the run.
 
     Raises:
       InputError: If configuration, data, teacher and workdir do not fit together.
@@ -135,7 +138,15 @@ def run_training(
 
 
 def gate_share(metrics: pathlib.Path, name: str) -> float | None:
-    """Share of all steps in which a student's gate was open; None without gates."""
+    """Returns the share of steps in which a student's gate was open.
+
+    Args:
+      metrics: The file `metrics.jsonl`.
+      name: Name of the student.
+
+    Returns:
+      The share, or None if no gate was logged.
+    """
     key, total, before, steps = f"gate/{name}", 0.0, 0, 0
     for row in read_metrics(metrics):
         if key in row:
@@ -149,7 +160,7 @@ def gate_share(metrics: pathlib.Path, name: str) -> float | None:
 
 
 def print_trained(trained: Trained, console: Console) -> None:
-    """Says where the bundles are, and how often the gates were open."""
+    """Prints the folders of the bundles and how often the gates were open."""
     for name, path in trained.bundles.items():
         share = gate_share(trained.metrics, name)
         gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
@@ -215,7 +226,7 @@ def _make_run(
     validation_set: tuple[Sequence, ...],
     step: int,
 ) -> Run:
-    """The parts of a run that follow from its configuration and its position."""
+    """Returns the parts of a run that follow from its configuration and step."""
     batch, seen = experiment.data.batch, teacher.spec if teacher else None
     patch = patch_spec(experiment, teacher=seen)
     constants = Constants(dict(teacher.variables) if teacher else {})
@@ -271,7 +282,10 @@ def _validation(
     validation_set: tuple[Sequence, ...],
     patch: PatchSpec,
 ) -> Callable[..., dict[str, float]] | None:
-    """Validation of the students; the teacher's own figures stand beside them."""
+    """Returns the validation of students, which also reports the teacher's values.
+
+    It is None without held-out sequences.
+    """
     if not validation_set:
         return None
     batches = fixed_batches(
@@ -300,7 +314,7 @@ def _export(
     workdir: pathlib.Path,
     card: Mapping[str, Any],
 ) -> dict[str, pathlib.Path]:
-    """Writes last and best weights of every student as bundles."""
+    """Writes last and best weights of every student; returns the former's folders."""
     bundles = {}
     for name, spec in experiment.students.items():
         last = jax.device_get(student_variables(snapshot.state, name))

@@ -1,4 +1,4 @@
-"""What a run trains on: sequences of its sources, their identity, its patches."""
+"""Reads the data of a run and chooses its patches."""
 
 from collections.abc import Iterator
 
@@ -18,10 +18,17 @@ from dst_jax.ops.augment import patch_sides
 def load_data(
     experiment: Experiment, console: Console
 ) -> tuple[tuple[Sequence, ...], tuple[Sequence, ...]]:
-    """Reads every source, says what was left out, and splits by video.
+    """Reads every source, prints what was left out, and splits by video.
+
+    Args:
+      experiment: Its `data` and `seed` are read.
+      console: Console for the summary.
 
     Returns:
       Training and held-out sequences.
+
+    Raises:
+      InputError: If a source is faulty.
     """
     sequences, report = read_sources(experiment.data)
     console.print(report.summary(), highlight=False)
@@ -30,7 +37,7 @@ def load_data(
 
 
 def data_hash(train_set: tuple[Sequence, ...]) -> str:
-    """Identity of the training targets: names, lengths and boxes."""
+    """Returns the SHA-256 of names, lengths and boxes of the training sequences."""
 
     def parts() -> Iterator[bytes]:
         for sequence in train_set:
@@ -44,10 +51,10 @@ def data_hash(train_set: tuple[Sequence, ...]) -> str:
 def widest_input(
     experiment: Experiment, *, teacher: TrackerSpec | None = None
 ) -> InputSpec:
-    """Returns the input that a run's crops are cut for; it serves every network.
+    """Returns the input that a run's crops are cut for, which serves every network.
 
     Args:
-      experiment: Its students.
+      experiment: Its `students` are read.
       teacher: The teacher, if there is one.
 
     Raises:
@@ -65,7 +72,7 @@ def patch_spec(
     """Returns the host patches that serve the widest crops of a run.
 
     Args:
-      experiment: Its students and its augmentation.
+      experiment: Its `students` and `augment` are read.
       teacher: The teacher, if there is one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`dst-jax data verify`: a table of what is wrong with a data set, and a report."""
+"""`dst-jax data verify` prints and reports what is wrong with a data set."""
 
 import functools
 import inspect
@@ -29,21 +29,22 @@ def verify_data(
 ) -> VerifyReport | None:
     """Verifies a data set, prints what was found and writes the report.
 
-    Of a pack every record is decoded and no report is written: one that is damaged has
-    to be packed again.
+    For a pack every record is decoded, and no report is written, because a damaged pack
+    has to be packed again.
 
     Args:
-      source: `LAYOUT:DIR` or `packed:DIR`.
-      every_frame: Decode every frame, not a few per sequence.
-      report_path: Of the report; None writes `DIR.verify.json` beside the folder,
+      source: The data set, `LAYOUT:DIR` or `packed:DIR`.
+      every_frame: Whether every frame is decoded, rather than a few per sequence.
+      report_path: Path of the report; None for `DIR.verify.json` beside the folder,
         where training looks for it.
-      console: Gets table and progress.
+      console: Console for table and progress.
 
     Returns:
       The report, if it lists no fault; None for a pack.
 
     Raises:
-      InputError: If the layout or folder is unknown, or there are faults.
+      InputError: If layout or folder do not exist, there are faults, or a pack is to
+        have a report.
     """
     if is_packed(source):
         if report_path is not None:
@@ -73,7 +74,7 @@ def verify_data(
 
 
 def _verify_pack(source: str, console: Console) -> None:
-    """Reads the index and decodes every record."""
+    """Reads the index of a pack and decodes every record."""
     read_pack(source)
     pack = open_pack(source)
     with _bar(console) as tick:
@@ -86,7 +87,7 @@ def _verify_pack(source: str, console: Console) -> None:
 
 
 def print_layouts(console: Console) -> None:
-    """Prints the name of every layout and the first line about it."""
+    """Prints every layout with the first line of its reader's documentation."""
     for name, reader in READERS.items():
         read = reader.func if isinstance(reader, functools.partial) else reader
         about = (inspect.getdoc(inspect.getmodule(read)) or "").splitlines()[0]
@@ -103,7 +104,7 @@ def _bar(console: Console) -> Iterator[Callable[[int, int], None]]:
 
 
 def _print(report: VerifyReport, console: Console) -> None:
-    """One row per kind: how often, in how many sequences, and the first example."""
+    """Prints a row per kind of fault: count, number of sequences and first example."""
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("")
     table.add_column("what")

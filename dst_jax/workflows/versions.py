@@ -1,4 +1,4 @@
-"""What software made a result."""
+"""Finds the versions of the software that makes a result."""
 
 import importlib.metadata
 import platform
@@ -7,6 +7,6 @@ _PACKAGES = ("dst-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "n
 
 
 def versions() -> dict[str, str]:
-    """Returns versions of the packages that numbers depend on."""
+    """Returns the versions of Python and of the packages that results depend on."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), **found}

@@ -1,4 +1,4 @@
-"""A run's folder: held by one process, tied to one configuration."""
+"""Opens the folder of a run for one process and one configuration."""
 
 import contextlib
 import fcntl
@@ -14,17 +14,25 @@ from dst_jax.experiment import differences
 from dst_jax.files import read_json, remove_leftovers, write_json
 
 LEDGER = "ledger.jsonl"
-ROWS = "rows"  # an ablation's runs, each a workdir of its own
+ROWS = "rows"  # folder of an ablation's runs, each in a workdir of its own
 
 
 @contextlib.contextmanager
 def open_workdir(
     folder: pathlib.Path, config: Mapping[str, Any]
 ) -> Iterator[pathlib.Path]:
-    """Creates or re-opens `folder` for a run with `config`, and holds it.
+    """Creates or opens a folder for a run, and locks it for this process.
+
+    Args:
+      folder: The folder.
+      config: Configuration of the run as JSON values, which the folder keeps.
+
+    Yields:
+      The folder.
 
     Raises:
-      InputError: If a living process holds it, or it has another configuration.
+      InputError: If it cannot be created, another process uses it, or it holds a run
+        with another configuration.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--workdir {folder}: is a file; give a folder.")
@@ -38,14 +46,14 @@ def open_workdir(
         if path.exists() and _holds_work(folder):
             _check_same(path, config)
         else:
-            # Of a run that ended before its first checkpoint nothing is worth keeping.
+            # A run that ended before its first checkpoint begins anew.
             (folder / "metrics.jsonl").unlink(missing_ok=True)
             write_json(path, config)
         yield folder
 
 
 def _holds_work(folder: pathlib.Path) -> bool:
-    """Whether there is a checkpoint, a search's ledger or an ablation's runs."""
+    """Returns whether there are checkpoints, a search ledger or runs of an ablation."""
     saved = folder / "checkpoints"
     trained = saved.is_dir() and any(child.name.isdigit() for child in saved.iterdir())
     return trained or (folder / LEDGER).exists() or (folder / ROWS).is_dir()
@@ -53,7 +61,7 @@ def _holds_work(folder: pathlib.Path) -> bool:
 
 @contextlib.contextmanager
 def _hold(folder: pathlib.Path) -> Iterator[None]:
-    """A lock that the system drops when the process ends, however it ends."""
+    """Locks the folder; the system drops the lock however the process ends."""
     try:
         lock = (folder / ".lock").open("a+")
     except OSError as error:

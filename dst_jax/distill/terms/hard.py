@@ -26,7 +26,7 @@ class Hard(Term):
 
     Attributes:
       weight: lambda of eq. 16; 0 removes the term.
-      margin: m of eq. 10, by which the student's box loss must be below the teacher's.
+      margin: m of eq. 10, the lead over the teacher at which boxes count no more.
       gate: Whether eq. 10 compares the losses of each anchor or their means over the
         batch.
     """

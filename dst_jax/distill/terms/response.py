@@ -21,8 +21,8 @@ class Response(Term):
     Attributes:
       weight: omega of eq. 16; 0 removes the term.
       layers: tau, the stages whose maps are compared, counted from 1.
-      norm: Whether each map is divided by its own norm ("l2") or, as the equations
-        read, is not ("none").
+      norm: Whether each map is divided by its own norm ("l2"); the equations do not
+        divide ("none").
       weighted: Whether the search map is weighted by W, eq. 14.
       stop_weight: Whether the student's W is a constant for the gradient.
       reduction: Mean of squares over cells ("mse"), or the 2-norm that the equations

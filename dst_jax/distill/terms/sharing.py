@@ -37,8 +37,9 @@ class Sharing(Term):
     Attributes:
       weight: Factor on the term, 1 in eq. 20; 0 removes it.
       temperature: Divisor of both students' logits; the paper has none here.
-      discount: beta, the factor on what a larger student learns from a smaller one.
-      margin: h of eq. 22, by which the gated loss may exceed the teacher's.
+      discount: beta, the factor on learning from a peer that is not larger.
+      margin: h of eq. 22; the gate is open while a loss is less than this above the
+        teacher's.
       decay: Base of f(e) = decay ** e, where e counts epochs after the warm-up.
       norm: Factor 1 / (n - 1) for n students ("peers"), or 1 / n as in eq. 33
         ("paper").

@@ -33,7 +33,7 @@ class Soft(Term):
         first.
       form: Whether each cell has a distribution (target or not) or all cells of a map
         share one (SiamFC).
-      anchors: Whether boxes are compared at positive anchors or at all (SiamRPN).
+      anchors: Anchors whose boxes are compared, the positive ones or all (SiamRPN).
     """
 
     temperature: float = 1.0

@@ -1,1 +1,1 @@
-"""`dst-jax ablate`: rows of the tables, planned, run and set beside the paper's."""
+"""`dst-jax ablate` trains rows of the paper's tables and compares their results."""

@@ -1,8 +1,8 @@
-"""The paper's own ablations, and whether the order of its rows is ours.
+"""The results of the paper's ablations, and a comparison of the order of their rows.
 
-Numbers: Liu et al., arXiv 1907.10586, Tables 4 and 5, on OTB-100; its Fig. 6 prints
-none. Networks, data and length of training differ, so rows can be compared in their
-order alone.
+The numbers are those of Liu et al., arXiv 1907.10586, Tables 4 and 5, on OTB-100. Fig.
+6 prints none. Networks, data and length of training differ from those here, so only the
+order of rows can be compared.
 """
 
 import dataclasses
@@ -51,13 +51,13 @@ _TABLE_5: dict[str, dict[str, tuple[float, float]]] = {
 def paper_scores(
     family: str, table: str, row: str, *, student: int = 0
 ) -> dict[str, float]:
-    """The paper's scores of a row, empty where it has none.
+    """Returns the paper's scores of a row; the result is empty if it has none.
 
     Args:
       family: "SiamRPN" or "SiamFC".
       table: "Table 4", "Table 5" or "Fig. 6".
-      row: As the paper calls it, or "teacher".
-      student: 0 for the dull, 1 for the intelligent one.
+      row: Name of the row in the paper, or "teacher".
+      student: 0 for the dull student, 1 for the intelligent one.
 
     Example:
       >>> paper_scores("SiamFC", "Table 4", "TS")
@@ -73,15 +73,15 @@ def paper_scores(
 
 @dataclasses.dataclass(frozen=True)
 class RowPair:
-    """Two rows, the paper's better one first.
+    """Two rows of a table with their distance in the paper and here.
 
     Attributes:
-      better: The row that is ahead in the paper.
-      worse: The other.
-      paper: By how much it is ahead there.
-      ours: The same here, a mean over the seeds that both rows have.
-      ahead: In how many of them it is ahead here.
-      seeds: How many they are.
+      better: The row that is better in the paper.
+      worse: The other row.
+      paper: Score of `better` less that of `worse` in the paper.
+      ours: The same difference here, a mean over the seeds that both rows have.
+      ahead: Number of those seeds for which `better` is better here.
+      seeds: Number of those seeds.
     """
 
     better: str
@@ -93,7 +93,7 @@ class RowPair:
 
     @property
     def agrees(self) -> bool:
-        """Whether it is ahead here too."""
+        """Returns whether the better row of the paper is better here as well."""
         return self.ours > 0.0
 
 
@@ -103,12 +103,14 @@ def compare_pairs(
     *,
     skip: Sequence[frozenset[str]] = (),
 ) -> list[RowPair]:
-    """Every two rows that have both a score here and one in the paper.
+    """Returns all pairs of rows that have scores both here and in the paper.
+
+    Pairs without a common seed, and rows of equal scores in the paper, are left out.
 
     Args:
-      ours: Scores by row and seed.
-      paper: By row.
-      skip: Pairs that say nothing, because both rows are one training.
+      ours: Scores here by row and seed.
+      paper: Scores in the paper by row.
+      skip: Pairs to leave out, because both rows are the same training.
 
     Example:
       >>> found = compare_pairs({"a": {0: 0.5}, "b": {0: 0.25}}, {"a": 1.0, "b": 2.0})
@@ -137,13 +139,24 @@ def compare_pairs(
 
 
 def kendall(pairs: Sequence[RowPair]) -> float:
-    """Kendall's tau-a: (agreeing - disagreeing) / all; a tie here counts as neither."""
+    """Returns Kendall's tau-a, (agreeing - disagreeing) / all.
+
+    A pair that is equal here counts as neither agreeing nor disagreeing.
+
+    Args:
+      pairs: Pairs of rows; at least one.
+    """
     against = sum(pair.ours < 0.0 for pair in pairs)
     return (sum(pair.agrees for pair in pairs) - against) / len(pairs)
 
 
 def statement(where: str, pairs: Sequence[RowPair]) -> str:
-    """What the pairs say, as one sentence and a list of the exceptions."""
+    """Returns a sentence about the order of rows, with a list of the exceptions.
+
+    Args:
+      where: Words that begin the sentence: table, student, metric and data set.
+      pairs: Pairs of rows; at least one.
+    """
     agreeing = sum(pair.agrees for pair in pairs)
     text = (
         f"{where}: {agreeing} of {len(pairs)} pairs of rows are in the paper's order "
@@ -163,7 +176,7 @@ def _exception(pair: RowPair) -> str:
 
 
 def signed(value: float) -> str:
-    """Three decimals with a sign, as ".589" is printed in tracking.
+    """Returns a number with sign and three decimals, without a zero before the point.
 
     Example:
       >>> signed(0.0123), signed(-0.5), signed(1.0)

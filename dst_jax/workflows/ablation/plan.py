@@ -1,9 +1,9 @@
-"""What an ablation trains: rows of the paper's tables, and the runs that serve them.
+"""Plans an ablation: rows of the paper's tables, and the runs that serve them.
 
-Rows that come to the same training share it. NOKD is GT; for SiamFC, whose AH is the
-plain loss, AH+TS is GT+TS; TSKD is the last row of Table 4. And as long as nothing is
-shared, a student learns the same whoever learns beside it, so one run serves rows of
-one student and of two.
+Rows that need the same training share it. NOKD is GT, and TSKD is the last row of
+Table 4. For SiamFC, whose AH is the plain loss, AH+TS is GT+TS. Without sharing, a
+student's training does not depend on other students, so that one run serves rows with
+one student and with two.
 """
 
 import dataclasses
@@ -26,19 +26,20 @@ from dst_jax.experiment import Experiment
 TABLE_5 = ("NOKD", "TSKD", "TSsKD")
 TABLE_4 = tuple(row for row in ROWS if row not in TABLE_5)
 ALL_ROWS = (*TABLE_4, *TABLE_5)
-# The uniform widths of Fig. 6 go on in its steps of .05 below the teacher's own.
+# In percent: the first of the uniform widths of Fig. 6, and its steps. The number of
+# students is limited so that all widths are below the teacher's.
 FIRST_WIDTH, WIDTH_STEP, MOST_STUDENTS = 40, 5, 12
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which part of the tables is wanted.
+    """The user's choice of rows, seeds and data sets.
 
     Attributes:
-      rows: Of Tables 4 and 5.
-      counts: Numbers of students, for Fig. 6.
-      seeds: Of weights and data order; every row is trained once with each.
-      datasets: What is evaluated on, as `LAYOUT:DIR`; synthetic video if empty.
+      rows: Rows of Tables 4 and 5.
+      counts: Numbers of students for Fig. 6.
+      seeds: Seeds of weights and data order; every row is trained once with each.
+      datasets: Data sets for evaluation, as `LAYOUT:DIR`; synthetic video if empty.
     """
 
     rows: tuple[str, ...] = ALL_ROWS
@@ -64,11 +65,11 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What decides a student's weights, the seed apart.
+    """A training, which decides a student's weights together with the seed.
 
     Attributes:
       row: The first row of the tables with this objective.
-      group: Students that learn from one another; empty where each learns alone.
+      group: Students that learn from one another; empty if each learns alone.
     """
 
     row: str
@@ -77,13 +78,13 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One line of a table, for every seed.
+    """One row of a table, for every seed.
 
     Attributes:
       table: "Table 4", "Table 5" or "Fig. 6".
-      row: As the paper calls it, or "3 students".
-      students: Whose results it shows.
-      training: Where they come from.
+      row: Name of the row in the paper, or a number of students, as "3 students".
+      students: Students whose results it shows.
+      training: Training that gives these results.
     """
 
     table: str
@@ -94,7 +95,7 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedRun:
-    """One training: `students` under the objective of `training`."""
+    """One run, which trains `students` under the objective of `training`."""
 
     training: Training
     students: tuple[str, ...]
@@ -102,19 +103,19 @@ class PlannedRun:
 
     @property
     def folder(self) -> str:
-        """Where it lives, below the folder of all rows."""
+        """Returns the folder of the run below the folder of all rows."""
         return f"seed{self.seed}/{self.training.row}/{'+'.join(self.students)}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Lines of the tables and the networks in them.
+    """Rows of the tables and the networks in them.
 
     Attributes:
-      experiment: What all runs have in common.
-      students: Every student that a line shows, by name.
-      lines: In the order of the report.
-      seeds: One run of every training for each.
+      experiment: Settings that all runs share.
+      students: All students by name: those of `experiment` and of Fig. 6.
+      lines: Rows of the tables in the order of the report.
+      seeds: Seeds with which every training runs.
     """
 
     experiment: Experiment
@@ -123,7 +124,7 @@ class Plan:
     seeds: tuple[int, ...]
 
     def settings(self, run: PlannedRun) -> Experiment:
-        """The configuration of one run."""
+        """Returns the configuration of one run."""
         return dataclasses.replace(
             self.experiment,
             students={name: self.students[name] for name in run.students},
@@ -132,18 +133,23 @@ class Plan:
         )
 
     def rows_of(self, training: Training) -> list[str]:
-        """Names of the rows that a training serves."""
+        """Returns the names of the rows that a training serves."""
         return list(dict.fromkeys(x.row for x in self.lines if x.training == training))
 
 
 def make_plan(
     experiment: Experiment, choice: Choice, *, teacher: TrackerSpec | None
 ) -> Plan:
-    """Returns the lines of `choice`, after checking that all of it can be trained.
+    """Returns the plan for `choice`, after checking that all of it can be trained.
+
+    Args:
+      experiment: Settings that all runs share.
+      choice: Rows, numbers of students, seeds and data sets.
+      teacher: Architecture of the teacher, or None.
 
     Raises:
-      InputError: If a row needs a teacher or a term that is not there, or networks
-        do not fit together.
+      InputError: If a row needs a teacher or a term that is missing, or networks do not
+        fit together.
     """
     check_fit(teacher, experiment.students, with_row(experiment.distill, "NOKD"))
     names = by_size(experiment.students)
@@ -181,11 +187,12 @@ def make_plan(
 def missing_runs(
     plan: Plan, finished: Callable[[Training, int, str], bool]
 ) -> list[PlannedRun]:
-    """Returns what is left to train, one seed after the other.
+    """Returns the runs that are left to train, one seed after the other.
 
     Args:
-      plan: The lines.
-      finished: Whether there is a result of a training, a seed and a student.
+      plan: The plan.
+      finished: Function (training, seed, student) that returns whether there is a
+        result.
     """
     runs = []
     for seed in plan.seeds:
@@ -196,25 +203,30 @@ def missing_runs(
         for training, names in wanted.items():
             missing = [n for n in names if not finished(training, seed, n)]
             if missing and training.group:
-                missing = list(training.group)  # nobody can be trained alone
+                missing = list(training.group)  # a group is trained together
             if missing:
                 runs.append(PlannedRun(training, tuple(missing), seed))
     return runs
 
 
 def by_size(students: Mapping[str, TrackerSpec]) -> tuple[str, ...]:
-    """Names, the fewest parameters first: the first is the dull student."""
+    """Returns the students' names, fewest parameters first: the dull one leads."""
     return tuple(sorted(students, key=lambda n: tracker_cost(students[n]).parameters))
 
 
 def uniform_students(teacher: TrackerSpec, count: int) -> dict[str, TrackerSpec]:
-    """The students of Fig. 6: .40, .45, .50, ... of the teacher's widths."""
+    """Returns students for Fig. 6 with .40, .45, .50, ... of the teacher's widths.
+
+    Args:
+      teacher: The teacher's architecture.
+      count: Number of students.
+    """
     percents = (FIRST_WIDTH + WIDTH_STEP * i for i in range(count))
     return {f"w{p}": scale_widths(teacher, p / 100) for p in percents}
 
 
 def family(students: Mapping[str, TrackerSpec]) -> str:
-    """Returns what the paper calls the tracker of the first student."""
+    """Returns the paper's name for the tracker of the first student."""
     return next(iter(students.values())).head.family
 
 
@@ -225,18 +237,18 @@ def _training(experiment: Experiment, row: str, names: Sequence[str]) -> Trainin
             if _objective(experiment, other, len(names)) == objective:
                 shares = any(isinstance(t, Sharing) for t in objective.active.values())
                 return Training(other, tuple(names) if shares else ())
-        except InputError:  # a row whose terms the configuration does not weight
+        except InputError:  # the configuration lacks a term of that row
             continue
     raise AssertionError(f"{row} is not equal to itself")
 
 
 def _objective(experiment: Experiment, row: str, students: int) -> DistillConfig:
-    """A row's settings, written the same way wherever they mean the same."""
+    """Returns a row's objective in a form that is equal for equal trainings."""
     config = with_row(experiment.distill, row)
     boxes = any(s.head.proposes_boxes for s in experiment.students.values())
     terms = {}
     for name, term in config.terms.items():
-        if isinstance(term, Hard) and not boxes:  # there is nothing to bound
+        if isinstance(term, Hard) and not boxes:  # AH is then the plain loss
             terms["gt"] = Task(weight=term.weight)
         elif students > 1 or not isinstance(term, Sharing):
             terms[name] = term

@@ -1,4 +1,4 @@
-"""`dst-jax ablate`: the rows of the paper's tables, trained, evaluated and compared."""
+"""Runs `dst-jax ablate`: it trains and evaluates rows and writes their tables."""
 
 import dataclasses
 import pathlib
@@ -43,7 +43,7 @@ RESULT, TEACHER = "result.json", "teacher.json"
 VALUES, TABLES = "ablation.json", "ablation.md"
 # The demonstration trains on synthetic video of even seeds and tests on odd ones.
 SYNTHETIC, SYNTHETIC_SEED = "synthetic video", 1
-# What rows do not depend on, or choose themselves.
+# Rows do not depend on these settings, or choose them themselves.
 _UNREAD = ("search", "policy", "seed")
 
 Train = Callable[..., Trained]
@@ -60,27 +60,28 @@ def run_ablation(
     evaluate: Evaluate = evaluate_trackers,
     console: Console,
 ) -> dict[str, Any]:
-    """Trains and evaluates what is missing of the tables, and writes them.
+    """Trains and evaluates the rows that are missing, and writes the tables.
 
-    What an earlier call has finished is kept, and the run that it was in goes on.
-    ablation.json and ablation.md are brought up to date after every run.
+    Runs that an earlier call has finished are kept, and one that it began continues.
+    ablation.json and ablation.md are updated after every run.
 
     Args:
-      experiment: Students, data, weights and length of every run; its own choice of
-        terms and its seed are replaced.
-      choice: Rows, numbers of students, seeds, data sets.
-      workdir: Receives a folder per run and the tables.
-      teacher: Bundle of the frozen teacher; needed if any row looks at it.
-      train: Makes one run; called as `run_training` is.
-      evaluate: Scores bundles on a data set, by the names of their folders.
-      console: For bars and tables.
+      experiment: Settings that all runs share; each row replaces the choice of terms,
+        and `choice` the seed.
+      choice: Rows, numbers of students, seeds and data sets.
+      workdir: Folder for runs and tables.
+      teacher: Bundle of the frozen teacher; needed if a row reads it.
+      train: Function that makes one run, with the arguments of `run_training`.
+      evaluate: Function (data set, folders of bundles) that returns their scores by
+        the names of the folders.
+      console: Console for bars and tables.
 
     Returns:
-      What ablation.json holds.
+      The content of ablation.json.
 
     Raises:
-      InputError: If configuration, rows, data, teacher and workdir do not fit
-        together; found before anything is trained.
+      InputError: If configuration, rows, data, teacher and workdir do not fit together,
+        which is found before anything is trained.
     """
     workdir = user_path(workdir)
     bundle = load_bundle(teacher) if teacher is not None else None
@@ -113,12 +114,12 @@ def run_ablation(
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """What trackers are scored on.
+    """A data set for evaluation.
 
     Attributes:
-      name: In the report.
-      source: `LAYOUT:DIR`.
-      targets: Identity of its videos and boxes.
+      name: Name in the report.
+      source: Layout and folder, `LAYOUT:DIR`.
+      targets: Hash of its videos and boxes.
       still: Scores of a box that never moves.
     """
 
@@ -130,7 +131,13 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """Scores trackers on every data set, each once."""
+    """Scores trackers on data sets, unless their scores are known.
+
+    Attributes:
+      datasets: The data sets.
+      evaluate: The argument of `run_ablation`.
+      console: Console for the current state.
+    """
 
     datasets: Sequence[Dataset]
     evaluate: Evaluate
@@ -139,7 +146,12 @@ class Evaluator:
     def score(
         self, outcomes: Mapping[str, Outcome], bundles: Mapping[str, pathlib.Path]
     ) -> dict[str, Outcome]:
-        """Returns `outcomes` with the scores that were missing; keys are names."""
+        """Returns `outcomes` with the scores that were missing.
+
+        Args:
+          outcomes: Results by the names of trackers.
+          bundles: Folders of bundles by the same names.
+        """
         scored = {name: {**outcome} for name, outcome in outcomes.items()}
         for data in self.datasets:
             due = [
@@ -161,7 +173,13 @@ class Evaluator:
     def references(
         self, file: pathlib.Path, path: pathlib.Path | None, bundle: Bundle | None
     ) -> dict[str, Outcome]:
-        """The teacher, whose scores `file` keeps, and a box that never moves."""
+        """Returns results of the teacher, if there is one, and of a box at rest.
+
+        Args:
+          file: File that keeps the teacher's results.
+          path: Folder of the teacher's bundle, or None.
+          bundle: The teacher, or None.
+        """
         stills = {data.name: data.still for data in self.datasets}
         still = {"parameters": None, "megabytes": None, "scores": stills}
         if path is None or bundle is None:
@@ -174,7 +192,7 @@ class Evaluator:
 
 
 def _identity(experiment: Experiment, teacher: Bundle | None) -> dict[str, Any]:
-    """What all rows of a workdir have in common."""
+    """Returns the settings, teacher and data that all rows of a workdir share."""
     sequences, _ = read_sources(experiment.data)
     return {
         "experiment": without(experiment_to_json(experiment), *_UNREAD),
@@ -191,7 +209,7 @@ def _read_dataset(name: str, source: str) -> Dataset:
 
 
 def _synthetic(workdir: pathlib.Path, console: Console) -> Dataset:
-    """The test videos of the demonstration's seed 0."""
+    """Returns the test videos of the demonstration with seed 0."""
     folder = workdir / "data" / "test"
     with console.status("rendering synthetic test videos"):
         write_synthetic(folder, TEST_VIDEOS, seed=SYNTHETIC_SEED)
@@ -219,7 +237,7 @@ def _finish(
     trained: Trained,
     evaluator: Evaluator,
 ) -> Results:
-    """Scores a run's students; its result is written once, with everything in it."""
+    """Scores a run's students, then writes the result of the run and returns it."""
     outcomes = {
         name: _outcome(spec, gate_open=gate_share(trained.metrics, name))
         for name, spec in settings.students.items()
@@ -237,7 +255,7 @@ def _finish(
 
 
 def _read_results(workdir: pathlib.Path, plan: Plan, evaluator: Evaluator) -> Results:
-    """The finished runs, with the scores on data sets that are new to them."""
+    """Returns results of finished runs, after scoring them on new data sets."""
     shown = {
         (line.training, seed, student)
         for line in plan.lines

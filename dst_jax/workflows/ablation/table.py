@@ -1,4 +1,4 @@
-"""The tables of an ablation: means and spreads over seeds, beside the paper's."""
+"""Makes the tables of an ablation: statistics over seeds beside the paper's results."""
 
 import math
 import statistics
@@ -17,7 +17,7 @@ from dst_jax.workflows.ablation.paper import (
 )
 from dst_jax.workflows.ablation.plan import Line, Plan, Training, by_size, family
 
-# What is known of one trained network: parameters, megabytes, gate_open, scores.
+# The results of one network: parameters, megabytes, gate_open and scores.
 Outcome: TypeAlias = dict[str, Any]
 Results: TypeAlias = dict[tuple[Training, int, str], Outcome]
 
@@ -46,13 +46,14 @@ def ablation_json(
     references: Mapping[str, Outcome],
     datasets: Sequence[str],
 ) -> dict[str, Any]:
-    """The whole report as JSON values; lines without a result yet are left out.
+    """Returns the whole report as JSON values, without rows that have no result yet.
 
     Args:
-      plan: The lines.
-      results: By training, seed and student.
-      references: "teacher", if there is one, and "still", a box that never moves.
-      datasets: Names under which outcomes hold scores, in order.
+      plan: The rows of the tables.
+      results: Results by training, seed and student.
+      references: Results of "teacher", if there is one, and of "still", a box that
+        never moves.
+      datasets: Names of the data sets in `results`, in the order of the report.
     """
     lines = [
         _line_json(plan, line, student, results, datasets)
@@ -101,7 +102,9 @@ def _line_json(
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (None of a single value), and the values.
+    """Returns mean and sample standard deviation of values, and the values.
+
+    The standard deviation of a single value is None.
 
     Example:
       >>> spread([1.0, 3.0])
@@ -116,7 +119,7 @@ def _seeds(plan: Plan, line: Line, student: str, results: Results) -> list[int]:
 
 
 def _paper(plan: Plan, table: str, row: str, student: str) -> dict[str, float]:
-    """The paper has a dull and an intelligent student, and no numbers for others."""
+    """Returns the paper's scores of a row for its dull and intelligent students."""
     students = by_size(plan.experiment.students)
     place = students.index(student) if student in students else 2
     if place > 1 or (table == "Table 5" and len(students) != 2):
@@ -126,7 +129,7 @@ def _paper(plan: Plan, table: str, row: str, student: str) -> dict[str, float]:
 
 
 def _note_repeats(lines: Sequence[dict[str, Any]]) -> None:
-    """Names, for each line, the first before it with the same training."""
+    """Sets in each line the name of the first line before it with equal training."""
     first: dict[tuple[str, ...], str] = {}
     for line in lines:
         key = (line["student"], *line["training"])
@@ -138,7 +141,7 @@ def _note_repeats(lines: Sequence[dict[str, Any]]) -> None:
 def _order(
     plan: Plan, lines: Sequence[Mapping[str, Any]], dataset: str
 ) -> list[dict[str, Any]]:
-    """Where the rows of one table and student stand as in the paper."""
+    """Returns comparisons of the order of rows, by table, student and metric."""
     found = []
     groups = dict.fromkeys((line["table"], line["student"]) for line in lines)
     for table, student in groups:
@@ -176,14 +179,14 @@ def _order(
 
 
 def _unshared(group: Iterable[Mapping[str, Any]]) -> list[frozenset[str]]:
-    """TSKD and TSsKD are one training where no gate has opened."""
+    """Returns the pair TSKD and TSsKD if no gate opened, as they are then one."""
     rows = {line["row"]: line["gates"] for line in group}
     shut = "TSKD" in rows and rows.get("TSsKD") == SHUT
     return [frozenset({"TSKD", "TSsKD"})] if shut else []
 
 
 def ablation_markdown(report: Mapping[str, Any]) -> str:
-    """The report as a page of Markdown."""
+    """Returns the report of `ablation_json` as a page of Markdown."""
     seeds = ", ".join(map(str, report["seeds"]))
     parts = [f"# Ablation of {report['family']}", f"Seeds {seeds}. {report['reading']}"]
     for title, rows, notes in _tables(report):
@@ -196,7 +199,7 @@ def ablation_markdown(report: Mapping[str, Any]) -> str:
 
 
 def print_ablation(report: Mapping[str, Any], console: Console) -> None:
-    """Prints the tables, 80 columns wide, and what their order says."""
+    """Prints the tables, 80 columns wide, and the comparisons of row order."""
     for title, rows, notes in _tables(report):
         console.print(title, style="bold", markup=False, highlight=False)
         table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
@@ -217,7 +220,7 @@ def print_ablation(report: Mapping[str, Any], console: Console) -> None:
 def _tables(
     report: Mapping[str, Any],
 ) -> Iterable[tuple[str, list[list[str]], list[str]]]:
-    """Title, cells and notes of every table on every data set."""
+    """Yields title, cells and notes of every table on every data set."""
     for dataset in report["datasets"]:
         for table, what in TITLES.items():
             lines = [line for line in report["lines"] if line["table"] == table]
@@ -272,7 +275,7 @@ def _paper_cells(paper: Mapping[str, float]) -> list[str]:
 
 
 def megabytes(size: float) -> str:
-    """Three significant digits, and never fewer than the paper's one decimal."""
+    """Returns a size with three significant digits and at least one decimal."""
     digits = 2 - math.floor(math.log10(size)) if size > 0.0 else 1
     return f"{size:.{max(digits, 1)}f}"
 
