@@ -33,7 +33,8 @@ def test_in_a_pipe_a_field_is_one_line_however_long():
         "# Share of the examples per source, in any unit; empty makes "
         "every sequence equally frequent, whatever its source."
     )
-    assert lines[-2].startswith("student dull: widths [")
+    assert lines[-3].startswith("student dull: widths [")
+    assert lines[-1].startswith("seed 0")
 
 
 def test_on_a_terminal_help_stands_in_a_column_of_its_own():
