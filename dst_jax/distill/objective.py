@@ -129,9 +129,11 @@ def make_objective(
         key: Array,
     ) -> tuple[Scalar, tuple[Params, Metrics]]:
         seen = view(examples)
-        outputs, new_stats = _learn(modules, params, stats, seen)
+        taught = {}
         if frozen is not None:
-            outputs["teacher"] = _teach(frozen, teacher_vars, seen["teacher"])
+            taught["teacher"] = _teach(frozen, teacher_vars, seen["teacher"])
+        learnt, new_stats = _learn(modules, params, stats, seen)
+        outputs = learnt | taught
         labels = label(seen, key)
         task = {
             name: _global_loss(output, labels[name], setting.task, axis_name)
