@@ -32,6 +32,27 @@ def strict_dtypes(request):
         yield
 
 
+# Each compiled program takes memory maps of its process, a large one two thousand. Linux
+# allows 65,530; beyond them XLA crashes.
+MAPS, MOST_MAPS = pathlib.Path("/proc/self/maps"), 20_000
+
+
+@pytest.fixture(autouse=True)
+def forget_large_programs(request):
+    """Drops what a slow test compiled."""
+    yield
+    if request.node.get_closest_marker("slow"):
+        jax.clear_caches()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_many_programs():
+    """Drops what the tests so far have compiled, if it is much."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+
+
 @pytest.fixture
 def keys():
     """An endless, deterministic stream of keys."""
