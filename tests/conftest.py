@@ -32,8 +32,8 @@ def strict_dtypes(request):
         yield
 
 
-# Each compiled program takes memory maps of its process, a large one two thousand. Linux
-# allows 65,530; beyond them XLA crashes.
+# Each compiled program takes memory maps of its process, a large one two thousand.
+# Linux allows 65,530; beyond them XLA crashes.
 MAPS, MOST_MAPS = pathlib.Path("/proc/self/maps"), 20_000
 
 
