@@ -100,12 +100,15 @@ def test_accuracy_is_the_mean_overlap_of_proposals_around_the_target():
 def test_networks_with_a_region_head_score_the_same_masked_and_exact():
     parent = networks.REGION_TEACHER
     specs = children(5, parent)
-    masked = make_score(make_exam(parent))
+    # Fresh heads lose their boxes at the other tests' rate; a few need not overlap.
+    kinds = {"optim": OptimConfig(learning_rate=1e-4, clip_norm=1.0)}
+    every = dataclasses.replace(SEARCH, proposals=75)
+    masked = make_score(make_exam(parent, search=every, **kinds))
     together = masked(specs)
     assert all(0 < accuracy <= 1 for accuracy in together)
     np.testing.assert_allclose(masked(specs[::-1]), together[::-1], atol=1e-6)
-    search = dataclasses.replace(SEARCH, mode="exact")
-    exact = make_score(make_exam(parent, search=search))(specs[:1])
+    search = dataclasses.replace(every, mode="exact")
+    exact = make_score(make_exam(parent, search=search, **kinds))(specs[:1])
     np.testing.assert_allclose(exact, together[:1], atol=1e-4)
 
 

@@ -25,7 +25,7 @@ CONFIG = """
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.experiment import Experiment
 from dst_jax.search import SearchConfig
-from tests import networks
+from tests import networks, objectives
 
 
 def experiment():
