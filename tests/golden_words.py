@@ -229,7 +229,7 @@ def _setting(options: Mapping[str, object]) -> Setting:
             **parts["distill"],
         ),
         LabelConfig(**parts["labels"], assign=AssignConfig(**parts["assign"])),
-        TaskConfig(**parts["task"]),
+        TaskConfig("balanced", **parts["task"]),
         ModelConfig(**parts["model"]),
     )
 
