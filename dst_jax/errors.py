@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend."""
+"""The one exception for what a user can mend, and how names are shown in messages."""
 
 
 class InputError(ValueError):
@@ -6,4 +6,39 @@ class InputError(ValueError):
 
     The message is one line that names the thing, its value and the mend. The
     command line prints it and exits with 2; any other exception is our own fault.
+
+    Args:
+      message: The line; what a terminal would obey or could not show is escaped.
     """
+
+    def __init__(self, message: object):
+        super().__init__(printable(message))
+
+
+def printable(text: object) -> str:
+    r"""Returns text as one line that every terminal shows and none obeys.
+
+    File names are bytes: they may hold line breaks, escape codes and bytes that are no
+    UTF-8. Each such character is written as Python writes it in a string; all others,
+    spaces and accents among them, stay.
+
+    Args:
+      text: A path, a message or anything else with a `str`.
+
+    Example:
+      >>> print(printable("café 1\x1b[2J.mp4"))
+      café 1\x1b[2J.mp4
+    """
+    return "".join(_shown(character) for character in str(text))
+
+
+def _shown(character: str) -> str:
+    # So does Python hold a byte that is no UTF-8.
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    blank = character.isspace() and character not in _BREAKS
+    return character if character.isprintable() or blank else repr(character)[1:-1]
+
+
+# Python counts these as white space; a terminal ends the line or jumps.
+_BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029")

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -24,8 +25,73 @@ TEMPORARY = ".tmp-"
 
 
 def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Returns a path as a user wrote it, with `~` for the home folder expanded."""
-    return pathlib.Path(os.path.expanduser(path))
+    """Returns a path as a user wrote it, with `~` for the home folder expanded.
+
+    Raises:
+      InputError: If no file can have this name.
+    """
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise InputError(f"{text!r}: is no path; name a file or a folder.")
+    return pathlib.Path(os.path.expanduser(text))
+
+
+def require_place(path: pathlib.Path, *, space: int = 0) -> None:
+    """Returns if a file or folder can be written at `path`, else says what hinders.
+
+    It is called before long work whose result is to go there. Folders that are missing
+    on the way count as there: `whole_file` and `whole_folder` are preceded by `mkdir`.
+
+    Args:
+      path: Of what is to be written.
+      space: Bytes that it will need, roughly.
+
+    Raises:
+      InputError: If the folder is read-only, is none, or has too little space.
+    """
+    folder = path.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise InputError(f"{path}: {folder} is no folder; name another place.")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{path}: nothing can be written in {folder} ({error.strerror}); name "
+            "another place."
+        ) from None
+    free = shutil.disk_usage(folder).free
+    if free < space:
+        raise InputError(
+            f"{path}: {free / 1e6:.1f} MB are free on that disk and about "
+            f"{space / 1e6:.1f} MB are needed; free some or name another place."
+        )
+
+
+@contextlib.contextmanager
+def naming(
+    path: pathlib.Path, *, temporary: pathlib.Path | None = None
+) -> Iterator[None]:
+    """Gives `path` as its file to an OSError of the block that names none.
+
+    Writing to a full disk raises such an error: only the call that opens a file knows
+    its name.
+
+    Args:
+      path: The file or folder that the user knows.
+      temporary: Where it lies for now; errors that name it name `path` instead.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = error.filename is not None
+        if named and (temporary is None or str(temporary) not in str(error.filename)):
+            raise
+        raise OSError(
+            error.errno or 0, error.strerror or str(error), str(path)
+        ) from error
 
 
 @contextlib.contextmanager
@@ -37,9 +103,10 @@ def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """
     temporary = _temporary(path)
     try:
-        yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, path)
+        with naming(path, temporary=temporary):
+            yield temporary
+            _flush_to_disk(temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -106,11 +173,12 @@ def whole_folder(
     temporary = _temporary(path)
     temporary.mkdir(parents=True)
     try:
-        yield temporary
-        if replace:
-            _replace_folder(temporary, path)
-        else:
-            os.rename(temporary, path)
+        with naming(path, temporary=temporary):
+            yield temporary
+            if replace:
+                _replace_folder(temporary, path)
+            else:
+                os.rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

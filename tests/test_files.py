@@ -218,3 +218,60 @@ def test_one_module_alone_renames_digests_and_expands(module):
             found |= {"rename"} if moved or owner == "os" else set()
     bad = {name for name in found & RESERVED if (module, name) not in ALLOWED}
     assert not bad, f"{module}: leave {sorted(bad)} to dst_jax/files.py"
+
+
+def test_a_full_disk_is_told_with_the_name_that_the_user_gave(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space") as told,
+        files.whole_file(tmp_path / "a.json"),
+    ):
+        raise OSError(28, "No space left on device")
+    assert told.value.filename == str(tmp_path / "a.json")
+    with (
+        pytest.raises(OSError, match="No space") as told,
+        files.whole_folder(tmp_path / "b") as temporary,
+    ):
+        raise OSError(28, "No space left on device", str(temporary / "inner"))
+    assert told.value.filename == str(tmp_path / "b")
+    assert names_in(tmp_path) == []
+
+
+def test_an_error_that_names_another_file_keeps_it(tmp_path):
+    with (
+        pytest.raises(OSError, match="gone") as told,
+        files.whole_file(tmp_path / "a.json"),
+    ):
+        raise OSError(2, "gone", "/frames/1.jpg")
+    assert told.value.filename == "/frames/1.jpg"
+
+
+def test_a_place_that_can_be_written_is_let_through(tmp_path):
+    files.require_place(tmp_path / "new" / "deep" / "a.txt", space=1000)
+    assert names_in(tmp_path) == []
+
+
+def test_a_place_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file is no folder"):
+        files.require_place(tmp_path / "file" / "deep" / "a.txt")
+
+
+def test_a_place_without_space_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"MB are free on that disk and about 1000000"):
+        files.require_place(tmp_path / "a.mp4", space=10**18)
+
+
+def test_a_place_that_is_read_only_is_refused(tmp_path, monkeypatch):
+    # Rights do not bind whoever runs the tests as root.
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(InputError, match=r"nothing can be written in .*Permission"):
+        files.require_place(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("path", ["", "a\0b"])
+def test_what_can_be_no_path_is_refused(path):
+    with pytest.raises(InputError, match="is no path"):
+        files.user_path(path)

@@ -30,7 +30,7 @@ from dst_jax.command.verbs import (
     Verify,
     options,
 )
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, printable
 
 if typing.TYPE_CHECKING:
     from dst_jax.experiment import Experiment
@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # right.
         if error.filename is None:
             raise
-        print(f"dst-jax: {error.filename}: {error.strerror}.", file=sys.stderr)
+        line = printable(f"{error.filename}: {error.strerror}.")
+        print(f"dst-jax: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         goes_on = isinstance(verb, Demo | Train | Distill | Search | Ablate | Pack)
