@@ -7,6 +7,7 @@ import fcntl
 import functools
 import os
 import pathlib
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
@@ -37,6 +38,7 @@ from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, differences
 from dst_jax.files import parts_sha256, read_json, resumed_folder, user_path, write_json
 from dst_jax.require import require, require_at_least, require_one_of
+from dst_jax.workflows.printing import say
 from dst_jax.workflows.training_data import patch_spec
 
 # Shards are so small that an interruption loses little and that threads share them
@@ -112,7 +114,7 @@ def pack_data(
     if packed := [name for name in experiment.data.sources if is_packed(name)]:
         raise InputError(f"{packed[0]} is a pack already; give the data set itself.")
     sequences, report = read_sources(experiment.data)
-    console.print(report.summary(), highlight=False)
+    say(console, *report.summary().splitlines())
     plan = _plan(experiment, sequences, config, report.summary())
     if not _is_done(out, plan):
         try:
@@ -130,11 +132,12 @@ def pack_data(
 
 def print_packed(packed: Packed, console: Console) -> None:
     """Prints size and duration of a pack, and the option that uses it."""
-    console.print(
-        f"{packed.records:,} patches, {packed.size / 2**20:.1f} MiB, "
-        f"{packed.seconds:.0f} s: --data.sources packed:{packed.folder}",
-        highlight=False,
-        soft_wrap=True,
+    source = shlex.quote(f"packed:{packed.folder}")
+    say(
+        console,
+        f"{packed.records:,} patches, "
+        f"{packed.size / 2**20:.1f} MiB, {packed.seconds:.0f} s: "
+        f"--data.sources {source}",
     )
 
 
@@ -253,7 +256,7 @@ def _write_shards(
     missing = [i for i, name in enumerate(names) if not (partial / name).exists()]
     done = plan["records"] - sum(len(shards[i]) for i in missing)
     if done:
-        console.print(f"goes on at {done} of {plan['records']} patches")
+        say(console, f"goes on at {done} of {plan['records']} patches")
     tracks, times = _targets(sequences)
     encode = _encoder(plan)
     columns = TextColumn("pack"), BarColumn(), MofNCompleteColumn()

@@ -29,6 +29,7 @@ from dst_jax.search import (
     read_ledger,
     run_search,
 )
+from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import counted_steps, reported_steps
 from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
 from dst_jax.workflows.search_plot import search_plot
@@ -103,13 +104,13 @@ def search_student(
         past = read_ledger(workdir / LEDGER, candidates=experiment.search.candidates)
         done = _steps_done(workdir, past, experiment)
         if done == experiment.search.steps and (workdir / SUMMARY).exists():
-            console.print(f"{workdir}: the search is finished.")
+            say(console, f"{workdir}: the search is finished.")
             accuracy = read_json(workdir / SUMMARY)["teacher_accuracy"]
             trials = past
         else:
             if done:
                 total = experiment.search.steps
-                console.print(f"{workdir}: goes on at step {done} of {total}.")
+                say(console, f"{workdir}: goes on at step {done} of {total}.")
             exam = _make_exam(experiment, bundle, train_set, validation_set, console)
             accuracy = _teacher_accuracy(teacher, bundle, exam)
             trials = _search(exam, accuracy, past, workdir / LEDGER, console)
@@ -205,18 +206,15 @@ def print_searched(searched: Searched, console: Console) -> None:
     layers, head = best.spec.backbone.layers, best.spec.head
     cost = tracker_cost(best.spec)
     read = f"head {head.stage.features}, " if head.stage else ""
-    console.print(
+    say(
+        console,
         f"best of {len(searched.trials)}: widths {list(best.spec.backbone.widths)}, "
         f"{read}kernels {[layer.kernel for layer in layers]}, "
         f"{cost.parameters:,} parameters ({cost.megabytes:.3f} MB)",
-        highlight=False,
-    )
-    console.print(
         f"reward {best.reward:.4f}: compression {best.compression:.4f}, "
         f"accuracy {best.accuracy:.4f}, teacher's {searched.teacher_accuracy:.4f}",
-        highlight=False,
+        f"{searched.student}   {searched.plot}   {searched.seconds:.0f} s",
     )
-    console.print(f"{searched.student}   {searched.plot}   {searched.seconds:.0f} s")
 
 
 def _make_exam(
@@ -230,7 +228,7 @@ def _make_exam(
     search = experiment.search
     classes = len(order_by_class(train_set).members)
     drawn = f"uniformly over {classes} classes" if classes > 1 else "of one class"
-    console.print(f"small set: {search.pairs} pairs, {drawn}", highlight=False)
+    say(console, f"small set: {search.pairs} pairs, {drawn}")
     # The teacher's input decides the patches, not the configuration's students.
     experiment = dataclasses.replace(experiment, students={"teacher": teacher.spec})
     patch = patch_spec(experiment)
@@ -287,6 +285,6 @@ def _bar(
             progress.update(outer, advance=1, numbers=numbers)
             progress.reset(inner, total=None, numbers="")
             if not console.is_terminal:  # a log shows no bar before its end
-                console.print(f"step {trials[0].step + 1}: {numbers}", highlight=False)
+                say(console, f"step {trials[0].step + 1}: {numbers}")
 
         yield advance, tick
