@@ -15,6 +15,7 @@ from dst_jax.bundle import load_bundle
 from dst_jax.data.sequence import Sequence
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import with_row
+from dst_jax.errors import printable
 from dst_jax.evaluate import TrackerScore
 from dst_jax.experiment import Experiment
 from dst_jax.files import user_path, write_json
@@ -109,7 +110,7 @@ def _make_videos(
             ("train", TRAIN_VIDEOS, 0),
             ("test", TEST_VIDEOS, 1),
         ):
-            task = progress.add_task(f"synthetic video: {name}", total=None)
+            task = progress.add_task(printable(f"synthetic video: {name}"), total=None)
 
             def advance(done: int, total: int, task: object = task) -> None:
                 progress.update(task, completed=done, total=total)  # pyright: ignore[reportArgumentType]

@@ -36,7 +36,14 @@ from dst_jax.data.pipeline import read_sources
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, differences
-from dst_jax.files import parts_sha256, read_json, resumed_folder, user_path, write_json
+from dst_jax.files import (
+    parts_sha256,
+    read_json,
+    require_text_name,
+    resumed_folder,
+    user_path,
+    write_json,
+)
 from dst_jax.require import require, require_at_least, require_one_of
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.training_data import patch_spec
@@ -111,6 +118,7 @@ def pack_data(
         written.
     """
     began, out = time.perf_counter(), user_path(out)
+    require_text_name(out)
     if packed := [name for name in experiment.data.sources if is_packed(name)]:
         raise InputError(f"{packed[0]} is a pack already; give the data set itself.")
     sequences, report = read_sources(experiment.data)
@@ -169,7 +177,9 @@ def _digest(sequences: tuple[Sequence, ...]) -> str:
 
     def parts() -> Iterator[bytes]:
         for sequence in sequences:
-            yield f"{sequence.source}/{sequence.name}/{sequence.video}".encode()
+            yield f"{sequence.source}/{sequence.name}/{sequence.video}".encode(
+                errors="surrogateescape"
+            )
             yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
             yield sequence.visible.tobytes()
 

@@ -43,7 +43,9 @@ def data_hash(train_set: tuple[Sequence, ...]) -> str:
     def parts() -> Iterator[bytes]:
         for sequence in train_set:
             count = len(sequence.frames)
-            yield f"{sequence.source}/{sequence.name}/{count}".encode()
+            yield f"{sequence.source}/{sequence.name}/{count}".encode(
+                errors="surrogateescape"
+            )
             yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
 
     return parts_sha256(parts())

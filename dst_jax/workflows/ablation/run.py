@@ -213,7 +213,7 @@ def _read_dataset(name: str, source: str) -> Dataset:
 def _synthetic(workdir: pathlib.Path, console: Console) -> Dataset:
     """Returns the test videos of the demonstration with seed 0."""
     folder = workdir / "data" / "test"
-    with console.status("rendering synthetic test videos"):
+    with console.status(shown("rendering synthetic test videos")):
         write_synthetic(folder, TEST_VIDEOS, seed=SYNTHETIC_SEED)
     return _read_dataset(SYNTHETIC, f"got10k:{folder}")
 
