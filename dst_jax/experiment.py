@@ -15,7 +15,7 @@ from dst_jax.errors import InputError
 from dst_jax.files import json_sha256
 from dst_jax.models import ModelConfig
 from dst_jax.ops.augment import AugmentConfig
-from dst_jax.require import require_at_least
+from dst_jax.require import require, require_at_least
 from dst_jax.search import PolicyConfig, SearchConfig
 from dst_jax.track.config import SiamFCTracking, Tracking
 from dst_jax.train import LoopConfig, OptimConfig
@@ -58,6 +58,8 @@ class Experiment:
 
     def __post_init__(self):
         require_at_least(0, self, "seed")
+        # JAX makes keys of 64-bit integers with a sign.
+        require(self.seed < 2**63, self, "seed", "must be below 2^63")
         for name in self.students:
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise InputError(

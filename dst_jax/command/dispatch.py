@@ -107,7 +107,8 @@ def _demo(verb: Demo, console: Console) -> None:
 
     family = {"siamfc": "demo", "siamrpn": "demo_siamrpn"}[verb.family]
     experiments = [
-        load_experiment(f"{family}_{part}") for part in ("teacher", "students")
+        dataclasses.replace(load_experiment(f"{family}_{part}"), seed=verb.seed)
+        for part in ("teacher", "students")
     ]
     run_demo(*experiments, workdir=verb.workdir, seed=verb.seed, console=console)
 

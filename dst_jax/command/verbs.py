@@ -7,10 +7,31 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
 from tyro.conf import Positional, UseAppendAction, arg
+from tyro.constructors import PrimitiveConstructorSpec
+
+from dst_jax.files import user_path
+
+
+def _read_path(words: list[str]) -> pathlib.Path:
+    # Python takes an empty name for the current folder.
+    return pathlib.Path(user_path(words[0]) and words[0])
+
 
 Append = UseAppendAction
 Flag = tyro.conf.FlagCreatePairsOff
-Path = pathlib.Path
+Path: TypeAlias = Annotated[
+    pathlib.Path,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=_read_path,
+        is_instance=lambda value: isinstance(value, pathlib.Path),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+Seed: TypeAlias = Annotated[
+    int | None, arg(metavar="INT", help="of weights and data order")
+]
 CONFIG = arg(metavar="CONFIG", help="a .py file, or see `dst-jax config list`")
 Students: TypeAlias = Annotated[
     Append[tuple[str, ...]],
@@ -53,7 +74,7 @@ class Train:
     init: Annotated[
         Append[tuple[str, ...]], arg(help="start from [NAME=]BUNDLE, repeatable")
     ] = ()
-    seed: Annotated[int | None, arg(help="of weights and data order")] = None
+    seed: Seed = None
     skip_bad: SkipBad = False
 
 
@@ -78,7 +99,7 @@ class Distill:
     init: Annotated[
         Append[tuple[str, ...]], arg(help="start from NAME=BUNDLE, repeatable")
     ] = ()
-    seed: Annotated[int | None, arg(help="of weights and data order")] = None
+    seed: Seed = None
     skip_bad: SkipBad = False
 
 
@@ -97,7 +118,9 @@ class Search:
     config: Annotated[Positional[str], CONFIG]
     teacher: Annotated[Path, arg(help="bundle of the teacher")]
     workdir: Annotated[Path, arg(help="folder for ledger, plot and student.json")]
-    seed: Annotated[int | None, arg(help="of policy, weights and data order")] = None
+    seed: Annotated[
+        int | None, arg(metavar="INT", help="of policy, weights and data order")
+    ] = None
     skip_bad: SkipBad = False
 
 
@@ -168,7 +191,9 @@ class Track:
 
     tracker: Annotated[Path, arg(help="bundle")]
     video: Annotated[Path, arg(help="a folder of images, or a video file")]
-    box: Annotated[str, arg(help="x,y,w,h in the first frame, px, 0-based")]
+    box: Annotated[
+        str, arg(metavar="X,Y,W,H", help="in the first frame, px, counted from 0")
+    ]
     out: Annotated[Path, arg(help="OUT.mp4 (annotated) or OUT.txt (x,y,w,h a line)")]
 
 
@@ -186,7 +211,8 @@ class Evaluate:
     ] = ()
     results: Annotated[Path | None, arg(help="folder of result files")] = None
     results_origin: Annotated[
-        int | None, arg(help="1 or 0: what the result files count pixels from")
+        int | None,
+        arg(metavar="{0,1}", help="1 or 0: what the result files count pixels from"),
     ] = None
     results_out: Annotated[
         Path | None,
