@@ -8,26 +8,23 @@ from typing import Any
 
 from rich.console import Console
 
+from dst_jax.command.data_verbs import Data, ListLayouts, Pack, Verify
 from dst_jax.command.fields import refuse_unknown
 from dst_jax.command.parsing import parse
 from dst_jax.command.verbs import (
     Ablate,
     Config,
     Convert,
-    Data,
     Demo,
     Distill,
     Evaluate,
     Info,
     ListConfigs,
-    ListLayouts,
-    Pack,
     Search,
     Show,
     Track,
     Train,
     Verb,
-    Verify,
     options,
 )
 from dst_jax.errors import InputError

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from dst_jax.command.renamed import RENAMED
 from dst_jax.errors import InputError
+from dst_jax.files import user_path
 
 Value = TypeVar("Value")
 
@@ -100,7 +101,7 @@ def _require_text(path: pathlib.Path) -> None:
 
 def _at(error: BaseException, config: str) -> str:
     """Returns the last line of the file on the way to the error, as "line 3: "."""
-    file = os.path.abspath(os.path.expanduser(config))
+    file = os.path.abspath(user_path(config))
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
