@@ -57,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if line:
             print(f"dst-jax: {_short(line)}", file=sys.stderr)
         error = lost()
+        if received and code and arguments is None:
+            # Threads may still compute; the interpreter's own end would wait for them,
+            # or crash beneath them.
+            os._exit(code)
         if error is None or code:
             return code
         if error.errno == errno.EPIPE:

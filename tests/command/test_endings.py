@@ -245,3 +245,61 @@ def test_version_names_what_results_depend_on(capsys):
     assert f"python {sys.version.split()[0]}" in lines
     assert any(line.startswith("jax 0.") for line in lines)
     assert lines[-1].startswith("platform ")
+
+
+# Places in which Python drops an exception, or a library of C++ would end the process.
+DEAF = {
+    "a callback of the garbage collector": """
+class Loop: pass
+def _xla_gc_callback(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+    len("served here")
+def verb(words):
+    import gc
+    gc.callbacks.append(_xla_gc_callback)
+    gc.collect()
+    gc.callbacks.clear()
+    time.sleep(30)
+""",
+    "the end of an object": """
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        len("served here")
+def verb(words):
+    Dying()
+    time.sleep(30)
+""",
+    "an import": """
+import pathlib
+pathlib.Path("begins.py").write_text(
+    "import os, signal\\nos.kill(os.getpid(), signal.SIGTERM)\\nended = True\\n"
+)
+sys.path.insert(0, ".")
+def verb(words):
+    import begins
+    assert begins.ended
+    time.sleep(30)
+""",
+}
+
+
+@pytest.mark.parametrize("where", DEAF)
+def test_a_signal_that_comes_where_nobody_hears_is_obeyed_later(where, tmp_path):
+    lines = (
+        "import os, signal, sys, time",
+        "from dst_jax.command import dispatch, main",
+        DEAF[where],
+        "dispatch.run_verb = verb",
+        "sys.exit(main.main())",
+    )
+    path = os.pathsep.join(p for p in sys.path if p)
+    run = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=25,
+    )
+    assert (run.returncode, run.stderr) == (143, "dst-jax: interrupted\n")
