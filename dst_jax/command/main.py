@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from dst_jax.command.signals import stop_signals
-from dst_jax.command.streams import lasting_streams
+from dst_jax.command.streams import lasting_streams, lasting_threads, short_logs
 from dst_jax.errors import InputError, printable
 
 # What a user can do about an error of the system.
@@ -51,15 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
       verb: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    with lasting_streams() as lost:
+    with lasting_streams() as lost, lasting_threads() as failed, short_logs():
         with stop_signals() as received:
             code, line = _outcome(words, received)
+        if failed and not code:
+            code, line = 2, _line(failed[0], words[0]) or f"{words[0]}: {failed[0]}."
         if line:
             print(f"dst-jax: {_short(line)}", file=sys.stderr)
         error = lost()
-        if received and code and arguments is None:
-            # Threads may still compute; the interpreter's own end would wait for them,
-            # or crash beneath them.
+        if code and arguments is None:
+            # Threads may still compute: the interpreter's own end would wait for them
+            # or crash beneath them, and libraries would try again to write.
             os._exit(code)
         if error is None or code:
             return code

@@ -1,10 +1,12 @@
 """Whatever ends a verb: one line, an exit code, nothing of the interpreter's own."""
 
 import errno
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -101,6 +103,35 @@ def test_what_the_system_refuses_is_one_line(monkeypatch, capsys, error, line):
 def test_what_no_user_can_mend_stays_an_error_of_ours(monkeypatch, capsys, error):
     with pytest.raises(type(error)):
         ended(monkeypatch, capsys, error)
+
+
+def test_a_thread_that_cannot_write_is_one_line_at_the_end(monkeypatch, capsys):
+    def write():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def verb(given):
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+        print("the work is done")
+
+    monkeypatch.setattr(dispatch, "run_verb", verb)
+    assert main(["train", "c"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("the work is done\n", f"dst-jax: train: {FULL}\n")
+
+
+def test_what_libraries_log_is_one_line_and_no_traceback(monkeypatch, capsys):
+    def verb(given):
+        try:
+            raise OSError("inner")
+        except OSError:
+            logging.getLogger("absl").exception("what is raised too")
+            logging.getLogger("library").exception("two\n\x1b[31mlines")
+
+    monkeypatch.setattr(dispatch, "run_verb", verb)
+    assert main(["train", "c"]) == 0
+    assert capsys.readouterr().err == "note: two\\n\\x1b[31mlines\n"
 
 
 def test_an_interruption_says_whether_to_run_again(monkeypatch, capsys):
