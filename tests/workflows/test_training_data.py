@@ -33,4 +33,4 @@ def test_a_run_says_how_much_verification_takes_away(tmp_path):
     train, held_out = load_data(lenient, said)
     assert {s.name for s in (*train, *held_out)} == {"a", "c"}
     assert sum(int(s.visible.sum()) for s in (*train, *held_out)) == 9
-    assert "left out 1 frames in 1: unreadable frame" in said.file.getvalue()
+    assert "left out 1 frame in 1: unreadable frame" in said.file.getvalue()

@@ -96,6 +96,18 @@ class Problems:
             self.faults.append(Fault(kind, message, sequence))
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun, such as "1 fault" and "1,200 faults"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def counted_faults(faults: collections.abc.Sequence[Fault]) -> str:
+    """Returns how many faults there are, and in how many sequences if in any."""
+    names = {fault.sequence for fault in faults if fault.sequence}
+    where = f" in {counted(len(names), 'sequence')}" if names else ""
+    return counted(len(faults), "fault") + where
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class LintReport:
     """Says what was kept and what was left out.
@@ -112,11 +124,13 @@ class LintReport:
 
     def summary(self) -> str:
         """Returns a line of what was kept, and for each reason one of what was not."""
-        lines = [f"kept {self.kept_frames} frames of {self.kept_sequences} sequences"]
+        frames = counted(self.kept_frames, "frame")
+        lines = [f"kept {frames} of {counted(self.kept_sequences, 'sequence')}"]
         for reason in dict.fromkeys(f.reason for f in self.findings):
             found = [f for f in self.findings if f.reason == reason]
             frames, names = sum(f.frames for f in found), {f.sequence for f in found}
-            lines.append(f"left out {frames} frames in {len(names)}: {reason}")
+            many = counted(frames, "frame")
+            lines.append(f"left out {many} in {len(names)}: {reason}")
         return "\n".join(lines)
 
 

@@ -3,7 +3,12 @@
 import pathlib
 from collections import Counter
 
-from dst_jax.data.checks.lint import Finding, LintReport, Problems
+from dst_jax.data.checks.lint import (
+    Finding,
+    LintReport,
+    Problems,
+    counted_faults,
+)
 from dst_jax.data.checks.verify import (
     VerifyReport,
     absolute_source,
@@ -52,11 +57,10 @@ def read_verified(
     if not found.faults:
         return read_with_report(source)
     if not skip_bad:
-        names = {fault.sequence for fault in found.faults}
         raise InputError(
-            f"{source} has {len(found.faults)} faults in {len(names)} sequences "
-            f"({path}; the first: {found.faults[0].message}) Mend them and verify "
-            "again, or leave them out with --skip-bad."
+            f"{source} has {counted_faults(found.faults)} ({path}; the "
+            f"first: {found.faults[0].message}) Mend them and verify again, "
+            "or leave them out with --skip-bad."
         )
     return _read_without(source, found, path)
 

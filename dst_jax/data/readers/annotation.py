@@ -10,6 +10,7 @@ import numpy as np
 from dst_jax import boxes as box_math
 from dst_jax.data.checks.lint import DataFault, Fault, Problems
 from dst_jax.data.frames import read_frame
+from dst_jax.data.image_file import check_frame
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.typing import Bool, Float
@@ -137,9 +138,21 @@ def _box_fault(annotation: Annotation, row: int, problem: str) -> Fault:
     else:
         where = annotation.place(row)
     values = ",".join(f"{v:g}" for v in annotation.xywh[row])
-    message = f"{where}: box {values} {problem}; {annotation.mend}."
+    message = f"{where}: box {values} {problem}{_asks(annotation, row)}; "
+    message += f"{annotation.mend}."
     kind = "box " + problem.partition(" of ")[0]
     return Fault(kind, message, annotation.name, row)
+
+
+def _asks(annotation: Annotation, row: int) -> str:
+    """Returns a clause for a frame that viewers show turned, else nothing."""
+    if not annotation.frames:
+        return ""
+    try:
+        turned = check_frame(annotation.frames[row]).turn != 1
+    except InputError:
+        return ""  # whoever decodes the frames reports it
+    return " (the file asks viewers to turn it, boxes count stored pixels)" * turned
 
 
 def nowhere(xywh: Float[np.ndarray, "t 4"]) -> Bool[np.ndarray, " t"]:

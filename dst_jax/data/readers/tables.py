@@ -1,5 +1,6 @@
 """Reads files of annotations as checked rows of numbers; errors name the line."""
 
+import codecs
 import os
 import pathlib
 import re
@@ -7,9 +8,18 @@ import re
 import numpy as np
 
 from dst_jax.data.checks.lint import DataFault
-from dst_jax.data.frames import require_file
+from dst_jax.data.image_file import require_file
 from dst_jax.errors import InputError
 from dst_jax.typing import Float, Int
+
+# How files begin that say their encoding; that of UTF-32 begins as that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
@@ -20,14 +30,44 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
     """
     require_file(path, "annotation")
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
+        data = pathlib.Path(path).read_bytes()
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); restore it or correct the path."
         ) from error
+    return decode_text(path, data).rstrip().splitlines()
+
+
+def decode_text(path: str | os.PathLike[str], data: bytes) -> str:
+    """Returns what a text file says: UTF-8, or UTF-16 or UTF-32 with its mark.
+
+    Args:
+      path: The file, for the messages.
+      data: Its bytes.
+
+    Raises:
+      InputError: If it is no text, or text of another encoding, which is named.
+    """
+    marked = (name for mark, name in _MARKS.items() if data.startswith(mark))
+    encoding = next(marked, "utf-8")
+    if encoding == "utf-8" and b"\0" in data:
+        # In UTF-16 every other byte of a number is zero, and no other is.
+        halves = data[0::2].count(0), data[1::2].count(0)
+        if min(halves) == 0 and max(halves) > len(data) // 4:
+            raise InputError(f"{path} is UTF-16 without its mark; save it as UTF-8.")
+        raise InputError(f"{path} is not a text file; restore it.")
+    try:
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file; restore it.") from error
-    return text.rstrip().splitlines()
+        if encoding != "utf-8":
+            raise InputError(
+                f"{path} begins as {encoding.upper()} and is none; restore it."
+            ) from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path} line {line}: byte 0x{data[error.start]:02x} is no UTF-8; the file "
+            "may be Latin-1 or Windows-1252, save it as UTF-8."
+        ) from None
 
 
 def read_rows(

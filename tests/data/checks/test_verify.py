@@ -241,7 +241,7 @@ def test_training_leaves_out_what_the_report_lists_and_says_how_much(tmp_path):
     found = {s.name: s.visible.tolist() for s in sequences}
     assert found == {"a": [True] * 4 + [False], "c": [True] * 5}
     summary = report.summary()
-    assert "left out 1 frames in 1: unreadable frame (d.verify.json)" in summary
+    assert "left out 1 frame in 1: unreadable frame (d.verify.json)" in summary
     assert "in 1: counts differ (d.verify.json)" in summary
     assert "saw a sample of the frames alone" in summary
 
@@ -288,9 +288,11 @@ def test_the_table_has_a_row_per_kind_with_count_and_first_example(tmp_path, cap
     with pytest.raises(InputError):
         verified(source, console)
     out = capsys.readouterr().out
-    assert "unreadable frame" in out and "00000005.jpg is empty" in out
+    assert "unreadable frame" in out
+    assert "00000005.jpg is no complete image (0 bytes)" in out
     assert "counts differ" in out and "3 boxes for 5 frames" in out
-    assert "2 sequences, 10 frames; 5 images decoded (a sample" in out
+    assert "2 sequences, 10 frames; size and end of every file looked at" in out
+    assert ", 5 images decoded (a sample" in out
     assert f"report: {tmp_path / 'd.verify.json'}" in out
     values = json.loads((tmp_path / "d.verify.json").read_text())
     assert [f["sequence"] for f in values["faults"]] == ["b", "a"]

@@ -116,7 +116,7 @@ def other(number, **changes):
         (other(8, width=0), r"images\[1\]: \(0, 40\) is no size"),
         (other(8, file_name=3), r"images\[1\]: file_name is no name"),
         ({"id": 8}, r"images\[1\] lacks \['file_name'"),
-        (other([8]), r"images\[1\]: id is no number"),
+        (other([8]), r"images\[1\]: id \[8\] is neither a whole number nor text"),
         ("8", r"images\[1\] is no record"),
         (None, r"images\[1\] is no record"),
     ],
