@@ -22,7 +22,7 @@ Frame: TypeAlias = UInt8[np.ndarray, "h w 3"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 # Words of a note; frames that are turned or dim are used all the same.
-TURNED = "image that viewers turn (EXIF); its boxes must count the stored pixels"
+TURNED = "image that viewers turn (EXIF); boxes of data sets count its stored pixels"
 FEW_VALUES = "image of 16 bits of which few grey values are left; stretch its range"
 # Fewer grey values than these show too little of what 16 bits held.
 _FEW = 32
@@ -75,7 +75,7 @@ def _to_rgb(pixels: np.ndarray, path: str | os.PathLike[str]) -> Frame:
     return np.asarray(cv2.cvtColor(pixels, code))
 
 
-def _turn(frame: Frame, turn: int) -> Frame:
+def _turn(frame: np.ndarray, turn: int) -> np.ndarray:
     """Returns a frame turned and mirrored as an EXIF orientation asks."""
     if turn in (5, 6, 7, 8):
         frame = frame.transpose(1, 0, 2)

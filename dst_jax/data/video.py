@@ -16,10 +16,12 @@ from dst_jax.data.container import stated_bytes
 from dst_jax.data.frames import (
     IMAGE_SUFFIXES,
     Frame,
+    frame_notes,
     frame_paths,
     read_frame,
     require_size,
 )
+from dst_jax.data.image_file import check_frame
 from dst_jax.errors import InputError
 from dst_jax.files import user_path
 
@@ -44,12 +46,13 @@ def video_frames(
 
     A video file is decoded until its decoder stops. How many frames its container
     promises is a hint: sound may last longer than the picture, edit lists hide frames,
-    and the number is an estimate where frames come at a varying rate.
+    and the number is an estimate where frames come at a varying rate. Frames are as a
+    viewer shows them: images and videos are turned as they ask.
 
     Args:
       path: A folder of images or a video file, any name that a file can have.
       note: Called with one line if a file ends well before what its container promises
-        and yet has all its bytes.
+        and yet has all its bytes, or if the first image is odd.
 
     Yields:
       RGB frames, [h, w, 3].
@@ -61,7 +64,9 @@ def video_frames(
     """
     path = user_path(path)
     if path.is_dir():
-        yield from _folder_frames(path)
+        yield from _still_frames(_images(path), note)
+    elif path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+        yield from _still_frames((str(path),), note)
     else:
         yield from _decode_video(path, note)
 
@@ -119,16 +124,26 @@ def opened_video(path: pathlib.Path) -> Iterator[cv2.VideoCapture]:
         os.close(descriptor)
 
 
-def _folder_frames(folder: pathlib.Path) -> Iterator[Frame]:
+def _images(folder: pathlib.Path) -> tuple[str, ...]:
     paths = frame_paths(folder)
     if not paths:
         raise InputError(
             f"folder {folder} holds no images; expected one of "
             f"{', '.join(IMAGE_SUFFIXES)}."
         )
+    return paths
+
+
+def _still_frames(
+    paths: tuple[str, ...], note: Callable[[str], None] | None
+) -> Iterator[Frame]:
+    """Yields images as every viewer shows them, as frames of video files are."""
     size: tuple[int, int] | None = None
     for file in paths:
-        frame = read_frame(file)
+        frame = read_frame(file, turned=True)
+        if size is None and note is not None:
+            for odd in frame_notes(check_frame(file), frame=frame):
+                note(f"frame {file} is an {odd}.")
         size = size or (frame.shape[0], frame.shape[1])
         require_size(frame, size, file)
         yield frame
