@@ -4,6 +4,7 @@ A file that is no whole image of one picture, or too large, raises an error of o
 """
 
 import os
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -49,7 +50,7 @@ def read_pixels(path: str | os.PathLike[str], what: str) -> tuple[np.ndarray, He
     require_file(path, what)
     try:
         with open(path, "rb") as file:
-            data = file.read(_MOST_BYTES)
+            data = _all(file)
     except OSError as error:
         raise _unreadable(path, what, error) from error
     header = _fit_header(_reader(data), path, what, len(data))
@@ -77,13 +78,16 @@ def check_frame(path: str | os.PathLike[str], *, what: str = "frame") -> Header:
                 return os.pread(number, count, at) if 0 <= at < size else b""
 
             header = _fit_header(read, path, what, size)
-            if ends_as_it_should(read, size, header) or is_whole(
-                file.read(_MOST_BYTES), header
-            ):
+            if ends_as_it_should(read, size, header) or is_whole(_all(file), header):
                 return header
     except OSError as error:
         raise _unreadable(path, what, error) from error
     raise _incomplete(path, what, size)
+
+
+def _all(file: BinaryIO) -> bytes:
+    # Room is made at once for as many bytes as are asked for.
+    return file.read(min(os.fstat(file.fileno()).st_size, _MOST_BYTES))
 
 
 def _reader(data: bytes) -> Read:

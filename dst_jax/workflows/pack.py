@@ -112,7 +112,7 @@ def pack_data(
     if packed := [name for name in experiment.data.sources if is_packed(name)]:
         raise InputError(f"{packed[0]} is a pack already; give the data set itself.")
     sequences, report = read_sources(experiment.data)
-    console.print(report.summary(), highlight=False)
+    console.print(report.summary(), highlight=False, markup=False)
     plan = _plan(experiment, sequences, config, report.summary())
     if not _is_done(out, plan):
         try:
@@ -166,7 +166,8 @@ def _digest(sequences: tuple[Sequence, ...]) -> str:
 
     def parts() -> Iterator[bytes]:
         for sequence in sequences:
-            yield f"{sequence.source}/{sequence.name}/{sequence.video}".encode()
+            name = f"{sequence.source}/{sequence.name}/{sequence.video}"
+            yield name.encode(errors="surrogatepass")
             yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
             yield sequence.visible.tobytes()
 

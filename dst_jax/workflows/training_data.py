@@ -31,7 +31,7 @@ def load_data(
       InputError: If a source is faulty.
     """
     sequences, report = read_sources(experiment.data)
-    console.print(report.summary(), highlight=False)
+    console.print(report.summary(), highlight=False, markup=False)
     share = experiment.data.validation_share
     return split_by_video(sequences, share=share, seed=experiment.seed)
 
@@ -42,7 +42,9 @@ def data_hash(train_set: tuple[Sequence, ...]) -> str:
     def parts() -> Iterator[bytes]:
         for sequence in train_set:
             count = len(sequence.frames)
-            yield f"{sequence.source}/{sequence.name}/{count}".encode()
+            yield f"{sequence.source}/{sequence.name}/{count}".encode(
+                errors="surrogatepass"
+            )
             yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
 
     return parts_sha256(parts())

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from dst_jax.data.frames import FEW_VALUES, TURNED
 from dst_jax.data.video import CutOffError, frame_rate, video_frames
 from dst_jax.errors import InputError
+from tests.data.images import encoded, exif, jpeg_with, picture, tiff_of
 
 
 def write(path, pixels):
@@ -211,8 +213,10 @@ def test_a_damaged_file_gives_frames_or_one_error_and_never_a_crash(tmp_path, su
 DAMAGED = """
 import pathlib, sys
 from hypothesis import HealthCheck, given, settings, strategies as st
+from dst_jax.data.frames import FEW_VALUES, TURNED
 from dst_jax.data.video import CutOffError, frame_rate, video_frames
 from dst_jax.errors import InputError
+from tests.data.images import encoded, exif, jpeg_with, picture, tiff_of
 
 path = pathlib.Path(sys.argv[1])
 whole = path.read_bytes()
@@ -251,3 +255,32 @@ def test_what_is_no_video_is_refused(tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     with pytest.raises(InputError, match="cannot be decoded"):
         next(video_frames(tmp_path / "bad.mp4"))
+
+
+def test_stills_are_shown_as_viewers_show_them_and_told_of(tmp_path):
+    stored = encoded(".jpg", picture(100, 176))
+    for number in range(2):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg_with(exif(8), stored))
+    said = []
+    frames = list(video_frames(tmp_path, note=said.append))
+    upright = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert len(frames) == 2
+    np.testing.assert_array_equal(frames[0], np.rot90(upright))  # 8: 270 degrees
+    assert said == [f"frame {tmp_path / '0.jpg'} is an {TURNED}."]
+
+
+def test_few_grey_values_are_told_of_once(tmp_path):
+    pixels = np.linspace(7600, 8400, 2400).reshape(40, 60).astype(np.uint16)
+    for number in range(2):
+        write(tmp_path / f"{number}.png", pixels)
+    said = []
+    assert len(list(video_frames(tmp_path, note=said.append))) == 2
+    assert said == [f"frame {tmp_path / '0.png'} is an {FEW_VALUES}."]
+
+
+def test_a_still_is_a_video_of_one_frame_and_a_stack_of_pages_is_refused(tmp_path):
+    write(tmp_path / "a.png", np.full((4, 4, 3), 9, np.uint8))
+    assert [f.max() for f in video_frames(tmp_path / "a.png")] == [9]
+    (tmp_path / "stack.tif").write_bytes(tiff_of(6))
+    with pytest.raises(InputError, match=r"stack\.tif holds several pictures"):
+        next(video_frames(tmp_path / "stack.tif"))

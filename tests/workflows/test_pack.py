@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import json
+import os
 import pathlib
 import sys
 
@@ -319,3 +320,13 @@ def test_settings_of_a_pack_are_checked():
         PackConfig(workers=-1)
     with pytest.raises(InputError, match="is a pack already"):
         packs.pack("packed:x", pathlib.Path("unused"))
+
+
+def test_names_that_are_no_utf8_are_packed_as_they_are_shown(tmp_path):
+    source = packs.write_raw(tmp_path / "raw")
+    video = next(path for path in (tmp_path / "raw").iterdir() if path.is_dir())
+    video.rename(video.with_name(os.fsdecode(b"caf\xe9")))
+    (tmp_path / "raw" / "list.txt").unlink()
+    packs.pack(source, tmp_path / "pack")
+    sequences, _ = read_pack(f"packed:{tmp_path / 'pack'}")
+    assert r"caf\xe9" in {sequence.name for sequence in sequences}

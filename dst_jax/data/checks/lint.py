@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, printable
 from dst_jax.require import require, require_at_least
 from dst_jax.typing import Bool
 
@@ -131,7 +131,7 @@ class LintReport:
             frames, names = sum(f.frames for f in found), {f.sequence for f in found}
             many = counted(frames, "frame")
             lines.append(f"left out {many} in {len(names)}: {reason}")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ another size"). Something is left to train on ("nothing usable").
 
 import collections.abc
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -143,7 +142,8 @@ def fingerprint(sequences: Iterable[Sequence]) -> str:
     def parts() -> Iterator[bytes]:
         for sequence in sequences:
             # A name may hold bytes that are no UTF-8.
-            yield os.fsencode(f"{sequence.name}/{len(sequence.frames)}/")
+            name = f"{sequence.name}/{len(sequence.frames)}/"
+            yield name.encode(errors="surrogatepass")
             yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
 
     return parts_sha256(parts())

@@ -22,7 +22,7 @@ from dst_jax.data.packs.codec import PatchEncoding, decode_patch
 from dst_jax.data.packs.records import Records, Shard
 from dst_jax.data.patches import ROLES, PatchSpec, Role, patches_from_json
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, printable
 from dst_jax.files import read_json, user_path
 from dst_jax.typing import Float, UInt8
 
@@ -248,10 +248,10 @@ def _sequences(source: str, index: Mapping[str, np.ndarray]) -> tuple[Sequence, 
 def index_of(sequences: collections.abc.Sequence[Sequence]) -> dict[str, np.ndarray]:
     """Returns the arrays of `index.npz` for these sequences."""
     text = {
-        "track": [s.name for s in sequences],
-        "video": [s.video for s in sequences],
+        "track": [printable(s.name) for s in sequences],
+        "video": [printable(s.video) for s in sequences],
         "category": [s.category for s in sequences],
-        "source": [s.source for s in sequences],
+        "source": [printable(s.source) for s in sequences],
     }
     return {
         **{name: np.array(values, np.str_) for name, values in text.items()},
