@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from dst_jax.data.checks.lint import counted, counted_faults
+from dst_jax.data.checks.lint import counted
 from dst_jax.data.checks.verify import VerifyReport, report_beside, save_report, verify
 from dst_jax.data.packs.packed import is_packed, open_pack, read_pack
 from dst_jax.data.readers import READERS, reader_of
@@ -73,7 +73,7 @@ def verify_data(
     console.print(line, highlight=False, markup=False, soft_wrap=True)
     if report.faults:
         raise InputError(
-            f"{source} is not safe to train on: {counted_faults(report.faults)}; mend "
+            f"{source} is not safe to train on: {counted(len(report.faults), 'fault')}; mend "
             "and verify again, or train with --skip-bad."
         )
     return report

@@ -58,6 +58,6 @@ def test_a_data_set_whose_names_are_no_utf8_is_verified_and_read(tmp_path):
     assert {len(s) for s in (*train, *held_out)} == {3}
     assert data_hash(train) != data_hash(held_out)
     (video / "0004.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match="is not safe to train on: 1 fault in 1 seq"):
+    with pytest.raises(InputError, match="is not safe to train on: 1 fault; mend"):
         verify_data(source, every_frame=True, report_path=None, console=said)
     assert r"caf\xe91/0004.jpg is no complete" in said.file.getvalue()

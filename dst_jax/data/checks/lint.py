@@ -101,13 +101,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def counted_faults(faults: collections.abc.Sequence[Fault]) -> str:
-    """Returns how many faults there are, and in how many sequences if in any."""
-    names = {fault.sequence for fault in faults if fault.sequence}
-    where = f" in {counted(len(names), 'sequence')}" if names else ""
-    return counted(len(faults), "fault") + where
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class LintReport:
     """Says what was kept and what was left out.

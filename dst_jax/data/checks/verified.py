@@ -7,7 +7,7 @@ from dst_jax.data.checks.lint import (
     Finding,
     LintReport,
     Problems,
-    counted_faults,
+    counted,
 )
 from dst_jax.data.checks.verify import (
     VerifyReport,
@@ -58,7 +58,7 @@ def read_verified(
         return read_with_report(source)
     if not skip_bad:
         raise InputError(
-            f"{source} has {counted_faults(found.faults)} ({path}; the "
+            f"{source} has {counted(len(found.faults), 'fault')} ({path}; the "
             f"first: {found.faults[0].message}) Mend them and verify again, "
             "or leave them out with --skip-bad."
         )

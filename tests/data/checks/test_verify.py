@@ -233,7 +233,7 @@ def verified(source, console=None, **options):
 
 def test_training_refuses_what_the_report_lists(tmp_path):
     source = faulty(tmp_path / "d")
-    with pytest.raises(InputError, match=r"2 faults in 2 sequences; .*--skip-bad"):
+    with pytest.raises(InputError, match=r"2 faults; mend .*--skip-bad"):
         verified(source)
     with pytest.raises(InputError, match=r"2 faults .*boxes for 5 frames.*--skip-bad"):
         read_sources(DataConfig(sources=(source,)))
@@ -427,9 +427,8 @@ def test_findings_are_printed_though_the_report_cannot_be_written(
 def test_one_fault_is_one_fault(tmp_path):
     write_target(tmp_path / "d")
     frame(tmp_path / "d", 2).write_bytes(b"")
-    with pytest.raises(InputError, match="to train on: 1 fault in 1 sequence; mend"):
+    with pytest.raises(InputError, match="to train on: 1 fault; mend"):
         verified(f"got10k:{tmp_path / 'd'}")
-    # What is wrong with the whole set is of no sequence.
     with pytest.raises(InputError, match="to train on: 2 faults; mend"):
         (tmp_path / "e").mkdir()
         verified(f"got10k:{tmp_path / 'e'}")
