@@ -73,8 +73,8 @@ def verify_data(
     console.print(line, highlight=False, markup=False, soft_wrap=True)
     if report.faults:
         raise InputError(
-            f"{source} is not safe to train on: {counted(len(report.faults), 'fault')}; mend "
-            "and verify again, or train with --skip-bad."
+            f"{source} is not safe to train on: {counted(len(report.faults), 'fault')}; "
+            "mend and verify again, or train with --skip-bad."
         )
     return report
 
