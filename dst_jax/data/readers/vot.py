@@ -88,6 +88,7 @@ def _annotations(
         frames=frames,
         source=source,
         absent=nowhere(rows),
+        empty_codes=True,
     )
     return [annotation]
 
@@ -106,7 +107,9 @@ def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
         values = [float(v) for v in re.split(r"[,;\s]+", text[1:] if is_mask else text)]
     except ValueError:
         values = []
-    empty = is_mask and values[2:4] == [0.0, 0.0]
+    # The runs of a mask are of 0, of 1, of 0, ...
+    ones = sum(values[5::2]) if len(values) > 4 else 1.0
+    empty = is_mask and (values[2:4] == [0.0, 0.0] or ones == 0.0)
     if empty or (not is_mask and values in _MARKERS):
         return [float("nan")] * 4
     match len(values):
@@ -143,5 +146,8 @@ def upright_box(corners: Float[np.ndarray, "n 2"]) -> list[float]:
         bounding = np.prod(sides)
         scale = np.sqrt(area / bounding) if bounding > 0.0 else 0.0
         low = corners.mean(axis=0) - 0.5 * scale * sides
-        box = np.concatenate([low, scale * sides])
+        # Only a point is a code for a frame without truth; a line keeps its length.
+        if area == 0.0 < sides.max():
+            scale = np.array([1.0, 0.0] if sides[0] > 0.0 else [0.0, 1.0])
+    box = np.concatenate([low, scale * sides])
     return np.where(np.isnan(box), np.inf, box).tolist()
