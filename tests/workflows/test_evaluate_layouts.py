@@ -19,6 +19,7 @@ PERFECT = 20 / 21
 # x,y,w,h of every frame of a sequence of `write_layout`, from the first pixel on that
 # the data set's kit counts from; where the truth is such a text, it is `TEXTS`.
 LINES = {
+    ("folder", "bee"): "1,1,10,20\n" * 3,
     "nfs": "1,1,9,19\n" * 3,  # xmin ymin xmax ymax are 1 1 10 20
     "nfs-240": "1,1,9,19\n" * 3,
     "vot": "1,1,10,20\n" * 3,  # a rectangle's corners
@@ -41,8 +42,8 @@ def test_the_truth_in_the_files_of_its_kit_scores_as_a_perfect_tracker(
     write_layout(tmp_path / "data", layout)
     source = f"{layout}:{tmp_path / 'data'}"
     sequences = read_sequences(source)
-    text = LINES.get(layout, TEXTS)
     for sequence in sequences:
+        text = LINES.get((layout, sequence.name), LINES.get(layout, TEXTS))
         rows = np.loadtxt(io.StringIO(text), delimiter=",")[: len(sequence)]
         write_rows(tmp_path / "mine" / f"{sequence.name}.txt", rows.tolist())
     (score,) = evaluate_results(source, tmp_path / "mine").scores.values()
@@ -83,10 +84,8 @@ def write_truth(root, layout, rows, *, name="Board"):
     lines = [",".join(map(str, row)) for row in rows]
     if layout == "nfs":
         corners = [(x, y, x + w, y + h) for x, y, w, h in rows]
-        lines = [
-            f'0 {" ".join(map(str, box))} {i} 0 0 0 "a"'
-            for i, box in enumerate(corners)
-        ]
+        texts = [" ".join(map(str, box)) for box in corners]
+        lines = [f'0 {text} {i} 0 0 0 "a"' for i, text in enumerate(texts)]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(lines) + "\n")
     return f"{layout}:{root}"
@@ -99,12 +98,10 @@ def scored(tmp_path, source, rows, *, name="Board"):
     return found.scores["mine"], console.file.getvalue()
 
 
-UNCODED = [
-    layout for layout in PLACES if layout not in ("lasot", "trackingnet", "uav123")
-]
+CODED = ("lasot", "trackingnet", "uav123")
 
 
-@pytest.mark.parametrize("layout", UNCODED)
+@pytest.mark.parametrize("layout", [name for name in PLACES if name not in CODED])
 def test_truth_that_ends_in_zeros_counts_as_overlap_0_and_is_told(tmp_path, layout):
     source = write_truth(tmp_path / "d", layout, [*GOOD, (0, 0, 0, 0)])
     score, shown = scored(tmp_path, source, [*GOOD, (7, 8, 10, 20)])
@@ -116,7 +113,7 @@ def test_truth_that_ends_in_zeros_counts_as_overlap_0_and_is_told(tmp_path, layo
     assert board.visible.tolist() == [True, True, True, False]
 
 
-@pytest.mark.parametrize("layout", ["lasot", "trackingnet", "uav123"])
+@pytest.mark.parametrize("layout", CODED)
 def test_a_layouts_code_for_no_target_is_left_out_and_told(tmp_path, layout):
     source = write_truth(tmp_path / "d", layout, [*GOOD, (0, 0, 0, 0)])
     score, shown = scored(tmp_path, source, [*GOOD, (7, 8, 10, 20)])
