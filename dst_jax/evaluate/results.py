@@ -17,7 +17,7 @@ import numpy as np
 
 from dst_jax import boxes as box_math
 from dst_jax.data.readers.folders import subfolders
-from dst_jax.data.readers.tables import read_rows
+from dst_jax.data.readers.tables import LINE_LENGTH, read_rows, require_size
 from dst_jax.errors import InputError
 from dst_jax.evaluate.protocols import require_names
 from dst_jax.files import user_path, whole_folder
@@ -56,6 +56,8 @@ def read_boxes(
       InputError: If the file is missing, a line is not four finite numbers, or the
         number of lines is not that of the frames; it names the file and the line.
     """
+    if frames is not None:
+        require_size(path, LINE_LENGTH * (frames + 1000), f"{frames} lines of x,y,w,h")
     rows = read_rows(path, columns=4)
     # The sum of two such numbers is finite too.
     bad = np.flatnonzero(~(np.abs(rows) < 1e300).all(axis=1))

@@ -23,6 +23,11 @@ from dst_jax.typing import Float
 
 RECORD = "evaluation.json"
 _FORMAT = 1
+_OTHERS = {
+    "format_version": "another release",
+    "tracker": "another tracker",
+    "data": "other data",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -123,9 +128,9 @@ def read_kept(
     }
     for field, value in wanted.items():
         if record.get(field) != value:
-            what = "another release" if field == "format_version" else f"other {field}"
             raise InputError(
-                f"results folder {folder} holds boxes of {what}, says {RECORD}; {mend}."
+                f"results folder {folder} holds boxes of {_OTHERS[field]}, says "
+                f"{RECORD}; {mend}."
             )
     digests, fps = record.get("files"), record.get("fps")
     names = [sequence.name for sequence in sequences]

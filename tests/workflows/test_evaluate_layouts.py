@@ -19,7 +19,7 @@ PERFECT = 20 / 21
 # x,y,w,h of every frame of a sequence of `write_layout`, from the first pixel on that
 # the data set's kit counts from; where the truth is such a text, it is `TEXTS`.
 LINES = {
-    ("folder", "bee"): "1,1,10,20\n" * 3,
+    ("folder", "bee-cat"): "1,1,10,20\n" * 3,
     "nfs": "1,1,9,19\n" * 3,  # xmin ymin xmax ymax are 1 1 10 20
     "nfs-240": "1,1,9,19\n" * 3,
     "vot": "1,1,10,20\n" * 3,  # a rectangle's corners

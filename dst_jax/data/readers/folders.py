@@ -11,6 +11,9 @@ from dst_jax.data.readers.tables import read_lines
 from dst_jax.errors import InputError
 from dst_jax.files import user_path
 
+# No disk has longer names.
+_NAME_BYTES = 255
+
 
 def folder_of(root: str | os.PathLike[str], layout: str) -> pathlib.Path:
     """Returns the folder of a data set.
@@ -132,6 +135,9 @@ def listed_folders(
 
     Returns:
       Folders, in the order of the list or of names; those listed may be missing.
+
+    Raises:
+      InputError: If a line of the list cannot be a name.
     """
     listing = folder / "list.txt"
 
@@ -141,7 +147,13 @@ def listed_folders(
 
     if not listing.exists():
         return [entry for entry in subfolders(folder) if is_sequence(entry)]
-    lines = (line.strip() for line in read_lines(listing))
+    lines = [line.strip() for line in read_lines(listing)]
+    for number, line in enumerate(lines, 1):
+        if "\0" in line or len(os.fsencode(line)) > _NAME_BYTES:
+            raise InputError(
+                f"{listing} line {number}: {line[:60]!r} is no name of a folder; "
+                "correct the line."
+            )
     listed = [folder / line for line in lines if line]
     for entry in sorted(set(subfolders(folder)).difference(listed)):
         if is_sequence(entry):

@@ -20,11 +20,18 @@ from dst_jax.data.readers.folders import (
     listed_folders,
     require_annotation,
 )
-from dst_jax.data.readers.tables import read_lines
+from dst_jax.data.readers.tables import (
+    MOST_BYTES,
+    read_lines,
+    require_length,
+    require_size,
+)
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.typing import Float
 
+# Characters of a line that holds a mask's runs.
+_MASK_LENGTH = 1_000_000
 # Where the kit has no region it writes a code: unknown, initialisation or failure.
 _MARKERS = ([0.0], [1.0], [2.0])
 
@@ -74,6 +81,7 @@ def _annotations(
         )
     file = entry / "groundtruth.txt"
     require_annotation(file, entry)
+    require_size(file, MOST_BYTES, "the regions of a sequence")
     lines = read_lines(file)
     if not lines:
         raise InputError(f"{file} is empty; give one line per frame.")
@@ -100,6 +108,7 @@ def _images(entry: pathlib.Path) -> pathlib.Path:
 
 def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
     """Returns the box of one line."""
+    require_length(file, number, line, most=_MASK_LENGTH)
     text = line.strip()
     # A mask is m<left>,<top>,<width>,<height>,<runs>; the rectangle around it is first.
     is_mask = text.startswith("m")
