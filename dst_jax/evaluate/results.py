@@ -271,8 +271,8 @@ def _place_of_results(root: pathlib.Path, keys: Iterable[str]) -> pathlib.Path:
 def _contents(folder: pathlib.Path) -> str:
     """Returns in a few words what a folder holds."""
     kinds = collections.Counter(
-        "folders" if path.is_dir() else f"{path.suffix or 'other'} files"
+        "folder" if path.is_dir() else f"{path.suffix} file".strip()
         for path in folder.iterdir()
     )
-    shown = [f"{count} {kind}" for kind, count in kinds.most_common(3)]
+    shown = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in kinds.most_common(3)]
     return " and ".join(shown) or "nothing"

@@ -129,7 +129,9 @@ def evaluate_trackers(
     with _telling(console, f"reading {dataset}"):
         sequences = read_videos(dataset)
     kept = _kept(loaded, sequences, out) if out else {}
-    scores, fps, failed = {}, {}, []
+    scores: dict[str, TrackerScore] = {}
+    fps: dict[str, float] = {}
+    failed: list[OSError | InputError] = []
     try:
         for name, bundle in loaded.items():
             if (found := kept.get(name)) is None:
@@ -186,12 +188,12 @@ def _written(
     found: Kept,
     bundle: Bundle,
     sequences: collections.abc.Sequence[Sequence],
-    failed: list[OSError],
+    failed: list[OSError | InputError],
 ) -> Kept:
     """Writes boxes and returns them as a later run reads them; adds to `failed`."""
     try:
         keep(folder, found, bundle, sequences)
-    except OSError as error:
+    except (OSError, InputError) as error:
         # The scores of this tracker and of the others are worth more than the files.
         failed.append(error)
     origin = origin_of(sequences)

@@ -76,9 +76,7 @@ def test_two_files_of_one_sequence_are_refused_by_name(tmp_path, files, shown):
 
 def test_a_folder_without_results_is_refused_with_what_it_holds(tmp_path):
     write(tmp_path, "Ant.csv", "Bee.csv", "plots/a.png")
-    with pytest.raises(
-        InputError, match=r"it holds 2 \.csv files and 1 folders\. Name"
-    ):
+    with pytest.raises(InputError, match=r"it holds 2 \.csv files and 1 folder\. Name"):
         read(tmp_path, "Ant")
     with pytest.raises(InputError, match="is no folder; name the folder"):
         read(tmp_path / "Ant.csv", "Ant")
