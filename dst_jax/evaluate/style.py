@@ -144,7 +144,7 @@ def name_legend(
       names: Names of the lines.
       options: Further arguments of matplotlib's `Figure.legend`.
     """
-    # Matplotlib drops labels that begin with an underscore.
+    # Matplotlib before 3.10 drops labels that begin with an underscore.
     legend = figure.legend(
         handles=handles,
         labels=["name"] * len(names),
