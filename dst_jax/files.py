@@ -9,6 +9,7 @@ it.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from typing import Any
 from dst_jax.errors import InputError
 
 TEMPORARY = ".tmp-"
+_RANDOM = 8
 
 
 def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -133,8 +135,21 @@ def write_json(path: pathlib.Path, values: Any, *, sort_keys: bool = True) -> No
     Raises:
       ValueError: If a number is not finite: JSON has none such.
     """
+    write_text(path, json_text(values, sort_keys=sort_keys))
+
+
+def json_text(values: Any, *, sort_keys: bool = True) -> str:
+    """Returns what `write_json` writes.
+
+    Args:
+      values: JSON values.
+      sort_keys: False keeps the order of the keys.
+
+    Raises:
+      ValueError: If a number is not finite.
+    """
     text = json.dumps(values, indent=2, sort_keys=sort_keys, allow_nan=False)
-    write_text(path, text + "\n")
+    return text + "\n"
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -210,9 +225,16 @@ def resumed_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     os.rename(partial, path)
 
 
-def remove_leftovers(folder: pathlib.Path) -> None:
-    """Removes from a folder what killed writers left; none may be at work there."""
-    for leftover in folder.glob(f"{TEMPORARY}*"):
+def remove_leftovers(folder: pathlib.Path, *, of: str | None = None) -> None:
+    """Removes from a folder what killed writers left.
+
+    Args:
+      folder: The folder.
+      of: Name of the only target whose leftovers are removed; None for all. No writer
+        may be at work on it.
+    """
+    name = "*" if of is None else f"{'?' * _RANDOM}-{glob.escape(of)}"
+    for leftover in folder.glob(f"{TEMPORARY}{name}"):
         if leftover.is_dir():
             shutil.rmtree(leftover)
         else:
@@ -251,7 +273,7 @@ def json_sha256(values: Any) -> str:
 
 def _temporary(path: pathlib.Path) -> pathlib.Path:
     # Random, so that two writers of one target do not meet in it.
-    return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
+    return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:_RANDOM]}-{path.name}")
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:

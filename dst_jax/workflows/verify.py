@@ -72,8 +72,9 @@ def verify_data(
     line = printable(f"report: {path}")
     console.print(line, highlight=False, markup=False, soft_wrap=True)
     if report.faults:
+        many = counted(len(report.faults), "fault")
         raise InputError(
-            f"{source} is not safe to train on: {counted(len(report.faults), 'fault')}; "
+            f"{source} is not safe to train on: {many}; "
             "mend and verify again, or train with --skip-bad."
         )
     return report

@@ -3,7 +3,7 @@
 import collections.abc
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -58,16 +58,18 @@ class Problems:
 
     Args:
       strict: Whether the first fault is raised as an error.
+      accepted: Kinds of faults that are kept, and not raised, all the same.
 
     Attributes:
       strict: The same.
-      faults: Faults in the order in which they were met; empty if strict.
+      faults: Faults in the order in which they were met; if strict, accepted ones.
       left_out: Frames that documented rules of the data set leave out, which is never
         an error.
     """
 
-    def __init__(self, *, strict: bool = True):
+    def __init__(self, *, strict: bool = True, accepted: Iterable[str] = ()):
         self.strict = strict
+        self._accepted = frozenset(accepted)
         self.faults: list[Fault] = []
         self.left_out: list[Finding] = []
 
@@ -77,7 +79,7 @@ class Problems:
         Raises:
           DataFault: If strict.
         """
-        if self.strict:
+        if self.strict and fault.kind not in self._accepted:
             raise DataFault(fault.kind, fault.message)
         self.faults.append(fault)
 

@@ -17,6 +17,8 @@ from dst_jax.files import user_path
 
 # Names in a folder by their composed form.
 Spellings: TypeAlias = Mapping[str, collections.abc.Sequence[str]]
+# No disk has longer names.
+_NAME_BYTES = 255
 
 
 def folder_of(root: str | os.PathLike[str], layout: str) -> pathlib.Path:
@@ -189,6 +191,9 @@ def listed_folders(
 
     Returns:
       Folders, in the order of the list or of names; those listed may be missing.
+
+    Raises:
+      InputError: If a line of the list cannot be a name.
     """
     listing = folder / "list.txt"
 
@@ -201,8 +206,17 @@ def listed_folders(
     entries = subfolders(folder)
     names = {entry.name for entry in entries}
     spellings = spellings_of(names)
-    lines = filter(None, (line.strip() for line in read_lines(listing)))
-    listed = [folder / (name_on_disk(line, names, spellings) or line) for line in lines]
+    lines = [line.strip() for line in read_lines(listing)]
+    for number, line in enumerate(lines, 1):
+        if "\0" in line or len(line.encode()) > _NAME_BYTES:
+            raise InputError(
+                f"{listing} line {number}: {line[:60]!r} is no name of a folder; "
+                "correct the line."
+            )
+    listed = [
+        folder / (name_on_disk(line, names, spellings) or line)
+        for line in filter(None, lines)
+    ]
     for entry in sorted(set(entries).difference(listed)):
         if is_sequence(entry):
             count = len(image_names(images_of(entry)))

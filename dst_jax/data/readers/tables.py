@@ -21,6 +21,12 @@ _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
 }
 
+LINE_LENGTH = 1000
+"""Characters that a line of numbers, one per frame, may have."""
+
+MOST_BYTES = 64_000_000
+"""Bytes that the annotation of a sequence may have: a few kB for a mask of VOT."""
+
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
     """Reads the lines of a text file, without the blank ones at its end.
@@ -70,6 +76,47 @@ def decode_text(path: str | os.PathLike[str], data: bytes) -> str:
         ) from None
 
 
+def require_size(path: str | os.PathLike[str], most: int, what: str) -> None:
+    """Raises an error if a file is too large for what it should hold.
+
+    So a file of the wrong kind is told before it is read into memory.
+
+    Args:
+      path: The file; one that is missing is left to whoever reads it.
+      most: Bytes that it may have.
+      what: What it should hold, for the message.
+
+    Raises:
+      InputError: If it is larger.
+    """
+    size = os.path.getsize(path) if os.path.isfile(path) else 0
+    if size > most:
+        raise InputError(
+            f"{path} has {size / 1e6:,.1f} MB, too much for {what}; restore it."
+        )
+
+
+def require_length(
+    path: str | os.PathLike[str], number: int, line: str, *, most: int = LINE_LENGTH
+) -> None:
+    """Raises an error if a line of numbers is longer than any such line.
+
+    Args:
+      path: The file, for the message.
+      number: Number of the line, for the message.
+      line: The line.
+      most: Characters that it may have.
+
+    Raises:
+      InputError: If it has more.
+    """
+    if len(line) > most:
+        raise InputError(
+            f"{path} line {number}: {line[:60]!r}... has {len(line):,} characters, too "
+            "many for a line of numbers; correct it."
+        )
+
+
 def read_rows(
     path: str | os.PathLike[str], *, columns: int
 ) -> Float[np.ndarray, "t n"]:
@@ -85,6 +132,7 @@ def read_rows(
     Raises:
       InputError: If the file is missing or empty, or a line holds anything else.
     """
+    require_size(path, MOST_BYTES, "the boxes of a sequence")
     lines = read_lines(path)
     if not lines:
         raise InputError(
@@ -96,6 +144,7 @@ def read_rows(
 def _row(
     path: str | os.PathLike[str], number: int, line: str, columns: int
 ) -> list[float]:
+    require_length(path, number, line)
     try:
         values = [float(field) for field in re.split(r"[,;\s]+", line.strip())]
     except ValueError:
@@ -124,6 +173,7 @@ def read_labels(
     """
     if not pathlib.Path(path).exists():
         return np.full(count, default, np.int64)
+    require_size(path, LINE_LENGTH * (count + 1000), f"{count} labels")
     text = "\n".join(read_lines(path))
     fields = [field for field in re.split(r"[,;\s]+", text.strip()) if field]
     try:

@@ -20,6 +20,7 @@ from dst_jax.data.checks.verify import (
 )
 from dst_jax.data.frames import FEW_VALUES, TURNED
 from dst_jax.data.pipeline import DataConfig, read_sources
+from dst_jax.data.readers.annotation import NO_AREA
 from dst_jax.errors import InputError
 from dst_jax.workflows import verify as verify_workflow
 from dst_jax.workflows.verify import print_layouts, verify_data
@@ -114,7 +115,6 @@ def test_frames_of_one_colour_are_noted_and_used(tmp_path):
         ((1e30, 7, 10, 20), "box is not finite"),
         ((5, 7, 0, 20), "box has no area"),
         ((-1, -1, -1, -1), "box has no area"),
-        ((0, 0, 0, 0), "box has no area"),
         ((60, 7, 10, 20), "box lies outside the frame"),
         ((-10, 7, 10, 20), "box lies outside the frame"),
     ],
@@ -125,6 +125,13 @@ def test_a_bad_box_is_a_fault_of_its_frame_unless_marked_absent(tmp_path, row, k
     assert kinds(check(tmp_path)) == [(kind, "a", 1)]
     (tmp_path / "a" / "absence.label").write_text("0\n1\n0\n0\n0\n")
     assert check(tmp_path).faults == ()
+
+
+def test_a_box_0_wide_and_0_high_is_a_covered_target_and_noted(tmp_path):
+    write_target(tmp_path, rows=[*ROWS[:4], (0, 0, 0, 0)])
+    report = check(tmp_path)
+    assert report.faults == ()
+    assert (1, NO_AREA) in [(f.frames, f.reason) for f in report.left_out]
 
 
 def test_counts_that_differ_name_both(tmp_path):
