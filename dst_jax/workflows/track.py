@@ -19,7 +19,8 @@ from rich.text import Text
 
 from dst_jax.boxes import cxcywh_to_xywh, xywh_to_cxcywh
 from dst_jax.bundle import load_bundle
-from dst_jax.data.frames import frame_paths, video_frames
+from dst_jax.data.frames import frame_paths
+from dst_jax.data.video import video_frames
 from dst_jax.errors import InputError
 from dst_jax.files import user_path, whole_file
 from dst_jax.track import TrackResult, make_tracker
