@@ -26,7 +26,7 @@ from dst_jax.track.procedure import (
     require_matching,
 )
 from dst_jax.track.state import TrackOutput, TrackState
-from dst_jax.track.stream import Frames, Stream, check_finite
+from dst_jax.track.stream import Frames, Stream
 from dst_jax.typing import Array, Bool, Float, Int, UInt8
 
 # A frame's height and width are each rounded up to one of these sides of canvases.
@@ -314,7 +314,7 @@ def _track_group(
         outputs.append(_fetched(pending))
     joined = [np.concatenate(part) for part in zip(*outputs, strict=True)]
     return {
-        stream.number: _result(joined, row, stream)
+        stream.number: _result(joined, row, stream.read)
         for row, stream in enumerate(streams)
     }
 
@@ -338,9 +338,8 @@ def _fetched(output: TrackOutput) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(part) for part in output if part is not None)
 
 
-def _result(joined: list[np.ndarray], row: int, stream: Stream) -> TrackResult:
-    boxes, scores, *states = (part[: stream.read, row] for part in joined)
+def _result(joined: list[np.ndarray], row: int, frames: int) -> TrackResult:
+    boxes, scores, *states = (part[:frames, row] for part in joined)
     scores = scores.copy()
     scores[0] = 1.0
-    check_finite(np.column_stack([boxes, scores]), f"video {stream.number}")
     return TrackResult(boxes, scores, states[0] if states else None)

@@ -18,13 +18,7 @@ from dst_jax.models.build import Variables
 from dst_jax.track.config import Tracking
 from dst_jax.track.run import Tracker, canvas_size, compiled, make_tracker
 from dst_jax.track.state import TrackOutput, TrackState
-from dst_jax.track.stream import (
-    BoxLike,
-    check_box,
-    check_finite,
-    check_frame,
-    four_numbers,
-)
+from dst_jax.track.stream import BoxLike, check_box, check_frame, four_numbers
 from dst_jax.typing import Array, Float
 
 
@@ -187,8 +181,7 @@ class Session:
           image: RGB uint8 [h, w, 3] with the first frame's size.
 
         Raises:
-          InputError: If there was no `init`, the image is no such array, or the tracker
-            answers with no finite numbers.
+          InputError: If there was no `init`, or the image is no such array.
         """
         target = self._target
         if target is None:
@@ -204,8 +197,6 @@ class Session:
         )
         # This waits for all three at once; only then may the canvas be written again.
         boxes, scores, states = jax.device_get(output)
-        row = np.append(boxes[0], scores[0])[None]
-        check_finite(row, "session", first=target.read)
         target.state, target.read = state, target.read + 1
         return FrameResult(
             np.asarray(cxcywh_to_xywh(boxes[0].astype(np.float64))),

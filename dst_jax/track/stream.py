@@ -86,25 +86,6 @@ def check_frame(
     return frame
 
 
-def check_finite(rows: Float[np.ndarray, "t n"], name: str, *, first: int = 0) -> None:
-    """Returns if boxes and scores are finite.
-
-    Args:
-      rows: Box and score of one frame after another.
-      name: Name of the video in the message.
-      first: Number of the first frame.
-
-    Raises:
-      InputError: If one is not.
-    """
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"{name}: from frame {first + bad[0]} on, box or score is not finite; the "
-            "tracker's weights or tracking settings are unfit, use another tracker."
-        )
-
-
 def four_numbers(box: BoxLike) -> Float[np.ndarray, " 4"]:
     """Returns a box of any convention as float32.
 

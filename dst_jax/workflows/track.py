@@ -91,8 +91,8 @@ def track_video(
 
     Raises:
       InputError: If the bundle, the video, a frame, the box or the place is bad, or the
-        suffix unknown; also if the video was cut off, after what is there has been
-        tracked and written.
+        suffix unknown; also, after all is written, if the video was cut off or the
+        tracker had no finite answer.
     """
     out, video = user_path(out), user_path(video)
     if out.suffix.lower() not in SUFFIXES:
@@ -114,6 +114,7 @@ def track_video(
         _save(out, result, box_xywh, write=write)
     count = len(result.boxes)
     _say(console, f"{out}: {count} frames.")
+    _tell_of_silence(tracker, result, console)
     if source.cut_off is not None:
         raise InputError(f"{source.cut_off} {out} has those {count} frames.")
     return result
@@ -235,6 +236,28 @@ def _save(
             f"{out}: not written: {reason.rstrip('.')}. The boxes of all "
             f"{len(result.boxes)} frames are on standard output."
         ) from error
+
+
+def _tell_of_silence(
+    tracker: pathlib.Path, result: TrackResult, console: Console
+) -> None:
+    """Tells of frames for which the network had no finite answer.
+
+    There the box stayed, with a score of 0 that no finite answer has.
+
+    Raises:
+      InputError: If it had none at all.
+    """
+    silent = np.flatnonzero(result.scores == 0.0)
+    if len(silent) == 0:
+        return
+    line = (
+        f"{tracker}: its answers are not finite for {len(silent)} of "
+        f"{len(result.scores)} frames, from frame {silent[0]} on; the box stayed there."
+    )
+    if len(silent) == len(result.scores) - 1:
+        raise InputError(f"{line} Its weights are damaged; convert or train it again.")
+    _say(console, line)
 
 
 def _say(console: Console, line: str) -> None:
