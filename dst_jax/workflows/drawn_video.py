@@ -31,7 +31,7 @@ def encodable_rate(fps: float) -> float:
       (119.97, 29.97)
     """
     fps = min(max(fps, _SLOWEST_FPS), _FASTEST_FPS)
-    digits = next(d for d in (3, 2, 1, 0) if fps * 10**d <= _MOST_TICKS)
+    digits = next(d for d in (3, 2, 1, 0) if round(fps * 10**d) <= _MOST_TICKS)
     return round(fps, digits)
 
 
