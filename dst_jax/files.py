@@ -62,8 +62,8 @@ def require_place(path: pathlib.Path, *, space: int = 0) -> None:
     free = free_bytes(path)
     if free < space:
         raise InputError(
-            f"{path}: {free / 1e6:.1f} MB are free on that disk and about "
-            f"{space / 1e6:.1f} MB are needed; free some or name another place."
+            f"{path}: {free / 1e6:.2f} MB are free on that disk and about "
+            f"{space / 1e6:.2f} MB are needed; free some or name another place."
         )
 
 
