@@ -2,28 +2,25 @@
 
 What is being written lies beside its target under a name that begins with `.tmp-`, as
 in `.tmp-1f0c93aa-card.json`, and gets its own name in one rename. A kill leaves such a
-name behind and nothing else: `remove_leftovers` takes it away. Two more names beside a
-target NAME belong to it and are not leftovers: `.NAME.partial`, a folder that the next
-call goes on with, and `.NAME.replaced`, a folder between the two renames that replace
-it.
+name behind and nothing else: the next writer in that folder takes it away. It knows a
+living writer's by a lock, which the system gives back when a process ends. Two more
+names beside a target NAME belong to it and are not leftovers: `.NAME.partial`, a folder
+that the next call goes on with, and `.NAME.replaced`, a folder between the two renames
+that replace it.
 """
 
 import contextlib
-import glob
 import hashlib
 import json
 import os
 import pathlib
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dst_jax.errors import InputError
-
-TEMPORARY = ".tmp-"
-_RANDOM = 8
+from dst_jax.temporary import held_temporary, remove_unlocked
 
 
 def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -51,9 +48,7 @@ def require_place(path: pathlib.Path, *, space: int = 0) -> None:
     Raises:
       InputError: If the folder is read-only, is none, or has too little space.
     """
-    folder = path.absolute().parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    folder = _nearest_folder(path)
     if not folder.is_dir():
         raise InputError(f"{path}: {folder} is no folder; name another place.")
     try:
@@ -64,12 +59,17 @@ def require_place(path: pathlib.Path, *, space: int = 0) -> None:
             f"{path}: nothing can be written in {folder} ({error.strerror}); name "
             "another place."
         ) from None
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(path)
     if free < space:
         raise InputError(
-            f"{path}: {free / 1e6:.1f} MB are free on that disk and about "
-            f"{space / 1e6:.1f} MB are needed; free some or name another place."
+            f"{path}: {free / 1e6:.2f} MB are free on that disk and about "
+            f"{space / 1e6:.2f} MB are needed; free some or name another place."
         )
+
+
+def free_bytes(path: pathlib.Path) -> int:
+    """Returns the bytes that are free on the disk on which `path` is to be written."""
+    return shutil.disk_usage(_nearest_folder(path)).free
 
 
 @contextlib.contextmanager
@@ -97,20 +97,31 @@ def naming(
 
 
 @contextlib.contextmanager
-def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a temporary path; the file written there becomes `path` at the end.
+def trial_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields an empty file on the disk of `path`, which is removed at the end.
 
-    The temporary path lies in the same folder, which must exist, and has the suffix of
-    `path`. An earlier file is replaced. If the block raises, nothing changes.
+    It has the suffix of `path` and lies beside it, or in the nearest folder that
+    exists.
     """
-    temporary = _temporary(path)
-    try:
-        with naming(path, temporary=temporary):
-            yield temporary
-            _flush_to_disk(temporary)
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with held_temporary(_nearest_folder(path) / path.name, folder=False) as trial:
+        yield trial
+
+
+@contextlib.contextmanager
+def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields an empty temporary file, which becomes `path` at the end.
+
+    It lies in the same folder, which must exist, and has the suffix of `path`. An
+    earlier file is replaced. If the block raises, nothing changes. What killed writers
+    left in this folder is removed.
+    """
+    with (
+        held_temporary(path, folder=False) as temporary,
+        naming(path, temporary=temporary),
+    ):
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
@@ -174,6 +185,7 @@ def whole_folder(
     """Yields an empty temporary folder that becomes `path` at the end.
 
     Folders on the way to `path` are made. If the block raises, nothing changes. What
+    killed writers left beside `path` is removed. What
     must survive a loss of power, not only a kill, is written with `write_bytes` and
     its like.
 
@@ -185,17 +197,16 @@ def whole_folder(
     Raises:
       OSError: If the folder holds something and is not to be replaced.
     """
-    temporary = _temporary(path)
-    temporary.mkdir(parents=True)
-    try:
-        with naming(path, temporary=temporary):
-            yield temporary
-            if replace:
-                _replace_folder(temporary, path)
-            else:
-                os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        held_temporary(path, folder=True) as temporary,
+        naming(path, temporary=temporary),
+    ):
+        yield temporary
+        if replace:
+            _replace_folder(temporary, path)
+        else:
+            os.rename(temporary, path)
 
 
 def found_folder(path: pathlib.Path) -> pathlib.Path:
@@ -225,20 +236,9 @@ def resumed_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     os.rename(partial, path)
 
 
-def remove_leftovers(folder: pathlib.Path, *, of: str | None = None) -> None:
-    """Removes from a folder what killed writers left.
-
-    Args:
-      folder: The folder.
-      of: Name of the only target whose leftovers are removed; None for all. No writer
-        may be at work on it.
-    """
-    name = "*" if of is None else f"{'?' * _RANDOM}-{glob.escape(of)}"
-    for leftover in folder.glob(f"{TEMPORARY}{name}"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
+def remove_leftovers(folder: pathlib.Path) -> None:
+    """Removes from a folder what killed writers left; those at work keep theirs."""
+    remove_unlocked(folder)
 
 
 def bytes_sha256(content: bytes) -> str:
@@ -271,9 +271,11 @@ def json_sha256(values: Any) -> str:
     return bytes_sha256(text.encode())
 
 
-def _temporary(path: pathlib.Path) -> pathlib.Path:
-    # Random, so that two writers of one target do not meet in it.
-    return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:_RANDOM]}-{path.name}")
+def _nearest_folder(path: pathlib.Path) -> pathlib.Path:
+    folder = path.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:

@@ -16,7 +16,8 @@ from tests.test_api import MODULES, parsed
 # What `files.py` alone may do: the last part of what is called or imported.
 RESERVED = {"rename", "renames", "expanduser", "tempfile", "hashlib", "shutil", "fsync"}
 # The ledger of a search is appended to, and what is appended must be on the disk.
-ALLOWED = {("search/ledger.py", "fsync")}
+# Temporary files and folders are removed by the module below `files.py`.
+ALLOWED = {("search/ledger.py", "fsync"), ("temporary.py", "shutil")}
 
 
 def names_in(path):
@@ -275,3 +276,55 @@ def test_a_place_that_is_read_only_is_refused(tmp_path, monkeypatch):
 def test_what_can_be_no_path_is_refused(path):
     with pytest.raises(InputError, match="is no path"):
         files.user_path(path)
+
+
+WRITER = """
+import pathlib, sys, time
+from dst_jax import files
+with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as temporary:
+    print(temporary.name, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["whole_file", "whole_folder"])
+def test_the_next_writer_removes_what_a_killed_one_left_and_not_a_living_ones(
+    tmp_path, kind
+):
+    root = pathlib.Path(files.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    program = [sys.executable, "-c", WRITER, kind, str(tmp_path / "mine")]
+    with subprocess.Popen(
+        program, env=environment, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        left = writer.stdout.readline().strip()
+        files.write_text(tmp_path / "other.txt", "")
+        assert names_in(tmp_path) == sorted([left, "other.txt"])
+        writer.kill()
+    (tmp_path / ".tmp-notes").write_text("the user's own")
+    files.write_text(tmp_path / "other.txt", "")
+    assert names_in(tmp_path) == [".tmp-notes", "other.txt"]
+
+
+def test_the_longest_name_and_one_that_is_no_utf_8_can_be_written(tmp_path):
+    longest = tmp_path / ("x" * 251 + ".txt")
+    files.write_text(longest, "1")
+    bytes_name = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    with files.whole_file(bytes_name) as temporary:
+        assert temporary.name.isascii() and temporary.suffix == ".txt"
+        temporary.write_text("2")
+    assert (longest.read_text(), bytes_name.read_text()) == ("1", "2")
+
+
+def test_a_place_that_refuses_is_named_and_not_the_temporary_file(tmp_path):
+    with pytest.raises(FileNotFoundError) as told:
+        files.write_text(tmp_path / "absent" / "a.txt", "")
+    assert told.value.filename == str(tmp_path / "absent" / "a.txt")
+
+
+def test_a_trial_leaves_nothing_and_makes_no_folder(tmp_path):
+    with files.trial_file(tmp_path / "new" / "a.mp4") as trial:
+        assert trial.parent == tmp_path and trial.suffix == ".mp4"
+        trial.write_text("tried")
+    assert names_in(tmp_path) == []

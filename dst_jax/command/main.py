@@ -10,6 +10,7 @@ from rich.console import Console
 
 from dst_jax.command.fields import refuse_unknown
 from dst_jax.command.parsing import parse
+from dst_jax.command.startup import silence_decoders, start_jax
 from dst_jax.command.verbs import (
     Ablate,
     Config,
@@ -53,12 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     verb, console = None, Console()
+    silence_decoders()
     try:
         verb, rest = parse(Verb, given, prog="dst-jax", description=DESCRIPTION)
         verb = verb.do if isinstance(verb, Data | Config) else verb
         # The remaining words are fields of a configuration, which is not read yet.
         if rest and not isinstance(verb, Train | Distill | Search | Ablate | Pack):
             refuse_unknown(rest, options(verb), help_of=f"{given[0]} --help")
+        if _computes(verb):
+            start_jax()
         _dispatch(verb, rest, console)
     except InputError as error:
         print(f"dst-jax: {error}", file=sys.stderr)
@@ -111,6 +115,16 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             _data(verb, rest, console)
         case Info() | Show() | ListConfigs():
             _show(verb, console)
+
+
+def _computes(verb: Any) -> bool:
+    match verb:
+        case Evaluate():
+            return bool(verb.tracker)
+        case Demo() | Train() | Distill() | Search() | Ablate():
+            return True
+        case _:
+            return isinstance(verb, Track | Convert | Info)
 
 
 def _demo(verb: Demo, console: Console) -> None:

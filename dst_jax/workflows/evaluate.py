@@ -178,8 +178,7 @@ def _kept(
     for name in loaded:
         if kept[name] is None:
             require_place(out / name, space=space)
-        if out.is_dir():
-            remove_leftovers(out, of=name)
+    remove_leftovers(out)
     return kept
 
 
@@ -224,8 +223,7 @@ def _require_file(json_path: str | os.PathLike[str] | None) -> None:
     if path.exists() and not path.is_file():
         raise InputError(f"{json_path} is no regular file; name one for the report.")
     require_place(path)
-    if path.parent.is_dir():
-        remove_leftovers(path.parent, of=path.name)
+    remove_leftovers(path.parent)
 
 
 def _telling(
