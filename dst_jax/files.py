@@ -145,7 +145,8 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Besides errors of spelling: numbers and depths beyond what Python reads.
         raise InputError(f"{path}: not JSON ({error}); mend or replace it.") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object; mend or replace it.")
@@ -214,9 +215,14 @@ def remove_leftovers(folder: pathlib.Path) -> None:
     """Removes from a folder what killed writers left; none may be at work there."""
     for leftover in folder.glob(f"{TEMPORARY}*"):
         if leftover.is_dir():
-            shutil.rmtree(leftover)
+            remove_folder(leftover)
         else:
             leftover.unlink()
+
+
+def remove_folder(folder: pathlib.Path) -> None:
+    """Removes a folder and all in it, as far as the system lets it."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def bytes_sha256(content: bytes) -> str:
