@@ -145,8 +145,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        # Besides errors of spelling: numbers and depths beyond what Python reads.
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not JSON ({error}); mend or replace it.") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object; mend or replace it.")
@@ -215,14 +214,9 @@ def remove_leftovers(folder: pathlib.Path) -> None:
     """Removes from a folder what killed writers left; none may be at work there."""
     for leftover in folder.glob(f"{TEMPORARY}*"):
         if leftover.is_dir():
-            remove_folder(leftover)
+            shutil.rmtree(leftover)
         else:
             leftover.unlink()
-
-
-def remove_folder(folder: pathlib.Path) -> None:
-    """Removes a folder and all in it, as far as the system lets it."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def bytes_sha256(content: bytes) -> str:
@@ -253,6 +247,11 @@ def json_sha256(values: Any) -> str:
     """
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return bytes_sha256(text.encode())
+
+
+def remove_folder(folder: pathlib.Path) -> None:
+    """Removes a folder and all in it, as far as the system lets it."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _temporary(path: pathlib.Path) -> pathlib.Path:

@@ -23,7 +23,7 @@ from dst_jax.train.checkpoint import (
 )
 from dst_jax.train.deadline import Deadline, TimeUp
 from dst_jax.train.state import TrainState
-from dst_jax.train.step import Constants, TrainStep
+from dst_jax.train.step import Constants, StepMetrics, TrainStep
 from dst_jax.train.validate import Validate
 from dst_jax.train.window import Window
 from dst_jax.typing import Array
@@ -120,18 +120,9 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     report: dict[str, float] = {}
     with _stop_flag() as stopped:
         while step < run.total_steps:
-            asked = time.perf_counter()
-            batch = next(run.batches)
-            waited = time.perf_counter() - asked
-            state, metrics = run.step(state, run.constants, batch)
-            if jax.default_backend() == "cpu" or run.deadline:
-                # Several steps in flight deadlock CPU collectives when devices
-                # outnumber cores, and a step that is not awaited has no duration.
-                jax.block_until_ready(state)
+            state, metrics, waited = _take_step(state, run)
             step += 1
             window.add(metrics, waited)
-            if run.deadline:
-                run.deadline.took("step", time.perf_counter() - asked)
             # These are read once per step; a later signal is served after the next.
             signalled, late = stopped.is_set(), _late(step, run, config)
             if step == run.total_steps or step % config.log_every == 0:
@@ -143,10 +134,27 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             best = _keep(reached, step, window, run, config, save=signalled or late)
             window.pause(time.perf_counter() - paused)
             run.tick(step, report)
-            if (signalled or late) and step < run.total_steps:
-                where = f"at step {step} of {run.total_steps}"
-                raise TimeUp(where) if late else Interrupted(f"stopped {where}")
+            where = f"at step {step} of {run.total_steps}"
+            if signalled and step < run.total_steps:
+                raise Interrupted(f"stopped {where}")
+            if late and step < run.total_steps:
+                raise TimeUp(f"{where}, which is saved")
     return Snapshot(state, best)
+
+
+def _take_step(state: TrainState, run: Run) -> tuple[TrainState, StepMetrics, float]:
+    """Returns the new state, metrics and the seconds that the step waited for data."""
+    asked = time.perf_counter()
+    batch = next(run.batches)
+    waited = time.perf_counter() - asked
+    state, metrics = run.step(state, run.constants, batch)
+    if jax.default_backend() == "cpu" or run.deadline:
+        # Several steps in flight deadlock CPU collectives when devices outnumber cores,
+        # and a step that is not awaited has no duration.
+        jax.block_until_ready(state)
+    if run.deadline:
+        run.deadline.took_again("step", time.perf_counter() - asked)
+    return state, metrics, waited
 
 
 def _keep(

@@ -61,12 +61,13 @@ class _Board:
         from tensorboardX import event_file_writer
         from tensorboardX.proto import event_pb2
 
-        self._folder, self._event = folder, event_pb2.Event
+        protocol: Any = event_pb2  # its names are made when it is imported
+        self._folder, self._event = folder, protocol.Event
         with naming(folder):
             folder.mkdir(exist_ok=True)
             self._file = event_file_writer.EventsWriter(str(folder / "events"))
             # TensorBoard then forgets what an interrupted run wrote of later steps.
-            begun = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            begun = protocol.SessionLog(status=protocol.SessionLog.START)
             self._write(step + 1, session_log=begun)
             self._file.flush()
 
@@ -105,16 +106,22 @@ def drop_after(path: pathlib.Path, step: int) -> None:
 def _lines(path: pathlib.Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Yields every whole line as it stands, with the values in it."""
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            row = json.loads(line)
-            fits = type(row["step"]) is int and row["step"] >= 0
-            fits = fits and all(type(value) in (int, float) for value in row.values())
-            fits = fits and all(math.isfinite(value) for value in row.values())
-        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
-            fits = False
-        if not fits:
+        row = _row(line)
+        if row is None:
             raise InputError(
                 f"{path}, line {number}: is no JSON object of finite numbers with a "
                 "step; remove this line."
             )
         yield line + b"\n", row
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """Returns the values in a line; None if it is not as `MetricWriter` writes it."""
+    try:
+        row = json.loads(line)
+        fits = type(row["step"]) is int and row["step"] >= 0
+        fits = fits and all(type(value) in (int, float) for value in row.values())
+        fits = fits and all(math.isfinite(value) for value in row.values())
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+        return None
+    return row if fits else None

@@ -19,12 +19,14 @@ from dst_jax.distill import with_row
 from dst_jax.evaluate import TrackerScore
 from dst_jax.experiment import Experiment
 from dst_jax.files import user_path, write_json
+from dst_jax.train import Deadline
 from dst_jax.workflows.demo_report import TrackerLine, demo_json, write_report
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
 from dst_jax.workflows.progress import counted_steps
 from dst_jax.workflows.search import Searched, print_searched, search_student
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.versions import versions
+from dst_jax.workflows.workdir import hold
 
 TRAIN_VIDEOS = SyntheticConfig(videos=120, length=24)
 TEST_VIDEOS = SyntheticConfig(videos=16, length=50)
@@ -38,6 +40,7 @@ def run_demo(
     *,
     workdir: pathlib.Path,
     seed: int,
+    deadline: Deadline | None = None,
     console: Console,
 ) -> list[TrackerLine]:
     """Runs all stages of the demonstration and returns the rows of its table.
@@ -53,6 +56,7 @@ def run_demo(
         the architecture of "dull" are replaced.
       workdir: Folder for data, runs, report.html and report.json.
       seed: Seed of data, weights and order of data.
+      deadline: Time by which training and search must have ended.
       console: Console for bars and the table.
 
     Returns:
@@ -60,6 +64,7 @@ def run_demo(
 
     Raises:
       InputError: If experiments and workdir do not fit together.
+      TimeUp: If the deadline ended the demonstration.
     """
     began, workdir = time.perf_counter(), user_path(workdir)
     train_source, test = _make_videos(workdir / "data", seed, console)
@@ -68,13 +73,18 @@ def run_demo(
         _with_source(teacher, train_source, seed),
         workdir / "teacher",
         verb="dst-jax demo",
+        deadline=deadline,
         console=console,
     )
     bundles = {"teacher": trained.bundles["teacher"]}
     console.rule("search of the dull student")
     searching = _with_source(students, train_source, seed)
     searched = search_student(
-        searching, workdir / "search", teacher=bundles["teacher"], console=console
+        searching,
+        workdir / "search",
+        teacher=bundles["teacher"],
+        deadline=deadline,
+        console=console,
     )
     print_searched(searched, console)
     students = _with_dull(students, searched)
@@ -86,6 +96,7 @@ def run_demo(
             workdir / row.lower(),
             teacher=bundles["teacher"],
             verb="dst-jax demo",
+            deadline=deadline,
             console=console,
         )
         bundles |= {f"{n} {row}": path for n, path in runs[row].bundles.items()}
@@ -104,7 +115,7 @@ def _make_videos(
     folder: pathlib.Path, seed: int, console: Console
 ) -> tuple[str, tuple[Sequence, ...]]:
     """Returns the source of training videos and the sequences of test videos."""
-    with counted_steps(console) as progress:
+    with hold(folder), counted_steps(console) as progress:
         for name, config, offset in (
             ("train", TRAIN_VIDEOS, 0),
             ("test", TEST_VIDEOS, 1),
