@@ -41,7 +41,7 @@ def test_a_seed_has_32_bits(seed):
 )
 def test_data_settings_have_upper_bounds(field, largest, refused):
     dataclasses.replace(DATA, **{field: largest})
-    with pytest.raises(InputError, match=rf"DataConfig\.{field}=.*1") as told:
+    with pytest.raises(InputError, match=rf"(Data|Pair)Config\.{field}=.*1") as told:
         dataclasses.replace(DATA, **{field: refused})
     assert len(str(told.value)) < 200
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import sys
+import time
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -120,17 +121,21 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
 def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | None":
     """Returns the time by which a verb must have ended, counted from now."""
     from dst_jax.command.duration import parse_duration
+
+    if verb.time_limit is None:
+        return None
+    began, limit = time.monotonic(), parse_duration(verb.time_limit, "--time-limit")
+    # This import takes seconds, which count.
     from dst_jax.train import Deadline
 
-    limit = verb.time_limit
-    return Deadline(parse_duration(limit, "--time-limit")) if limit else None
+    return Deadline(limit - (time.monotonic() - began))
 
 
 def _demo(verb: Demo, console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command.settings import load_experiment
     from dst_jax.workflows.demo import run_demo
 
-    deadline = _deadline(verb)
     family = {"siamfc": "demo", "siamrpn": "demo_siamrpn"}[verb.family]
     experiments = [
         load_experiment(f"{family}_{part}") for part in ("teacher", "students")
@@ -145,11 +150,11 @@ def _demo(verb: Demo, console: Console) -> None:
 
 
 def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.distill import with_row
     from dst_jax.workflows.train import print_trained, run_training
 
-    deadline = _deadline(verb)
     experiment = settings.load_experiment(verb.config)
     teacher, row = None, "NOKD"
     if isinstance(verb, Distill):
@@ -189,10 +194,10 @@ def _overridden(
 
 
 def _search(verb: Search, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.workflows.search import print_searched, search_student
 
-    deadline = _deadline(verb)
     experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
     searched = search_student(
         experiment,
@@ -205,12 +210,12 @@ def _search(verb: Search, rest: list[str], console: Console) -> None:
 
 
 def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
     from dst_jax.workflows.ablation.run import run_ablation
     from dst_jax.workflows.train import run_training
 
-    deadline = _deadline(verb)
     experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
     choice = Choice(
         rows=verb.rows or (() if verb.students else ALL_ROWS),

@@ -4,7 +4,8 @@ import time
 
 # Assumed until they are measured; what else is unknown may take as long as anything.
 ASSUMED_S = {"step": 1.0, "checkpoint": 5.0}
-SPARE_S = 2.0  # for the end of the process
+SPARE_S = 8.0  # for the beginning and the end of the process
+FADES = 0.9  # how much of a longer duration before still counts
 
 
 class TimeUp(KeyboardInterrupt):
@@ -37,7 +38,7 @@ class Deadline:
 
     def took(self, part: str, seconds: float) -> None:
         """Notes how long a part took, such as "step" or "checkpoint"."""
-        self._took[part] = seconds
+        self._took[part] = max(seconds, FADES * self._took.get(part, 0.0))
 
     def took_again(self, part: str, seconds: float) -> None:
         """Notes the same, but the first time apart, which compiles a program."""

@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -67,24 +68,20 @@ def run_demo(
       TimeUp: If the deadline ended the demonstration.
     """
     began, workdir = time.perf_counter(), user_path(workdir)
+    how: Any = {"deadline": deadline, "console": console}
     train_source, test = _make_videos(workdir / "data", seed, console)
     console.rule("teacher")
     trained = run_training(
         _with_source(teacher, train_source, seed),
         workdir / "teacher",
         verb="dst-jax demo",
-        deadline=deadline,
-        console=console,
+        **how,
     )
     bundles = {"teacher": trained.bundles["teacher"]}
     console.rule("search of the dull student")
     searching = _with_source(students, train_source, seed)
     searched = search_student(
-        searching,
-        workdir / "search",
-        teacher=bundles["teacher"],
-        deadline=deadline,
-        console=console,
+        searching, workdir / "search", teacher=bundles["teacher"], **how
     )
     print_searched(searched, console)
     students = _with_dull(students, searched)
@@ -96,8 +93,7 @@ def run_demo(
             workdir / row.lower(),
             teacher=bundles["teacher"],
             verb="dst-jax demo",
-            deadline=deadline,
-            console=console,
+            **how,
         )
         bundles |= {f"{n} {row}": path for n, path in runs[row].bundles.items()}
     console.rule("evaluation")
