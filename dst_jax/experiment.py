@@ -15,7 +15,6 @@ from dst_jax.errors import InputError
 from dst_jax.files import json_sha256
 from dst_jax.models import ModelConfig
 from dst_jax.ops.augment import AugmentConfig
-from dst_jax.require import require, require_at_least
 from dst_jax.search import PolicyConfig, SearchConfig
 from dst_jax.track.config import SiamFCTracking, Tracking
 from dst_jax.train import LoopConfig, OptimConfig
@@ -60,9 +59,7 @@ class Experiment:
     seed: int = 0
 
     def __post_init__(self):
-        require_at_least(0, self, "seed")
-        fits = self.seed <= MOST_SEED
-        require(fits, self, "seed", f"must be at most {MOST_SEED:,}")
+        require_seed(self.seed, "Experiment.seed")
         pairs = self.optim.total_steps(self.data.batch) * self.data.batch
         if pairs > MOST_PAIRS:
             raise InputError(
@@ -80,6 +77,20 @@ class Experiment:
     def setting(self) -> Setting:
         """Returns the settings that the objective is made of."""
         return Setting(self.distill, self.labels, self.task, self.model)
+
+
+def require_seed(seed: int, name: str) -> None:
+    """Returns if a number can be a seed, of which a device's key holds 32 bits.
+
+    Args:
+      seed: The number.
+      name: Name of the field or option, for the error.
+
+    Raises:
+      InputError: If it cannot.
+    """
+    if not 0 <= seed <= MOST_SEED:
+        raise InputError(f"{name}={seed}: must lie in [0, {MOST_SEED:,}].")
 
 
 def experiment_to_json(experiment: Experiment) -> dict[str, Any]:

@@ -1,17 +1,22 @@
 """Bounds of an experiment: far above what anyone uses, told at once and by field."""
 
 import dataclasses
+import pathlib
 
 import pytest
+from rich.console import Console
 
 from dst_jax.data.patches import PatchSpec, RolePatch
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.train import OptimConfig
+from dst_jax.workflows.ablation.plan import Choice
+from dst_jax.workflows.demo import run_demo
 from dst_jax.workflows.training_data import require_memory
 from tests import networks
 
+FOLDER = pathlib.Path("runs/that/no/test/makes")
 DATA = DataConfig(sources=("got10k:x", "otb:y"))
 
 
@@ -22,8 +27,14 @@ def made(**changes):
 @pytest.mark.parametrize("seed", [2**32, 2**63, 10**300, -1])
 def test_a_seed_has_32_bits(seed):
     assert made(seed=2**32 - 1).seed == 2**32 - 1
-    with pytest.raises(InputError, match="seed"):
+    message = r"must lie in \[0, 4,294,967,295\]"
+    with pytest.raises(InputError, match=rf"^Experiment.seed=.*{message}"):
         made(seed=seed)
+    with pytest.raises(InputError, match=rf"^--seeds=.*{message}"):
+        Choice(seeds=(0, seed))
+    with pytest.raises(InputError, match=rf"^--seed=.*{message}"):
+        run_demo(made(), made(), workdir=FOLDER, seed=seed, console=Console())
+    assert not FOLDER.exists()
 
 
 @pytest.mark.parametrize(

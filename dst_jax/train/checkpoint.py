@@ -6,6 +6,7 @@ they are, and digests of both, so that a damaged file is refused and never belie
 
 import contextlib
 import errno
+import logging
 import os
 import pathlib
 import sys
@@ -249,6 +250,7 @@ def _forgive_late_reads() -> None:
     Orbax closes its event loop at the first array that cannot be read; each of the
     others then raises where nobody can catch it, and a traceback is printed for it.
     """
+    logging.getLogger("asyncio").addFilter(_is_no_late_read)
     before: Any = sys.unraisablehook
 
     def forgiving(unraisable: Any) -> None:
@@ -257,6 +259,10 @@ def _forgive_late_reads() -> None:
 
     if getattr(before, "__qualname__", "") != forgiving.__qualname__:
         sys.unraisablehook = forgiving
+
+
+def _is_no_late_read(record: logging.LogRecord) -> bool:
+    return "exception was never retrieved" not in record.getMessage()
 
 
 def _damaged(folder: pathlib.Path, step: int, reason: str) -> InputError:

@@ -18,7 +18,7 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import with_row
 from dst_jax.evaluate import TrackerScore
-from dst_jax.experiment import Experiment
+from dst_jax.experiment import Experiment, require_seed
 from dst_jax.files import user_path, write_json
 from dst_jax.train import Deadline
 from dst_jax.workflows.demo_report import TrackerLine, demo_json, write_report
@@ -67,6 +67,7 @@ def run_demo(
       InputError: If experiments and workdir do not fit together.
       TimeUp: If the deadline ended the demonstration.
     """
+    require_seed(seed, "--seed")
     began, workdir = time.perf_counter(), user_path(workdir)
     how: Any = {"deadline": deadline, "console": console}
     train_source, test = _make_videos(workdir / "data", seed, console)
