@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dst_jax.errors import InputError
-from dst_jax.temporary import held_temporary, remove_unlocked
+from dst_jax.temporary import held_temporary, remove, remove_unlocked
 
 
 def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -276,6 +276,11 @@ def _nearest_folder(path: pathlib.Path) -> pathlib.Path:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder
+
+
+def remove_folder(folder: pathlib.Path) -> None:
+    """Removes a folder and all in it, as far as the system lets it."""
+    remove(folder)
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:

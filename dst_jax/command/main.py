@@ -1,7 +1,9 @@
 """`dst-jax <verb>` parses the command line and calls the workflow of the verb."""
 
 import dataclasses
+import functools
 import sys
+import time
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +21,7 @@ from dst_jax.command.verbs import (
     Demo,
     Distill,
     Evaluate,
+    ExportRun,
     Info,
     ListConfigs,
     ListLayouts,
@@ -35,6 +38,7 @@ from dst_jax.errors import InputError, printable
 
 if typing.TYPE_CHECKING:
     from dst_jax.experiment import Experiment
+    from dst_jax.train import Deadline
 
 DESCRIPTION = """Distilled Siamese trackers in JAX.
 
@@ -50,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: Words of the command line; None for those of the process.
 
     Returns:
-      0 for success, 2 for bad input, 130 for an interruption.
+      0 for success, 2 for bad input, 75 if the time limit ended the work and 130 for
+      another interruption.
     """
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     verb, console = None, Console()
@@ -79,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         goes_on = isinstance(verb, Demo | Train | Distill | Search | Ablate | Pack)
         hint = "; run again to go on" if goes_on else ""
         print(f"dst-jax: {str(stop) or 'interrupted'}{hint}", file=sys.stderr)
-        return 130
+        return getattr(stop, "exit_code", 130)
     return 0
 
 
@@ -113,7 +118,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             _evaluate(verb, console)
         case Verify() | Pack() | ListLayouts():
             _data(verb, rest, console)
-        case Info() | Show() | ListConfigs():
+        case Info() | Show() | ListConfigs() | ExportRun():
             _show(verb, console)
 
 
@@ -127,7 +132,21 @@ def _computes(verb: Any) -> bool:
             return isinstance(verb, Track | Convert | Info)
 
 
+def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | None":
+    """Returns the time by which a verb must have ended, counted from now."""
+    from dst_jax.command.duration import parse_duration
+
+    if verb.time_limit is None:
+        return None
+    began, limit = time.monotonic(), parse_duration(verb.time_limit, "--time-limit")
+    # This import takes seconds, which count.
+    from dst_jax.train import Deadline
+
+    return Deadline(limit - (time.monotonic() - began))
+
+
 def _demo(verb: Demo, console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command.settings import load_experiment
     from dst_jax.workflows.demo import run_demo
 
@@ -135,10 +154,17 @@ def _demo(verb: Demo, console: Console) -> None:
     experiments = [
         load_experiment(f"{family}_{part}") for part in ("teacher", "students")
     ]
-    run_demo(*experiments, workdir=verb.workdir, seed=verb.seed, console=console)
+    run_demo(
+        *experiments,
+        workdir=verb.workdir,
+        seed=verb.seed,
+        deadline=deadline,
+        console=console,
+    )
 
 
 def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.distill import with_row
     from dst_jax.workflows.train import print_trained, run_training
@@ -158,6 +184,7 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         teacher=teacher,
         init=settings.parse_init(verb.init, experiment.students),
         verb=f"dst-jax {type(verb).__name__.lower()}",
+        deadline=deadline,
         console=console,
     )
     print_trained(trained, console)
@@ -181,20 +208,27 @@ def _overridden(
 
 
 def _search(verb: Search, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.workflows.search import print_searched, search_student
 
     experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
     searched = search_student(
-        experiment, verb.workdir, teacher=verb.teacher, console=console
+        experiment,
+        verb.workdir,
+        teacher=verb.teacher,
+        deadline=deadline,
+        console=console,
     )
     print_searched(searched, console)
 
 
 def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
     from dst_jax.workflows.ablation.run import run_ablation
+    from dst_jax.workflows.train import run_training
 
     experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
     choice = Choice(
@@ -204,7 +238,12 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
         datasets=verb.dataset,
     )
     run_ablation(
-        experiment, choice, verb.workdir, teacher=verb.teacher, console=console
+        experiment,
+        choice,
+        verb.workdir,
+        teacher=verb.teacher,
+        train=functools.partial(run_training, deadline=deadline),
+        console=console,
     )
 
 
@@ -270,11 +309,14 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
     print_packed(packed, console)
 
 
-def _show(verb: Info | Show | ListConfigs, console: Console) -> None:
+def _show(verb: Info | Show | ListConfigs | ExportRun, console: Console) -> None:
     from dst_jax.command import settings, show
+    from dst_jax.workflows.export import export_run
     from dst_jax.workflows.info import print_info
 
-    if isinstance(verb, Info):
+    if isinstance(verb, ExportRun):
+        export_run(verb.workdir, step=verb.step, console=console)
+    elif isinstance(verb, Info):
         print_info(verb.name, console)
     elif isinstance(verb, ListConfigs):
         show.print_configurations(settings.packaged(), console)

@@ -19,6 +19,10 @@ Students: TypeAlias = Annotated[
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
 ]
+TimeLimit: TypeAlias = Annotated[
+    str | None,
+    arg(help="as 90s, 170m, 1h30m: ends in time, all saved, with exit code 75"),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Demo:
         Literal["siamfc", "siamrpn"], arg(help="of miniature trackers")
     ] = "siamfc"
     seed: Annotated[int, arg(help="of data, weights and data order")] = 0
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Train:
 
     Any field of the configuration can be given as --section.field VALUE;
     `dst-jax config show CONFIG` lists and explains them. The same command continues a
-    run that was stopped.
+    run that was stopped. Bundles are written with every checkpoint.
     """
 
     config: Annotated[Positional[str], CONFIG]
@@ -55,6 +60,7 @@ class Train:
     ] = ()
     seed: Annotated[int | None, arg(help="of weights and data order")] = None
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +86,7 @@ class Distill:
     ] = ()
     seed: Annotated[int | None, arg(help="of weights and data order")] = None
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +106,7 @@ class Search:
     workdir: Annotated[Path, arg(help="folder for ledger, plot and student.json")]
     seed: Annotated[int | None, arg(help="of policy, weights and data order")] = None
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +145,7 @@ class Ablate:
         arg(help="otb:DIR got10k:DIR ...; the demonstration's test video if none"),
     ] = ()
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,6 +299,23 @@ class Config:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ExportRun:
+    """Write the bundles of a training that was stopped, from a checkpoint of it.
+
+    Training does so itself with every checkpoint. Neither the data nor the teacher is
+    needed.
+    """
+
+    workdir: Annotated[
+        Positional[Path], arg(metavar="WORKDIR", help="folder of the training")
+    ]
+    step: Annotated[
+        int | None,
+        arg(help="of a checkpoint, into bundles-STEP; None: the newest, into bundles"),
+    ] = None
+
+
 Verb = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Train, tyro.conf.subcommand("train")]
@@ -302,6 +328,7 @@ Verb = (
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Config, tyro.conf.subcommand("config")]
+    | Annotated[ExportRun, tyro.conf.subcommand("export-run")]
 )
 
 

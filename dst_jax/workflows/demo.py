@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -17,14 +18,16 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import with_row
 from dst_jax.evaluate import TrackerScore
-from dst_jax.experiment import Experiment
+from dst_jax.experiment import Experiment, require_seed
 from dst_jax.files import user_path, write_json
+from dst_jax.train import Deadline
 from dst_jax.workflows.demo_report import TrackerLine, demo_json, write_report
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
 from dst_jax.workflows.progress import counted_steps
 from dst_jax.workflows.search import Searched, print_searched, search_student
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.versions import versions
+from dst_jax.workflows.workdir import hold
 
 TRAIN_VIDEOS = SyntheticConfig(videos=120, length=24)
 TEST_VIDEOS = SyntheticConfig(videos=16, length=50)
@@ -38,6 +41,7 @@ def run_demo(
     *,
     workdir: pathlib.Path,
     seed: int,
+    deadline: Deadline | None = None,
     console: Console,
 ) -> list[TrackerLine]:
     """Runs all stages of the demonstration and returns the rows of its table.
@@ -53,6 +57,7 @@ def run_demo(
         the architecture of "dull" are replaced.
       workdir: Folder for data, runs, report.html and report.json.
       seed: Seed of data, weights and order of data.
+      deadline: Time by which training and search must have ended.
       console: Console for bars and the table.
 
     Returns:
@@ -60,21 +65,24 @@ def run_demo(
 
     Raises:
       InputError: If experiments and workdir do not fit together.
+      TimeUp: If the deadline ended the demonstration.
     """
+    require_seed(seed, "--seed")
     began, workdir = time.perf_counter(), user_path(workdir)
+    how: Any = {"deadline": deadline, "console": console}
     train_source, test = _make_videos(workdir / "data", seed, console)
     console.rule("teacher")
     trained = run_training(
         _with_source(teacher, train_source, seed),
         workdir / "teacher",
         verb="dst-jax demo",
-        console=console,
+        **how,
     )
     bundles = {"teacher": trained.bundles["teacher"]}
     console.rule("search of the dull student")
     searching = _with_source(students, train_source, seed)
     searched = search_student(
-        searching, workdir / "search", teacher=bundles["teacher"], console=console
+        searching, workdir / "search", teacher=bundles["teacher"], **how
     )
     print_searched(searched, console)
     students = _with_dull(students, searched)
@@ -86,7 +94,7 @@ def run_demo(
             workdir / row.lower(),
             teacher=bundles["teacher"],
             verb="dst-jax demo",
-            console=console,
+            **how,
         )
         bundles |= {f"{n} {row}": path for n, path in runs[row].bundles.items()}
     console.rule("evaluation")
@@ -104,7 +112,7 @@ def _make_videos(
     folder: pathlib.Path, seed: int, console: Console
 ) -> tuple[str, tuple[Sequence, ...]]:
     """Returns the source of training videos and the sequences of test videos."""
-    with counted_steps(console) as progress:
+    with hold(folder), counted_steps(console) as progress:
         for name, config, offset in (
             ("train", TRAIN_VIDEOS, 0),
             ("test", TEST_VIDEOS, 1),

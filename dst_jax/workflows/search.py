@@ -29,6 +29,7 @@ from dst_jax.search import (
     read_ledger,
     run_search,
 )
+from dst_jax.train import Deadline, TimeUp
 from dst_jax.workflows.progress import counted_steps, reported_steps
 from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
 from dst_jax.workflows.search_plot import search_plot
@@ -66,6 +67,7 @@ def search_student(
     workdir: pathlib.Path,
     *,
     teacher: pathlib.Path,
+    deadline: Deadline | None = None,
     console: Console,
 ) -> Searched:
     """Searches the dull student's architecture, or continues the search in `workdir`.
@@ -77,6 +79,7 @@ def search_student(
       workdir: Folder for configuration, ledger, plot, student.json and search.json,
         which has the student's reward and accuracy.
       teacher: Bundle of the teacher, whose architecture is reduced.
+      deadline: Time by which the search must have ended, finished or not.
       console: Console for the bar and messages.
 
     Returns:
@@ -84,6 +87,7 @@ def search_student(
 
     Raises:
       InputError: If configuration, data, teacher and workdir do not fit together.
+      TimeUp: If the deadline ended the search.
     """
     if jax.process_count() > 1:
         raise InputError(
@@ -112,7 +116,8 @@ def search_student(
                 console.print(f"{workdir}: goes on at step {done} of {total}.")
             exam = _make_exam(experiment, bundle, train_set, validation_set, console)
             accuracy = _teacher_accuracy(teacher, bundle, exam)
-            trials = _search(exam, accuracy, past, workdir / LEDGER, console)
+            file = workdir / LEDGER
+            trials = _search(exam, accuracy, past, file, deadline, console)
         best = _leave(workdir, trials, accuracy)
     seconds = time.perf_counter() - began
     student, plot = workdir / STUDENT_FILE, workdir / PLOT
@@ -142,6 +147,7 @@ def _search(
     teacher_accuracy: float,
     past: collections.abc.Sequence[Trial],
     ledger: pathlib.Path,
+    deadline: Deadline | None,
     console: Console,
 ) -> collections.abc.Sequence[Trial]:
     """Continues the search after `past`; appends each finished step to the ledger."""
@@ -151,6 +157,8 @@ def _search(
         def report(trials: collections.abc.Sequence[Trial]) -> None:
             append_step(ledger, trials)
             tick(trials)
+            if deadline:
+                _end_in_time(deadline, trials[0].step + 1, experiment.search.steps)
 
         return run_search(
             exam.parent,
@@ -162,6 +170,13 @@ def _search(
             past=past,
             report=report,
         )
+
+
+def _end_in_time(deadline: Deadline, done: int, steps: int) -> None:
+    """Raises TimeUp if the next step of the search could end too late."""
+    deadline.passed("step of the search")
+    if done < steps and deadline.is_near("step of the search"):
+        raise TimeUp(f"after step {done} of {steps} of the search, which is saved")
 
 
 def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:

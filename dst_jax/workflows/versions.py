@@ -8,5 +8,12 @@ _PACKAGES = ("dst-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "n
 
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that results depend on."""
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), **found}
+    return {"python": platform.python_version(), **{n: _version(n) for n in _PACKAGES}}
+
+
+def _version(package: str) -> str:
+    # A copy of the source that is not installed has no metadata and works all the same.
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -82,7 +82,7 @@ class Stub:
         row = folder.parent.name
         self.trained.append((settings.seed, row, tuple(settings.students)))
         folder.mkdir(parents=True)
-        line = {"step": 1}
+        line = {"step": 1, "steps": 1}
         if "ks" in settings.distill.active:
             line |= {f"gate/{name}": self.gate for name in settings.students}
         (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
