@@ -4,6 +4,7 @@ import collections.abc
 import contextlib
 import dataclasses
 import pathlib
+import platform
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from dst_jax.arch import spec_id, spec_to_json, tracker_cost
+from dst_jax.arch import TrackerSpec, spec_to_json, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import fixed_batches
 from dst_jax.data.sequence import Sequence
@@ -19,15 +20,20 @@ from dst_jax.data.small_set import order_by_class, read_small_set
 from dst_jax.errors import InputError
 from dst_jax.evaluate.style import figure_to_png
 from dst_jax.experiment import Experiment, experiment_to_json, without
-from dst_jax.files import read_json, user_path, write_bytes, write_json
+from dst_jax.files import user_path, write_bytes, write_json
 from dst_jax.search import (
+    Ledger,
+    Summary,
     Trial,
     append_step,
-    best_trial,
+    check_rewards,
     check_space,
+    check_summary,
     mean_reward,
     read_ledger,
+    read_summary,
     run_search,
+    write_summary,
 )
 from dst_jax.workflows.progress import counted_steps, reported_steps
 from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
@@ -100,23 +106,79 @@ def search_student(
         "data": data_hash(train_set),
     }
     with open_workdir(workdir, config):
-        past = read_ledger(workdir / LEDGER, candidates=experiment.search.candidates)
-        done = _steps_done(workdir, past, experiment)
-        if done == experiment.search.steps and (workdir / SUMMARY).exists():
-            console.print(f"{workdir}: the search is finished.")
-            accuracy = read_json(workdir / SUMMARY)["teacher_accuracy"]
-            trials = past
+        summary, ledger = _read_state(workdir, experiment, console)
+        done = _steps_done(workdir, ledger.trials, experiment)
+        if done == experiment.search.steps and summary is not None:
+            console.print(f"{workdir}: the search is finished.", markup=False)
+            accuracy = summary.teacher_accuracy
+            _check_finished(ledger.trials, summary, bundle.spec, experiment)
         else:
             if done:
                 total = experiment.search.steps
-                console.print(f"{workdir}: goes on at step {done} of {total}.")
+                text = f"{workdir}: goes on at step {done} of {total}."
+                console.print(text, markup=False)
             exam = _make_exam(experiment, bundle, train_set, validation_set, console)
             accuracy = _teacher_accuracy(teacher, bundle, exam)
-            trials = _search(exam, accuracy, past, workdir / LEDGER, console)
-        best = _leave(workdir, trials, accuracy)
+            ledger = _search(exam, accuracy, ledger, console)
+        best = _leave(workdir, ledger, accuracy)
     seconds = time.perf_counter() - began
     student, plot = workdir / STUDENT_FILE, workdir / PLOT
-    return Searched(student, plot, best, trials, accuracy, seconds)
+    return Searched(student, plot, best, ledger.trials, accuracy, seconds)
+
+
+def _read_state(
+    workdir: pathlib.Path, experiment: Experiment, console: Console
+) -> tuple[Summary | None, Ledger]:
+    """Returns what an earlier call has left, checked against what it wrote of it."""
+    summary = read_summary(workdir / SUMMARY)
+    ledger = read_ledger(
+        workdir / LEDGER,
+        candidates=experiment.search.candidates,
+        finished=(summary.candidates, summary.ledger) if summary else (0, None),
+    )
+    if summary is not None:
+        check_summary(workdir / SUMMARY, summary, ledger.trials)
+    if not (ledger.is_protected or (summary and summary.ledger)):
+        console.print(
+            f"{workdir / LEDGER}: an earlier version wrote it without digests; rewards "
+            "are recomputed, but an edited accuracy would not be noticed.",
+            markup=False,
+            highlight=False,
+        )
+    return summary, ledger
+
+
+def _check_finished(
+    trials: collections.abc.Sequence[Trial],
+    summary: Summary,
+    parent: TrackerSpec,
+    experiment: Experiment,
+) -> None:
+    """Repeats all of a finished search that needs no training."""
+    accuracy, search = summary.teacher_accuracy, experiment.search
+    if summary.platform != _platform():
+        check_rewards(parent, accuracy, trials, search)
+        return
+
+    def never(specs: collections.abc.Sequence[TrackerSpec]) -> list[float]:
+        raise AssertionError(
+            f"{len(specs)} networks of a finished search are asked for"
+        )
+
+    run_search(
+        parent,
+        accuracy,
+        never,
+        config=search,
+        policy=experiment.policy,
+        seed=experiment.seed,
+        past=trials,
+    )
+
+
+def _platform() -> str:
+    """Returns what the rounding of the policy's updates depends on."""
+    return f"jax {jax.__version__}, {jax.default_backend()}, {platform.machine()}"
 
 
 def _identity(experiment: Experiment) -> dict[str, Any]:
@@ -138,21 +200,18 @@ def _steps_done(
 
 
 def _search(
-    exam: Exam,
-    teacher_accuracy: float,
-    past: collections.abc.Sequence[Trial],
-    ledger: pathlib.Path,
-    console: Console,
-) -> collections.abc.Sequence[Trial]:
-    """Continues the search after `past`; appends each finished step to the ledger."""
-    experiment = exam.experiment
+    exam: Exam, teacher_accuracy: float, ledger: Ledger, console: Console
+) -> Ledger:
+    """Continues the search after `ledger`; appends each finished step to it."""
+    experiment, past = exam.experiment, ledger.trials
     with _bar(console, experiment, past) as (advance, tick):
 
         def report(trials: collections.abc.Sequence[Trial]) -> None:
-            append_step(ledger, trials)
+            nonlocal ledger
+            ledger = append_step(ledger, trials)
             tick(trials)
 
-        return run_search(
+        run_search(
             exam.parent,
             teacher_accuracy,
             make_score(exam, advance=advance),
@@ -162,6 +221,7 @@ def _search(
             past=past,
             report=report,
         )
+    return ledger
 
 
 def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
@@ -175,26 +235,17 @@ def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
     return accuracy
 
 
-def _leave(
-    workdir: pathlib.Path,
-    trials: collections.abc.Sequence[Trial],
-    teacher_accuracy: float,
-) -> Trial:
+def _leave(workdir: pathlib.Path, ledger: Ledger, teacher_accuracy: float) -> Trial:
     """Writes the best architecture, its scores and the plot; returns its trial."""
-    best = best_trial(trials)
+    best = write_summary(
+        workdir / SUMMARY,
+        ledger,
+        teacher_accuracy=teacher_accuracy,
+        platform=_platform(),
+    )
     assert best.spec is not None
-    summary = {
-        "candidates": len(trials),
-        "teacher_accuracy": teacher_accuracy,
-        "reward": best.reward,
-        "accuracy": best.accuracy,
-        "compression": best.compression,
-        "step": best.step,
-        "spec_id": spec_id(best.spec),
-    }
-    write_bytes(workdir / PLOT, figure_to_png(search_plot(trials)))
     write_json(workdir / STUDENT_FILE, spec_to_json(best.spec))
-    write_json(workdir / SUMMARY, summary)
+    write_bytes(workdir / PLOT, figure_to_png(search_plot(ledger.trials)))
     return best
 
 
