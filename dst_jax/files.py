@@ -146,6 +146,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
+        # Besides errors of spelling: numbers and depths beyond what Python reads.
         raise InputError(f"{path}: not JSON ({error}); mend or replace it.") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object; mend or replace it.")
