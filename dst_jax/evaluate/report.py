@@ -11,9 +11,10 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-import rich.markup
 import rich.table
+from rich.text import Text
 
+from dst_jax.errors import printable
 from dst_jax.evaluate.protocols import SequenceScore, TrackerScore
 
 NOTHING = "\N{EN DASH}"
@@ -76,19 +77,19 @@ def score_table(
       dataset: The data set as the user named it, for the title.
       fps: End-to-end frames per second of each tracker for which they were measured.
     """
-    table = rich.table.Table(title=rich.markup.escape(dataset) or None)
+    table = rich.table.Table(title=Text(printable(dataset)) if dataset else None)
     table.add_column("tracker")
     headings = ["AUC", "P@20", "OP.5"] + (["frames/s"] if fps else [])
     for heading in headings:
         table.add_column(heading, justify="right")
     for name, score in scores.items():
         speed = [f"{fps[name]:.1f}" if name in fps else NOTHING] if fps else []
-        table.add_row(rich.markup.escape(name), *_decimals(score), *speed)
+        table.add_row(Text(printable(name)), *_decimals(score), *speed)
     if len(scores) == 1:
         table.add_section()
         (score,) = scores.values()
         for sequence, part in score.sequences.items():
-            table.add_row(f"  {rich.markup.escape(sequence)}", *_decimals(part))
+            table.add_row(Text(f"  {printable(sequence)}"), *_decimals(part))
     return table
 
 

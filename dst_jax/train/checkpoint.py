@@ -3,6 +3,7 @@
 A checkpoint appears whole or not at all.
 """
 
+import contextlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dst_jax.errors import InputError
+from dst_jax.files import plain_folder
 from dst_jax.train.state import TrainState
 
 
@@ -68,7 +70,10 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=2, enable_async_checkpointing=False
         )
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._name = contextlib.ExitStack()
+        plain = self._name.enter_context(plain_folder(self._folder))
+        self._manager = ocp.CheckpointManager(plain, options=options)
 
     def save(self, snapshot: Snapshot) -> None:
         """Writes a checkpoint of the state's step unless there is one already."""
@@ -126,6 +131,7 @@ class Checkpoints:
     def close(self) -> None:
         """Closes Orbax's manager of the folder."""
         self._manager.close()
+        self._name.close()
 
 
 def _as_dict(snapshot: Snapshot) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`dst-jax demo` runs all stages on synthetic video, in a few minutes."""
 
-import contextlib
 import dataclasses
 import pathlib
 import time
@@ -16,11 +15,13 @@ from dst_jax.bundle import load_bundle
 from dst_jax.data.sequence import Sequence
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import with_row
+from dst_jax.errors import printable
 from dst_jax.evaluate import TrackerScore
 from dst_jax.experiment import Experiment
 from dst_jax.files import user_path, write_json
 from dst_jax.workflows.demo_report import TrackerLine, demo_json, write_report
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
+from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.progress import counted_steps
 from dst_jax.workflows.search import Searched, print_searched, search_student
 from dst_jax.workflows.train import Trained, gate_share, run_training
@@ -63,7 +64,7 @@ def run_demo(
     """
     began, workdir = time.perf_counter(), user_path(workdir)
     train_source, test = _make_videos(workdir / "data", seed, console)
-    console.rule("teacher")
+    console.rule(shown("teacher"))
     trained = run_training(
         _with_source(teacher, train_source, seed),
         workdir / "teacher",
@@ -71,7 +72,7 @@ def run_demo(
         console=console,
     )
     bundles = {"teacher": trained.bundles["teacher"]}
-    console.rule("search of the dull student")
+    console.rule(shown("search of the dull student"))
     searching = _with_source(students, train_source, seed)
     searched = search_student(
         searching, workdir / "search", teacher=bundles["teacher"], console=console
@@ -80,7 +81,7 @@ def run_demo(
     students = _with_dull(students, searched)
     runs = {}
     for row in ROWS:
-        console.rule(f"students, {row}")
+        console.rule(shown(f"students, {row}"))
         runs[row] = run_training(
             _with_row(students, row, train_source, seed),
             workdir / row.lower(),
@@ -89,14 +90,14 @@ def run_demo(
             console=console,
         )
         bundles |= {f"{n} {row}": path for n, path in runs[row].bundles.items()}
-    console.rule("evaluation")
+    console.rule(shown("evaluation"))
     rows, scores, boxes = _evaluate(bundles, runs, test, console)
     values = demo_json(rows, scores, seed=seed, versions=versions())
     write_json(workdir / "report.json", values, sort_keys=False)
     page = workdir / "report.html"
     write_report(page, rows, scores, boxes, bundles, runs, searched, test)
     _print_table(rows, console)
-    console.print(f"{page}   {time.perf_counter() - began:.0f} s in all")
+    say(console, f"{page}   {time.perf_counter() - began:.0f} s in all")
     return rows
 
 
@@ -109,7 +110,7 @@ def _make_videos(
             ("train", TRAIN_VIDEOS, 0),
             ("test", TEST_VIDEOS, 1),
         ):
-            task = progress.add_task(f"synthetic video: {name}", total=None)
+            task = progress.add_task(printable(f"synthetic video: {name}"), total=None)
 
             def advance(done: int, total: int, task: object = task) -> None:
                 progress.update(task, completed=done, total=total)  # pyright: ignore[reportArgumentType]
@@ -191,6 +192,5 @@ def _print_table(rows: list[TrackerLine], console: Console) -> None:
             "" if row.fps is None else f"{row.fps:.0f}",
             "" if row.gate_open is None else f"{row.gate_open:.0%}",
         ]
-        table.add_row(row.tracker, *cells)
-    with contextlib.suppress(BrokenPipeError):
-        console.print(table)
+        table.add_row(*map(shown, [row.tracker, *cells]))
+    console.print(table)

@@ -12,6 +12,7 @@ from dst_jax.errors import InputError
 from dst_jax.evaluate import TrackerScore, report, results
 from dst_jax.files import user_path, write_json
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_boxes
+from dst_jax.workflows.printing import say
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,6 +166,6 @@ def _publish(
     console.print(report.score_table(evaluation.scores, **named))
     if evaluation.ignored:
         files = ", ".join(evaluation.ignored)
-        console.print(f"not scored, of no sequence: {files}", markup=False)
+        say(console, f"not scored, of no sequence: {files}")
     if json_path is not None:
-        console.print(f"wrote {json_path}", markup=False, highlight=False)
+        say(console, f"wrote {json_path}")

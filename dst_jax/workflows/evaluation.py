@@ -26,11 +26,12 @@ from dst_jax.bundle import Bundle
 from dst_jax.data.frames import Frame, read_frame, require_size
 from dst_jax.data.readers import read_sequences
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, printable
 from dst_jax.evaluate import OTB, TrackerScore, score
 from dst_jax.track import Tracker, make_tracker
 from dst_jax.track.run import canvas_size
 from dst_jax.typing import Float
+from dst_jax.workflows.progress import description
 
 # This many frames of a video are decoded ahead of the tracker.
 _AHEAD = 16
@@ -220,7 +221,7 @@ def _frame_bar(
     name: str, sequences: collections.abc.Sequence[Sequence], console: Console | None
 ) -> Iterator[Callable[[], None]]:
     columns = (
-        TextColumn("{task.description}"),
+        description(),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("frames"),
@@ -228,5 +229,6 @@ def _frame_bar(
     )
     bar = Progress(*columns, console=console, transient=True, disable=console is None)
     with bar:
-        task = bar.add_task(name, total=sum(len(sequence) for sequence in sequences))
+        total = sum(len(sequence) for sequence in sequences)
+        task = bar.add_task(printable(name), total=total)
         yield lambda: bar.advance(task)

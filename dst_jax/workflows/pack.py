@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
@@ -37,9 +38,10 @@ from dst_jax.data.pipeline import read_sources
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
-from dst_jax.files import parts_sha256, require_place, user_path
+from dst_jax.files import parts_sha256, require_place, require_text_name, user_path
 from dst_jax.require import require, require_at_least, require_one_of
 from dst_jax.workflows.pack_folder import is_begun, is_done, unfinished_pack
+from dst_jax.workflows.printing import say
 from dst_jax.workflows.training_data import patch_spec
 
 # Shards are so small that an interruption loses little and that threads share them
@@ -114,11 +116,12 @@ def pack_data(
         written.
     """
     began, out = time.perf_counter(), user_path(out)
+    require_text_name(out)
     if packed := [name for name in experiment.data.sources if is_packed(name)]:
         raise InputError(f"{packed[0]} is a pack already; give the data set itself.")
     require_place(out)
     sequences, report = read_sources(experiment.data)
-    console.print(report.summary(), highlight=False)
+    say(console, *report.summary().splitlines())
     plan = _plan(experiment, sequences, config, report.summary())
     if not is_done(out, plan):
         require_place(out, space=0 if is_begun(out) else _least_space(plan))
@@ -137,11 +140,12 @@ def pack_data(
 
 def print_packed(packed: Packed, console: Console) -> None:
     """Prints size and duration of a pack, and the option that uses it."""
-    console.print(
-        f"{packed.records:,} patches, {packed.size / 2**20:.1f} MiB, "
-        f"{packed.seconds:.0f} s: --data.sources packed:{packed.folder}",
-        highlight=False,
-        soft_wrap=True,
+    source = shlex.quote(f"packed:{packed.folder}")
+    say(
+        console,
+        f"{packed.records:,} patches, "
+        f"{packed.size / 2**20:.1f} MiB, {packed.seconds:.0f} s: "
+        f"--data.sources {source}",
     )
 
 
@@ -173,7 +177,9 @@ def _digest(sequences: tuple[Sequence, ...]) -> str:
 
     def parts() -> Iterator[bytes]:
         for sequence in sequences:
-            yield f"{sequence.source}/{sequence.name}/{sequence.video}".encode()
+            yield f"{sequence.source}/{sequence.name}/{sequence.video}".encode(
+                errors="surrogateescape"
+            )
             yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
             yield sequence.visible.tobytes()
 
@@ -211,7 +217,7 @@ def _write_shards(
     missing = [i for i, name in enumerate(names) if not (partial / name).exists()]
     done = plan["records"] - sum(len(shards[i]) for i in missing)
     if done:
-        console.print(f"goes on at {done} of {plan['records']} patches")
+        say(console, f"goes on at {done} of {plan['records']} patches")
     tracks, times = _targets(sequences)
     encode = _encoder(plan)
     with _bar(console) as progress:

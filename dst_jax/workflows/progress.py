@@ -13,9 +13,14 @@ from rich.progress import (
 )
 
 
+def description() -> TextColumn:
+    """Returns the column of tasks' names, in which rich reads no markup."""
+    return TextColumn("{task.description}", markup=False)
+
+
 def counted_steps(console: Console) -> Progress:
     """Returns a progress display whose tasks show a bar and the steps done."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = description(), BarColumn(), MofNCompleteColumn()
     return Progress(*columns, console=console)
 
 
@@ -25,10 +30,10 @@ def reported_steps(console: Console) -> Progress:
     Every task has a field `numbers`, the text between count and time.
     """
     columns = (
-        TextColumn("{task.description}"),
+        description(),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
+        TextColumn("{task.fields[numbers]}", markup=False),
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console, refresh_per_second=2)

@@ -35,6 +35,7 @@ from dst_jax.search import (
     run_search,
     write_summary,
 )
+from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import counted_steps, reported_steps
 from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
 from dst_jax.workflows.search_plot import search_plot
@@ -109,14 +110,13 @@ def search_student(
         summary, ledger = _read_state(workdir, experiment, console)
         done = _steps_done(workdir, ledger.trials, experiment)
         if done == experiment.search.steps and summary is not None:
-            console.print(f"{workdir}: the search is finished.", markup=False)
+            say(console, f"{workdir}: the search is finished.")
             accuracy = summary.teacher_accuracy
             _check_finished(ledger.trials, summary, bundle.spec, experiment)
         else:
             if done:
                 total = experiment.search.steps
-                text = f"{workdir}: goes on at step {done} of {total}."
-                console.print(text, markup=False)
+                say(console, f"{workdir}: goes on at step {done} of {total}.")
             exam = _make_exam(experiment, bundle, train_set, validation_set, console)
             accuracy = _teacher_accuracy(teacher, bundle, exam)
             ledger = _search(exam, accuracy, ledger, console)
@@ -139,11 +139,10 @@ def _read_state(
     if summary is not None:
         check_summary(workdir / SUMMARY, summary, ledger.trials)
     if not (ledger.is_protected or (summary and summary.ledger)):
-        console.print(
+        say(
+            console,
             f"{workdir / LEDGER}: an earlier version wrote it without digests; rewards "
             "are recomputed, but an edited accuracy would not be noticed.",
-            markup=False,
-            highlight=False,
         )
     return summary, ledger
 
@@ -256,18 +255,15 @@ def print_searched(searched: Searched, console: Console) -> None:
     layers, head = best.spec.backbone.layers, best.spec.head
     cost = tracker_cost(best.spec)
     read = f"head {head.stage.features}, " if head.stage else ""
-    console.print(
+    say(
+        console,
         f"best of {len(searched.trials)}: widths {list(best.spec.backbone.widths)}, "
         f"{read}kernels {[layer.kernel for layer in layers]}, "
         f"{cost.parameters:,} parameters ({cost.megabytes:.3f} MB)",
-        highlight=False,
-    )
-    console.print(
         f"reward {best.reward:.4f}: compression {best.compression:.4f}, "
         f"accuracy {best.accuracy:.4f}, teacher's {searched.teacher_accuracy:.4f}",
-        highlight=False,
+        f"{searched.student}   {searched.plot}   {searched.seconds:.0f} s",
     )
-    console.print(f"{searched.student}   {searched.plot}   {searched.seconds:.0f} s")
 
 
 def _make_exam(
@@ -281,7 +277,7 @@ def _make_exam(
     search = experiment.search
     classes = len(order_by_class(train_set).members)
     drawn = f"uniformly over {classes} classes" if classes > 1 else "of one class"
-    console.print(f"small set: {search.pairs} pairs, {drawn}", highlight=False)
+    say(console, f"small set: {search.pairs} pairs, {drawn}")
     # The teacher's input decides the patches, not the configuration's students.
     experiment = dataclasses.replace(experiment, students={"teacher": teacher.spec})
     patch = patch_spec(experiment)
@@ -338,6 +334,6 @@ def _bar(
             progress.update(outer, advance=1, numbers=numbers)
             progress.reset(inner, total=None, numbers="")
             if not console.is_terminal:  # a log shows no bar before its end
-                console.print(f"step {trials[0].step + 1}: {numbers}", highlight=False)
+                say(console, f"step {trials[0].step + 1}: {numbers}")
 
         yield advance, tick

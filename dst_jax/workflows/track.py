@@ -12,7 +12,6 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
-    TextColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -23,6 +22,8 @@ from dst_jax.data.frames import frame_paths, video_frames
 from dst_jax.errors import InputError
 from dst_jax.files import user_path, whole_file
 from dst_jax.track import TrackResult, make_tracker
+from dst_jax.workflows.printing import counted, say
+from dst_jax.workflows.progress import description
 
 SUFFIXES = (".mp4", ".txt")
 # RGB colours of the boxes of tracked, uncertain and lost targets, in this order.
@@ -102,7 +103,7 @@ def track_video(
             else:
                 drawn = _counted(video, progress, "drawing")
                 write_video(temporary, drawn, result, fps=_frame_rate(video))
-    console.print(f"{out}: {len(result.boxes)} frames.")
+    say(console, f"{out}: {counted(len(result.boxes), 'frame')}.")
     return result
 
 
@@ -192,7 +193,7 @@ class _Speed(ProgressColumn):
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        description(),
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(),

@@ -42,6 +42,7 @@ from dst_jax.train import (
     read_metrics,
     student_variables,
 )
+from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar
 from dst_jax.workflows.training_data import (
     data_hash,
@@ -164,8 +165,8 @@ def print_trained(trained: Trained, console: Console) -> None:
     for name, path in trained.bundles.items():
         share = gate_share(trained.metrics, name)
         gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
-        console.print(f"{name}: {path}{gates}")
-    console.print(f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
+        say(console, f"{name}: {path}{gates}")
+    say(console, f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
 
 
 def _check_start(
@@ -208,7 +209,7 @@ def _fit(
         snapshot = restored or snapshot
         step = int(snapshot.state.step)
         if restored:
-            console.print(f"{workdir}: goes on at step {step} of {total_steps}.")
+            say(console, f"{workdir}: goes on at step {step} of {total_steps}.")
         if step >= total_steps:
             return snapshot
         run = _make_run(experiment, teacher, train_set, validation_set, step)

@@ -13,6 +13,7 @@ from dst_jax.distill import needs_teacher
 from dst_jax.experiment import Experiment
 from dst_jax.files import parts_sha256
 from dst_jax.ops.augment import patch_sides
+from dst_jax.workflows.printing import say
 
 
 def load_data(
@@ -31,7 +32,7 @@ def load_data(
       InputError: If a source is faulty.
     """
     sequences, report = read_sources(experiment.data)
-    console.print(report.summary(), highlight=False)
+    say(console, *report.summary().splitlines())
     share = experiment.data.validation_share
     return split_by_video(sequences, share=share, seed=experiment.seed)
 
@@ -42,7 +43,9 @@ def data_hash(train_set: tuple[Sequence, ...]) -> str:
     def parts() -> Iterator[bytes]:
         for sequence in train_set:
             count = len(sequence.frames)
-            yield f"{sequence.source}/{sequence.name}/{count}".encode()
+            yield f"{sequence.source}/{sequence.name}/{count}".encode(
+                errors="surrogateescape"
+            )
             yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
 
     return parts_sha256(parts())

@@ -138,7 +138,9 @@ def fingerprint(sequences: Iterable[Sequence]) -> str:
 
     def parts() -> Iterator[bytes]:
         for sequence in sequences:
-            yield f"{sequence.name}/{len(sequence.frames)}/".encode()
+            yield f"{sequence.name}/{len(sequence.frames)}/".encode(
+                errors="surrogateescape"
+            )
             yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
 
     return parts_sha256(parts())

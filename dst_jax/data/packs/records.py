@@ -91,7 +91,17 @@ class Schema:
 
         features = self.features()
         inner = ExampleSerializer(features.get_serialized_info())
-        return lambda record: inner.serialize_example(features.encode_example(record))
+
+        def serialize(record: Record) -> bytes:
+            texts = {k: _as_text(v) for k, v in record.items() if isinstance(v, str)}
+            return inner.serialize_example(features.encode_example({**record, **texts}))
+
+        return serialize
+
+
+def _as_text(name: str) -> str:
+    """Returns a name with escapes for bytes that are not UTF-8, which no text holds."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def shard_name(index: int, count: int) -> str:

@@ -33,6 +33,7 @@ from dst_jax.workflows.ablation.table import (
 from dst_jax.workflows.demo import TEST_VIDEOS
 from dst_jax.workflows.evaluate import Evaluation, evaluate_trackers
 from dst_jax.workflows.evaluation import read_videos, score_still
+from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.training_data import data_hash
 from dst_jax.workflows.versions import versions
@@ -99,7 +100,7 @@ def run_ablation(
             rows = ", ".join(plan.rows_of(run.training))
             names = " and ".join(run.students)
             console.rule(
-                f"run {number} of {len(runs)}: {rows} ({names}, seed {run.seed})"
+                shown(f"run {number} of {len(runs)}: {rows} ({names}, seed {run.seed})")
             )
             settings, folder = plan.settings(run), workdir / ROWS / run.folder
             trained = train(
@@ -108,7 +109,7 @@ def run_ablation(
             results |= _finish(run, settings, folder, trained, evaluator)
             found = _write(workdir, plan, results, references, evaluator)
     print_ablation(found, console)
-    console.print(f"{workdir / TABLES}   {workdir / VALUES}", highlight=False)
+    say(console, f"{workdir / TABLES}   {workdir / VALUES}")
     return found
 
 
@@ -161,7 +162,8 @@ class Evaluator:
             ]
             if not due:
                 continue
-            with self.console.status(f"evaluating {', '.join(due)} on {data.name}"):
+            now = shown(f"evaluating {', '.join(due)} on {data.name}")
+            with self.console.status(now):
                 paths = [bundles[name] for name in due]
                 found = self.evaluate(data.source, paths)
             for name, path in zip(due, paths, strict=True):
@@ -211,7 +213,7 @@ def _read_dataset(name: str, source: str) -> Dataset:
 def _synthetic(workdir: pathlib.Path, console: Console) -> Dataset:
     """Returns the test videos of the demonstration with seed 0."""
     folder = workdir / "data" / "test"
-    with console.status("rendering synthetic test videos"):
+    with console.status(shown("rendering synthetic test videos")):
         write_synthetic(folder, TEST_VIDEOS, seed=SYNTHETIC_SEED)
     return _read_dataset(SYNTHETIC, f"got10k:{folder}")
 
