@@ -125,7 +125,7 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         distill = with_row(experiment.distill, row)
         experiment = dataclasses.replace(experiment, distill=distill)
     experiment = settings.with_students(experiment, verb.student)
-    experiment = _overridden(experiment, verb, rest)
+    experiment = _overridden(experiment, verb, rest, console)
     trained = run_training(
         experiment,
         verb.workdir,
@@ -141,10 +141,14 @@ def _overridden(
     experiment: "Experiment",
     verb: Train | Distill | Search | Ablate | Pack,
     rest: list[str],
+    console: Console,
 ) -> "Experiment":
     """Returns the experiment with the fields and options of the command line."""
     from dst_jax.command import settings
 
+    experiment, note = settings.for_sources(experiment, verb.sources, rest)
+    if note:
+        say(console, note)
     experiment = settings.override(experiment, rest, also=options(verb))
     if verb.skip_bad:
         data = dataclasses.replace(experiment.data, skip_bad=True)
@@ -158,7 +162,7 @@ def _search(verb: Search, rest: list[str], console: Console) -> None:
     from dst_jax.command import settings
     from dst_jax.workflows.search import print_searched, search_student
 
-    experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
+    experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
     searched = search_student(
         experiment, verb.workdir, teacher=verb.teacher, console=console
     )
@@ -170,7 +174,7 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
     from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
     from dst_jax.workflows.ablation.run import run_ablation
 
-    experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
+    experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
     choice = Choice(
         rows=verb.rows or (() if verb.students else ALL_ROWS),
         counts=verb.students,
@@ -228,13 +232,10 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
     from dst_jax.workflows.pack import PackConfig, pack_data, print_packed
 
     experiment = settings.load_experiment(verb.config)
-    # Settings per source belong to the sources that the configuration names.
-    data = dataclasses.replace(
-        experiment.data, sources=verb.sources, weights=(), max_gaps=(), reports=()
-    )
-    experiment = dataclasses.replace(experiment, data=data)
+    if not (verb.sources or any(word.startswith("--data.sources") for word in rest)):
+        raise InputError("missing: SOURCE [SOURCE ...]; see dst-jax data pack --help.")
     packed = pack_data(
-        _overridden(experiment, verb, rest),
+        _overridden(experiment, verb, rest, console),
         verb.out,
         config=PackConfig(
             encoding=verb.encoding, quality=verb.quality, workers=verb.workers

@@ -13,24 +13,22 @@ from rich.table import Table
 from dst_jax.arch import tracker_cost
 from dst_jax.bundle import load_bundle
 from dst_jax.data.sequence import Sequence
-from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import with_row
-from dst_jax.errors import printable
 from dst_jax.evaluate import TrackerScore
 from dst_jax.experiment import Experiment
-from dst_jax.files import user_path, write_json
+from dst_jax.files import remove_leftovers, require_place, user_path, write_json
 from dst_jax.workflows.demo_report import TrackerLine, demo_json, write_report
+from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
 from dst_jax.workflows.printing import say, shown
-from dst_jax.workflows.progress import counted_steps
 from dst_jax.workflows.search import Searched, print_searched, search_student
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.versions import versions
 
-TRAIN_VIDEOS = SyntheticConfig(videos=120, length=24)
-TEST_VIDEOS = SyntheticConfig(videos=16, length=50)
 ROWS = ("NOKD", "TSsKD")
 STILL = "still"
+# Of video, checkpoints, bundles and reports, in bytes.
+_SPACE = 60_000_000
 
 
 def run_demo(
@@ -63,6 +61,8 @@ def run_demo(
       InputError: If experiments and workdir do not fit together.
     """
     began, workdir = time.perf_counter(), user_path(workdir)
+    require_place(workdir / "report.json", space=_SPACE)
+    remove_leftovers(workdir)
     train_source, test = _make_videos(workdir / "data", seed, console)
     console.rule(shown("teacher"))
     trained = run_training(
@@ -105,18 +105,8 @@ def _make_videos(
     folder: pathlib.Path, seed: int, console: Console
 ) -> tuple[str, tuple[Sequence, ...]]:
     """Returns the source of training videos and the sequences of test videos."""
-    with counted_steps(console) as progress:
-        for name, config, offset in (
-            ("train", TRAIN_VIDEOS, 0),
-            ("test", TEST_VIDEOS, 1),
-        ):
-            task = progress.add_task(printable(f"synthetic video: {name}"), total=None)
-
-            def advance(done: int, total: int, task: object = task) -> None:
-                progress.update(task, completed=done, total=total)  # pyright: ignore[reportArgumentType]
-
-            path = folder / name
-            write_synthetic(path, config, seed=2 * seed + offset, progress=advance)
+    write_video(folder / "train", TRAIN_VIDEOS, seed=2 * seed, console=console)
+    write_video(folder / "test", TEST_VIDEOS, seed=2 * seed + 1, console=console)
     test = read_videos(f"got10k:{folder / 'test'}")
     return f"got10k:{folder / 'train'}", test
 

@@ -13,6 +13,7 @@ from dst_jax.distill import needs_teacher
 from dst_jax.experiment import Experiment
 from dst_jax.files import parts_sha256
 from dst_jax.ops.augment import patch_sides
+from dst_jax.workflows.demo_video import make_missing_video
 from dst_jax.workflows.printing import say
 
 
@@ -31,6 +32,7 @@ def load_data(
     Raises:
       InputError: If a source is faulty.
     """
+    make_missing_video(experiment.data.sources, console)
     sequences, report = read_sources(experiment.data)
     say(console, *report.summary().splitlines())
     share = experiment.data.validation_share

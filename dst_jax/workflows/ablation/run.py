@@ -10,7 +10,6 @@ from rich.console import Console
 from dst_jax.arch import TrackerSpec, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import read_sources
-from dst_jax.data.synthetic.dataset import write_synthetic
 from dst_jax.evaluate import TrackerScore
 from dst_jax.evaluate.report import metric_values
 from dst_jax.experiment import Experiment, experiment_to_json, without
@@ -30,7 +29,11 @@ from dst_jax.workflows.ablation.table import (
     ablation_markdown,
     print_ablation,
 )
-from dst_jax.workflows.demo import TEST_VIDEOS
+from dst_jax.workflows.demo_video import (
+    TEST_VIDEOS,
+    make_missing_video,
+    write_video,
+)
 from dst_jax.workflows.evaluate import Evaluation, evaluate_trackers
 from dst_jax.workflows.evaluation import read_videos, score_still
 from dst_jax.workflows.printing import say, shown
@@ -88,7 +91,7 @@ def run_ablation(
     bundle = load_bundle(teacher) if teacher is not None else None
     plan = make_plan(experiment, choice, teacher=bundle.spec if bundle else None)
     datasets = [_read_dataset(source, source) for source in choice.datasets]
-    with open_workdir(workdir, _identity(experiment, bundle)):
+    with open_workdir(workdir, _identity(experiment, bundle, console)):
         evaluator = Evaluator(
             datasets or [_synthetic(workdir, console)], evaluate, console
         )
@@ -193,8 +196,11 @@ class Evaluator:
         return {"teacher": teacher, "still": still}
 
 
-def _identity(experiment: Experiment, teacher: Bundle | None) -> dict[str, Any]:
+def _identity(
+    experiment: Experiment, teacher: Bundle | None, console: Console
+) -> dict[str, Any]:
     """Returns the settings, teacher and data that all rows of a workdir share."""
+    make_missing_video(experiment.data.sources, console)
     sequences, _ = read_sources(experiment.data)
     return {
         "experiment": without(experiment_to_json(experiment), *_UNREAD),
@@ -213,8 +219,7 @@ def _read_dataset(name: str, source: str) -> Dataset:
 def _synthetic(workdir: pathlib.Path, console: Console) -> Dataset:
     """Returns the test videos of the demonstration with seed 0."""
     folder = workdir / "data" / "test"
-    with console.status(shown("rendering synthetic test videos")):
-        write_synthetic(folder, TEST_VIDEOS, seed=SYNTHETIC_SEED)
+    write_video(folder, TEST_VIDEOS, seed=SYNTHETIC_SEED, console=console)
     return _read_dataset(SYNTHETIC, f"got10k:{folder}")
 
 
