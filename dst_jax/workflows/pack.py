@@ -42,6 +42,7 @@ from dst_jax.files import parts_sha256, require_place, require_text_name, user_p
 from dst_jax.require import require, require_at_least, require_one_of
 from dst_jax.workflows.pack_folder import is_begun, is_done, unfinished_pack
 from dst_jax.workflows.printing import say
+from dst_jax.workflows.progress import waiting
 from dst_jax.workflows.training_data import patch_spec
 
 # Shards are so small that an interruption loses little and that threads share them
@@ -70,6 +71,7 @@ class PackConfig:
         require_one_of(get_args(PatchEncoding), self, "encoding")
         require(1 <= self.quality <= 100, self, "quality", "must be from 1 to 100")
         require_at_least(0, self, "workers")
+        require(self.workers <= 1024, self, "workers", "must be at most 1,024")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +122,8 @@ def pack_data(
     if packed := [name for name in experiment.data.sources if is_packed(name)]:
         raise InputError(f"{packed[0]} is a pack already; give the data set itself.")
     require_place(out)
-    sequences, report = read_sources(experiment.data)
+    with waiting(console, "reading the data"):
+        sequences, report = read_sources(experiment.data)
     say(console, *report.summary().splitlines())
     plan = _plan(experiment, sequences, config, report.summary())
     if not is_done(out, plan):

@@ -1,6 +1,12 @@
-"""Progress bars for steps of any kind and for a training run."""
+"""Progress bars for steps of any kind and for a training run, and words while waiting.
+
+A terminal shows how far things are, refreshed by a thread of rich's. A pipe or a file
+gets a plain line now and then.
+"""
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 from rich.console import Console
@@ -8,9 +14,12 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    SpinnerColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+
+PAUSE_S = 30.0  # between two lines in a pipe
 
 
 def description() -> TextColumn:
@@ -37,6 +46,51 @@ def reported_steps(console: Console) -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console, refresh_per_second=2)
+
+
+@contextlib.contextmanager
+def waiting(console: Console, what: str, *, pause_s: float = PAUSE_S) -> Iterator[None]:
+    """Says what is waited for and for how many seconds so far.
+
+    Args:
+      console: Console for the words.
+      what: What goes on, such as "reading data".
+      pause_s: Seconds between two lines in a pipe.
+    """
+    status = Status(what)
+    if not console.is_terminal:
+        with speaking(console, status, pause_s=pause_s):
+            yield
+        return
+    columns = SpinnerColumn(), TextColumn("{task.fields[numbers]}", markup=False)
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task("", total=None, numbers=status)
+        yield
+
+
+class Status:
+    """What goes on at the moment: the text is made anew whenever it is asked for.
+
+    Args:
+      doing: What takes long, shown with the seconds so far; "" for nothing.
+    """
+
+    def __init__(self, doing: str = ""):
+        self._numbers = ""
+        self.tell(doing)
+
+    def tell(self, doing: str) -> None:
+        """Sets what takes long from now on."""
+        self._doing, self._since = doing, time.monotonic()
+
+    def show(self, numbers: str) -> None:
+        """Sets the text for the time in which nothing takes long."""
+        self._numbers = numbers
+
+    def __str__(self) -> str:
+        if not self._doing:
+            return self._numbers
+        return f"{self._doing} {time.monotonic() - self._since:.0f} s"
 
 
 @contextlib.contextmanager
@@ -68,3 +122,34 @@ def training_bar(
             progress.update(task, completed=done, numbers=numbers)
 
         yield tick
+
+
+@contextlib.contextmanager
+def speaking(
+    console: Console, what: object, *, pause_s: float = PAUSE_S
+) -> Iterator[None]:
+    """Prints a line now and then where no bar can be drawn.
+
+    Args:
+      console: Console for the lines.
+      what: What is printed; its text is made anew each time.
+      pause_s: Seconds between two lines.
+    """
+    if console.is_terminal or console.quiet:
+        yield
+        return
+    ended = threading.Event()
+
+    def speak() -> None:
+        # A reader that has gone need not hear more.
+        with contextlib.suppress(OSError):
+            while not ended.wait(pause_s):
+                console.print(str(what), highlight=False, markup=False)
+
+    thread = threading.Thread(target=speak, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

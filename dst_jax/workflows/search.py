@@ -1,12 +1,10 @@
 """`dst-jax search` finds the architecture of the dull student for a teacher."""
 
 import collections.abc
-import contextlib
 import dataclasses
 import pathlib
 import platform
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -29,20 +27,22 @@ from dst_jax.search import (
     check_rewards,
     check_space,
     check_summary,
-    mean_reward,
     read_ledger,
     read_summary,
     run_search,
     write_summary,
 )
 from dst_jax.workflows.printing import say
-from dst_jax.workflows.progress import counted_steps, reported_steps
+from dst_jax.workflows.progress import counted_steps, waiting
 from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
+from dst_jax.workflows.search_bar import search_bar
 from dst_jax.workflows.search_plot import search_plot
 from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
 from dst_jax.workflows.workdir import LEDGER, open_workdir
 
 STUDENT_FILE, PLOT, SUMMARY = "student.json", "search.png", "search.json"
+# Multiply-adds of a search crop: above the miniatures', below those of full trackers.
+_QUICKLY_COMPILED = 5e8
 # The search does not read these settings.
 _UNREAD = ("students", "loop", "tracking")
 
@@ -118,7 +118,9 @@ def search_student(
                 total = experiment.search.steps
                 say(console, f"{workdir}: goes on at step {done} of {total}.")
             exam = _make_exam(experiment, bundle, train_set, validation_set, console)
-            accuracy = _teacher_accuracy(teacher, bundle, exam)
+            with waiting(console, "scoring the teacher"):
+                accuracy = _teacher_accuracy(teacher, bundle, exam)
+            _announce(exam, console)
             ledger = _search(exam, accuracy, ledger, console)
         best = _leave(workdir, ledger, accuracy)
     seconds = time.perf_counter() - began
@@ -203,17 +205,19 @@ def _search(
 ) -> Ledger:
     """Continues the search after `ledger`; appends each finished step to it."""
     experiment, past = exam.experiment, ledger.trials
-    with _bar(console, experiment, past) as (advance, tick):
+    with search_bar(console, experiment.search, past) as bar:
 
         def report(trials: collections.abc.Sequence[Trial]) -> None:
             nonlocal ledger
             ledger = append_step(ledger, trials)
-            tick(trials)
+            line = bar.finish_step(trials)
+            if not console.is_terminal:  # a log shows no bar before its end
+                say(console, line)
 
         run_search(
             exam.parent,
             teacher_accuracy,
-            make_score(exam, advance=advance),
+            make_score(exam, advance=bar.advance),
             config=experiment.search,
             policy=experiment.policy,
             seed=experiment.seed,
@@ -221,6 +225,17 @@ def _search(
             report=report,
         )
     return ledger
+
+
+def _announce(exam: Exam, console: Console) -> None:
+    """Says beforehand that a large program takes long to compile."""
+    if tracker_cost(exam.parent).search_macs > _QUICKLY_COMPILED:
+        say(
+            console,
+            "the first step compiles for minutes on few cores; XLA may call that "
+            '"Very slow compile?", which is no fault. Fewer candidates at once '
+            "(--search.at_once 1) compile faster.",
+        )
 
 
 def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
@@ -282,13 +297,14 @@ def _make_exam(
     experiment = dataclasses.replace(experiment, students={"teacher": teacher.spec})
     patch = patch_spec(experiment)
     data = dataclasses.replace(experiment.data, batch=search.batch)
-    validation = fixed_batches(
-        validation_set,
-        data,
-        patch,
-        seed=experiment.seed,
-        examples=search.validation_pairs,
-    )
+    with waiting(console, "reading held-out pairs"):
+        validation = fixed_batches(
+            validation_set,
+            data,
+            patch,
+            seed=experiment.seed,
+            examples=search.validation_pairs,
+        )
     with counted_steps(console) as progress:
         task = progress.add_task("read small set", total=search.pairs)
         train = read_small_set(
@@ -300,40 +316,3 @@ def _make_exam(
             advance=lambda: progress.advance(task),
         )
     return Exam(experiment, teacher.spec, train, validation)
-
-
-@contextlib.contextmanager
-def _bar(
-    console: Console, experiment: Experiment, past: collections.abc.Sequence[Trial]
-) -> Iterator[
-    tuple[Callable[[], None], Callable[[collections.abc.Sequence[Trial]], None]]
-]:
-    """Shows a bar for the steps of the policy and one for training within a step.
-
-    Yields:
-      A function to call after every step of training, and one to call with the trials
-      of every finished step of the policy.
-    """
-    search = experiment.search
-    rewards = [trial.reward for trial in past]
-    best = f"best {max(rewards):.3f}" if rewards else ""
-    with reported_steps(console) as progress:
-        done = len(past) // search.candidates
-        outer = progress.add_task(
-            "search", total=search.steps, completed=done, numbers=best
-        )
-        inner = progress.add_task("train", total=None, numbers="compiling")
-
-        def advance() -> None:
-            progress.update(inner, advance=1, numbers="")
-
-        def tick(trials: collections.abc.Sequence[Trial]) -> None:
-            rewards.extend(trial.reward for trial in trials)
-            now = mean_reward([trial.reward for trial in trials])
-            numbers = f"reward {now:.3f}  best {max(rewards):.3f}"
-            progress.update(outer, advance=1, numbers=numbers)
-            progress.reset(inner, total=None, numbers="")
-            if not console.is_terminal:  # a log shows no bar before its end
-                say(console, f"step {trials[0].step + 1}: {numbers}")
-
-        yield advance, tick

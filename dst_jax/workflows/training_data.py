@@ -15,6 +15,7 @@ from dst_jax.files import parts_sha256
 from dst_jax.ops.augment import patch_sides
 from dst_jax.workflows.demo_video import make_missing_video
 from dst_jax.workflows.printing import say
+from dst_jax.workflows.progress import waiting
 
 
 def load_data(
@@ -33,7 +34,8 @@ def load_data(
       InputError: If a source is faulty.
     """
     make_missing_video(experiment.data.sources, console)
-    sequences, report = read_sources(experiment.data)
+    with waiting(console, "reading the data"):
+        sequences, report = read_sources(experiment.data)
     say(console, *report.summary().splitlines())
     share = experiment.data.validation_share
     return split_by_video(sequences, share=share, seed=experiment.seed)

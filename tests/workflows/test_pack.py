@@ -387,5 +387,7 @@ def test_settings_of_a_pack_are_checked():
         PackConfig(quality=0)
     with pytest.raises(InputError, match=r"PackConfig\.workers=-1: must be at least 0"):
         PackConfig(workers=-1)
+    with pytest.raises(InputError, match=r"PackConfig\.workers=100000: must be at"):
+        PackConfig(workers=100_000)
     with pytest.raises(InputError, match="is a pack already"):
         packs.pack("packed:x", pathlib.Path("unused"))
