@@ -161,10 +161,8 @@ def for_sources(
         changes["negatives_from"] = "sequences"
     data = dataclasses.replace(data, sources=sources, **changes)
     again = [n for n in dropped if not _values_of(f"--data.{n}", words)]
-    note = (
-        f"other data sets than the configuration's: its {', '.join(again)} "
-        f"{'is' if len(again) == 1 else 'are'} not used."
-    )
+    names = ", ".join(again)
+    note = f"other data sets than the configuration's: its {names} are not used."
     return dataclasses.replace(experiment, data=data), note if again else ""
 
 
