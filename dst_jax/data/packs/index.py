@@ -11,7 +11,7 @@ import numpy as np
 
 from dst_jax.data.packs.card import IndexFile
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, printable
 from dst_jax.files import bytes_sha256, write_bytes
 
 # Kind of the items of each array, and the lengths of its axes after the first. Arrays
@@ -39,10 +39,10 @@ def index_of(
       checksums: CRC-32 of each record, uint32 [records].
     """
     text = {
-        "track": [s.name for s in sequences],
-        "video": [s.video for s in sequences],
+        "track": [printable(s.name) for s in sequences],
+        "video": [printable(s.video) for s in sequences],
         "category": [s.category for s in sequences],
-        "source": [s.source for s in sequences],
+        "source": [printable(s.source) for s in sequences],
     }
     return {
         **{name: np.array(values, np.str_) for name, values in text.items()},
