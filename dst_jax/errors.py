@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and how names are shown in messages."""
+"""The exception for what a user can mend, and how messages show names and counts."""
 
 
 class InputError(ValueError):
@@ -30,6 +30,16 @@ def printable(text: object) -> str:
       café 1\x1b[2J.mp4
     """
     return "".join(_shown(character) for character in str(text))
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun, which gets an "s" unless the count is 1.
+
+    Example:
+      >>> counted(1, "fault"), counted(1200, "frame")
+      ('1 fault', '1,200 frames')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _shown(character: str) -> str:

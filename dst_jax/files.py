@@ -22,6 +22,9 @@ from typing import Any
 from dst_jax.errors import InputError
 from dst_jax.temporary import held_temporary, remove, remove_unlocked
 
+# Where Linux shows what a process has opened.
+_OPENED = pathlib.Path("/proc/self/fd")
+
 
 def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
     """Returns a path as a user wrote it, with `~` for the home folder expanded.
@@ -33,6 +36,43 @@ def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
     if not text or "\0" in text:
         raise InputError(f"{text!r}: is no path; name a file or a folder.")
     return pathlib.Path(os.path.expanduser(text))
+
+
+def require_text_name(path: pathlib.Path) -> None:
+    """Returns if libraries that take paths as text can write there.
+
+    Python holds a name of any bytes; those libraries want UTF-8.
+
+    Raises:
+      InputError: If a name on the way is not UTF-8.
+    """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{path}: its name is not UTF-8, and not every library can write there; "
+            "name another place."
+        ) from None
+
+
+@contextlib.contextmanager
+def plain_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a folder under a name that every library reads as it is.
+
+    Some take a name as text, which not every name is, or as a pattern, in which `[v2]`
+    stands for one letter. For such a name the system's name of the opened folder is
+    yielded, which is good for this process within the block.
+    """
+    name = str(folder.absolute())
+    plain = name.isprintable() and not {*name} & {*"*?[]"}
+    if plain or not _OPENED.is_dir():
+        yield folder
+        return
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield _OPENED / str(number)
+    finally:
+        os.close(number)
 
 
 def require_place(path: pathlib.Path, *, space: int = 0) -> None:
@@ -171,7 +211,8 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Besides errors of spelling: numbers and depths beyond what Python reads.
         raise InputError(f"{path}: not JSON ({error}); mend or replace it.") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object; mend or replace it.")

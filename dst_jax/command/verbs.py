@@ -16,6 +16,10 @@ Students: TypeAlias = Annotated[
     Append[tuple[str, ...]],
     arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
 ]
+Sources: TypeAlias = Annotated[
+    Positional[tuple[str, ...]],
+    arg(metavar="[SOURCE ...]", help="LAYOUT:DIR; the config's if none"),
+]
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
 ]
@@ -59,6 +63,7 @@ class Train:
         Append[tuple[str, ...]], arg(help="start from [NAME=]BUNDLE, repeatable")
     ] = ()
     seed: Annotated[int | None, arg(help="of weights and data order")] = None
+    sources: Sources = ()
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
 
@@ -85,6 +90,7 @@ class Distill:
         Append[tuple[str, ...]], arg(help="start from NAME=BUNDLE, repeatable")
     ] = ()
     seed: Annotated[int | None, arg(help="of weights and data order")] = None
+    sources: Sources = ()
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
 
@@ -105,6 +111,7 @@ class Search:
     teacher: Annotated[Path, arg(help="bundle of the teacher")]
     workdir: Annotated[Path, arg(help="folder for ledger, plot and student.json")]
     seed: Annotated[int | None, arg(help="of policy, weights and data order")] = None
+    sources: Sources = ()
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
 
@@ -144,6 +151,7 @@ class Ablate:
         tuple[str, ...],
         arg(help="otb:DIR got10k:DIR ...; the demonstration's test video if none"),
     ] = ()
+    sources: Sources = ()
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
 
@@ -229,17 +237,18 @@ class Pack:
     """Cut the patches of all targets once, so that training only decodes them.
 
     Writes a TFDS data set in ArrayRecord format; train with --data.sources packed:DIR.
-    A configuration decides scale and size of the patches; any of its fields can be
-    given, as --augment.search_shift_px 64, and `dst-jax config show CONFIG` lists and
-    explains them. The same command continues a pack that was stopped.
+    The data sets can also be given as --data.sources SOURCE [SOURCE ...]. A
+    configuration decides scale and size of the patches; any of its fields can be given,
+    as --augment.search_shift_px 64, and `dst-jax config show CONFIG` lists and explains
+    them. The same command continues a pack that was stopped.
     """
 
+    out: Annotated[Path, arg(help="folder of the pack; it must not exist")]
+    config: Annotated[str, arg(help="what it is for: a .py file, or see `config list`")]
     sources: Annotated[
         Positional[tuple[str, ...]],
         arg(metavar="SOURCE [SOURCE ...]", help="LAYOUT:DIR, such as got10k:DIR"),
-    ]
-    out: Annotated[Path, arg(help="folder of the pack; it must not exist")]
-    config: Annotated[str, arg(help="what it is for: a .py file, or see `config list`")]
+    ] = ()
     encoding: Annotated[
         Literal["jpeg", "raw"], arg(help="raw: 12 times the size, nothing to decode")
     ] = "jpeg"

@@ -18,7 +18,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dst_jax.errors import InputError
-from dst_jax.files import json_sha256, naming, parts_sha256, read_json, remove_folder
+from dst_jax.files import (
+    json_sha256,
+    naming,
+    parts_sha256,
+    plain_folder,
+    read_json,
+    remove_folder,
+)
 from dst_jax.train.state import TrainState
 
 RECORD = pathlib.Path("made", "metadata")  # where Orbax writes the item "made"
@@ -114,7 +121,10 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=2, enable_async_checkpointing=False
         )
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._name = contextlib.ExitStack()
+        plain = self._name.enter_context(plain_folder(self._folder))
+        self._manager = ocp.CheckpointManager(plain, options=options)
 
     def save(self, snapshot: Snapshot) -> None:
         """Writes a checkpoint of the state's step unless there is one already.
@@ -186,6 +196,7 @@ class Checkpoints:
     def close(self) -> None:
         """Closes Orbax's manager of the folder."""
         self._manager.close()
+        self._name.close()
 
     @contextlib.contextmanager
     def _writing(self, step: int) -> Iterator[None]:

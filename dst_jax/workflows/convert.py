@@ -11,6 +11,7 @@ from dst_jax.errors import InputError
 from dst_jax.files import file_sha256, user_path
 from dst_jax.track.config import SIAMRPN_PRESETS, Tracking
 from dst_jax.track.procedure import default_tracking, require_matching
+from dst_jax.workflows.printing import say
 from dst_jax.workflows.versions import versions
 
 
@@ -62,9 +63,9 @@ def convert(
     save_bundle(Bundle(spec, variables, tracking, card), out)
     parameters = card["sizes"]["parameters"]
     line = f"{out}: {_shown(spec)}, {parameters:,} parameters, all found."
-    console.print(line, soft_wrap=True)
+    say(console, line)
     for name in left_over:
-        console.print(f"  did not fit and was left out: {name}")
+        say(console, f"  did not fit and was left out: {name}")
     return out
 
 

@@ -22,9 +22,14 @@ from rich.progress import (
 PAUSE_S = 30.0  # between two lines in a pipe
 
 
+def description() -> TextColumn:
+    """Returns the column of tasks' names, in which rich reads no markup."""
+    return TextColumn("{task.description}", markup=False)
+
+
 def counted_steps(console: Console) -> Progress:
     """Returns a progress display whose tasks show a bar and the steps done."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = description(), BarColumn(), MofNCompleteColumn()
     return Progress(*columns, console=console)
 
 
@@ -34,10 +39,10 @@ def reported_steps(console: Console) -> Progress:
     Every task has a field `numbers`, the text between count and time.
     """
     columns = (
-        TextColumn("{task.description}"),
+        description(),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
+        TextColumn("{task.fields[numbers]}", markup=False),
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console, refresh_per_second=2)
@@ -54,7 +59,7 @@ def waiting(console: Console, what: str, *, pause_s: float = PAUSE_S) -> Iterato
     """
     status = Status(what)
     if not console.is_terminal:
-        with _speaking(console, status, pause_s):
+        with speaking(console, status, pause_s=pause_s):
             yield
         return
     columns = SpinnerColumn(), TextColumn("{task.fields[numbers]}", markup=False)
@@ -134,13 +139,21 @@ def training_bar(
     """
     with reported_steps(console) as progress:
         bar = TrainingBar(progress, total_steps, step)
-        with _speaking(console, bar, pause_s):
+        with speaking(console, bar, pause_s=pause_s):
             yield bar
 
 
 @contextlib.contextmanager
-def _speaking(console: Console, what: object, pause_s: float) -> Iterator[None]:
-    """Prints `what` as a line now and then where no bar can be drawn."""
+def speaking(
+    console: Console, what: object, *, pause_s: float = PAUSE_S
+) -> Iterator[None]:
+    """Prints a line now and then where no bar can be drawn.
+
+    Args:
+      console: Console for the lines.
+      what: What is printed; its text is made anew each time.
+      pause_s: Seconds between two lines.
+    """
     if console.is_terminal or console.quiet:
         yield
         return

@@ -13,7 +13,6 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
-    TextColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -22,7 +21,7 @@ from dst_jax.boxes import cxcywh_to_xywh, xywh_to_cxcywh
 from dst_jax.bundle import load_bundle
 from dst_jax.data.frames import frame_paths
 from dst_jax.data.video import CutOffError, frame_rate, video_frames
-from dst_jax.errors import InputError, printable
+from dst_jax.errors import InputError, counted
 from dst_jax.files import require_place, user_path, whole_file
 from dst_jax.track import TrackResult, make_tracker
 from dst_jax.track.run import CHUNK_FRAMES, canvas_size
@@ -31,6 +30,8 @@ from dst_jax.workflows.drawn_video import (
     require_encoder,
     write_video,
 )
+from dst_jax.workflows.printing import say
+from dst_jax.workflows.progress import description
 
 SUFFIXES = (".mp4", ".txt")
 # An image folder has no frame rate; videos of OTB and GOT-10k have about this one.
@@ -113,7 +114,7 @@ def track_video(
         result = ready.track(itertools.chain([first], frames), box)
         _save(out, result, box_xywh, write=write)
     count = len(result.boxes)
-    _say(console, f"{out}: {count} frames.")
+    say(console, f"{out}: {counted(count, 'frame')}.")
     _tell_of_silence(tracker, result, console)
     if source.cut_off is not None:
         raise InputError(f"{source.cut_off} {out} has those {count} frames.")
@@ -168,7 +169,7 @@ class _Source:
             self.cut_off = error
 
     def _note(self, line: str) -> None:
-        _say(self._progress.console, line)
+        say(self._progress.console, line)
 
 
 def _require_fitting(frame: np.ndarray, video: pathlib.Path) -> None:
@@ -257,11 +258,7 @@ def _tell_of_silence(
     )
     if len(silent) == len(result.scores) - 1:
         raise InputError(f"{line} Its weights are damaged; convert or train it again.")
-    _say(console, line)
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(Text(printable(line)), soft_wrap=True)
+    say(console, line)
 
 
 class _Speed(ProgressColumn):
@@ -277,7 +274,7 @@ class _Speed(ProgressColumn):
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        description(),
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(),

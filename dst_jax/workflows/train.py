@@ -12,7 +12,7 @@ from rich.console import Console
 from dst_jax.arch import TrackerSpec, spec_id
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.distill import check_fit
-from dst_jax.errors import InputError, printable
+from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
 from dst_jax.files import require_place, user_path
 from dst_jax.models import variable_shapes
@@ -34,6 +34,7 @@ from dst_jax.train import (
     saved_steps,
 )
 from dst_jax.workflows.export import write_bundles
+from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar, waiting
 from dst_jax.workflows.run_parts import Given, make_run
 from dst_jax.workflows.training_data import (
@@ -177,9 +178,8 @@ def print_trained(trained: Trained, console: Console) -> None:
     for name, path in trained.bundles.items():
         share = gate_share(trained.metrics, name)
         gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
-        console.print(printable(f"{name}: {path}{gates}"), markup=False)
-    line = printable(f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
-    console.print(line, markup=False)
+        say(console, f"{name}: {path}{gates}")
+    say(console, f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
 
 
 def _check_start(
@@ -220,8 +220,7 @@ def _fit(
         snapshot = restored or snapshot
         step = int(snapshot.state.step)
         if restored:
-            line = printable(f"{workdir}: goes on at step {step} of {total_steps}.")
-            console.print(line, markup=False)
+            say(console, f"{workdir}: goes on at step {step} of {total_steps}.")
         if step >= total_steps:
             (workdir / METRICS).touch()
             card = read_record(workdir / CHECKPOINTS, step)["card"]

@@ -15,6 +15,8 @@ from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.files import parts_sha256
 from dst_jax.ops.augment import patch_sides
+from dst_jax.workflows.demo_video import make_missing_video
+from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import waiting
 
 
@@ -33,9 +35,10 @@ def load_data(
     Raises:
       InputError: If a source is faulty.
     """
+    make_missing_video(experiment.data.sources, console)
     with waiting(console, "reading the data"):
         sequences, report = read_sources(experiment.data)
-    console.print(report.summary(), highlight=False, markup=False)
+    say(console, *report.summary().splitlines())
     share = experiment.data.validation_share
     return split_by_video(sequences, share=share, seed=experiment.seed)
 
