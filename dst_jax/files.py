@@ -20,8 +20,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dst_jax.errors import InputError
+from dst_jax.json_text import parse_json
 
 TEMPORARY = ".tmp-"
+# Of a JSON file: those of the package have some 10 kB.
+MAX_JSON_BYTES = 8 * 10**6
 
 
 def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -133,20 +136,38 @@ def write_json(path: pathlib.Path, values: Any, *, sort_keys: bool = True) -> No
     Raises:
       ValueError: If a number is not finite: JSON has none such.
     """
+    write_bytes(path, json_bytes(values, sort_keys=sort_keys))
+
+
+def json_bytes(values: Any, *, sort_keys: bool = True) -> bytes:
+    """Returns what `write_json` writes."""
     text = json.dumps(values, indent=2, sort_keys=sort_keys, allow_nan=False)
-    write_text(path, text + "\n")
+    return (text + "\n").encode()
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
+def read_json(
+    path: pathlib.Path, *, most_bytes: int = MAX_JSON_BYTES
+) -> dict[str, Any]:
     """Reads a JSON object.
 
+    Args:
+      path: Of the file.
+      most_bytes: Size beyond which the file is not parsed.
+
     Raises:
-      InputError: If the file holds anything else.
+      InputError: If the file holds anything else, or what `parse_json` refuses.
     """
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise InputError(
+            f"{path}: over {most_bytes / 1e6:g} MB of JSON, which no such file has; "
+            "mend or replace it."
+        )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error}); mend or replace it.") from None
+        values = parse_json(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; mend or replace it.") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object; mend or replace it.")
     return values

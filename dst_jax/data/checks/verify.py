@@ -34,6 +34,8 @@ from dst_jax.errors import InputError
 from dst_jax.files import parts_sha256, read_json, user_path, write_json
 
 FORMAT = 1
+# A report names each faulty frame of a set of millions.
+MAX_REPORT_BYTES = 256 * 10**6
 # Number of frames of a sequence that are decoded, unless all are: the first, the last
 # and one between them.
 SAMPLE = 3
@@ -291,7 +293,7 @@ def load_report(path: pathlib.Path) -> VerifyReport:
     Raises:
       InputError: If the file is no report of a known format.
     """
-    values: dict[str, Any] = read_json(path)
+    values: dict[str, Any] = read_json(path, most_bytes=MAX_REPORT_BYTES)
     version = values.pop("format_version", None)
     if version != FORMAT:
         raise InputError(
