@@ -95,7 +95,7 @@ def require_share(owner: object, *fields: str) -> None:
         require(fits, owner, field, "must lie in [0, 1]")
 
 
-def _all_within(least: float, most: float, kind: type, value: Any) -> bool:
+def _all_within(least: int | float, most: int | float, kind: type, value: Any) -> bool:
     ones = value if isinstance(value, tuple) else (value,)
     numbers_alone = all(isinstance(one, kind) and type(one) is not bool for one in ones)
     return numbers_alone and all(least <= one <= most for one in ones)
