@@ -2,13 +2,14 @@
 
 What is being written lies beside its target under a name that begins with `.tmp-`, as
 in `.tmp-1f0c93aa-card.json`, and gets its own name in one rename. A kill leaves such a
-name behind and nothing else: `remove_leftovers` takes it away. Two more names beside a
-target NAME belong to it and are not leftovers: `.NAME.partial`, a folder that the next
-call goes on with, and `.NAME.replaced`, a folder between the two renames that replace
-it.
+name behind and nothing else: `remove_leftovers` takes it away, and the next writing of
+the same folder does. Two more names beside a target NAME belong to it and are not
+leftovers: `.NAME.partial`, a folder that the next call goes on with, and
+`.NAME.replaced`, a folder between the two renames that replace it.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any
 
 from dst_jax.errors import InputError
 from dst_jax.json_text import parse_json
+from dst_jax.locks import locked
 
 TEMPORARY = ".tmp-"
 # Of a JSON file: those of the package have some 10 kB.
@@ -191,17 +193,27 @@ def whole_folder(
     Raises:
       OSError: If the folder holds something and is not to be replaced.
     """
-    temporary = _temporary(path)
-    temporary.mkdir(parents=True)
-    try:
+    with _claimed_folder(path) as temporary:
+        sweep_beside(path)
         with naming(path, temporary=temporary):
             yield temporary
             if replace:
                 _replace_folder(temporary, path)
             else:
                 os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep_beside(path: pathlib.Path) -> None:
+    """Removes what killed writers of the folder `path` left beside it.
+
+    Folders that another process is writing stay, and so does an earlier folder that
+    `found_folder` would give.
+    """
+    for leftover in path.parent.glob(f"{TEMPORARY}????????-{glob.escape(path.name)}"):
+        with contextlib.suppress(OSError), locked(leftover):
+            shutil.rmtree(leftover, ignore_errors=True)
+    if path.exists():
+        _remove(_aside(path))
 
 
 def found_folder(path: pathlib.Path) -> pathlib.Path:
@@ -279,6 +291,30 @@ def _aside(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f".{path.name}.replaced")
 
 
+@contextlib.contextmanager
+def _claimed_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a new temporary folder for `path`, locked for as long as it is written."""
+    with contextlib.ExitStack() as locks:
+        temporary = _temporary(path)
+        temporary.mkdir(parents=True)
+        # Where a disk knows no locks, nothing is swept.
+        with contextlib.suppress(OSError):
+            locks.enter_context(locked(temporary, wait=True))
+        # Another process swept it away before it was locked.
+        temporary.mkdir(exist_ok=True)
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove(folder: pathlib.Path) -> None:
+    """Removes a folder, or the link to one, if it is there."""
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _flush_to_disk(path: pathlib.Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
@@ -288,7 +324,12 @@ def _replace_folder(new: pathlib.Path, path: pathlib.Path) -> None:
     # A folder cannot be renamed onto a full one: the old steps aside.
     aside = _aside(path)
     if path.exists():
-        shutil.rmtree(aside, ignore_errors=True)
+        _remove(aside)
         os.rename(path, aside)
-    os.rename(new, path)
-    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        os.rename(new, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.rename(aside, path)
+        raise
+    _remove(aside)

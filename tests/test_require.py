@@ -85,6 +85,6 @@ def test_a_value_of_any_length_is_told_in_one_short_line():
     for value in ("x" * 10**6, 10**5000, [[0] * 1000] * 1000):
         with pytest.raises(
             InputError, match=r"^Settings\.form=.*: must be short\.$"
-        ) as e:
+        ) as told:
             require(False, Settings(form=value), "form", "must be short")
         assert len(str(told.value)) < 200
