@@ -215,7 +215,13 @@ def _digests(
     if version == 1:
         digests = {_WEIGHTS: card.get("weights_sha256")}
     known: dict[str, Any] = digests if isinstance(digests, dict) else {}
-    for name in (_WEIGHTS,) if version == 1 else _FILES:
+    named = (_WEIGHTS,) if version == 1 else _FILES
+    if more := set(known) - set(named):
+        raise InputError(
+            f"{path}: holds a digest of {shortened(min(more))}, which is no file of a "
+            "bundle; restore the bundle or make it again."
+        )
+    for name in named:
         if not isinstance(known.get(name), str):
             raise InputError(
                 f"{path}: holds no digest of {name}, so that nothing shows whether it "

@@ -7,7 +7,7 @@ with an error of its own.
 
 import json
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 from dst_jax.errors import InputError, shortened
 
@@ -47,43 +47,52 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
+# The way to a value: that to what it lies in, and its key or number there.
+_Way: TypeAlias = "tuple[Any, str | int] | None"
+
+
 def _check(values: Any) -> None:
-    # Without recursion, which the depth of the values would decide.
-    waiting = [(values, "", 0)]
+    # Without recursion, which the depth of the values would decide, and with names of
+    # fields only where one is told: a file may hold a million values.
+    waiting: list[tuple[Any, _Way, int]] = [([values], None, -1)]
     while waiting:
-        value, where, depth = waiting.pop()
+        owner, way, depth = waiting.pop()
         if depth > MAX_DEPTH:
             raise InputError(f"nested over {MAX_DEPTH} deep")
-        if isinstance(value, dict):
-            inner = [(f"{where}.{name}", one) for name, one in value.items()]
-            for name in value:
-                _check_text(name, where)
-        elif isinstance(value, list):
-            inner = [(f"{where}[{i}]", one) for i, one in enumerate(value)]
-        else:
-            _check_leaf(value, where)
-            continue
-        waiting += [(one, name, depth + 1) for name, one in reversed(inner)]
+        inner = owner.items() if isinstance(owner, dict) else enumerate(owner)
+        for name, one in inner:
+            if isinstance(one, dict | list):
+                waiting.append((one, (way, name), depth + 1))
+            elif problem := _problem(one):
+                raise InputError(f"{_label((way, name), one)}: {problem}")
+            if isinstance(name, str) and _problem(name):
+                raise InputError(f"{_label(way, name)}: {_problem(name)}")
 
 
-def _check_leaf(value: Any, where: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{_label(value, where)}: must be a finite number")
-    if isinstance(value, int) and abs(value) >= MAX_INTEGER:
-        raise InputError(f"{_label(value, where)}: must have at most 64 bits")
-    if isinstance(value, str):
-        _check_text(value, where)
+def _problem(value: Any) -> str | None:
+    """Returns what is wrong with a value that holds no others."""
+    match value:
+        case float() if not math.isfinite(value):
+            return "must be a finite number"
+        case int() if abs(value) >= MAX_INTEGER:
+            return "must have at most 64 bits"
+        case str() if not value.isascii():
+            # Half a pair of UTF-16 cannot be written; bytes of file names that are no
+            # UTF-8, which Python holds as such halves too, can.
+            try:
+                value.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                return "is no text"
+    return None
 
 
-def _check_text(text: str, where: str) -> None:
-    # Half a pair of UTF-16 cannot be written; bytes of file names that are no UTF-8,
-    # which Python holds as such halves too, can.
-    try:
-        text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise InputError(f"{_label(text, where)}: is no text") from None
-
-
-def _label(value: Any, where: str) -> str:
-    name = where.removeprefix(".")[:100]
-    return f"{name}={shortened(value)}" if name else shortened(value)
+def _label(way: _Way, value: Any) -> str:
+    """Returns a field and its value, as "input.mean[2]=nan"."""
+    parts: list[str | int] = []
+    while way is not None:
+        way, name = way
+        parts.append(name)
+    # The first is the list in which all values lie.
+    names = [f"[{n}]" if isinstance(n, int) else f".{n}" for n in parts[-2::-1]]
+    field = "".join(names).removeprefix(".")[:100]
+    return f"{field}={shortened(value)}" if field else shortened(value)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dst_jax.decode import from_json
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, shortened
 from dst_jax.require import require, require_between, require_share, require_whole
 
 # Trackers look at up to 5 scales, 1.1 apart, and sample responses up to 16-fold.
@@ -151,7 +151,7 @@ def tracking_to_json(tracking: Tracking) -> dict[str, Any]:
     return {"kind": kind, **dataclasses.asdict(tracking)}
 
 
-def tracking_from_json(values: Mapping[str, Any]) -> Tracking:
+def tracking_from_json(values: Any) -> Tracking:
     """Returns the settings that `tracking_to_json` wrote.
 
     Args:
@@ -162,10 +162,12 @@ def tracking_from_json(values: Mapping[str, Any]) -> Tracking:
         range; it names the field.
     """
     if not isinstance(values, Mapping):
-        raise InputError(f"tracking settings {values!r}: expected an object of fields.")
+        shown = shortened(values)
+        raise InputError(f"tracking settings {shown}: expected an object of fields.")
     values = dict(values)
     name = values.pop("kind", "siamfc")
     if not isinstance(name, str) or name not in _KINDS:
-        raise InputError(f"tracking kind {name!r}: there are {', '.join(_KINDS)}.")
+        known = ", ".join(_KINDS)
+        raise InputError(f"tracking kind {shortened(name)}: there are {known}.")
     kind = _KINDS[name]
     return from_json(kind, values, kind.__name__, complete=True)
