@@ -92,7 +92,7 @@ def _which(kinds: list[Any], value: Any, where: str) -> Any:
     """The class of a union that the value's kind names, or its fields speak for."""
     if len(kinds) == 1:
         return kinds[0]
-    classes = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
+    classes: list[Any] = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
     if not isinstance(value, Mapping) or not classes:
         # Whether a list or a plain value fits, its own check says.
         other = [kind for kind in kinds if kind not in classes]

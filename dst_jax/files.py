@@ -193,6 +193,7 @@ def whole_folder(
     Raises:
       OSError: If the folder holds something and is not to be replaced.
     """
+    path = _with_a_name(path)
     with _claimed_folder(path) as temporary:
         sweep_beside(path)
         with naming(path, temporary=temporary):
@@ -209,6 +210,7 @@ def sweep_beside(path: pathlib.Path) -> None:
     Folders that another process is writing stay, and so does an earlier folder that
     `found_folder` would give.
     """
+    path = _with_a_name(path)
     for leftover in path.parent.glob(f"{TEMPORARY}????????-{glob.escape(path.name)}"):
         with contextlib.suppress(OSError), locked(leftover):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -288,7 +290,13 @@ def _temporary(path: pathlib.Path) -> pathlib.Path:
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:
+    path = _with_a_name(path)
     return path.with_name(f".{path.name}.replaced")
+
+
+def _with_a_name(path: pathlib.Path) -> pathlib.Path:
+    """Returns the path, or the absolute one of the folder ".", which has no name."""
+    return path if path.name else path.absolute()
 
 
 @contextlib.contextmanager

@@ -51,6 +51,14 @@ def test_saving_again_replaces_the_bundle(bundle, folder):
     assert os.listdir(folder.parent) == ["tracker"]
 
 
+def test_a_bundle_is_read_and_written_where_one_stands(bundle, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert load_bundle(".").card["seed"] == 3
+    save_bundle(dataclasses.replace(bundle, card={"seed": 4}), ".")
+    assert load_bundle(folder).card["seed"] == 4
+    assert os.listdir(folder.parent) == ["tracker"]
+
+
 def test_a_bundle_in_the_home_folder_is_written_and_found(
     bundle, tmp_path, monkeypatch
 ):
