@@ -42,6 +42,24 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def shortened(value: object) -> str:
+    """Returns how Python writes a value, cut off where it is long.
+
+    Args:
+      value: Anything, such as what a field was given.
+
+    Example:
+      >>> shortened([1, "a"])
+      "[1, 'a']"
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        # Python writes no integer of over 4,300 digits and nothing very deep.
+        return f"a {type(value).__name__} that is too long to show"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
 def _shown(character: str) -> str:
     # So does Python hold a byte that is no UTF-8.
     if 0xDC80 <= ord(character) <= 0xDCFF:
@@ -50,5 +68,6 @@ def _shown(character: str) -> str:
     return character if character.isprintable() or blank else repr(character)[1:-1]
 
 
+_LONGEST = 100  # characters of a value in a message
 # Python counts these as white space; a terminal ends the line or jumps.
 _BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029")

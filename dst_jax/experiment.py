@@ -9,10 +9,10 @@ from typing import Any
 from dst_jax.arch import TrackerSpec, spec_to_json
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.decode import to_json
+from dst_jax.digests import json_sha256
 from dst_jax.distill import DistillConfig, LabelConfig, Setting, TaskConfig
 from dst_jax.distill.identity import distill_to_json
 from dst_jax.errors import InputError
-from dst_jax.files import json_sha256
 from dst_jax.models import ModelConfig
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import PolicyConfig, SearchConfig

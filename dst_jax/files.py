@@ -10,20 +10,22 @@ that replace it.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from dst_jax.errors import InputError
+from dst_jax.json_text import parse_json
 from dst_jax.temporary import held_temporary, remove, remove_unlocked
 
 # Where Linux shows what a process has opened.
 _OPENED = pathlib.Path("/proc/self/fd")
+# Of a JSON file: those of the package have some 10 kB.
+MAX_JSON_BYTES = 8 * 10**6
 
 
 def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -186,34 +188,38 @@ def write_json(path: pathlib.Path, values: Any, *, sort_keys: bool = True) -> No
     Raises:
       ValueError: If a number is not finite: JSON has none such.
     """
-    write_text(path, json_text(values, sort_keys=sort_keys))
+    write_bytes(path, json_bytes(values, sort_keys=sort_keys))
 
 
-def json_text(values: Any, *, sort_keys: bool = True) -> str:
-    """Returns what `write_json` writes.
-
-    Args:
-      values: JSON values.
-      sort_keys: False keeps the order of the keys.
-
-    Raises:
-      ValueError: If a number is not finite.
-    """
+def json_bytes(values: Any, *, sort_keys: bool = True) -> bytes:
+    """Returns what `write_json` writes."""
     text = json.dumps(values, indent=2, sort_keys=sort_keys, allow_nan=False)
-    return text + "\n"
+    return (text + "\n").encode()
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
+def read_json(
+    path: pathlib.Path, *, most_bytes: int = MAX_JSON_BYTES
+) -> dict[str, Any]:
     """Reads a JSON object.
 
+    Args:
+      path: Of the file.
+      most_bytes: Size beyond which the file is not parsed.
+
     Raises:
-      InputError: If the file holds anything else.
+      InputError: If the file holds anything else, or what `parse_json` refuses.
     """
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise InputError(
+            f"{path}: over {most_bytes / 1e6:g} MB of JSON, which no such file has; "
+            "mend or replace it."
+        )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        # Besides errors of spelling: numbers and depths beyond what Python reads.
-        raise InputError(f"{path}: not JSON ({error}); mend or replace it.") from None
+        values = parse_json(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; mend or replace it.") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object; mend or replace it.")
     return values
@@ -226,9 +232,8 @@ def whole_folder(
     """Yields an empty temporary folder that becomes `path` at the end.
 
     Folders on the way to `path` are made. If the block raises, nothing changes. What
-    killed writers left beside `path` is removed. What
-    must survive a loss of power, not only a kill, is written with `write_bytes` and
-    its like.
+    killed writers left beside `path` is removed. What must survive a loss of power, not
+    only a kill, is written with `write_bytes` and its like.
 
     Args:
       path: Of the folder; an empty one that is there already gives way.
@@ -238,7 +243,9 @@ def whole_folder(
     Raises:
       OSError: If the folder holds something and is not to be replaced.
     """
+    path = _with_a_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_beside(path)
     with (
         held_temporary(path, folder=True) as temporary,
         naming(path, temporary=temporary),
@@ -277,39 +284,20 @@ def resumed_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     os.rename(partial, path)
 
 
+def sweep_beside(path: pathlib.Path) -> None:
+    """Removes what killed writers left beside `path`.
+
+    An earlier folder that `found_folder` would give stays.
+    """
+    path = _with_a_name(path)
+    remove_unlocked(path.parent)
+    if path.exists():
+        remove(_aside(path))
+
+
 def remove_leftovers(folder: pathlib.Path) -> None:
     """Removes from a folder what killed writers left; those at work keep theirs."""
     remove_unlocked(folder)
-
-
-def bytes_sha256(content: bytes) -> str:
-    """Returns the SHA-256 of some bytes, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def parts_sha256(parts: Iterable[bytes]) -> str:
-    """Returns the SHA-256 of parts one after another, which need not fit in memory."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Returns the SHA-256 of what a file holds."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def json_sha256(values: Any) -> str:
-    """Returns the SHA-256 of JSON values, whatever the order of their keys.
-
-    Example:
-      >>> json_sha256({"a": 1, "b": 2}) == json_sha256({"b": 2, "a": 1})
-      True
-    """
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return bytes_sha256(text.encode())
 
 
 def _nearest_folder(path: pathlib.Path) -> pathlib.Path:
@@ -325,7 +313,13 @@ def remove_folder(folder: pathlib.Path) -> None:
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:
+    path = _with_a_name(path)
     return path.with_name(f".{path.name}.replaced")
+
+
+def _with_a_name(path: pathlib.Path) -> pathlib.Path:
+    """Returns the path, or the absolute one of the folder ".", which has no name."""
+    return path if path.name else path.absolute()
 
 
 def _flush_to_disk(path: pathlib.Path) -> None:
@@ -337,7 +331,12 @@ def _replace_folder(new: pathlib.Path, path: pathlib.Path) -> None:
     # A folder cannot be renamed onto a full one: the old steps aside.
     aside = _aside(path)
     if path.exists():
-        shutil.rmtree(aside, ignore_errors=True)
+        remove(aside)
         os.rename(path, aside)
-    os.rename(new, path)
-    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        os.rename(new, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.rename(aside, path)
+        raise
+    remove(aside)

@@ -104,6 +104,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
                 verb.out,
                 architecture=verb.architecture,
                 preset=verb.preset,
+                force=verb.force,
                 console=console,
             )
         case Track():

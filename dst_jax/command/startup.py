@@ -7,8 +7,9 @@ import stat
 import sys
 from typing import Any
 
+from dst_jax.digests import bytes_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import bytes_sha256, user_path
+from dst_jax.files import user_path
 
 # A tracker's programs take 0.1 MB, a training step some MB: these are hundreds of runs.
 _CACHE_BYTES = 2 * 2**30

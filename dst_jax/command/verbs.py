@@ -177,6 +177,7 @@ class Convert:
         str | None,
         arg(help="big, vot, otb or alex: what to track with; None: by the network"),
     ] = None
+    force: Annotated[bool, arg(help="replace a bundle that is at OUT")] = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import Any
 
 from dst_jax.arch import spec_from_json, spec_id, spec_to_json
 from dst_jax.decode import from_json
+from dst_jax.digests import json_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import json_sha256, naming
+from dst_jax.files import naming
 from dst_jax.search.loop import Trial
 
 _DIGEST, _NO_DIGEST = "digest", ""

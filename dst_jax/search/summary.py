@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from dst_jax.arch import spec_id
 from dst_jax.decode import from_json, to_json
+from dst_jax.digests import json_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import json_sha256, read_json, write_json
+from dst_jax.files import read_json, write_json
 from dst_jax.search.ledger import Ledger
 from dst_jax.search.loop import Trial, best_trial
 

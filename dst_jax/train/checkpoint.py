@@ -17,15 +17,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from dst_jax.digests import json_sha256, parts_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import (
-    json_sha256,
-    naming,
-    parts_sha256,
-    plain_folder,
-    read_json,
-    remove_folder,
-)
+from dst_jax.files import naming, plain_folder, read_json, remove_folder
 from dst_jax.train.state import TrainState
 
 RECORD = pathlib.Path("made", "metadata")  # where Orbax writes the item "made"

@@ -36,9 +36,10 @@ from dst_jax.data.packs.records import (
 from dst_jax.data.patches import patches_from_json
 from dst_jax.data.pipeline import read_sources
 from dst_jax.data.sequence import Sequence
+from dst_jax.digests import parts_sha256
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
-from dst_jax.files import parts_sha256, require_place, require_text_name, user_path
+from dst_jax.files import require_place, require_text_name, user_path
 from dst_jax.require import require, require_at_least, require_one_of
 from dst_jax.workflows.pack_folder import is_begun, is_done, unfinished_pack
 from dst_jax.workflows.printing import say

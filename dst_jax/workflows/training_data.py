@@ -10,10 +10,10 @@ from dst_jax.arch import InputSpec, TrackerSpec, widest
 from dst_jax.data.patches import PatchSpec, RolePatch
 from dst_jax.data.pipeline import DataConfig, read_sources
 from dst_jax.data.sequence import Sequence, split_by_video
+from dst_jax.digests import parts_sha256
 from dst_jax.distill import needs_teacher
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
-from dst_jax.files import parts_sha256
 from dst_jax.ops.augment import patch_sides
 from dst_jax.workflows.demo_video import make_missing_video
 from dst_jax.workflows.printing import say

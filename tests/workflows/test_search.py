@@ -16,10 +16,10 @@ from dst_jax.command import settings
 from dst_jax.command.main import main
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
+from dst_jax.digests import json_sha256
 from dst_jax.distill import Setting
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
-from dst_jax.files import json_sha256
 from dst_jax.models import init_variables
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import SearchConfig

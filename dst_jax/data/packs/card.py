@@ -9,8 +9,9 @@ from dst_jax.data.packs.codec import PatchEncoding
 from dst_jax.data.packs.records import Shard, shard_name
 from dst_jax.data.patches import PatchSpec, patches_from_json
 from dst_jax.decode import from_json, to_json
+from dst_jax.digests import file_sha256, json_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import file_sha256, json_sha256, read_json, write_json
+from dst_jax.files import read_json, write_json
 
 CARD, INDEX = "pack.json", "index.npz"
 # Format 3 had neither checksums nor digests; its shards are those of format 4.

@@ -11,8 +11,9 @@ import numpy as np
 
 from dst_jax.data.packs.card import IndexFile
 from dst_jax.data.sequence import Sequence
+from dst_jax.digests import bytes_sha256
 from dst_jax.errors import InputError, printable
-from dst_jax.files import bytes_sha256, write_bytes
+from dst_jax.files import write_bytes
 
 # Kind of the items of each array, and the lengths of its axes after the first. Arrays
 # have a line per track, per frame or per record.

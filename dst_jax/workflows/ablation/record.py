@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dst_jax.decode import from_json
+from dst_jax.digests import json_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import json_sha256, read_json, write_json
+from dst_jax.files import read_json, write_json
 from dst_jax.workflows.ablation.table import MEASURED, Outcome
 
 _DIGEST = "digest"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from dst_jax.data.packs.index import write_index
 from dst_jax.data.packs.packed import open_pack, read_pack
 from dst_jax.data.patches import ROLES
+from dst_jax.digests import bytes_sha256, json_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import bytes_sha256, json_sha256
 from tests.data import small_packs as packs
 
 FEW = settings(max_examples=60, deadline=2000)
