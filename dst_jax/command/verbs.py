@@ -6,10 +6,10 @@ import typing
 from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff as Flag
+from tyro.conf import Positional, arg
+from tyro.conf import UseAppendAction as Append
 
-Append = UseAppendAction
-Flag = tyro.conf.FlagCreatePairsOff
 Path = pathlib.Path
 CONFIG = arg(metavar="CONFIG", help="a .py file, or see `dst-jax config list`")
 Students: TypeAlias = Annotated[

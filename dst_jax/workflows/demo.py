@@ -69,8 +69,6 @@ def run_demo(
     require_seed(seed, "--seed")
     began, workdir = time.perf_counter(), user_path(workdir)
     how: Any = {"deadline": deadline, "console": console}
-    require_place(workdir / "report.json", space=_SPACE)
-    remove_leftovers(workdir)
     train_source, test = _make_videos(workdir / "data", seed, console)
     console.rule(shown("teacher"))
     trained = run_training(
@@ -113,6 +111,8 @@ def _make_videos(
     folder: pathlib.Path, seed: int, console: Console
 ) -> tuple[str, tuple[Sequence, ...]]:
     """Returns the source of training videos and the sequences of test videos."""
+    require_place(folder.parent / "report.json", space=_SPACE)
+    remove_leftovers(folder.parent)
     with hold(folder):
         write_video(folder / "train", TRAIN_VIDEOS, seed=2 * seed, console=console)
         write_video(folder / "test", TEST_VIDEOS, seed=2 * seed + 1, console=console)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
+from dst_jax.errors import printable
 from dst_jax.files import remove_leftovers
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import counted_steps
@@ -44,7 +45,9 @@ def write_video(
     """
     remove_leftovers(folder.parent)
     with counted_steps(console) as progress:
-        task = progress.add_task(f"synthetic video: {folder.name}", total=None)
+        task = progress.add_task(
+            printable(f"synthetic video: {folder.name}"), total=None
+        )
 
         def advance(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)

@@ -27,6 +27,7 @@ from dst_jax.train import (
     saved_steps,
     student_variables,
 )
+from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import waiting
 from dst_jax.workflows.workdir import BUNDLES, CHECKPOINTS, CONFIG, hold
 
@@ -119,8 +120,8 @@ def export_run(
         folder = workdir / (BUNDLES if step is None else f"{BUNDLES}-{step}")
         bundles = write_bundles(snapshot, made, folder)
     for name, path in bundles.items():
-        console.print(f"{name}: {path}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"step {chosen}, with the best weights until then beside each")
+        say(console, f"{name}: {path}")
+    say(console, f"step {chosen}, with the best weights until then beside each")
     return bundles
 
 

@@ -16,7 +16,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TextColumn,
     TimeRemainingColumn,
 )
 
@@ -43,7 +42,7 @@ from dst_jax.files import require_place, require_text_name, user_path
 from dst_jax.require import require, require_at_least, require_one_of
 from dst_jax.workflows.pack_folder import is_begun, is_done, unfinished_pack
 from dst_jax.workflows.printing import say
-from dst_jax.workflows.progress import waiting
+from dst_jax.workflows.progress import description, waiting
 from dst_jax.workflows.training_data import patch_spec
 
 # Shards are so small that an interruption loses little and that threads share them
@@ -317,7 +316,7 @@ def _checksums(
 
 
 def _bar(console: Console) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = description(), BarColumn(), MofNCompleteColumn()
     return Progress(*columns, TimeRemainingColumn(), console=console)
 
 

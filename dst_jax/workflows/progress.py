@@ -19,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from dst_jax.workflows.printing import say
+
 PAUSE_S = 30.0  # between two lines in a pipe
 
 
@@ -163,7 +165,7 @@ def speaking(
         # A reader that has gone need not hear more.
         with contextlib.suppress(OSError):
             while not ended.wait(pause_s):
-                console.print(str(what), highlight=False, markup=False)
+                say(console, what)
 
     thread = threading.Thread(target=speak, daemon=True)
     thread.start()
