@@ -44,10 +44,9 @@ def write_video(
       InputError: If the folder holds anything else.
     """
     remove_leftovers(folder.parent)
+    name = f"synthetic video: {folder.name}"
     with counted_steps(console) as progress:
-        task = progress.add_task(
-            printable(f"synthetic video: {folder.name}"), total=None
-        )
+        task = progress.add_task(printable(name), total=None)
 
         def advance(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)

@@ -83,8 +83,9 @@ def print_info(name_or_bundle: str, console: Console) -> None:
         f"spec {spec_id(spec)[:12]}",
     )
     if unprotected:
-        console.print(
+        say(
+            console,
             "This bundle is of format 1: damage of its weights is noticed, damage of "
             f"{', '.join(unprotected)} is not. Loading and saving it with "
-            "dst_jax.bundle protects them too."
+            "dst_jax.bundle protects them too.",
         )
