@@ -35,15 +35,12 @@ class Pack:
     """Cut the patches of all targets once, so that training only decodes them.
 
     Writes a TFDS data set in ArrayRecord format; train with --data.sources packed:DIR.
-    A configuration decides scale and size of the patches; any of its fields can be
-    given, as --augment.search_shift_px 64, and `dst-jax config show CONFIG` lists and
-    explains them. The same command continues a pack that was stopped.
+    The data sets can also be given as --data.sources SOURCE [SOURCE ...]. A
+    configuration decides scale and size of the patches; any of its fields can be given,
+    as --augment.search_shift_px 64, and `dst-jax config show CONFIG` lists and explains
+    them. The same command continues a pack that was stopped.
     """
 
-    sources: Annotated[
-        Positional[tuple[str, ...]],
-        optional("SOURCE [SOURCE ...]", "LAYOUT:DIR, such as got10k:DIR"),
-    ]
     out: Annotated[Path, arg(help="folder of the pack; it must not exist")]
     config: Annotated[
         str,
@@ -52,6 +49,10 @@ class Pack:
             help="what it is for: a .py file, or see `dst-jax config list`",
         ),
     ]
+    sources: Annotated[
+        Positional[tuple[str, ...]],
+        optional("SOURCE [SOURCE ...]", "LAYOUT:DIR, such as got10k:DIR"),
+    ] = ()
     encoding: Annotated[
         Literal["jpeg", "raw"], arg(help="raw: 12 times the size, nothing to decode")
     ] = "jpeg"

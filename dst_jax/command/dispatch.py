@@ -1,7 +1,9 @@
 """Parses the words of a command line and calls the workflow of their verb."""
 
 import dataclasses
+import functools
 import platform
+import time
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +13,7 @@ from rich.console import Console
 from dst_jax.command.data_verbs import Data, ListLayouts, Pack, Verify
 from dst_jax.command.fields import refuse_unknown
 from dst_jax.command.parsing import parse
+from dst_jax.command.startup import silence_decoders, start_jax
 from dst_jax.command.verbs import (
     Ablate,
     Config,
@@ -18,6 +21,7 @@ from dst_jax.command.verbs import (
     Demo,
     Distill,
     Evaluate,
+    ExportRun,
     Info,
     ListConfigs,
     Search,
@@ -32,6 +36,7 @@ from dst_jax.workflows.printing import say
 
 if typing.TYPE_CHECKING:
     from dst_jax.experiment import Experiment
+    from dst_jax.train import Deadline
 
 DESCRIPTION = """Distilled Siamese trackers in JAX.
 
@@ -60,7 +65,20 @@ def run_verb(words: Sequence[str]) -> None:
     # The remaining words are fields of a configuration, which is not read yet.
     if rest and not isinstance(verb, Train | Distill | Search | Ablate | Pack):
         refuse_unknown(rest, options(verb), help_of=f"{words[0]} --help")
+    silence_decoders()
+    if _computes(verb):
+        start_jax()
     _dispatch(verb, rest, console)
+
+
+def _computes(verb: Any) -> bool:
+    match verb:
+        case Evaluate():
+            return bool(verb.tracker)
+        case Demo() | Train() | Distill() | Search() | Ablate():
+            return True
+        case _:
+            return isinstance(verb, Track | Convert | Info)
 
 
 def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
@@ -83,6 +101,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
                 verb.out,
                 architecture=verb.architecture,
                 preset=verb.preset,
+                force=verb.force,
                 console=console,
             )
         case Track():
@@ -94,11 +113,25 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             _evaluate(verb, console)
         case Verify() | Pack() | ListLayouts():
             _data(verb, rest, console)
-        case Info() | Show() | ListConfigs():
+        case Info() | Show() | ListConfigs() | ExportRun():
             _show(verb, console)
 
 
+def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | None":
+    """Returns the time by which a verb must have ended, counted from now."""
+    from dst_jax.command.duration import parse_duration
+
+    if verb.time_limit is None:
+        return None
+    began, limit = time.monotonic(), parse_duration(verb.time_limit, "--time-limit")
+    # This import takes seconds, which count.
+    from dst_jax.train import Deadline
+
+    return Deadline(limit - (time.monotonic() - began))
+
+
 def _demo(verb: Demo, console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command.settings import load_experiment
     from dst_jax.workflows.demo import run_demo
 
@@ -107,10 +140,17 @@ def _demo(verb: Demo, console: Console) -> None:
         dataclasses.replace(load_experiment(f"{family}_{part}"), seed=verb.seed)
         for part in ("teacher", "students")
     ]
-    run_demo(*experiments, workdir=verb.workdir, seed=verb.seed, console=console)
+    run_demo(
+        *experiments,
+        workdir=verb.workdir,
+        seed=verb.seed,
+        deadline=deadline,
+        console=console,
+    )
 
 
 def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.distill import with_row
     from dst_jax.workflows.train import print_trained, run_training
@@ -123,13 +163,14 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         distill = with_row(experiment.distill, row)
         experiment = dataclasses.replace(experiment, distill=distill)
     experiment = settings.with_students(experiment, verb.student)
-    experiment = _overridden(experiment, verb, rest)
+    experiment = _overridden(experiment, verb, rest, console)
     trained = run_training(
         experiment,
         verb.workdir,
         teacher=teacher,
         init=settings.parse_init(verb.init, experiment.students),
         verb=f"dst-jax {type(verb).__name__.lower()}",
+        deadline=deadline,
         console=console,
     )
     print_trained(trained, console)
@@ -139,10 +180,14 @@ def _overridden(
     experiment: "Experiment",
     verb: Train | Distill | Search | Ablate | Pack,
     rest: list[str],
+    console: Console,
 ) -> "Experiment":
     """Returns the experiment with the fields and options of the command line."""
     from dst_jax.command import settings
 
+    experiment, note = settings.for_sources(experiment, verb.sources, rest)
+    if note:
+        say(console, note)
     experiment = settings.override(experiment, rest, also=options(verb))
     if verb.skip_bad:
         data = dataclasses.replace(experiment.data, skip_bad=True)
@@ -153,22 +198,29 @@ def _overridden(
 
 
 def _search(verb: Search, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.workflows.search import print_searched, search_student
 
-    experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
+    experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
     searched = search_student(
-        experiment, verb.workdir, teacher=verb.teacher, console=console
+        experiment,
+        verb.workdir,
+        teacher=verb.teacher,
+        deadline=deadline,
+        console=console,
     )
     print_searched(searched, console)
 
 
 def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
     from dst_jax.workflows.ablation.run import run_ablation
+    from dst_jax.workflows.train import run_training
 
-    experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
+    experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
     choice = Choice(
         rows=verb.rows or (() if verb.students else ALL_ROWS),
         counts=verb.students,
@@ -176,7 +228,12 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
         datasets=verb.dataset,
     )
     run_ablation(
-        experiment, choice, verb.workdir, teacher=verb.teacher, console=console
+        experiment,
+        choice,
+        verb.workdir,
+        teacher=verb.teacher,
+        train=functools.partial(run_training, deadline=deadline),
+        console=console,
     )
 
 
@@ -226,13 +283,10 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
     from dst_jax.workflows.pack import PackConfig, pack_data, print_packed
 
     experiment = settings.load_experiment(verb.config)
-    # Settings per source belong to the sources that the configuration names.
-    data = dataclasses.replace(
-        experiment.data, sources=verb.sources, weights=(), max_gaps=(), reports=()
-    )
-    experiment = dataclasses.replace(experiment, data=data)
+    if not (verb.sources or any(word.startswith("--data.sources") for word in rest)):
+        raise InputError("missing: SOURCE [SOURCE ...]; see dst-jax data pack --help.")
     packed = pack_data(
-        _overridden(experiment, verb, rest),
+        _overridden(experiment, verb, rest, console),
         verb.out,
         config=PackConfig(
             encoding=verb.encoding, quality=verb.quality, workers=verb.workers
@@ -242,11 +296,14 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
     print_packed(packed, console)
 
 
-def _show(verb: Info | Show | ListConfigs, console: Console) -> None:
+def _show(verb: Info | Show | ListConfigs | ExportRun, console: Console) -> None:
     from dst_jax.command import settings, show
+    from dst_jax.workflows.export import export_run
     from dst_jax.workflows.info import print_info
 
-    if isinstance(verb, Info):
+    if isinstance(verb, ExportRun):
+        export_run(verb.workdir, step=verb.step, console=console)
+    elif isinstance(verb, Info):
         print_info(verb.name, console)
     elif isinstance(verb, ListConfigs):
         show.print_configurations(settings.packaged(), console)

@@ -4,7 +4,7 @@ import pathlib
 from typing import Annotated, Any, TypeAlias
 
 import tyro
-from tyro.conf import UseAppendAction, arg
+from tyro.conf import Positional, UseAppendAction, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 from dst_jax.files import user_path
@@ -48,4 +48,12 @@ Students: TypeAlias = Annotated[
 ]
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
+]
+Sources: TypeAlias = Annotated[
+    Positional[tuple[str, ...]],
+    optional("[SOURCE ...]", "LAYOUT:DIR; the config's if none"),
+]
+TimeLimit: TypeAlias = Annotated[
+    str | None,
+    optional("TIME", "as 90s, 170m, 1h30m: ends in time, all saved, with exit code 75"),
 ]

@@ -85,7 +85,8 @@ def _outcome(words: list[str], received: list[int]) -> tuple[int, str]:
             number = received[0] if received else signal.SIGINT
             said = str(error) if isinstance(error, KeyboardInterrupt) else ""
             hint = "; run again to go on" if {*words[:2]} & {*_GO_ON} else ""
-            return 128 + number, printable(said or "interrupted") + hint
+            code = getattr(error, "exit_code", 128 + number)
+            return code, printable(said or "interrupted") + hint
         line = _line(error, words[0])
         if line is None:
             raise

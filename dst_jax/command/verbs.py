@@ -11,10 +11,13 @@ from dst_jax.command.data_verbs import Data
 from dst_jax.command.kinds import (
     CONFIG,
     Append,
+    Flag,
     Path,
     Seed,
     SkipBad,
+    Sources,
     Students,
+    TimeLimit,
     optional,
 )
 
@@ -36,17 +39,19 @@ class Demo:
         Literal["siamfc", "siamrpn"], arg(help="of miniature trackers")
     ] = "siamfc"
     seed: Annotated[int, arg(help="of data, weights and data order")] = 0
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Train:
     """Train networks on the ground truth alone, for instance a teacher.
 
-    Writes metrics, checkpoints and a bundle of every network. Any field of the
-    configuration can be given as --section.field VALUE, and `dst-jax config show
-    CONFIG` lists and explains them. The same command continues a run that was stopped.
+    Writes metrics, checkpoints and a bundle of every network, bundles with every
+    checkpoint. Any field of the configuration can be given as --section.field VALUE,
+    and `dst-jax config show CONFIG` lists and explains them. The same command continues
+    a run that was stopped.
 
-    Example: dst-jax train siamfc_teacher --workdir D --data.sources got10k:DIR
+    Example: dst-jax train siamfc_teacher got10k:DIR --workdir D
     """
 
     config: Annotated[Positional[str], CONFIG]
@@ -57,7 +62,9 @@ class Train:
         arg(metavar="[NAME=]BUNDLE", help="start a student from these weights"),
     ] = ()
     seed: Seed = None
+    sources: Sources = ()
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +93,9 @@ class Distill:
         arg(metavar="NAME=BUNDLE", help="start a student from these weights"),
     ] = ()
     seed: Seed = None
+    sources: Sources = ()
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +117,9 @@ class Search:
         int | None,
         optional("INT", "of policy, weights and data order; the config's if none"),
     ] = None
+    sources: Sources = ()
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +165,9 @@ class Ablate:
             "to test on; the demonstration's video if none",
         ),
     ] = ()
+    sources: Sources = ()
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +199,7 @@ class Convert:
             "settings: big, vot, otb or alex; by the network if none",
         ),
     ] = None
+    force: Annotated[Flag[bool], arg(help="replace a bundle that is at OUT")] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,6 +286,25 @@ class Config:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ExportRun:
+    """Write the bundles of a training that was stopped, from a checkpoint of it.
+
+    Training does so itself with every checkpoint. Neither the data nor the teacher is
+    needed.
+
+    Example: dst-jax export-run runs/mine
+    """
+
+    workdir: Annotated[
+        Positional[Path], arg(metavar="WORKDIR", help="folder of the training")
+    ]
+    step: Annotated[
+        int | None,
+        optional("INT", "of a checkpoint, into bundles-STEP; if none, of the newest"),
+    ] = None
+
+
 Verb = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Train, tyro.conf.subcommand("train")]
@@ -284,6 +317,7 @@ Verb = (
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Config, tyro.conf.subcommand("config")]
+    | Annotated[ExportRun, tyro.conf.subcommand("export-run")]
 )
 
 

@@ -8,19 +8,23 @@ from rich.table import Table
 
 from dst_jax.arch import ConvSpec, TrackerSpec, read_spec, spec_id, tracker_cost
 from dst_jax.bundle import load_bundle
-from dst_jax.files import user_path
+from dst_jax.files import found_folder, user_path
 from dst_jax.workflows.printing import say, shown
 
 
-def resolve_spec(name_or_bundle: str) -> TrackerSpec:
-    """Returns the architecture of a bundle, a JSON file or a name in the zoo.
+def _resolve(name_or_bundle: str) -> tuple[TrackerSpec, tuple[str, ...]]:
+    """Returns the architecture that a bundle, a JSON file or a name in the zoo has.
+
+    Returns:
+      The architecture, and the files of a bundle whose damage would go unnoticed.
 
     Raises:
       InputError: If the argument is none of them.
     """
-    if user_path(name_or_bundle).is_dir():
-        return load_bundle(name_or_bundle).spec
-    return read_spec(name_or_bundle)
+    if found_folder(user_path(name_or_bundle)).is_dir():
+        bundle = load_bundle(name_or_bundle)
+        return bundle.spec, bundle.unprotected
+    return read_spec(name_or_bundle), ()
 
 
 def _shape(layer: ConvSpec) -> list[str]:
@@ -39,13 +43,13 @@ def print_info(name_or_bundle: str, console: Console) -> None:
     """Prints a table of an architecture's layers and a summary.
 
     Args:
-      name_or_bundle: The argument of `resolve_spec`.
+      name_or_bundle: Folder of a bundle, a JSON file, or a name in the zoo.
       console: Console to print on.
 
     Raises:
       InputError: If there is no such architecture.
     """
-    spec = resolve_spec(name_or_bundle)
+    spec, unprotected = _resolve(name_or_bundle)
     cost = tracker_cost(spec)
     inputs = spec.input
     # The table fits 80 columns.
@@ -78,3 +82,10 @@ def print_info(name_or_bundle: str, console: Console) -> None:
         f"{train} x {train} in training, stride {spec.backbone.total_stride} px",
         f"spec {spec_id(spec)[:12]}",
     )
+    if unprotected:
+        say(
+            console,
+            "This bundle is of format 1: damage of its weights is noticed, damage of "
+            f"{', '.join(unprotected)} is not. Loading and saving it with "
+            "dst_jax.bundle protects them too.",
+        )

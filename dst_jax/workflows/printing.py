@@ -21,13 +21,3 @@ def say(console: Console, *lines: object, style: str = "") -> None:
 def shown(text: object, *, style: str = "") -> Text:
     """Returns text for a cell, a title or a rule; rich reads no markup in it."""
     return Text(printable(text), style)
-
-
-def counted(count: int, noun: str) -> str:
-    """Returns a count with its noun, which gets an "s" unless the count is 1.
-
-    Example:
-      >>> counted(1, "fault"), counted(1200, "frame")
-      ('1 fault', '1,200 frames')
-    """
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

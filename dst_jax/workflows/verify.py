@@ -15,9 +15,9 @@ from rich.table import Table
 from dst_jax.data.checks.verify import VerifyReport, report_beside, save_report, verify
 from dst_jax.data.packs.packed import is_packed, open_pack, read_pack
 from dst_jax.data.readers import READERS, reader_of
-from dst_jax.errors import InputError
-from dst_jax.files import user_path
-from dst_jax.workflows.printing import counted, say, shown
+from dst_jax.errors import InputError, counted
+from dst_jax.files import require_place, user_path
+from dst_jax.workflows.printing import say, shown
 
 
 def verify_data(
@@ -57,19 +57,22 @@ def verify_data(
     if not user_path(root).is_dir():
         raise InputError(f"data set {source}: folder {root} does not exist.")
     path = user_path(report_path) if report_path else report_beside(source)
+    if path.is_dir():
+        raise InputError(f"--report {path} is a folder; name a file.")
+    require_place(path)
     with _bar(console) as tick:
         threads = os.cpu_count() or 1
         report = verify(source, every_frame=every_frame, threads=threads, tick=tick)
-    save_report(report, path)
+    # What was found is printed whatever becomes of the file.
     _print(report, console)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_report(report, path)
     say(console, f"report: {path}")
     if report.faults:
-        names = {fault.sequence for fault in report.faults}
+        many = counted(len(report.faults), "fault")
         raise InputError(
-            f"{source} is not safe to train on: "
-            f"{counted(len(report.faults), 'fault')} in "
-            f"{counted(len(names), 'sequence')}; mend them and verify again, or "
-            "train with --skip-bad."
+            f"{source} is not safe to train on: {many}; "
+            "mend and verify again, or train with --skip-bad."
         )
     return report
 
@@ -129,6 +132,6 @@ def _print(report: VerifyReport, console: Console) -> None:
     say(
         console,
         f"{counted(report.sequences, 'sequence')}, {counted(report.frames, 'frame')}; "
-        f"{counted(report.decoded, 'image')} decoded ({how}); "
-        f"{counted(len(report.faults), 'fault')}",
+        f"size and end of every file looked at, {counted(report.decoded, 'image')} "
+        f"decoded ({how}); {counted(len(report.faults), 'fault')}",
     )
