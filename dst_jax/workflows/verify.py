@@ -101,7 +101,8 @@ def print_layouts(console: Console) -> None:
 @contextmanager
 def _bar(console: Console) -> Iterator[Callable[[int, int], None]]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress("decode", *columns, console=console, transient=True) as progress:
+    shown_on = {"console": console, "disable": not console.is_terminal}
+    with Progress("decode", *columns, **shown_on, transient=True) as progress:
         task = progress.add_task("decode", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
