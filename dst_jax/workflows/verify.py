@@ -91,11 +91,11 @@ def _verify_pack(source: str, console: Console) -> None:
 
 def print_layouts(console: Console) -> None:
     """Prints every layout with the first line of its reader's documentation."""
-    width = max(map(len, READERS))
+    width = max(map(len, READERS)) + len(":DIR")
     for name, reader in READERS.items():
         read = reader.func if isinstance(reader, functools.partial) else reader
         about = (inspect.getdoc(inspect.getmodule(read)) or "").splitlines()[0]
-        say(console, f"{name:<{width}}  {about}")
+        say(console, f"{name + ':DIR':<{width}}  {about}")
 
 
 @contextmanager
