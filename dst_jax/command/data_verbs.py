@@ -36,9 +36,9 @@ class Pack:
 
     Writes a TFDS data set in ArrayRecord format; train with --data.sources packed:DIR.
     The data sets can also be given as --data.sources SOURCE [SOURCE ...]. A
-    configuration decides scale and size of the patches; any of its fields can be given,
-    as --augment.search_shift_px 64, and `dst-jax config show CONFIG` lists and explains
-    them. The same command continues a pack that was stopped.
+    configuration decides scale and size of the patches; any of its fields can be
+    given, as --augment.search_shift_px 64, and `dst-jax config show CONFIG` lists and
+    explains them. The same command continues a pack that was stopped.
     """
 
     out: Annotated[Path, arg(help="folder of the pack; it must not exist")]

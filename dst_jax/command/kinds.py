@@ -46,6 +46,14 @@ Students: TypeAlias = Annotated[
         help="a name in the zoo (see README) or SPEC.json; replace the config's",
     ),
 ]
+Sources: TypeAlias = Annotated[
+    Positional[tuple[str, ...]],
+    optional("[SOURCE ...]", "LAYOUT:DIR, such as got10k:DIR; the config's if none"),
+]
+TimeLimit: TypeAlias = Annotated[
+    str | None,
+    optional("TIME", "as 90s, 170m, 1h30m: ends in time, all saved, with exit code 75"),
+]
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
 ]

@@ -46,12 +46,11 @@ class Demo:
 class Train:
     """Train networks on the ground truth alone, for instance a teacher.
 
-    Writes metrics, checkpoints and a bundle of every network, bundles with every
-    checkpoint. Any field of the configuration can be given as --section.field VALUE,
-    and `dst-jax config show CONFIG` lists and explains them. The same command continues
-    a run that was stopped.
+    Writes metrics and checkpoints, and with each a bundle of every network. Any field
+    of the configuration can be given as --section.field VALUE, and `dst-jax config show
+    CONFIG` lists and explains them. The same command continues a run that was stopped.
 
-    Example: dst-jax train siamfc_teacher got10k:DIR --workdir D
+    Example: dst-jax train siamfc_teacher --workdir D --data.sources got10k:DIR
     """
 
     config: Annotated[Positional[str], CONFIG]
@@ -61,8 +60,8 @@ class Train:
         Append[tuple[str, ...]],
         arg(metavar="[NAME=]BUNDLE", help="start a student from these weights"),
     ] = ()
-    seed: Seed = None
     sources: Sources = ()
+    seed: Seed = None
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
 
@@ -92,8 +91,8 @@ class Distill:
         Append[tuple[str, ...]],
         arg(metavar="NAME=BUNDLE", help="start a student from these weights"),
     ] = ()
-    seed: Seed = None
     sources: Sources = ()
+    seed: Seed = None
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
 
@@ -113,11 +112,11 @@ class Search:
     config: Annotated[Positional[str], CONFIG]
     teacher: Annotated[Path, arg(metavar="BUNDLE", help="the teacher")]
     workdir: Annotated[Path, arg(help="folder for ledger, plot and student.json")]
+    sources: Sources = ()
     seed: Annotated[
         int | None,
         optional("INT", "of policy, weights and data order; the config's if none"),
     ] = None
-    sources: Sources = ()
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
 
@@ -292,8 +291,6 @@ class ExportRun:
 
     Training does so itself with every checkpoint. Neither the data nor the teacher is
     needed.
-
-    Example: dst-jax export-run runs/mine
     """
 
     workdir: Annotated[
@@ -301,7 +298,7 @@ class ExportRun:
     ]
     step: Annotated[
         int | None,
-        optional("INT", "of a checkpoint, into bundles-STEP; if none, of the newest"),
+        arg(help="of a checkpoint, into bundles-STEP; None: the newest, into bundles"),
     ] = None
 
 

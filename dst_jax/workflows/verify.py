@@ -95,7 +95,7 @@ def print_layouts(console: Console) -> None:
     for name, reader in READERS.items():
         read = reader.func if isinstance(reader, functools.partial) else reader
         about = (inspect.getdoc(inspect.getmodule(read)) or "").splitlines()[0]
-        say(console, f"{f'{name}:DIR':<{width}}  {about}")
+        say(console, f"{name + ':DIR':<{width}}  {about}")
 
 
 @contextmanager
