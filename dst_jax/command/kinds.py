@@ -57,11 +57,3 @@ TimeLimit: TypeAlias = Annotated[
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
 ]
-Sources: TypeAlias = Annotated[
-    Positional[tuple[str, ...]],
-    optional("[SOURCE ...]", "LAYOUT:DIR; the config's if none"),
-]
-TimeLimit: TypeAlias = Annotated[
-    str | None,
-    optional("TIME", "as 90s, 170m, 1h30m: ends in time, all saved, with exit code 75"),
-]
