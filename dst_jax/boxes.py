@@ -9,6 +9,10 @@ from typing import Any
 
 from dst_jax.typing import Array, Boxes, Float
 
+# No side of a frame is longer: 8K video is what is tracked at most, and a decoded frame
+# takes 0.2 GB at most (0.5 GB with 16 bits and an alpha channel).
+MAX_FRAME_SIDE_PX = 7680
+
 
 def _namespace(array: Array) -> Any:
     return array.__array_namespace__()

@@ -6,7 +6,6 @@ from dst_jax.data.checks.lint import LintReport as LintReport
 from dst_jax.data.checks.lint import training_sequences as training_sequences
 from dst_jax.data.frames import frame_paths as frame_paths
 from dst_jax.data.frames import read_frame as read_frame
-from dst_jax.data.frames import video_frames as video_frames
 from dst_jax.data.pairs import Pair as Pair
 from dst_jax.data.pairs import PairConfig as PairConfig
 from dst_jax.data.pairs import Pairs as Pairs
@@ -25,3 +24,4 @@ from dst_jax.data.sequence import split_by_video as split_by_video
 from dst_jax.data.synthetic.dataset import write_synthetic as write_synthetic
 from dst_jax.data.synthetic.rendering import SyntheticConfig as SyntheticConfig
 from dst_jax.data.synthetic.rendering import render_video as render_video
+from dst_jax.data.video import video_frames as video_frames

@@ -1,21 +1,19 @@
-"""Reads images and videos from disk as RGB uint8 [h, w, 3].
+"""Reads images from disk as RGB uint8 [h, w, 3].
 
-An image or video that cannot be read raises an error of one line that says why.
+An image that cannot be read raises an error of one line that says why.
 """
 
-import collections.abc
-import itertools
 import os
-import pathlib
-import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 
+from dst_jax.data.image_file import read_pixels
+from dst_jax.data.image_header import Header
+from dst_jax.data.numbering import UnclearOrder, in_order, missing_name, natural_order
 from dst_jax.errors import InputError
 from dst_jax.files import user_path
 from dst_jax.typing import UInt8
@@ -23,88 +21,43 @@ from dst_jax.typing import UInt8
 Frame: TypeAlias = UInt8[np.ndarray, "h w 3"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-# A video is whole if it lacks no more frames than this of what its container promises:
-# the last frames of some streams cannot be shown, and a length in seconds is rounded.
-_SLACK_FRAMES = 2
+# Words of a note; frames that are turned or dim are used all the same.
+TURNED = "image that viewers turn (EXIF); boxes of data sets count its stored pixels"
+FEW_VALUES = "image of 16 bits of which few grey values are left; stretch its range"
+# Fewer grey values than these show too little of what 16 bits held.
+_FEW = 32
 # This is 65535 / 255: the whole range of 16 bits lands on the whole range of 8 bits.
 _SIXTEEN_TO_EIGHT_BITS = 257.0
 
 
-def read_frame(path: str | os.PathLike[str]) -> Frame:
+def read_frame(path: str | os.PathLike[str], *, turned: bool = False) -> Frame:
     """Decodes one image file to RGB.
 
     Grey images give three equal channels, an alpha channel is dropped, and 16-bit
     values are divided by 257, which is the same for every frame of a video (a stretch
-    by each frame's own range would flicker). EXIF rotation is ignored: annotations
-    refer to the stored pixels.
+    by each frame's own range would flicker).
 
     Args:
       path: An image file.
+      turned: Whether the image is turned as its EXIF orientation asks, which is what
+        every viewer shows. Annotations refer to the stored pixels.
 
     Returns:
       RGB values, [h, w, 3].
 
     Raises:
-      InputError: If the file is missing or truncated, or is no image of 8 or 16 bits.
+      InputError: If the file is missing or truncated, is no image of 8 or 16 bits, has
+        several pages, or a side longer than `MAX_FRAME_SIDE_PX`.
     """
-    require_file(path, "frame")
-    try:
-        data = pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"frame {path} cannot be read ({error.strerror}); restore the file or "
-            "correct the path."
-        ) from error
-    pixels = None
-    if data and not _is_truncated(data):
-        pixels = _decode(data)
-    if pixels is None:
-        raise InputError(
-            f"frame {path} is no complete image ({len(data)} bytes); "
-            "copy the file again."
-        )
-    return _to_rgb(pixels, path)
-
-
-def require_file(path: str | os.PathLike[str], what: str) -> None:
-    """Raises an error if `path` exists but is not a file.
-
-    Opening a pipe, for one, would wait until somebody writes to it.
-
-    Args:
-      path: Path of a file, or of nothing; whoever opens it reports that it is missing.
-      what: Kind of file, for the message.
-
-    Raises:
-      InputError: If `path` is a folder, a pipe or a device.
-    """
-    if not os.path.isfile(path) and os.path.exists(path):
-        raise InputError(f"{what} {path} is no file; restore it.")
-
-
-def _decode(data: bytes) -> np.ndarray | None:
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None  # the image may have more pixels than OpenCV allows
-
-
-def _is_truncated(data: bytes) -> bool:
-    """Returns whether the end mark is missing.
-
-    Some decoders paint the rest of such a file grey.
-    """
-    if data.startswith(b"\xff\xd8"):
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data
-    return False
+    pixels, header = read_pixels(path, "frame")
+    frame = _to_rgb(pixels, path)
+    return _turn(frame, header.turn) if turned else frame
 
 
 def _to_rgb(pixels: np.ndarray, path: str | os.PathLike[str]) -> Frame:
     if pixels.dtype == np.uint16:
-        eighth = np.rint(pixels.astype(np.float32) / _SIXTEEN_TO_EIGHT_BITS)
-        pixels = eighth.astype(np.uint8)
+        # This rounds, and needs no copy in floating point.
+        pixels = cv2.convertScaleAbs(pixels, alpha=1.0 / _SIXTEEN_TO_EIGHT_BITS)
     if pixels.dtype != np.uint8:
         raise InputError(
             f"frame {path} holds {pixels.dtype} values; save it with 8 or 16 bits."
@@ -122,26 +75,61 @@ def _to_rgb(pixels: np.ndarray, path: str | os.PathLike[str]) -> Frame:
     return np.asarray(cv2.cvtColor(pixels, code))
 
 
-def frame_paths(folder: str | os.PathLike[str]) -> tuple[str, ...]:
+def _turn(frame: np.ndarray, turn: int) -> np.ndarray:
+    """Returns a frame turned and mirrored as an EXIF orientation asks."""
+    if turn in (5, 6, 7, 8):
+        frame = frame.transpose(1, 0, 2)
+    if turn in (2, 3, 6, 7):
+        frame = frame[:, ::-1]
+    if turn in (3, 4, 7, 8):
+        frame = frame[::-1]
+    return np.ascontiguousarray(frame)
+
+
+def frame_notes(header: Header, *, frame: Frame | None = None) -> tuple[str, ...]:
+    """Returns what is odd about a frame that is used all the same, a few words each.
+
+    Args:
+      header: Head of its file.
+      frame: Its pixels, if they have been decoded.
+    """
+    notes = [TURNED] if header.turn != 1 else []
+    # Thermal cameras store 14 bits and use a small part of them.
+    if header.bits == 16 and frame is not None:
+        grey = len(np.unique(frame[..., 1]))
+        notes += [FEW_VALUES] if grey < _FEW else []
+    return tuple(notes)
+
+
+def frame_paths(
+    folder: str | os.PathLike[str], *, any_order: bool = False
+) -> tuple[str, ...]:
     """Returns the image files of a folder in numeric order: 2 comes before 10.
 
-    Numbers may start anywhere and be any distance apart (every fifth frame, say). Where
-    they count frame by frame, none may be missing, because boxes would shift unnoticed.
+    Numbers may start anywhere and be any distance apart (every fifth frame, say), and
+    may be decimals. Where they count frame by frame, none may be missing, because boxes
+    would shift unnoticed.
 
     Args:
       folder: An existing folder; anything that is not an image is passed over.
+      any_order: Whether names need not tell their order.
 
     Returns:
       Paths; none if the folder holds no image.
 
     Raises:
-      InputError: If there is no such folder, or a number between others is missing.
+      InputError: If there is no such folder, a number between others is missing, two
+        images have one number, or names do not tell their order.
     """
     root = user_path(folder)
     if not root.is_dir():
         raise InputError(f"frame folder {folder} does not exist; correct the path.")
-    ordered = sorted(image_names(root), key=_natural_key)
-    if gap := _first_gap(ordered):
+    try:
+        names = image_names(root)
+        ordered = natural_order(names) if any_order else in_order(names)
+    except UnclearOrder as error:
+        raise UnclearOrder(f"{root}: {error}") from None
+    if gap := missing_name(ordered):
         raise InputError(
             f"frame {root / gap} is missing among {len(ordered)} numbered ones; "
             "restore it, or number the files without a gap."
@@ -155,71 +143,6 @@ def image_names(folder: str | os.PathLike[str]) -> list[str]:
     return [n for n in names if n.lower().endswith(IMAGE_SUFFIXES) and n[0] != "."]
 
 
-def _first_gap(names: collections.abc.Sequence[str]) -> str | None:
-    """Returns the first missing name among names that count up, or None.
-
-    It returns None if no name is missing or the names do not count frame by frame.
-    """
-    matches = [re.fullmatch(r"(.*?)(\d+)(\.\w+)", name) for name in names]
-    if len({match and match[1] for match in matches}) != 1 or matches[0] is None:
-        return None
-    found = [match for match in matches if match]
-    numbers = [int(match[2]) for match in found]
-    steps = [after - before for before, after in itertools.pairwise(numbers)]
-    regular = len(steps) > 1 and len(set(steps)) == 1
-    # Where more numbers are missing than present, they are times or names of objects.
-    if regular or sum(steps) - len(steps) > len(names):
-        return None
-    for match, number, step in zip(found, numbers, steps, strict=False):
-        if step > 1:
-            return f"{match[1]}{number + 1:0{len(match[2])}d}{match[3]}"
-    return None
-
-
-def _natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
-    # Digits compare by value, the rest as text; the name decides between 1 and 01.
-    parts = re.findall(r"\d+|\D+", name)
-    pairs = [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
-    return pairs, name
-
-
-def video_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
-    """Yields the frames of an image folder or a video file, decoded one at a time.
-
-    A video file ends where its decoder stops. That must be near the end that the
-    container promises, in frames or in time: the number of frames is an estimate where
-    frames come at a varying rate. Streams (.ts, .mpg) promise nothing.
-
-    Args:
-      path: A folder of images or a video file.
-
-    Yields:
-      RGB frames, [h, w, 3].
-
-    Raises:
-      InputError: At the first frame if there is nothing to decode, at a frame that is
-        bad or has another size, and at the end if a video file stops too early.
-    """
-    path = user_path(path)
-    if path.is_dir():
-        paths = frame_paths(path)
-        if not paths:
-            raise InputError(
-                f"folder {path} holds no images; expected one of "
-                f"{', '.join(IMAGE_SUFFIXES)}."
-            )
-        size: tuple[int, int] | None = None
-        for file in paths:
-            frame = read_frame(file)
-            size = size or (frame.shape[0], frame.shape[1])
-            require_size(frame, size, file)
-            yield frame
-        return
-    if not path.is_file():
-        raise InputError(f"video {path} does not exist; correct the path.")
-    yield from _decode_video(path)
-
-
 def require_size(frame: Frame, size: tuple[int, int], path: str) -> None:
     """Raises an error that names the file unless the frame has this (height, width).
 
@@ -231,46 +154,6 @@ def require_size(frame: Frame, size: tuple[int, int], path: str) -> None:
         raise InputError(
             f"frame {path} has {width}x{height} px, the first one {size[1]}x{size[0]}; "
             "all frames of a video must have one size."
-        )
-
-
-def _decode_video(path: str | os.PathLike[str]) -> Iterator[Frame]:
-    capture = cv2.VideoCapture(str(path))
-    try:
-        _, frame = capture.read() if capture.isOpened() else (False, None)
-        if frame is None:
-            raise InputError(
-                f"video {path} cannot be decoded; convert it to MP4 (H.264) or to a "
-                "folder of images."
-            )
-        decoded, shown_ms = 0, 0.0
-        while frame is not None:
-            yield _to_rgb(frame, path)
-            decoded, shown_ms = decoded + 1, capture.get(cv2.CAP_PROP_POS_MSEC)
-            _, frame = capture.read()
-        promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        _require_end(path, decoded, shown_ms, promised=promised, rate=rate)
-    finally:
-        capture.release()
-
-
-def _require_end(
-    path: str | os.PathLike[str],
-    decoded: int,
-    shown_ms: float,
-    *,
-    promised: float,
-    rate: float,
-) -> None:
-    """Raises InputError if both number and time of the frames show that some lack."""
-    if not (0.0 < promised < np.inf and 0.0 < rate < np.inf):
-        return
-    by_time = promised - rate * shown_ms / 1000.0 - 1.0
-    if min(promised - decoded, by_time) > _SLACK_FRAMES:
-        raise InputError(
-            f"video {path} ends after {decoded} of {promised:.0f} frames; copy the "
-            "file again, or, if it plays to its end, convert it to a folder of images."
         )
 
 

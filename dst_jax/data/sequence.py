@@ -17,11 +17,14 @@ class Sequence:
       name: Name that is unique within the data set, and names the result file.
       video: Key of the underlying video, which all targets of the video share.
       frames: Paths of the images, in order; empty where only boxes were asked for.
-      boxes: (cx, cy, w, h) in continuous frame pixels, NaN where the target is absent.
+      boxes: (cx, cy, w, h) in continuous frame pixels, NaN where the target is absent;
+        without area, or outside of the frame, where the annotation says so.
       visible: Whether the target can be seen, so that training may use the frame.
       category: Kind of object, or "".
       source: The data set as the user named it, such as "got10k:DIR".
       size: (height, width) of the frames in pixels, or None if unknown.
+      origin: Coordinate of the first pixel in the files of the data set, 0 or 1, and so
+        in its result files. `boxes` count from 0 in any case.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Sequence:
     category: str = ""
     source: str = ""
     size: tuple[int, int] | None = None
+    origin: int = 0
 
     def __post_init__(self):
         count = len(self.boxes)

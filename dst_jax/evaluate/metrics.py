@@ -41,7 +41,8 @@ def frame_overlaps(
       [0.333]
     """
     predicted, truth = np.asarray(predicted, float), np.asarray(truth, float)
-    overlaps = np.clip(boxes_.iou(predicted, truth), 0.0, 1.0)
+    with np.errstate(over="ignore"):  # of an absurdly large box, which overlaps 0
+        overlaps = np.clip(boxes_.iou(predicted, truth), 0.0, 1.0)
     return np.where(np.isnan(truth).any(axis=-1), np.nan, overlaps)
 
 
@@ -66,7 +67,8 @@ def centre_errors(
       [5.0]
     """
     predicted, truth = np.asarray(predicted, float), np.asarray(truth, float)
-    return np.hypot(*(predicted[:, :2] - truth[:, :2]).T)
+    with np.errstate(over="ignore"):
+        return np.hypot(*(predicted[:, :2] - truth[:, :2]).T)
 
 
 def success_curve(

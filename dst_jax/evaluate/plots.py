@@ -25,7 +25,9 @@ from dst_jax.evaluate.style import (
     dress,
     legend_below,
     line_styles,
+    name_legend,
     new_figure,
+    plain,
     single_panel,
 )
 from dst_jax.evaluate.style import figure_to_png as figure_to_png
@@ -91,21 +93,16 @@ def _curves(
     axes.set_ylabel("Share of frames")
     dashes = line_styles({name: colours[name] for name in curves})
     ranked = sorted(curves.items(), key=lambda item: -item[1][2])
+    lines, labels = [], []
     for rank, (name, (x, y, value)) in enumerate(ranked):
         # The best curve lies on top, so that it is seen where curves coincide.
         style = {"color": colours[name], "zorder": 3 + len(ranked) - rank}
-        label = f"{name}  {value:.3f}"
-        axes.plot(x, y, dashes[name], linewidth=2.0, label=label, **style)
+        labels.append(f"{name}  {value:.3f}")
+        lines += axes.plot(x, y, dashes[name], linewidth=2.0, **style)
     columns = 1 if len(curves) < 4 or max(map(len, curves)) > 20 else 2
     figure.set_figheight(3.4 + 0.21 * -(-len(curves) // columns))
-    figure.legend(
-        loc="outside lower center",
-        ncols=columns,
-        title=f"tracker, {unit}",
-        title_fontsize=9,
-        frameon=False,
-        fontsize=9.5,
-    )
+    title = {"title": f"tracker, {unit}", "title_fontsize": 9}
+    name_legend(figure, lines, labels, ncols=columns, **title)
 
 
 def loss_curves(
@@ -197,7 +194,7 @@ def response_maps(
         image = bare(figure.add_subplot(grid[top : top + len(panel.rows), 0]))
         image.imshow(panel.search)
         image.set_anchor("N")
-        image.set_title(panel.title, fontsize=10)
+        image.set_title(plain(panel.title), fontsize=10)
         if panel.box is not None:
             _draw_box(image, panel.box, TRUTH_COLOUR)
         for label, maps in panel.rows.items():
@@ -206,7 +203,7 @@ def response_maps(
                 for column, name in enumerate(names, 1)
             }
             _response_row(figure, cells, maps, shared_scale, heading=top == 0)
-            next(iter(cells.values())).set_ylabel(label, fontsize=9.5)
+            next(iter(cells.values())).set_ylabel(plain(label), fontsize=9.5)
             top += 1
     return figure
 
@@ -226,7 +223,7 @@ def _response_row(
     shown = None
     for name, axes in cells.items():
         if heading:
-            axes.set_title(name, fontsize=10)
+            axes.set_title(plain(name), fontsize=10)
         if name in maps:
             shown = axes.imshow(maps[name], cmap="viridis", **scale)
     if shared_scale and shown is not None:
@@ -263,7 +260,7 @@ def film_strip(
         axes = bare(figure.add_subplot(1, len(frames), i + 1))
         axes.imshow(frame)
         if labels:
-            axes.set_title(labels[i], fontsize=9, color=QUIET, pad=3)
+            axes.set_title(plain(labels[i]), fontsize=9, color=QUIET, pad=3)
         for name, rows in boxes.items():
             _draw_box(axes, rows[i], colours[name])
         if truth is not None:

@@ -17,7 +17,11 @@ from dst_jax.evaluate import metrics
 from dst_jax.typing import Float
 
 FirstFrame = Literal["truth", "given", "left_out"]
+# A data set has thousands of sequences, and to find the nearest spelling takes time.
+_MOST_NAMED = 10
+
 InvalidTruth = Literal["left_out", "missed"]
+EmptyTruth = Literal["left_out", "missed", "no_overlap"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,9 +40,11 @@ class Protocol:
       first_frame: Treatment of the first prediction: it is replaced by the truth and
         counts ("truth"), counts as it was given ("given"), or does not count
         ("left_out").
-      invalid_truth: Treatment of frames whose true box is NaN or has no area: they do
-        not count ("left_out"), or count as overlap 0 and an unbounded error ("missed").
-        So the denominator is the number of valid frames, or of all.
+      invalid_truth: Treatment of frames whose true box is NaN: they do not count
+        ("left_out"), or count as overlap 0 and an unbounded error ("missed").
+      empty_truth: Treatment of frames whose true box has no area (w or h not positive),
+        as of those without one, or overlap 0 and the distance from the centre that the
+        truth states ("no_overlap").
     """
 
     name: str
@@ -47,6 +53,7 @@ class Protocol:
     error_thresholds_px: tuple[float, ...] = metrics.ERROR_THRESHOLDS_PX
     first_frame: FirstFrame = "truth"
     invalid_truth: InvalidTruth = "left_out"
+    empty_truth: EmptyTruth = "no_overlap"
 
     def describe(self) -> dict[str, Any]:
         """Returns the conventions as JSON values, for a report."""
@@ -70,9 +77,10 @@ class Protocol:
 OTB = Protocol("OTB one-pass evaluation")
 """OTB as the got10k toolkit scores it, which sets the first prediction to the truth.
 
-Every frame of OTB has a valid truth. A frame without one would be left out, as got10k
-leaves out the NaN frames of UAV123; pysot would count it as missed in the success plot
-and, oddly, as precise in the precision plot.
+OTB-100's Board and Twinnings end in a true box 0,0,0,0. got10k counts such a frame:
+overlap 0, and the distance from the centre of that box. pysot and the benchmark's own
+kit in MATLAB count it as missed in the success plot and, oddly, as precise in the
+precision plot. Frames whose truth is NaN, as in UAV123, are left out, as got10k does.
 """
 
 
@@ -89,6 +97,10 @@ class SequenceScore:
       precision_20: Share of frames with a centre error of at most 20 px.
       op_50: Share of frames with an overlap above 0.5, or of at least 0.5 if the
         protocol is not strict.
+      absent: Number of frames without a true box.
+      empty: Number of frames whose true box has no area.
+      empty_predicted: Number of predicted boxes, except the first, without area.
+      moves: Whether a predicted box differs from the first.
     """
 
     protocol: Protocol
@@ -98,6 +110,10 @@ class SequenceScore:
     success_auc: float
     precision_20: float
     op_50: float
+    absent: int = 0
+    empty: int = 0
+    empty_predicted: int = 0
+    moves: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -136,6 +152,7 @@ def score_sequence(
       predicted: Boxes (cx, cy, w, h), one per frame, all finite. An empty box
         (w or h not positive) overlaps nothing, but its centre counts.
       truth: Boxes (cx, cy, w, h) in the same frame of reference, NaN where absent.
+        One without area is the protocol's business.
       protocol: The conventions.
       name: Name of the sequence in an error's message.
 
@@ -150,22 +167,34 @@ def score_sequence(
     """
     predicted, truth = np.asarray(predicted, float), np.asarray(truth, float)
     _require_matching(predicted, truth, name)
+    given = predicted
     counted = np.ones(len(truth), bool)
     if protocol.first_frame == "truth":
         predicted = np.concatenate([truth[:1], predicted[1:]])
     elif protocol.first_frame == "left_out":
         counted[:1] = False
-    valid = np.isfinite(truth).all(axis=1) & (truth[:, 2:] > 0.0).all(axis=1)
+    present = np.isfinite(truth).all(axis=1)
+    empty = present & (truth[:, 2:] <= 0.0).any(axis=1)
     if protocol.invalid_truth == "left_out":
-        counted &= valid
+        counted &= present
+    if protocol.empty_truth == "left_out":
+        counted &= ~empty
     if not counted.any():
         raise InputError(
             f"sequence {name!r}: none of its {len(truth)} frames can be scored "
             f"under {protocol.name!r}; leave the sequence out."
         )
-    overlaps = np.where(valid, metrics.frame_overlaps(predicted, truth), 0.0)
-    errors = np.where(valid, metrics.centre_errors(predicted, truth), np.inf)
-    return _summary(overlaps[counted], errors[counted], protocol)
+    boxed = present & ~empty
+    located = present if protocol.empty_truth == "no_overlap" else boxed
+    overlaps = np.where(boxed, metrics.frame_overlaps(predicted, truth), 0.0)
+    errors = np.where(located, metrics.centre_errors(predicted, truth), np.inf)
+    return dataclasses.replace(
+        _summary(overlaps[counted], errors[counted], protocol),
+        absent=int(np.sum(~present)),
+        empty=int(np.sum(empty)),
+        empty_predicted=int(np.sum((given[1:, 2:] <= 0.0).any(axis=1))),
+        moves=bool((given != given[:1]).any()),
+    )
 
 
 def score(
@@ -222,13 +251,15 @@ def require_names(wanted: Iterable[str], found: Iterable[str], *, where: str) ->
         return
     spare = {name.lower(): name for name in found if name not in wanted}
     hints = []
-    for name in missing:
+    for name in missing[:_MOST_NAMED]:
         near = difflib.get_close_matches(name.lower(), spare, n=1, cutoff=0.75)
         hints.append(f"{name} (did you mean {spare[near[0]]}?)" if near else name)
+    others = len(missing) - len(hints)
+    more = f" and {others} more" if others else ""
     noun = "sequence" if len(missing) == 1 else f"{len(missing)} sequences"
     raise InputError(
-        f"{where}: no result for {noun} {', '.join(hints)}; add or rename the file "
-        "<sequence>.txt."
+        f"{where}: no result for {noun} {', '.join(hints)}{more}; add or rename the "
+        "file <sequence>.txt."
     )
 
 

@@ -11,9 +11,11 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-import rich.markup
 import rich.table
+import rich.text
 
+from dst_jax.errors import printable
+from dst_jax.evaluate.notes import notes
 from dst_jax.evaluate.protocols import SequenceScore, TrackerScore
 
 NOTHING = "\N{EN DASH}"
@@ -36,9 +38,9 @@ def scores_json(
       fps: End-to-end frames per second of each tracker for which they were measured.
 
     Returns:
-      `protocol` (its conventions), `dataset` and `trackers`. Each tracker has by its
-      name `success_auc`, `precision_20`, `op_50`, `fps` if measured, and `sequences`,
-      which hold by their names the same three shares and `frames`.
+      `protocol` (its conventions), `dataset`, `notes` and `trackers`. Each tracker has
+      by its name `success_auc`, `precision_20`, `op_50`, `fps` if measured, and
+      `sequences`, which hold by their names the same three shares and `frames`.
     """
     speeds = fps or {}
     protocol = next(iter(scores.values())).protocol
@@ -53,7 +55,12 @@ def scores_json(
         }
         for name, score in scores.items()
     }
-    return {"protocol": protocol.describe(), "dataset": dataset, "trackers": trackers}
+    return {
+        "protocol": protocol.describe(),
+        "dataset": dataset,
+        "notes": list(notes(scores)),
+        "trackers": trackers,
+    }
 
 
 def metric_values(score: TrackerScore | SequenceScore) -> dict[str, float]:
@@ -76,20 +83,25 @@ def score_table(
       dataset: The data set as the user named it, for the title.
       fps: End-to-end frames per second of each tracker for which they were measured.
     """
-    table = rich.table.Table(title=rich.markup.escape(dataset) or None)
+    table = rich.table.Table(title=_plain(dataset) if dataset else None)
     table.add_column("tracker")
     headings = ["AUC", "P@20", "OP.5"] + (["frames/s"] if fps else [])
     for heading in headings:
         table.add_column(heading, justify="right")
     for name, score in scores.items():
         speed = [f"{fps[name]:.1f}" if name in fps else NOTHING] if fps else []
-        table.add_row(rich.markup.escape(name), *_decimals(score), *speed)
+        table.add_row(_plain(name), *_decimals(score), *speed)
     if len(scores) == 1:
         table.add_section()
         (score,) = scores.values()
         for sequence, part in score.sequences.items():
-            table.add_row(f"  {rich.markup.escape(sequence)}", *_decimals(part))
+            table.add_row(_plain(f"  {sequence}"), *_decimals(part))
     return table
+
+
+def _plain(name: str) -> rich.text.Text:
+    # As text, and not as markup, in which [red] is a colour.
+    return rich.text.Text(printable(name))
 
 
 def _decimals(score: TrackerScore | SequenceScore) -> list[str]:
@@ -169,16 +181,21 @@ def html_page(title: str, sections: Iterable[Section]) -> str:
       (True, True)
     """
     body = "\n".join(_markup(section) for section in sections)
-    return _PAGE.substitute(title=html.escape(title), style=_STYLE, body=body)
+    return _PAGE.substitute(title=_escaped(title), style=_STYLE, body=body)
+
+
+def _escaped(text: str) -> str:
+    """Returns text as HTML; bytes of file names that are no UTF-8 are written out."""
+    return html.escape(printable(text))
 
 
 def _markup(section: Section) -> str:
     match section:
         case Heading(text, level):
-            return f"<h{level}>{html.escape(text)}</h{level}>"
+            return f"<h{level}>{_escaped(text)}</h{level}>"
         case Paragraph(text):
-            parts = (part.strip() for part in text.split("\n\n"))
-            return "\n".join(f"<p>{html.escape(part)}</p>" for part in parts if part)
+            parts = (" ".join(part.split()) for part in text.split("\n\n"))
+            return "\n".join(f"<p>{_escaped(part)}</p>" for part in parts if part)
         case Table():
             return _table_markup(section)
         case Figure():
@@ -189,7 +206,7 @@ def _markup(section: Section) -> str:
 
 
 def _figure_markup(figure: Figure) -> str:
-    alt = html.escape(figure.alt or figure.caption)
+    alt = _escaped(figure.alt or figure.caption)
     if figure.image.startswith("<svg"):
         image = f'<div class="plot" role="img" aria-label="{alt}">{figure.image}</div>'
     elif figure.image.startswith("data:image/"):
@@ -207,7 +224,7 @@ def _table_markup(table: Table) -> str:
         for column in columns
     }
     head = "".join(
-        f"<th{_kind(numeric[column])}>{html.escape(column)}"
+        f"<th{_kind(numeric[column])}>{_escaped(column)}"
         f"{_unit(table.units.get(column, ''))}</th>"
         for column in columns
     )
@@ -215,7 +232,7 @@ def _table_markup(table: Table) -> str:
         "<tr>"
         + "".join(
             f"<td{_kind(numeric[column])}>"
-            f"{html.escape(_shown(row.get(column), table.formats.get(column)))}</td>"
+            f"{_escaped(_shown(row.get(column), table.formats.get(column)))}</td>"
             for column in columns
         )
         + "</tr>"
@@ -232,11 +249,11 @@ def _kind(numeric: bool) -> str:
 
 
 def _unit(unit: str) -> str:
-    return f"<small>{html.escape(unit)}</small>" if unit else ""
+    return f"<small>{_escaped(unit)}</small>" if unit else ""
 
 
 def _caption(text: str, tag: str) -> str:
-    return f"<{tag}>{html.escape(text)}</{tag}>" if text else ""
+    return f"<{tag}>{_escaped(text)}</{tag}>" if text else ""
 
 
 def _shown(cell: Cell, spec: str | None) -> str:

@@ -6,17 +6,19 @@ Figures are `Figure` objects; there is no global state, no `pyplot` and no displ
 import base64
 import io
 import re
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from dst_jax.files import bytes_sha256
+from dst_jax.digests import bytes_sha256
+from dst_jax.errors import printable
 
 Colours: TypeAlias = Mapping[str, str]
 
@@ -121,9 +123,43 @@ def single_panel(title: str, x: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def plain(name: str) -> str:
+    r"""Returns a name as matplotlib draws it letter by letter, not as mathematics.
+
+    Example:
+      >>> print(plain("$5 or $6"))
+      \$5 or \$6
+    """
+    return printable(name).replace("$", r"\$")
+
+
+def name_legend(
+    figure: Figure, handles: Sequence[Artist], names: Sequence[str], **options: Any
+) -> None:
+    """Draws a legend below a figure, whose names may hold and begin with anything.
+
+    Args:
+      figure: The figure.
+      handles: Lines of the legend.
+      names: Names of the lines.
+      options: Further arguments of matplotlib's `Figure.legend`.
+    """
+    # Matplotlib before 3.10 drops labels that begin with an underscore.
+    legend = figure.legend(
+        handles=handles,
+        labels=["name"] * len(names),
+        loc="outside lower center",
+        frameon=False,
+        fontsize=9.5,
+        **options,
+    )
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(plain(name))
+
+
 def dress(axes: Axes, title: str, x: str) -> None:
     """Gives a panel its title, the name of its x axis and a quiet grid."""
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.set_title(plain(title), loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(x, fontsize=9.5, color=QUIET)
     axes.yaxis.label.set(fontsize=9.5, color=QUIET)
     axes.grid(True, **_GRID)
@@ -150,19 +186,12 @@ def legend_below(figure: Figure, entries: Colours, *, truth: bool = False) -> No
       entries: Colour of each name.
       truth: Whether the legend also explains the ground truth's line.
     """
-    handles = [
-        Line2D([], [], color=colour, linewidth=2.4, label=name)
-        for name, colour in entries.items()
-    ]
+    names = list(entries)
+    handles = [Line2D([], [], color=c, linewidth=2.4) for c in entries.values()]
     if truth:
         style = {"color": TRUTH_COLOUR, "linestyle": "--", "linewidth": 2.0}
-        handles.append(Line2D([], [], label="ground truth", **style))
+        names.append("ground truth")
+        handles.append(Line2D([], [], **style))
         # Yellow needs a dark neighbour to be seen on white paper.
         handles[-1].set_path_effects([withStroke(linewidth=3.4, foreground="#000000")])
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(len(handles), 6),
-        frameon=False,
-        fontsize=9.5,
-    )
+    name_legend(figure, handles, names, ncols=min(len(handles), 6))

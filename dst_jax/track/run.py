@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.arch.spec import TrackerSpec
+from dst_jax.boxes import MAX_FRAME_SIDE_PX
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, build
 from dst_jax.models.network import Network
@@ -31,7 +32,8 @@ from dst_jax.track.stream import Frames, Stream
 from dst_jax.typing import Array, Bool, Float, Int, UInt8
 
 # A frame's height and width are each rounded up to one of these sides of canvases.
-CANVAS_SIDES = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840, 5120, 7680)
+_SIDES = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840, 5120)
+CANVAS_SIDES = (*_SIDES, MAX_FRAME_SIDE_PX)
 CHUNK_FRAMES = 64
 # Chunks of frames on large canvases are shorter, so that a chunk needs no more memory.
 _CHUNK_BYTES = 192 * 2**20

@@ -23,17 +23,22 @@ from rich.progress import (
 
 from dst_jax.arch import TrackerSpec
 from dst_jax.bundle import Bundle
+from dst_jax.data.checks.lint import Problems
 from dst_jax.data.frames import Frame, read_frame, require_size
-from dst_jax.data.readers import read_sequences
+from dst_jax.data.readers import read_with_report
+from dst_jax.data.readers.annotation import NO_AREA_FAULT, OUTSIDE_FAULT
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, printable
 from dst_jax.evaluate import OTB, TrackerScore, score
-from dst_jax.track import Tracker, make_tracker
+from dst_jax.track import Tracker, TrackResult, make_tracker
 from dst_jax.track.run import canvas_size
 from dst_jax.typing import Float
+from dst_jax.workflows.progress import description
 
 # This many frames of a video are decoded ahead of the tracker.
 _AHEAD = 16
+# Their boxes are shares of the frames' sizes.
+_BOXES_NEED_FRAMES = ("ytbb",)
 # A batch holds at most this many videos by default, and so does a warm-up.
 _WARM_VIDEOS = 16
 
@@ -64,9 +69,17 @@ def read_videos(dataset: str, *, frames_required: bool = True) -> tuple[Sequence
       InputError: If the data set is faulty or holds single images.
     """
     # COCO is refused before it is read, because its annotations are large.
-    single = dataset.partition(":")[0] == "coco"
+    layout = dataset.partition(":")[0]
+    single = layout == "coco"
+    frames_required = frames_required or layout in _BOXES_NEED_FRAMES
+    # These are the protocol's business: a kit scores what training must not use.
+    problems = Problems(accepted=(NO_AREA_FAULT, OUTSIDE_FAULT))
     sequences = (
-        () if single else read_sequences(dataset, frames_required=frames_required)
+        ()
+        if single
+        else read_with_report(
+            dataset, frames_required=frames_required, problems=problems
+        )[0]
     )
     if single or max(map(len, sequences), default=0) == 1:
         raise InputError(
@@ -148,16 +161,18 @@ def run_tracker(
       some sequences are tracked beforehand.
 
     Raises:
-      InputError: If a first box is missing or a frame cannot be used.
+      InputError: If a first box is missing, a frame cannot be used, or the tracker
+        answers with no finite number.
     """
     groups = _by_program(tracker, sequences)
     boxes, seconds = {}, 0.0
     for group in groups:
         first = np.stack([sequence.boxes[0] for sequence in group])
         warm = group[: batch or _WARM_VIDEOS]
-        tracker.track_many(
+        warmed = tracker.track_many(
             [_frames(s, limit=2) for s in warm], first[: len(warm)], batch=batch
         )
+        _require_answers(warmed)
         start = time.perf_counter()
         videos = [_frames(s, advance=advance) for s in group]
         tracked = tracker.track_many(videos, first, batch=batch)
@@ -178,15 +193,44 @@ def _by_program(
     for sequence in sequences:
         if not sequence.frames or sequence.size is None:
             raise ValueError(f"sequence {sequence.name!r} was read without its frames")
-        if not np.isfinite(sequence.boxes[0]).all():
-            raise InputError(
-                f"sequence {sequence.name!r} has no box in its first frame, from which "
-                "a tracker starts; cut the frames before the target appears."
-            )
+        _require_start(sequence)
         crops = tracker.search_spec(sequence.boxes[0], *sequence.size)
         program = canvas_size(*sequence.size), crops
         groups.setdefault(program, []).append(sequence)
     return [sorted(group, key=len, reverse=True) for group in groups.values()]
+
+
+def _require_start(sequence: Sequence) -> None:
+    """Raises an error if no tracker can start from the first box of a sequence."""
+    assert sequence.size is not None
+    box, (height, width) = sequence.boxes[0].astype(float), sequence.size
+    low, high = box[:2] - box[2:] / 2, box[:2] + box[2:] / 2
+    if not np.isfinite(box).all():
+        fault = "no box"
+    elif (box[2:] <= 0.0).any():
+        fault = "a box without area"
+    elif (high <= 0.0).any() or (low >= (width, height)).any():
+        fault = "a box outside of the image"
+    else:
+        return
+    raise InputError(
+        f"sequence {sequence.name!r} has {fault} in its first frame, from which a "
+        "tracker starts; cut the frames before the target appears."
+    )
+
+
+def _require_answers(tracked: collections.abc.Sequence[TrackResult]) -> None:
+    """Raises an error if a tracker has answered nothing at all.
+
+    Online tracking gives an answer that is not finite the score 0 and leaves the box
+    where it is, so that such a tracker would be scored as one that never moves.
+    """
+    scores = np.concatenate([one.scores[1:] for one in tracked])
+    if scores.size and not (scores > 0.0).any():
+        raise InputError(
+            "the tracker answers no frame with finite numbers; its weights or settings "
+            "are broken: convert or train it again."
+        )
 
 
 def _frames(
@@ -220,7 +264,7 @@ def _frame_bar(
     name: str, sequences: collections.abc.Sequence[Sequence], console: Console | None
 ) -> Iterator[Callable[[], None]]:
     columns = (
-        TextColumn("{task.description}"),
+        description(),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("frames"),
@@ -228,5 +272,6 @@ def _frame_bar(
     )
     bar = Progress(*columns, console=console, transient=True, disable=console is None)
     with bar:
-        task = bar.add_task(name, total=sum(len(sequence) for sequence in sequences))
+        total = sum(len(sequence) for sequence in sequences)
+        task = bar.add_task(printable(name), total=total)
         yield lambda: bar.advance(task)

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_hex
 
 from dst_jax.evaluate import OTB, plots, score
@@ -135,3 +136,20 @@ def test_scoring_loads_no_pictures_and_pictures_no_pyplot():
         "assert not {'cv2', 'matplotlib.pyplot', 'flax'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", "_mine", "$a$ $b", "\x1b\udcff", "[red]"])
+def test_a_tracker_may_have_any_name(name):
+    scores = {name: score({"a": TRUTH}, {"a": TRUTH}, OTB)}
+    for plot in (plots.success_plot, plots.precision_plot):
+        figure = plot(scores)
+        (text,) = figure.legends[0].get_texts()
+        assert not is_math_text(text.get_text())
+        assert plots.figure_to_svg(figure).startswith("<svg")
+    strip = plots.film_strip([IMAGE], {name: TRUTH[:1]}, labels=[name])
+    assert len(strip.legends[0].get_texts()) == 1
+    assert plots.figure_to_png(strip)[1:4] == b"PNG"
+    curves = plots.loss_curves({name: {name: ([1, 2], [0.5, 0.25])}})
+    panel = plots.ResponsePanel(IMAGE, {name: {name: np.eye(3)}}, title=name)
+    for figure in (curves, plots.response_maps([panel])):
+        assert plots.figure_to_svg(figure).startswith("<svg")

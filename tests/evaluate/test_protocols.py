@@ -76,16 +76,42 @@ def test_the_first_prediction_follows_the_protocol():
     assert wrong[0, 0] == TRUTH[0, 0] + 500.0  # the argument is untouched
 
 
-@pytest.mark.parametrize("invalid", [NAN, [9.0, 9.0, 0.0, 5.0], [9.0, 9.0, 5.0, -1.0]])
+EMPTY = [[9.0, 9.0, 0.0, 5.0], [9.0, 9.0, 5.0, -1.0], [0.0, 0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("invalid", [NAN, *EMPTY])
 def test_frames_without_a_valid_truth_are_left_out_or_missed(invalid):
     truth = TRUTH.copy()
     truth[2] = invalid
-    left_out = score_sequence(TRUTH, truth, OTB)
-    missed = score_sequence(TRUTH, truth, Protocol("x", invalid_truth="missed"))
+    out = Protocol("x", invalid_truth="left_out", empty_truth="left_out")
+    miss = Protocol("x", invalid_truth="missed", empty_truth="missed")
+    left_out = score_sequence(TRUTH, truth, out)
+    missed = score_sequence(TRUTH, truth, miss)
     assert (left_out.frames, left_out.op_50, left_out.precision_20) == (5, 1.0, 1.0)
     assert missed.frames == 6
     assert missed.op_50 == pytest.approx(5 / 6)
     assert missed.precision_20 == pytest.approx(5 / 6)
+
+
+def test_otb_leaves_nan_out_and_counts_truth_without_area_as_got10k_does():
+    truth = TRUTH.copy()
+    truth[2], truth[3] = NAN, [20.0, 30.0, 0.0, 0.0]
+    near = TRUTH.copy()
+    near[3] = [20.0, 45.0, 8.0, 10.0]  # 15 px from the centre that the truth states
+    got = score_sequence(near, truth, OTB)
+    assert (got.frames, got.absent, got.empty) == (5, 1, 1)
+    assert got.success_auc == pytest.approx(4 / 5 * 20 / 21, rel=1e-12)
+    assert got.op_50 == pytest.approx(4 / 5)
+    assert got.precision[[14, 15]].tolist() == [4 / 5, 1.0]
+
+
+def test_a_score_counts_the_boxes_without_area_and_says_if_none_moves():
+    empty = TRUTH.copy()
+    empty[3:, 2] = 0.0
+    got = score_sequence(empty, TRUTH, OTB)
+    assert (got.empty_predicted, got.moves) == (3, True)
+    still = score_sequence(np.repeat(TRUTH[:1], 6, axis=0), TRUTH, OTB)
+    assert (still.empty_predicted, still.moves) == (0, False)
 
 
 def test_a_sequence_counts_the_same_whatever_its_length():

@@ -110,6 +110,25 @@ def test_whatever_text_is_given_is_escaped():
     assert parsed(page).count(nasty) == 9  # title twice; the alt text is no text
 
 
+NASTY = "[red]a[/] \x1b[2J\udcff\\"
+
+
+def test_names_in_the_table_are_no_markup_and_no_codes():
+    truths = {NASTY: TRUTH}
+    table = report.score_table({NASTY: score(truths, truths, OTB)}, dataset=NASTY)
+    console = rich.console.Console(file=io.StringIO(), width=99, force_terminal=True)
+    console.print(table)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
+    assert shown.count(r"[red]a[/] \x1b[2J\xff" + "\\") == 3
+    assert "\x1b" not in shown
+
+
+def test_a_page_with_any_name_can_be_written():
+    sections = [report.Heading(NASTY), report.Paragraph(f"a\nb {NASTY}\n\nc")]
+    page = report.html_page(NASTY, [*sections, report.Table([{NASTY: NASTY}])])
+    assert r"\xff" in page.encode().decode() and "<p>a b [red]a" in page
+
+
 def test_cells_are_formatted_by_kind_and_missing_ones_are_dashes():
     page = report.html_page(
         "t",

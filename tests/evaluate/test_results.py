@@ -90,3 +90,13 @@ def test_results_are_never_overwritten(tmp_path):
     results.write_results(tmp_path / "empty", {"a": np.array(WANT)}, origin=1)
     with pytest.raises(InputError, match="already holds something"):
         results.write_results(tmp_path / "empty", {"a": np.array(WANT)}, origin=1)
+
+
+def test_boxes_as_written_are_exactly_those_of_the_file(tmp_path):
+    boxes = np.random.default_rng(1).uniform(1, 300, (9, 4)).astype(np.float32)
+    results.write_results(tmp_path / "x", {"a": boxes}, origin=1)
+    got = results.as_written(boxes, origin=1)
+    assert not np.array_equal(got, boxes)
+    np.testing.assert_array_equal(
+        got, results.read_boxes(tmp_path / "x" / "a.txt", origin=1)
+    )

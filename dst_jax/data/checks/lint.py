@@ -3,12 +3,12 @@
 import collections.abc
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, counted, printable
 from dst_jax.require import require, require_at_least
 from dst_jax.typing import Bool
 
@@ -58,16 +58,18 @@ class Problems:
 
     Args:
       strict: Whether the first fault is raised as an error.
+      accepted: Kinds of faults that are kept, and not raised, all the same.
 
     Attributes:
       strict: The same.
-      faults: Faults in the order in which they were met; empty if strict.
+      faults: Faults in the order in which they were met; if strict, accepted ones.
       left_out: Frames that documented rules of the data set leave out, which is never
         an error.
     """
 
-    def __init__(self, *, strict: bool = True):
+    def __init__(self, *, strict: bool = True, accepted: Iterable[str] = ()):
         self.strict = strict
+        self._accepted = frozenset(accepted)
         self.faults: list[Fault] = []
         self.left_out: list[Finding] = []
 
@@ -77,7 +79,7 @@ class Problems:
         Raises:
           DataFault: If strict.
         """
-        if self.strict:
+        if self.strict and fault.kind not in self._accepted:
             raise DataFault(fault.kind, fault.message)
         self.faults.append(fault)
 
@@ -112,12 +114,14 @@ class LintReport:
 
     def summary(self) -> str:
         """Returns a line of what was kept, and for each reason one of what was not."""
-        lines = [f"kept {self.kept_frames} frames of {self.kept_sequences} sequences"]
+        frames = counted(self.kept_frames, "frame")
+        lines = [f"kept {frames} of {counted(self.kept_sequences, 'sequence')}"]
         for reason in dict.fromkeys(f.reason for f in self.findings):
             found = [f for f in self.findings if f.reason == reason]
             frames, names = sum(f.frames for f in found), {f.sequence for f in found}
-            lines.append(f"left out {frames} frames in {len(names)}: {reason}")
-        return "\n".join(lines)
+            many = counted(frames, "frame")
+            lines.append(f"left out {many} in {len(names)}: {reason}")
+        return "\n".join(map(printable, lines))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

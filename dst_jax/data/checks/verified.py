@@ -3,7 +3,11 @@
 import pathlib
 from collections import Counter
 
-from dst_jax.data.checks.lint import Finding, LintReport, Problems
+from dst_jax.data.checks.lint import (
+    Finding,
+    LintReport,
+    Problems,
+)
 from dst_jax.data.checks.verify import (
     VerifyReport,
     absolute_source,
@@ -14,7 +18,7 @@ from dst_jax.data.checks.verify import (
 )
 from dst_jax.data.readers import read_with_report
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, counted
 from dst_jax.files import user_path
 
 
@@ -52,11 +56,10 @@ def read_verified(
     if not found.faults:
         return read_with_report(source)
     if not skip_bad:
-        names = {fault.sequence for fault in found.faults}
         raise InputError(
-            f"{source} has {len(found.faults)} faults in {len(names)} sequences "
-            f"({path}; the first: {found.faults[0].message}) Mend them and verify "
-            "again, or leave them out with --skip-bad."
+            f"{source} has {counted(len(found.faults), 'fault')} ({path}; the "
+            f"first: {found.faults[0].message}) Mend them and verify again, "
+            "or leave them out with --skip-bad."
         )
     return _read_without(source, found, path)
 

@@ -5,15 +5,14 @@ read ("unreadable data set", "unreadable annotation", "missing annotation", "mis
 sequence"), and names differ ("name twice"). Boxes, labels and frames agree in number
 ("counts differ"). A box is finite, has an area and meets its frame, unless its target
 is marked absent ("box is not finite", "box has no area", "box lies outside the frame").
-Frames are there, decode and have the size of their video ("missing frame", "unreadable
-frame", "frame of another size"). Something is left to train on ("nothing usable").
+Frames are there, in a clear order, decode and have the size of their video ("missing
+frame", "frames in no clear order", "unreadable frame", "frame too large", "frame of
+another size"). Something is left to train on ("nothing usable").
 """
 
 import collections.abc
 import dataclasses
-import os
 import pathlib
-import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -27,13 +26,17 @@ from dst_jax.data.checks.lint import (
     Problems,
     training_sequences,
 )
-from dst_jax.data.frames import read_frame
+from dst_jax.data.frames import frame_notes, read_frame
+from dst_jax.data.image_file import check_frame
 from dst_jax.data.readers import read_with_report, reader_of
 from dst_jax.data.sequence import Sequence
+from dst_jax.digests import parts_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import parts_sha256, read_json, user_path, write_json
+from dst_jax.files import read_json, user_path, write_json
 
 FORMAT = 1
+# A report names each faulty frame of a set of millions.
+MAX_REPORT_BYTES = 256 * 10**6
 # Number of frames of a sequence that are decoded, unless all are: the first, the last
 # and one between them.
 SAMPLE = 3
@@ -85,6 +88,7 @@ def verify(
     Args:
       source: The data set, `LAYOUT:DIR`.
       every_frame: Whether every frame is decoded, rather than `SAMPLE` per sequence.
+        Head, size and end of every file are looked at in any case.
       threads: Number of threads that decode.
       tick: Function that is told of progress.
 
@@ -101,14 +105,16 @@ def verify(
     try:
         sequences, _ = read_with_report(absolute, problems=problems)
     except (InputError, OSError) as error:
-        problems.add(Fault("unreadable data set", str(error), ""))
-    bad_files = _bad_files(sequences)
-    uses = _uses(sequences, every_frame, set(bad_files))
-    for number, decoded in enumerate(_decode_all(list(uses), threads), 1):
-        for sequence, frame in uses[decoded.path]:
-            _add_faults(decoded, sequence, frame, problems)
+        # An error of the system does not always say where it comes from.
+        problems.add(Fault("unreadable data set", str(InputError(error)), ""))
+    uses = _uses(sequences)
+    chosen = _chosen(sequences, every_frame)
+    decoded = 0
+    for number, seen in enumerate(_look_at_all(list(uses), chosen, threads), 1):
+        decoded += seen.decoded
+        for sequence, frame in uses[seen.path]:
+            _add_faults(seen, sequence, frame, problems)
         tick(number, len(uses))
-    problems.faults.extend(bad_files.values())
     _, lint = training_sequences(
         without_faults(sequences, problems.faults), BoxFilter()
     )
@@ -121,7 +127,7 @@ def verify(
         left_out=(*problems.left_out, *lint.findings),
         sequences=len(sequences),
         frames=sum(len(sequence) for sequence in sequences),
-        decoded=len(uses),
+        decoded=decoded,
         every_frame=every_frame,
         fingerprint=fingerprint(sequences),
     )
@@ -138,7 +144,9 @@ def fingerprint(sequences: Iterable[Sequence]) -> str:
 
     def parts() -> Iterator[bytes]:
         for sequence in sequences:
-            yield f"{sequence.name}/{len(sequence.frames)}/".encode()
+            # A name may hold bytes that are no UTF-8.
+            name = f"{sequence.name}/{len(sequence.frames)}/"
+            yield name.encode(errors="surrogatepass")
             yield np.ascontiguousarray(sequence.boxes, np.float32).tobytes()
 
     return parts_sha256(parts())
@@ -170,51 +178,26 @@ def without_faults(
     return tuple(kept)
 
 
-def _bad_files(sequences: Iterable[Sequence]) -> dict[tuple[str, str, int], Fault]:
-    """Returns the faults that need no decoding, by path, sequence and frame."""
-    found: dict[tuple[str, str, int], Fault] = {}
-    for sequence in sequences:
-        for frame, path in enumerate(sequence.frames):
-            problem = _file_problem(path)
-            if problem is not None:
-                fault = Fault(*problem, sequence.name, frame)
-                found[path, sequence.name, frame] = fault
-    return found
-
-
-def _file_problem(path: str) -> tuple[str, str] | None:
-    """Returns kind and message of a fault, or None for a file that holds something."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        message = f"frame {path} cannot be read ({error.strerror}); restore the file."
-        return "missing frame", message
-    # Opening a pipe would wait until somebody writes to it.
-    if not stat.S_ISREG(status.st_mode):
-        return "unreadable frame", f"frame {path} is no file; restore it."
-    if status.st_size == 0:
-        return "unreadable frame", f"frame {path} is empty; copy the file again."
-    return None
-
-
-def _uses(
-    sequences: Iterable[Sequence],
-    every_frame: bool,
-    bad: Collection[tuple[str, str, int]],
-) -> dict[str, list[tuple[Sequence, int]]]:
-    """Returns the sequences and frames that use each file to be decoded.
-
-    Several targets may share a file.
-    """
+def _uses(sequences: Iterable[Sequence]) -> dict[str, list[tuple[Sequence, int]]]:
+    """Returns the sequences and frames that use each file; targets may share one."""
     uses: dict[str, list[tuple[Sequence, int]]] = {}
     for sequence in sequences:
-        count = len(sequence.frames)
-        chosen = range(count) if every_frame else _sample(count)
-        for frame in chosen:
-            path = sequence.frames[frame]
-            if (path, sequence.name, frame) not in bad:
-                uses.setdefault(path, []).append((sequence, frame))
+        for frame, path in enumerate(sequence.frames):
+            uses.setdefault(path, []).append((sequence, frame))
     return uses
+
+
+def _chosen(sequences: Iterable[Sequence], every_frame: bool) -> set[str]:
+    """Returns the files that are decoded."""
+    return {
+        sequence.frames[frame]
+        for sequence in sequences
+        for frame in (
+            range(len(sequence.frames))
+            if every_frame
+            else _sample(len(sequence.frames))
+        )
+    }
 
 
 def _sample(count: int) -> list[int]:
@@ -225,57 +208,87 @@ def _sample(count: int) -> list[int]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Decoded:
-    """What decoding one file showed."""
+class _Seen:
+    """What a look at one file showed.
+
+    Attributes:
+      path: The file.
+      size: (height, width), or None if only decoding would tell.
+      decoded: Whether it was decoded.
+      turn: EXIF orientation.
+      problem: Kind and message of a fault, or None.
+      notes: What is odd and no fault.
+    """
 
     path: str
     size: tuple[int, int] | None = None
-    problem: str = ""
-    one_colour: bool = False
+    decoded: bool = False
+    turn: int = 1
+    problem: tuple[str, str] | None = None
+    notes: tuple[str, ...] = ()
 
 
-def _decode_all(
-    paths: collections.abc.Sequence[str], threads: int
-) -> Iterator[_Decoded]:
-    """Decodes files, in order."""
+def _look_at_all(
+    paths: collections.abc.Sequence[str], decoded: Collection[str], threads: int
+) -> Iterator[_Seen]:
+    """Looks at head and end of files, in order, and decodes some."""
+
+    def look(path: str) -> _Seen:
+        return _look(path, decode=path in decoded)
+
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for first in range(0, len(paths), _CHUNK):
-            yield from pool.map(_decode, paths[first : first + _CHUNK])
+            yield from pool.map(look, paths[first : first + _CHUNK])
 
 
-def _decode(path: str) -> _Decoded:
+def _look(path: str, *, decode: bool) -> _Seen:
+    header, frame = None, None
     try:
-        frame = read_frame(path)
+        header = check_frame(path)
+        frame = read_frame(path) if decode else None
     except InputError as error:
-        return _Decoded(path, problem=str(error))
-    height, width, _ = frame.shape
-    one_colour = bool((frame == frame[0, 0]).all())
-    return _Decoded(path, (height, width), one_colour=one_colour)
+        problem = getattr(error, "kind", "unreadable frame"), str(error)
+        return _Seen(path, decoded=header is not None, problem=problem)
+    notes = frame_notes(header, frame=frame)
+    size = header.height, header.width
+    if frame is not None:
+        size = frame.shape[0], frame.shape[1]
+        notes += (ONE_COLOUR,) if (frame == frame[0, 0]).all() else ()
+    # The decoder may turn a TIFF image.
+    known = size if decode or header.kind != "TIFF" else None
+    return _Seen(path, known, decode, header.turn, notes=notes)
 
 
 def _add_faults(
-    decoded: _Decoded, sequence: Sequence, frame: int, problems: Problems
+    seen: _Seen, sequence: Sequence, frame: int, problems: Problems
 ) -> None:
-    """Adds the faults of a decoded file to one frame of one sequence."""
-    if decoded.size is None:
-        fault = Fault("unreadable frame", decoded.problem, sequence.name, frame)
-        problems.add(fault)
+    """Adds the faults and notes of a file to one frame of one sequence."""
+    if seen.problem is not None:
+        problems.add(Fault(*seen.problem, sequence.name, frame))
         return
-    if sequence.size is not None and decoded.size != sequence.size:
-        (height, width), (h, w) = decoded.size, sequence.size
+    if seen.size and sequence.size and seen.size != sequence.size:
+        (height, width), (h, w) = seen.size, sequence.size
+        asks = ", which asks to be turned (EXIF)" if seen.turn != 1 else ""
         message = (
-            f"frame {decoded.path} has {width}x{height} px, its annotation is for "
+            f"frame {seen.path}{asks} has {width}x{height} px, its annotation is for "
             f"{w}x{h}; restore the file."
         )
         fault = Fault("frame of another size", message, sequence.name, frame)
         problems.add(fault)
-    if decoded.one_colour:
-        problems.left_out.append(Finding(sequence.name, 1, ONE_COLOUR))
+    problems.left_out.extend(Finding(sequence.name, 1, note) for note in seen.notes)
 
 
 def report_beside(source: str) -> pathlib.Path:
-    """Returns the default path of a data set's report: DIR.verify.json beside DIR."""
+    """Returns the default path of a data set's report: DIR.verify.json beside DIR.
+
+    Raises:
+      InputError: If DIR is the root of all folders.
+    """
     root = user_path(source.partition(":")[2]).resolve()
+    if not root.name:
+        raise InputError(
+            f"{source}: nothing lies beside {root}; name a file (--report)."
+        )
     return root.with_name(f"{root.name}.verify.json")
 
 
@@ -291,7 +304,7 @@ def load_report(path: pathlib.Path) -> VerifyReport:
     Raises:
       InputError: If the file is no report of a known format.
     """
-    values: dict[str, Any] = read_json(path)
+    values: dict[str, Any] = read_json(path, most_bytes=MAX_REPORT_BYTES)
     version = values.pop("format_version", None)
     if version != FORMAT:
         raise InputError(

@@ -9,6 +9,7 @@ from dst_jax.data.frames import read_frame
 from dst_jax.data.packs.records import Record
 from dst_jax.data.patches import PatchSpec, cut_patch
 from dst_jax.data.sequence import Sequence
+from dst_jax.errors import printable
 
 
 def cut_record(
@@ -42,8 +43,9 @@ def cut_record(
         "template_px_scale": np.float32(spec.template.scale(box)),
         "frame_size": np.array(frame.shape[:2], np.int32),
         "frame_number": np.int32(time),
-        "video": sequence.video,
-        "track": sequence.name,
+        # A record holds UTF-8, and a name may be other bytes.
+        "video": printable(sequence.video),
+        "track": printable(sequence.name),
         "category": sequence.category,
-        "source": sequence.source,
+        "source": printable(sequence.source),
     }

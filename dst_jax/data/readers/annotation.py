@@ -8,11 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from dst_jax import boxes as box_math
-from dst_jax.data.checks.lint import DataFault, Fault, Problems
+from dst_jax.data.checks.lint import DataFault, Fault, Finding, Problems
 from dst_jax.data.frames import read_frame
+from dst_jax.data.image_file import check_frame
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.typing import Bool, Float
+
+# Kinds of faults.
+NO_AREA_FAULT = "box has no area"
+OUTSIDE_FAULT = "box lies outside the frame"
+NO_AREA = "true box without area, so that the target counts as covered"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +37,8 @@ class Annotation:
       hidden: Whether the target is there but cannot be seen.
       category: Kind of object, or "".
       size: (height, width) of the frames; None means that of the first frame.
+      empty_codes: Whether width and height both 0 are no mistake, but say that the
+        truth of a frame has no area.
       place: Function that names the place of a row, counted from 0; None means the
         row's line in `file`.
       mend: Imperative clause that says what to do about a bad box.
@@ -42,24 +50,26 @@ class Annotation:
     frames: tuple[str, ...] | None
     source: str
     video: str = ""
-    origin: float = 0.0
+    origin: int = 0
     absent: Bool[np.ndarray, " t"] | None = None
     hidden: Bool[np.ndarray, " t"] | None = None
     category: str = ""
     size: tuple[int, int] | None = None
+    empty_codes: bool = False
     place: Callable[[int], str] | None = None
     mend: str = "correct the line, or take the sequence out of the folder"
 
 
 def to_sequence(annotation: Annotation, problems: Problems) -> Sequence:
-    """Checks counts and boxes; a frame with a bad box loses its target.
+    """Checks counts and boxes; a frame with a bad box has no visible target.
 
     Args:
       annotation: The annotation as read.
       problems: Receives every bad box, or raises the first if strict.
 
     Returns:
-      The sequence, whose boxes are NaN where the target is absent or its box bad.
+      The sequence, whose boxes are NaN where the target is absent or its box not
+      finite. Other bad boxes stay as they are, for an evaluation that accepts them.
 
     Raises:
       DataFault: If the numbers of boxes, frames and labels differ.
@@ -76,22 +86,37 @@ def to_sequence(annotation: Annotation, problems: Problems) -> Sequence:
     with np.errstate(all="ignore"):  # absurd values are refused below
         boxes = np.array(box_math.xywh_to_cxcywh(annotation.xywh))
     boxes[:, :2] -= annotation.origin
+    empty = _without_area(annotation) & ~absent
+    if empty.any():
+        problems.left_out.append(Finding(annotation.name, int(empty.sum()), NO_AREA))
     bad = never.copy()
     for problem, rows in _bad_boxes(boxes, size).items():
-        for row in np.flatnonzero(rows & ~absent & ~bad).tolist():
+        for row in np.flatnonzero(rows & ~absent & ~empty & ~bad).tolist():
             bad[row] = True
             problems.add(_box_fault(annotation, row, problem))
-    boxes[absent | bad] = np.nan
+    boxes[absent | ~_finite(boxes)] = np.nan
     return Sequence(
         name=annotation.name,
         video=annotation.video or annotation.name,
         frames=annotation.frames or (),
         boxes=boxes.astype(np.float32),
-        visible=~(absent | hidden | bad),
+        visible=~(absent | hidden | empty | bad),
         category=annotation.category,
         source=annotation.source,
         size=size,
+        origin=annotation.origin,
     )
+
+
+def _without_area(annotation: Annotation) -> Bool[np.ndarray, " t"]:
+    """Returns where the data set says that the true box has no area."""
+    point = (annotation.xywh[:, 2:] == 0.0).all(axis=1)
+    return np.asarray(annotation.empty_codes & point & _finite(annotation.xywh))
+
+
+def _finite(boxes: Float[np.ndarray, "t 4"]) -> Bool[np.ndarray, " t"]:
+    # No place in an image lies beyond this, and float32 holds its square.
+    return np.asarray((np.abs(boxes) < 1e9).all(axis=1))
 
 
 def _require_counts(annotation: Annotation) -> None:
@@ -115,8 +140,7 @@ def _bad_boxes(
     boxes: Float[np.ndarray, "t 4"], size: tuple[int, int] | None
 ) -> dict[str, Bool[np.ndarray, " t"]]:
     """Returns which rows are bad, by the words that say what is wrong with them."""
-    # No place in an image lies beyond this, and float32 holds its square.
-    finite = np.asarray((np.abs(boxes) < 1e9).all(axis=1))
+    finite = _finite(boxes)
     problems = {
         "is not finite": np.asarray(~finite),
         "has no area": np.asarray(finite & (boxes[:, 2:] <= 0.0).any(axis=1)),
@@ -137,9 +161,21 @@ def _box_fault(annotation: Annotation, row: int, problem: str) -> Fault:
     else:
         where = annotation.place(row)
     values = ",".join(f"{v:g}" for v in annotation.xywh[row])
-    message = f"{where}: box {values} {problem}; {annotation.mend}."
+    message = f"{where}: box {values} {problem}{_asks(annotation, row)}; "
+    message += f"{annotation.mend}."
     kind = "box " + problem.partition(" of ")[0]
     return Fault(kind, message, annotation.name, row)
+
+
+def _asks(annotation: Annotation, row: int) -> str:
+    """Returns a clause for a frame that viewers show turned, else nothing."""
+    if not annotation.frames:
+        return ""
+    try:
+        turned = check_frame(annotation.frames[row]).turn != 1
+    except InputError:
+        return ""  # whoever decodes the frames reports it
+    return " (the file asks viewers to turn it, boxes count stored pixels)" * turned
 
 
 def nowhere(xywh: Float[np.ndarray, "t 4"]) -> Bool[np.ndarray, " t"]:

@@ -4,15 +4,18 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from dst_jax.data.checks.lint import DataFault, Finding, Problems
-from dst_jax.data.frames import require_file
+from dst_jax.data.image_file import require_file
 from dst_jax.data.readers.annotation import Annotation, to_sequence
+from dst_jax.data.readers.folders import name_on_disk, spellings_of
+from dst_jax.data.readers.tables import decode_text
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.files import user_path
@@ -30,7 +33,7 @@ class _Instances:
     source: str
     images: dict[Any, dict[str, Any]]
     categories: dict[Any, str]
-    missing: frozenset[str]
+    on_disk: Mapping[str, str | None]
     frames_required: bool
 
 
@@ -66,7 +69,7 @@ def read_coco(
         f"coco:{root}",
         images,
         _categories(path, content.get("categories", []), problems),
-        _missing(path.parent / "images", images.values() if frames_required else ()),
+        _on_disk(path.parent / "images", images.values() if frames_required else ()),
         frames_required,
     )
     sequences: list[Sequence] = []
@@ -90,13 +93,17 @@ def read_coco(
 def _load(path: pathlib.Path) -> dict[str, Any]:
     require_file(path, "annotation")
     try:
-        content = json.loads(path.read_bytes())
+        data = path.read_bytes()
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); name the folder that holds "
             "instances.json."
         ) from error
+    try:
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            decode_text(path, data)  # it names another encoding
         raise InputError(f"{path} is no JSON file ({error}); restore it.") from error
     for part in ("images", "annotations"):
         records = content.get(part) if isinstance(content, dict) else None
@@ -114,8 +121,32 @@ def _require_fields(path: pathlib.Path, where: str, record: Any, *names: str) ->
     if missing := [name for name in names if name not in record]:
         raise InputError(f"{path} {where} lacks {missing}; add them.")
     for name in (n for n in names if n.endswith("id")):
-        if not isinstance(record[name], int | str):
-            raise InputError(f"{path} {where}: {name} is no number; correct it.")
+        value = record[name]
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            shown = json.dumps(value)[:40]
+            integral = isinstance(value, float) and value.is_integer()
+            mend = f"write {value:.0f}" if integral else "correct it"
+            raise InputError(
+                f"{path} {where}: {name} {shown} is neither a whole number nor text; "
+                f"{mend}."
+            )
+
+
+def _require_one_type(
+    where: str, name: str, record: dict[str, Any], known: Container[Any]
+) -> None:
+    """Raises InputError if an id is text here and a number there."""
+    value = record[name]
+    if value in known:
+        return
+    other = str(value)
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,20}", value):
+        other = int(value)
+    if other in known:
+        raise InputError(
+            f"{where}: {name} is {json.dumps(value)}, the record's id is "
+            f"{json.dumps(other)}; write both as a number or both as text."
+        )
 
 
 def _images(
@@ -164,12 +195,18 @@ def _unnamed(images: Iterable[Any], records: Iterable[Any]) -> int:
     return sum(image not in used for image in images)
 
 
-def _missing(folder: pathlib.Path, images: Iterable[dict[str, Any]]) -> frozenset[str]:
-    """Returns the names of the images that are not there."""
+def _on_disk(
+    folder: pathlib.Path, images: Iterable[dict[str, Any]]
+) -> dict[str, str | None]:
+    """Returns the name on disk of every image, None if it is not there."""
     present = set(os.listdir(folder)) if folder.is_dir() else set[str]()
-    # Names with a subfolder are not in the listing and are looked up one by one.
-    names = {image["file_name"] for image in images} - present
-    return frozenset(name for name in names if not os.path.isfile(folder / name))
+    spellings = spellings_of(present)
+    found: dict[str, str | None] = {}
+    for name in (image["file_name"] for image in images):
+        # Names with a subfolder are not in the listing and are looked up one by one.
+        there = name not in present and os.path.isfile(folder / name)
+        found[name] = name if there else name_on_disk(name, present, spellings)
+    return found
 
 
 def _id(record: Any, number: int) -> Any:
@@ -191,6 +228,7 @@ def _annotation(
     fields = ("id", "image_id", "category_id", "bbox")
     _require_fields(path, f"annotations[{number}]", record, *fields)
     where = f"{path} annotation {record['id']}"
+    _require_one_type(where, "category_id", record, instances.categories)
     category = instances.categories.get(record["category_id"], "")
     if record.get("iscrowd", 0):
         return category, _CROWD  # a crowd's box may be that of a mask
@@ -199,15 +237,19 @@ def _annotation(
         return category, _NO_AREA
     image = instances.images.get(record["image_id"])
     if image is None:
+        _require_one_type(where, "image_id", record, instances.images)
         raise DataFault(
             "missing frame",
-            f"{where}: no image {record['image_id']}; remove the annotation.",
+            f"{where}: no image {record['image_id']!r}; remove the annotation.",
         )
     file = path.parent / "images" / image["file_name"]
-    if image["file_name"] in instances.missing:
-        raise DataFault(
-            "missing frame", f"{file}, named in {path}, does not exist; restore it."
-        )
+    if instances.frames_required:
+        name = instances.on_disk[image["file_name"]]
+        if name is None:
+            raise DataFault(
+                "missing frame", f"{file}, named in {path}, does not exist; restore it."
+            )
+        file = file.parent / name
     return Annotation(
         name=f"{file.stem}-{record['id']}",
         file=path,

@@ -10,11 +10,11 @@ import os
 import pathlib
 import struct
 
-import cv2
 import numpy as np
 
 from dst_jax.data.checks.lint import DataFault, Finding, Problems
-from dst_jax.data.frames import require_file
+from dst_jax.data.image_file import read_pixels
+from dst_jax.data.image_header import PNG_SIGNATURE
 from dst_jax.data.readers.annotation import Annotation, nowhere, read_each, require_any
 from dst_jax.data.readers.folders import (
     folder_of,
@@ -26,7 +26,6 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.typing import Int
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _VOID = 255
 
 
@@ -154,23 +153,14 @@ def read_mask(path: str | os.PathLike[str]) -> Int[np.ndarray, "h w"]:
     Raises:
       InputError: If the file is missing, truncated or has colours without a palette.
     """
-    require_file(path, "mask")
-    try:
-        data = pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"mask {path} cannot be read ({error.strerror}); restore it."
-        ) from error
-    whole = data.startswith(_SIGNATURE) and b"IEND" in data
-    pixels = _decode(data) if whole else None
-    if pixels is None:
+    pixels, header = read_pixels(path, "mask")
+    if header.kind != "PNG":
         raise DataFault(
-            "unreadable frame",
-            f"mask {path} is no complete PNG file ({len(data)} bytes); copy it again.",
+            "unreadable frame", f"mask {path} is a {header.kind} image; save it as PNG."
         )
     if pixels.ndim == 2:
         return pixels.astype(np.int64)
-    palette = _palette(data)
+    palette = _palette(pathlib.Path(path).read_bytes())
     if palette is None:
         raise InputError(
             f"mask {path} has colours and no palette; save it as a palette image."
@@ -184,16 +174,9 @@ def read_mask(path: str | os.PathLike[str]) -> Int[np.ndarray, "h w"]:
     return table[codes].astype(np.int64)
 
 
-def _decode(data: bytes) -> np.ndarray | None:
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-
-
 def _palette(data: bytes) -> list[int] | None:
     """Returns the colours of the PLTE chunk as 0xRRGGBB, or None without the chunk."""
-    position = len(_SIGNATURE)
+    position = len(PNG_SIGNATURE)
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         if kind == b"PLTE":

@@ -18,7 +18,7 @@ import re
 
 from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import image_names
-from dst_jax.data.readers.annotation import Annotation, read_each
+from dst_jax.data.readers.annotation import Annotation, nowhere, read_each
 from dst_jax.data.readers.folders import (
     folder_of,
     frames_in,
@@ -27,8 +27,8 @@ from dst_jax.data.readers.folders import (
 )
 from dst_jax.data.readers.tables import read_labels, read_lines, read_rows
 from dst_jax.data.sequence import Sequence
+from dst_jax.digests import file_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import file_sha256
 
 _MEND = (
     "correct the line, mark the frame 1 in absence.label, or take the sequence out of "
@@ -121,10 +121,11 @@ def _annotation(entry: pathlib.Path, source: str, frames_required: bool) -> Anno
         frames=frames_in(entry) if frames_required else None,
         source=source,
         video=_video_key(meta.get("url", "")) or entry.name,
-        absent=absent,
+        absent=absent | nowhere(rows),
         hidden=covered,
         category="" if category == "n/a" else category,
         size=_resolution(meta.get("resolution", "")),
+        empty_codes=True,
         mend=_MEND,
     )
 

@@ -197,7 +197,8 @@ def _frames(
     try:
         found = {pathlib.PurePath(p).stem: p for p in frame_paths(images)}
     except InputError as error:
-        raise DataFault("missing frame", str(error)) from None
+        kind = getattr(error, "kind", "missing frame")
+        raise DataFault(kind, str(error)) from None
     stems = [file.stem for file in files]
     for stem in stems:
         if stem not in found:

@@ -99,7 +99,7 @@ def _annotation(
         xywh=rows,
         frames=frames,
         source=source,
-        origin=1.0,
+        origin=1,
         absent=gone | absent_codes(rows),
         hidden=covered,
         category=entry.name.rpartition("-")[0],

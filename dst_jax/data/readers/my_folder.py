@@ -12,6 +12,7 @@ import functools
 import os
 import pathlib
 import re
+from collections.abc import Container
 
 import numpy as np
 
@@ -24,9 +25,12 @@ from dst_jax.data.readers.annotation import (
     require_any,
 )
 from dst_jax.data.readers.folders import (
+    Spellings,
     folder_of,
     frames_in,
+    name_on_disk,
     require_annotation,
+    spellings_of,
     subfolders,
 )
 from dst_jax.data.readers.tables import read_lines
@@ -90,7 +94,11 @@ def _annotations(
     targets = _targets(file)
     if not targets:
         raise InputError(f"{file} is empty; give one line per frame.")
-    frames = frames_in(entry) if frames_required else None
+    frames = None
+    if frames_required:
+        named = any(image for rows in targets.values() for _, image, _ in rows)
+        # Where lines name their images, no box can slip to another.
+        frames = frames_in(entry, any_order=named)
     found = [
         _annotation(entry, target, rows, frames, source)
         for target, rows in targets.items()
@@ -130,6 +138,13 @@ def _chosen(
     file: pathlib.Path, rows: list[_Row], frames: tuple[str, ...] | None
 ) -> tuple[list[_Row], tuple[str, ...] | None]:
     """Returns rows that name their images, and the images, in the order of frames."""
+    order = {pathlib.PurePath(path).name: i for i, path in enumerate(frames or ())}
+    if frames is not None:
+        spellings = spellings_of(order)
+        rows = [
+            (line, _found(file, line, image, order, spellings), box)
+            for line, image, box in rows
+        ]
     seen: dict[str, int] = {}
     for line, image, _ in rows:
         if image in seen:
@@ -140,15 +155,25 @@ def _chosen(
         seen[image] = line
     if frames is None:
         return rows, None
-    order = {pathlib.PurePath(path).name: i for i, path in enumerate(frames)}
-    for image, line in seen.items():
-        if image not in order:
-            raise DataFault(
-                "missing frame",
-                f"{file} line {line}: there is no image {image}; correct the name.",
-            )
     rows = sorted(rows, key=lambda row: order[row[1]])
     return rows, tuple(frames[order[image]] for _, image, _ in rows)
+
+
+def _found(
+    file: pathlib.Path,
+    line: int,
+    image: str,
+    present: Container[str],
+    spellings: Spellings,
+) -> str:
+    """Returns the name on disk of an image that a line names."""
+    name = name_on_disk(image, present, spellings)
+    if name is None:
+        raise DataFault(
+            "missing frame",
+            f"{file} line {line}: there is no image {image}; correct the name.",
+        )
+    return name
 
 
 def _targets(file: pathlib.Path) -> dict[str, list[_Row]]:

@@ -22,7 +22,12 @@ from dst_jax.data.readers.folders import (
     require_annotation,
     subfolders,
 )
-from dst_jax.data.readers.tables import read_lines
+from dst_jax.data.readers.tables import (
+    MOST_BYTES,
+    read_lines,
+    require_length,
+    require_size,
+)
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 
@@ -88,6 +93,7 @@ def _annotations(
 ) -> list[Annotation]:
     file = entry / str(fps) / f"{entry.name}.txt"
     require_annotation(file, file.parent)
+    require_size(file, MOST_BYTES, "the boxes of a sequence")
     lines = read_lines(file)
     rows = np.array([_numbers(file, i, line) for i, line in enumerate(lines, 1)])
     if not len(rows):
@@ -117,6 +123,7 @@ def _annotations(
             source=source,
             absent=rows[:, 6] != 0.0,
             hidden=rows[:, 7] != 0.0,
+            empty_codes=True,
             category=label,
             place=lambda row: f"{file} line {lines_kept[row] + 1}",
         )
@@ -125,6 +132,7 @@ def _annotations(
 
 def _numbers(file: pathlib.Path, number: int, line: str) -> list[float]:
     """Returns the nine numbers before the label, which is quoted for its spaces."""
+    require_length(file, number, line)
     try:
         fields = shlex.split(line)
         values = [float(field) for field in fields[: _COLUMNS - 1]]

@@ -6,7 +6,7 @@ import re
 
 from dst_jax.data.checks.lint import Finding, Problems
 from dst_jax.data.frames import image_names
-from dst_jax.data.readers.annotation import Annotation, to_sequence
+from dst_jax.data.readers.annotation import Annotation, nowhere, to_sequence
 from dst_jax.data.readers.folders import (
     folder_of,
     frames_in,
@@ -50,7 +50,9 @@ def read_otb(
       problems: Receives all faults; None raises the first instead.
 
     Returns:
-      Sequences whose target is visible in every frame, because OTB marks no absence.
+      Sequences. OTB marks no absence, but Board and Twinnings end in boxes 0,0,0,0:
+      such a frame keeps its box, and the target is not visible in it. Where the box is
+      four NaN, there is no target.
 
     Raises:
       InputError: At the first missing file, bad line or bad box, or if the numbers of
@@ -130,7 +132,9 @@ def _annotation(
         source=source,
         # Jogging-1 and Jogging-2, or Jogging.1, follow two people through one video.
         video=re.sub(r"[-.]\d$", "", name),
-        origin=1.0,
+        origin=1,
+        absent=nowhere(rows),
+        empty_codes=True,
     )
 
 

@@ -11,7 +11,7 @@ import pathlib
 
 from dst_jax.data.checks.lint import Finding, Problems
 from dst_jax.data.frames import image_names
-from dst_jax.data.readers.annotation import Annotation, read_each, require_any
+from dst_jax.data.readers.annotation import Annotation, nowhere, read_each, require_any
 from dst_jax.data.readers.folders import (
     folder_of,
     frames_from_to,
@@ -40,8 +40,7 @@ def read_tc128(
       problems: Receives all faults; None raises the first instead.
 
     Returns:
-      Sequences whose target is visible in every frame, because the set marks no
-      absence.
+      Sequences; four NaN are no target, and a box 0 wide and 0 high is a covered one.
 
     Raises:
       InputError: At the first missing file, bad line or bad box, or if counts differ.
@@ -76,7 +75,14 @@ def _annotations(
     rows = read_rows(file, columns=4)
     frames = _frames(entry, problems) if frames_required else None
     annotation = Annotation(
-        name=entry.name, file=file, xywh=rows, frames=frames, source=source, origin=1.0
+        name=entry.name,
+        file=file,
+        xywh=rows,
+        frames=frames,
+        source=source,
+        origin=1,
+        absent=nowhere(rows),
+        empty_codes=True,
     )
     return [annotation]
 

@@ -116,7 +116,7 @@ def _annotations(
             frames=frames,
             source=source,
             video=video,
-            origin=1.0,
+            origin=1,
             absent=absent_codes(rows),
         )
     ]

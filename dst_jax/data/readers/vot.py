@@ -20,11 +20,18 @@ from dst_jax.data.readers.folders import (
     listed_folders,
     require_annotation,
 )
-from dst_jax.data.readers.tables import read_lines
+from dst_jax.data.readers.tables import (
+    MOST_BYTES,
+    read_lines,
+    require_length,
+    require_size,
+)
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.typing import Float
 
+# Characters of a line that holds a mask's runs.
+_MASK_LENGTH = 1_000_000
 # Where the kit has no region it writes a code: unknown, initialisation or failure.
 _MARKERS = ([0.0], [1.0], [2.0])
 
@@ -74,6 +81,7 @@ def _annotations(
         )
     file = entry / "groundtruth.txt"
     require_annotation(file, entry)
+    require_size(file, MOST_BYTES, "the regions of a sequence")
     lines = read_lines(file)
     if not lines:
         raise InputError(f"{file} is empty; give one line per frame.")
@@ -88,6 +96,7 @@ def _annotations(
         frames=frames,
         source=source,
         absent=nowhere(rows),
+        empty_codes=True,
     )
     return [annotation]
 
@@ -99,6 +108,7 @@ def _images(entry: pathlib.Path) -> pathlib.Path:
 
 def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
     """Returns the box of one line."""
+    require_length(file, number, line, most=_MASK_LENGTH)
     text = line.strip()
     # A mask is m<left>,<top>,<width>,<height>,<runs>; the rectangle around it is first.
     is_mask = text.startswith("m")
@@ -106,7 +116,9 @@ def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
         values = [float(v) for v in re.split(r"[,;\s]+", text[1:] if is_mask else text)]
     except ValueError:
         values = []
-    empty = is_mask and values[2:4] == [0.0, 0.0]
+    # The runs of a mask are of 0, of 1, of 0, ...
+    ones = sum(values[5::2]) if len(values) > 4 else 1.0
+    empty = is_mask and (values[2:4] == [0.0, 0.0] or ones == 0.0)
     if empty or (not is_mask and values in _MARKERS):
         return [float("nan")] * 4
     match len(values):
@@ -143,5 +155,8 @@ def upright_box(corners: Float[np.ndarray, "n 2"]) -> list[float]:
         bounding = np.prod(sides)
         scale = np.sqrt(area / bounding) if bounding > 0.0 else 0.0
         low = corners.mean(axis=0) - 0.5 * scale * sides
-        box = np.concatenate([low, scale * sides])
+        # Only a point is a code for a frame without truth; a line keeps its length.
+        if area == 0.0 < sides.max():
+            scale = np.array([1.0, 0.0] if sides[0] > 0.0 else [0.0, 1.0])
+    box = np.concatenate([low, scale * sides])
     return np.where(np.isnan(box), np.inf, box).tolist()

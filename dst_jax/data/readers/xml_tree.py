@@ -7,8 +7,11 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element as Element
 from xml.parsers import expat
 
-from dst_jax.data.frames import require_file
+from dst_jax.data.image_file import require_file
+from dst_jax.data.readers.tables import decode_text
 from dst_jax.errors import InputError
+
+_INVALID_TOKEN = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
 
 
 class _Forbidden(Exception):
@@ -37,15 +40,19 @@ def read_xml(path: str | os.PathLike[str]) -> Element:
     parser.StartDoctypeDeclHandler = _forbid
     parser.EntityDeclHandler = _forbid
     try:
-        parser.Parse(pathlib.Path(path).read_bytes(), True)
+        data = pathlib.Path(path).read_bytes()
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); restore it or correct the path."
         ) from error
+    try:
+        parser.Parse(data, True)
     except _Forbidden:
         raise InputError(
             f"{path} defines a document type or entities; remove the <!DOCTYPE> part."
         ) from None
     except (expat.ExpatError, ValueError, LookupError) as error:
+        if getattr(error, "code", None) == _INVALID_TOKEN:
+            decode_text(path, data)  # it names another encoding
         raise InputError(f"{path} is no XML file ({error}); restore it.") from None
     return builder.close()

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from dst_jax.data.checks.lint import DataFault, Finding, Problems
-from dst_jax.data.frames import image_names, require_file
+from dst_jax.data.frames import image_names
+from dst_jax.data.image_file import require_file
 from dst_jax.data.readers.annotation import (
     Annotation,
     frame_size,

@@ -14,7 +14,7 @@ from dst_jax.data.synthetic.rendering import SyntheticConfig as SyntheticConfig
 from dst_jax.data.synthetic.rendering import Video as Video
 from dst_jax.data.synthetic.rendering import render_video as render_video
 from dst_jax.errors import InputError
-from dst_jax.files import user_path, whole_folder
+from dst_jax.files import require_text_name, user_path, whole_folder
 
 _JPEG_QUALITY = 92
 
@@ -41,6 +41,7 @@ def write_synthetic(
       InputError: If the folder holds anything else.
     """
     root = user_path(folder)
+    require_text_name(root)
     card = {"format": 1, "seed": seed, "config": dataclasses.asdict(config)}
     text = json.dumps(card, indent=2, sort_keys=True) + "\n"
     if root.exists():
@@ -66,9 +67,9 @@ def _write_video(folder: pathlib.Path, video: Video, *, url: str) -> None:
     folder.mkdir()
     for t, frame in enumerate(video.frames):
         bgr = np.ascontiguousarray(frame[..., ::-1])
-        path = str(folder / f"{t + 1:08d}.jpg")
-        if not cv2.imwrite(path, bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
-            raise OSError(f"{path} could not be written")
+        _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        # OpenCV would die of a folder whose name is no UTF-8.
+        (folder / f"{t + 1:08d}.jpg").write_bytes(data.tobytes())
     xywh = np.asarray(cxcywh_to_xywh(video.boxes))
     rows = np.where(video.visible[:, None], xywh, 0.0)
     lines = [",".join(f"{value:.4f}" for value in row) for row in rows]

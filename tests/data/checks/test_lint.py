@@ -77,8 +77,8 @@ def test_a_sequence_without_a_fit_box_is_left_out_and_reported():
     kept, report = training_sequences([make([(1.0, 1.0)]), make([(9.0, 9.0)])], LIMITS)
     assert len(kept) == 1
     assert report.findings[0].sequence == "a"
-    assert "kept 1 frames of 1 sequences" in report.summary()
-    assert "left out 1 frames in 1: area below 30" in report.summary()
+    assert "kept 1 frame of 1 sequence" in report.summary()
+    assert "left out 1 frame in 1: area below 30" in report.summary()
 
 
 def test_absent_frames_are_counted_as_such():

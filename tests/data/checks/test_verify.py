@@ -1,12 +1,15 @@
 """Each input that breaks other kits meets a named fault or a documented rule."""
 
+import errno
 import json
+import pathlib
 
 import cv2
 import numpy as np
 import pytest
 from rich.console import Console
 
+from dst_jax.command.main import main
 from dst_jax.data.checks.verify import (
     ONE_COLOUR,
     SAMPLE,
@@ -15,9 +18,13 @@ from dst_jax.data.checks.verify import (
     save_report,
     verify,
 )
+from dst_jax.data.frames import FEW_VALUES, TURNED
 from dst_jax.data.pipeline import DataConfig, read_sources
+from dst_jax.data.readers.annotation import NO_AREA
 from dst_jax.errors import InputError
+from dst_jax.workflows import verify as verify_workflow
 from dst_jax.workflows.verify import print_layouts, verify_data
+from tests.data.images import encoded, exif, jpeg_with, picture
 from tests.data.readers.trees import write_frames, write_rows
 
 ROWS = [(0, 0, 10, 20), (5, 7, 10, 20), (5, 7, 10, 20), (6, 7, 10, 20), (6, 7, 10, 20)]
@@ -108,7 +115,6 @@ def test_frames_of_one_colour_are_noted_and_used(tmp_path):
         ((1e30, 7, 10, 20), "box is not finite"),
         ((5, 7, 0, 20), "box has no area"),
         ((-1, -1, -1, -1), "box has no area"),
-        ((0, 0, 0, 0), "box has no area"),
         ((60, 7, 10, 20), "box lies outside the frame"),
         ((-10, 7, 10, 20), "box lies outside the frame"),
     ],
@@ -119,6 +125,13 @@ def test_a_bad_box_is_a_fault_of_its_frame_unless_marked_absent(tmp_path, row, k
     assert kinds(check(tmp_path)) == [(kind, "a", 1)]
     (tmp_path / "a" / "absence.label").write_text("0\n1\n0\n0\n0\n")
     assert check(tmp_path).faults == ()
+
+
+def test_a_box_0_wide_and_0_high_is_a_covered_target_and_noted(tmp_path):
+    write_target(tmp_path, rows=[*ROWS[:4], (0, 0, 0, 0)])
+    report = check(tmp_path)
+    assert report.faults == ()
+    assert (1, NO_AREA) in [(f.frames, f.reason) for f in report.left_out]
 
 
 def test_counts_that_differ_name_both(tmp_path):
@@ -227,7 +240,7 @@ def verified(source, console=None, **options):
 
 def test_training_refuses_what_the_report_lists(tmp_path):
     source = faulty(tmp_path / "d")
-    with pytest.raises(InputError, match=r"2 faults in 2 sequences; .*--skip-bad"):
+    with pytest.raises(InputError, match=r"2 faults; mend .*--skip-bad"):
         verified(source)
     with pytest.raises(InputError, match=r"2 faults .*boxes for 5 frames.*--skip-bad"):
         read_sources(DataConfig(sources=(source,)))
@@ -241,7 +254,7 @@ def test_training_leaves_out_what_the_report_lists_and_says_how_much(tmp_path):
     found = {s.name: s.visible.tolist() for s in sequences}
     assert found == {"a": [True] * 4 + [False], "c": [True] * 5}
     summary = report.summary()
-    assert "left out 1 frames in 1: unreadable frame (d.verify.json)" in summary
+    assert "left out 1 frame in 1: unreadable frame (d.verify.json)" in summary
     assert "in 1: counts differ (d.verify.json)" in summary
     assert "saw a sample of the frames alone" in summary
 
@@ -288,9 +301,11 @@ def test_the_table_has_a_row_per_kind_with_count_and_first_example(tmp_path, cap
     with pytest.raises(InputError):
         verified(source, console)
     out = capsys.readouterr().out
-    assert "unreadable frame" in out and "00000005.jpg is empty" in out
+    assert "unreadable frame" in out
+    assert "00000005.jpg is no complete image (0 bytes)" in out
     assert "counts differ" in out and "3 boxes for 5 frames" in out
-    assert "2 sequences, 10 frames; 5 images decoded (a sample" in out
+    assert "2 sequences, 10 frames; size and end of every file looked at" in out
+    assert ", 5 images decoded (a sample" in out
     assert f"report: {tmp_path / 'd.verify.json'}" in out
     values = json.loads((tmp_path / "d.verify.json").read_text())
     assert [f["sequence"] for f in values["faults"]] == ["b", "a"]
@@ -323,3 +338,104 @@ def test_messages_with_brackets_are_printed_as_they_are(tmp_path, capsys):
     with pytest.raises(InputError):
         verified(f"got10k:{root}", Console(width=200))
     assert "[red]x" in capsys.readouterr().out
+
+
+# --- Frames as cameras store them.
+
+
+def stills(root, data, *, name="a", suffix=".jpg", rows=ROWS):
+    """A GOT-10k target whose frames are files of these bytes."""
+    (root / name).mkdir(parents=True)
+    for number in range(1, len(rows) + 1):
+        (root / name / f"{number:08d}{suffix}").write_bytes(data)
+    write_rows(root / name / "groundtruth.txt", rows)
+
+
+def test_every_file_is_looked_at_though_a_sample_is_decoded(tmp_path):
+    stills(tmp_path, encoded(".jpg", picture(40, 60)))
+    torn = encoded(".jpg", picture(40, 60))[:-200]
+    frame(tmp_path, 2).write_bytes(torn)  # not among the three that are decoded
+    frame(tmp_path, 4).write_bytes(encoded(".jpg", picture(40, 58)))
+    report = check(tmp_path)
+    assert kinds(report) == [
+        ("unreadable frame", "a", 1),
+        ("frame of another size", "a", 3),
+    ]
+    assert (report.decoded, report.frames) == (SAMPLE, 5)
+
+
+def test_a_frame_that_cannot_be_tracked_is_a_fault_though_it_decodes(tmp_path):
+    stills(tmp_path, encoded(".png", np.zeros((10, 8000), np.uint8)), suffix=".png")
+    report = check(tmp_path)
+    assert {kind for kind, _, _ in kinds(report)} >= {"frame too large"}
+    message = next(f.message for f in report.faults if f.kind == "frame too large")
+    assert "00000001.png has 8000x10 px" in message and "7680" in message
+
+
+def test_stills_that_viewers_turn_are_noted_and_named_where_a_box_is_outside(tmp_path):
+    turned = jpeg_with(exif(6), encoded(".jpg", picture(60, 40)))
+    stills(tmp_path / "in", turned)
+    report = check(tmp_path / "in")
+    assert report.faults == ()
+    assert [(f.reason, f.frames) for f in report.left_out] == [(TURNED, 1)] * 5
+    # As every viewer shows it, the image is 60 wide: the box lies in it.
+    stills(tmp_path / "out", turned, rows=[(45, 5, 10, 20)] * 5)
+    message = check(tmp_path / "out").faults[0].message
+    assert "outside the frame of 40x60 px (the file asks viewers to turn it" in message
+
+
+def test_thermal_frames_of_few_values_are_noted(tmp_path):
+    pixels = np.linspace(7600, 8400, 2400).reshape(40, 60).astype(np.uint16)
+    stills(tmp_path, encoded(".png", pixels), suffix=".png")
+    report = check(tmp_path, every_frame=True)
+    assert report.faults == ()
+    assert [f.reason for f in report.left_out] == [FEW_VALUES] * 5
+
+
+def test_whole_phone_pictures_have_no_fault(tmp_path):
+    jpeg = encoded(".jpg", picture(40, 60))
+    stills(tmp_path, jpeg_with(exif(1, thumbnail=jpeg), jpeg) + b"\0" * 900 + jpeg)
+    assert check(tmp_path, every_frame=True).faults == ()
+
+
+# --- Where the report goes.
+
+
+def test_a_place_for_the_report_is_looked_for_before_the_data(tmp_path, monkeypatch):
+    write_target(tmp_path / "d")
+    monkeypatch.setattr(verify_workflow, "verify", None)  # nothing is read
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(InputError, match=r"file is no folder; name another place"):
+        verified(f"got10k:{tmp_path / 'd'}", report_path=blocked / "r.json")
+    with pytest.raises(InputError, match=r"--report .*d is a folder; name a file"):
+        verified(f"got10k:{tmp_path / 'd'}", report_path=tmp_path / "d")
+    with pytest.raises(InputError, match="nothing lies beside /; name a file"):
+        verified("got10k:/")
+
+
+def test_findings_are_printed_though_the_report_cannot_be_written(
+    tmp_path, monkeypatch, capsys
+):
+    source = faulty(tmp_path / "d")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    assert main(["data", "verify", source]) == 2
+    said = capsys.readouterr()
+    assert "3 boxes for 5 frames" in "".join(said.out.split("\n")).replace("  ", "")
+    path = tmp_path / "d.verify.json"
+    assert said.err == f"dst-jax: {path}: No space left on device.\n"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["d"]
+
+
+def test_one_fault_is_one_fault(tmp_path):
+    write_target(tmp_path / "d")
+    frame(tmp_path / "d", 2).write_bytes(b"")
+    with pytest.raises(InputError, match="to train on: 1 fault; mend"):
+        verified(f"got10k:{tmp_path / 'd'}")
+    with pytest.raises(InputError, match="to train on: 2 faults; mend"):
+        (tmp_path / "e").mkdir()
+        verified(f"got10k:{tmp_path / 'e'}")

@@ -116,7 +116,7 @@ def other(number, **changes):
         (other(8, width=0), r"images\[1\]: \(0, 40\) is no size"),
         (other(8, file_name=3), r"images\[1\]: file_name is no name"),
         ({"id": 8}, r"images\[1\] lacks \['file_name'"),
-        (other([8]), r"images\[1\]: id is no number"),
+        (other([8]), r"images\[1\]: id \[8\] is neither a whole number nor text"),
         ("8", r"images\[1\] is no record"),
         (None, r"images\[1\] is no record"),
     ],
@@ -178,3 +178,41 @@ def test_the_real_boxes_are_read(real_data):
     boxes = [f for f in report.findings if f.sequence != "images"]
     assert len(sequences) + sum(f.frames for f in boxes) == 2678
     assert len({s.video for s in sequences}) <= 353
+
+
+@pytest.mark.parametrize(
+    ("image", "box", "complaint"),
+    [
+        (
+            {"id": 7.0},
+            {},
+            r"images\[0\]: id 7\.0 is neither .*; write 7\.",
+        ),
+        (
+            {"id": 7.5},
+            {},
+            r"images\[0\]: id 7\.5 is neither .*; correct",
+        ),
+        ({"id": True}, {}, r"images\[0\]: id true is neither a whole number nor text"),
+        (
+            {"id": "7"},
+            {},
+            r'image_id is 7, the record\'s id is "7"; write',
+        ),
+        (
+            {},
+            {"image_id": "7"},
+            r'image_id is "7", the record\'s id is 7;',
+        ),
+        ({}, {"image_id": 7.0}, r"annotations\[0\]: image_id 7\.0 is neither"),
+        ({}, {"category_id": "1"}, r'category_id is "1", the record\'s id is 1; write'),
+        ({}, {"image_id": 8}, r"annotation 1: no image 8; remove the annotation"),
+        ({}, {"image_id": "8"}, r"annotation 1: no image '8'; remove the annotation"),
+    ],
+)
+def test_ids_of_another_type_are_told(tmp_path, image, box, complaint):
+    content = write(tmp_path, [{**annotation(1, [0, 0, 5, 5]), **box}])
+    content["images"][0].update(image)
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=complaint):
+        read_coco(tmp_path)

@@ -106,7 +106,7 @@ def test_a_mask_that_is_none_is_named(tmp_path):
         with pytest.raises(InputError, match=rf"00001\.png {complaint}"):
             read_davis(tmp_path)
     last.write_bytes((masks / "00000.png").read_bytes()[:60])
-    with pytest.raises(InputError, match=r"00001\.png is no complete PNG file"):
+    with pytest.raises(InputError, match=r"00001\.png is no complete image"):
         read_davis(tmp_path)
 
 

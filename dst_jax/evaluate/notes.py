@@ -1,0 +1,79 @@
+"""What the numbers of an evaluation do not say by themselves, a sentence each."""
+
+from collections.abc import Mapping
+
+from dst_jax.errors import printable
+from dst_jax.evaluate.protocols import SequenceScore, TrackerScore
+
+_TREATMENTS = {
+    "left_out": ("it does not count", "they do not count"),
+    "missed": ("it counts as missed", "they count as missed"),
+    "no_overlap": ("it counts as overlap 0", "they count as overlap 0"),
+}
+_MOST_NAMED = 4
+
+
+def notes(scores: Mapping[str, TrackerScore]) -> tuple[str, ...]:
+    """Returns what must be known of a data set and of its trackers' boxes.
+
+    That is how frames are treated whose true box is missing or has no area, and which
+    tracker's boxes have no area or never move.
+
+    Args:
+      scores: Score of each tracker, at least one, all on one data set.
+
+    Example:
+      >>> import numpy as np
+      >>> from dst_jax.evaluate import OTB, score
+      >>> truth = np.array([[5.0, 5.0, 4.0, 4.0], [6.0, 5.0, 4.0, 4.0], [0.0] * 4])
+      >>> notes({"mine": score({"Board": truth}, {"Board": truth}, OTB)})[0]
+      '1 frame of Board has a true box without area: it counts as overlap 0.'
+    """
+    first = next(iter(scores.values()))
+    found = [
+        *_truth(
+            {name: part.empty for name, part in first.sequences.items()},
+            "a true box without area",
+            _TREATMENTS[first.protocol.empty_truth],
+        ),
+        *_truth(
+            {name: part.absent for name, part in first.sequences.items()},
+            "no true box",
+            _TREATMENTS[first.protocol.invalid_truth],
+        ),
+    ]
+    if first.sequences and all(map(_only_first, first.sequences.values())):
+        found.append("Only first frames have a true box: these scores say nothing.")
+    for name, score in scores.items():
+        found += _boxes(printable(name), list(score.sequences.values()))
+    return tuple(found)
+
+
+def _only_first(part: SequenceScore) -> bool:
+    given = part.protocol.first_frame == "truth"
+    return given and part.frames == 1 and part.absent > 0
+
+
+def _truth(
+    counts: Mapping[str, int], what: str, treatment: tuple[str, str]
+) -> list[str]:
+    names = [printable(name) for name, count in counts.items() if count]
+    if not names:
+        return []
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    total = sum(counts.values())
+    shown = ", ".join(names[:_MOST_NAMED]) + more
+    if total == 1:
+        return [f"1 frame of {shown} has {what}: {treatment[0]}."]
+    return [f"{total:,} frames of {shown} have {what}: {treatment[1]}."]
+
+
+def _boxes(name: str, parts: list[SequenceScore]) -> list[str]:
+    found = []
+    if empty := sum(part.empty_predicted for part in parts):
+        found.append(
+            f"{name}: {empty:,} of its boxes have no area and so overlap nothing."
+        )
+    if parts and not any(part.moves for part in parts):
+        found.append(f"{name}: its boxes never differ from the first of a sequence.")
+    return found

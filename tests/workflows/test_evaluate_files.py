@@ -1,0 +1,242 @@
+"""What an evaluation writes: reruns, places that cannot be written, odd names."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from dst_jax.bundle import load_bundle
+from dst_jax.errors import InputError
+from dst_jax.evaluate.results import read_results
+from dst_jax.track import Tracker, TrackResult
+from dst_jax.workflows import evaluate, evaluation
+from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
+from dst_jax.workflows.evaluation import run_tracker
+from tests.data.readers.trees import write_frames, write_rows
+from tests.workflows.bundles import save_tiny
+
+ROWS = [(5, 7, 10, 20), (6, 8, 10, 20), (7, 8, 10, 20)]
+NAMES = ("Ant", "Bee")
+
+
+@pytest.fixture
+def data(tmp_path):
+    for name in NAMES:
+        write_frames(tmp_path / "otb" / name / "img", (1, 2, 3))
+        write_rows(tmp_path / "otb" / name / "groundtruth_rect.txt", ROWS)
+    return f"otb:{tmp_path / 'otb'}"
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return save_tiny(tmp_path / "mine")
+
+
+class Drifts(Tracker):
+    """Moves by a third of a pixel a frame, and counts its calls."""
+
+    calls = 0
+
+    def track_many(self, videos, boxes, *, batch=None):
+        Drifts.calls += 1
+        found = []
+        for video, box in zip(videos, boxes, strict=True):
+            steps = np.arange(len(list(video)))[:, None] / np.float32([[3, 3, 7, 7]])
+            rows = (box + steps).astype(np.float32)
+            found.append(TrackResult(rows, np.ones(len(rows), np.float32), None))
+        return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_compiled(monkeypatch):
+    def make(spec, variables, *, tracking):
+        return Drifts(spec, variables, tracking)
+
+    Drifts.calls = 0
+    monkeypatch.setattr(evaluation, "make_tracker", make)
+
+
+def shown_by(work, *arguments, **options):
+    console = Console(file=io.StringIO(), width=300)
+    try:
+        work(*arguments, console=console, **options)
+    finally:
+        shown = console.file.getvalue()
+    return shown
+
+
+def test_a_rerun_takes_up_what_was_kept_and_says_the_same(tmp_path, data, mine):
+    out, first, second = tmp_path / "out", tmp_path / "1.json", tmp_path / "2.json"
+    evaluate_trackers(data, [mine], results_out=out, json_path=first)
+    calls = Drifts.calls
+    (out / ".tmp-0123abcd-mine").mkdir()  # as a kill leaves it
+    (tmp_path / ".tmp-0123abcd-2.json").write_text("{")
+    evaluate_trackers(data, [mine], results_out=out, json_path=second)
+    assert Drifts.calls == calls
+    assert second.read_bytes() == first.read_bytes()
+    assert [path.name for path in out.iterdir()] == ["mine"]
+    assert not list(tmp_path.glob(".tmp-*"))
+    kept = json.loads((out / "mine" / "evaluation.json").read_text())
+    assert sorted(kept["files"]) == list(NAMES)
+
+
+def test_a_tracker_that_was_not_finished_is_run_beside_one_that_was(
+    tmp_path, data, mine
+):
+    other = save_tiny(tmp_path / "other", seed=1)
+    evaluate_trackers(data, [mine], results_out=tmp_path / "out")
+    calls = Drifts.calls
+    found = evaluate_trackers(data, [mine, other], results_out=tmp_path / "out")
+    assert list(found.scores) == ["mine", "other"]
+    assert Drifts.calls == 2 * calls
+
+
+def change_tracker(tmp_path):
+    save_tiny(tmp_path / "mine", seed=1)
+
+
+def change_truth(tmp_path):
+    write_rows(tmp_path / "otb" / "Bee" / "groundtruth_rect.txt", ROWS[::-1])
+
+
+def change_frame(tmp_path):
+    write_frames(tmp_path / "otb" / "Bee" / "img", (2,), size=(40, 60), suffix=".png")
+    (tmp_path / "otb" / "Bee" / "img" / "00000002.jpg").unlink()
+
+
+def change_boxes(tmp_path):
+    write_rows(tmp_path / "out" / "mine" / "Bee.txt", ROWS)
+
+
+def lose_boxes(tmp_path):
+    (tmp_path / "out" / "mine" / "Ant.txt").unlink()
+
+
+def break_record(tmp_path):
+    (tmp_path / "out" / "mine" / "evaluation.json").write_text("[]")
+
+
+def lose_record(tmp_path):
+    (tmp_path / "out" / "mine" / "evaluation.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (change_tracker, "holds boxes of another tracker"),
+        (change_truth, "holds boxes of other data"),
+        (change_frame, "holds boxes of other data"),
+        (change_boxes, r"Bee\.txt is not as it was written"),
+        (lose_boxes, r"Ant\.txt is not as it was written"),
+        (break_record, r"evaluation\.json: expected a JSON object"),
+        (lose_record, "already holds something"),
+    ],
+)
+def test_boxes_that_are_not_provably_its_own_are_refused_before_any_tracking(
+    tmp_path, data, mine, change, message
+):
+    evaluate_trackers(data, [mine], results_out=tmp_path / "out")
+    calls = Drifts.calls
+    change(tmp_path)
+    with pytest.raises(InputError, match=message):
+        evaluate_trackers(data, [mine], results_out=tmp_path / "out")
+    assert Drifts.calls == calls
+
+
+def full_disk(*_, **__):
+    raise OSError(28, "No space left on device", "scores.json")
+
+
+@pytest.mark.parametrize("kind", ["json_path", "results_out"])
+def test_scores_are_shown_whatever_becomes_of_the_files(
+    tmp_path, data, mine, monkeypatch, kind
+):
+    name = {"json_path": "write_json", "results_out": "keep"}[kind]
+    monkeypatch.setattr(evaluate, name, full_disk)
+    console = Console(file=io.StringIO(), width=300)
+    options = {kind: tmp_path / "new", "console": console}
+    with pytest.raises(OSError, match="No space left"):
+        evaluate_trackers(data, [mine], **options)
+    assert "AUC" in console.file.getvalue() and "Bee" in console.file.getvalue()
+    assert not (tmp_path / "new").exists()
+
+
+def test_trackers_that_were_finished_are_shown_when_a_run_is_interrupted(
+    tmp_path, data, mine, monkeypatch
+):
+    save_tiny(tmp_path / "other", seed=1)
+    run = evaluate.evaluate_bundle
+
+    def interrupted(bundle, sequences, *, name, **options):
+        if name == "other":
+            raise KeyboardInterrupt
+        return run(bundle, sequences, name=name, **options)
+
+    monkeypatch.setattr(evaluate, "evaluate_bundle", interrupted)
+    console = Console(file=io.StringIO(), width=300)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_trackers(data, [mine, tmp_path / "other"], console=console)
+    assert "AUC" in console.file.getvalue() and "mine" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("option", ["json_path", "results_out"])
+def test_places_that_cannot_be_written_are_refused_before_the_work(
+    tmp_path, data, mine, option
+):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "x", "/proc/dst-jax/x"):
+        with pytest.raises(InputError, match=r"is no folder|nothing can be written"):
+            evaluate_trackers(data, [mine], **{option: place})
+    assert Drifts.calls == 0
+    with pytest.raises(InputError, match="is no regular file"):
+        evaluate_trackers(data, [mine], json_path="/dev/null")
+
+
+def test_names_are_shown_as_they_are(tmp_path, data):
+    name = "[red]$\\frac$ \x1b[2J"
+    mine = save_tiny(tmp_path / name)
+    shown = shown_by(
+        evaluate_trackers, data, [mine], results_out=tmp_path / "o[/]", json_path=None
+    )
+    assert "[red]$\\frac$ \\x1b[2J" in shown
+    assert "\x1b[2J" not in shown
+    shown = shown_by(
+        evaluate_results, data, tmp_path / "o[/]" / name, json_path=tmp_path / "[/].j"
+    )
+    assert f"wrote {tmp_path}/[/].j" in shown and "[red]$" in shown
+
+
+def test_a_targets_name_with_a_slash_is_refused_before_the_work(tmp_path, mine):
+    write_frames(tmp_path / "v" / "a", (1, 2))
+    text = "".join(f"0000000{i}.jpg,1,1,10,20,../b\n" for i in (1, 2))
+    (tmp_path / "v" / "a" / "boxes.txt").write_text(text)
+    with pytest.raises(InputError, match=r"'a-\.\./b' cannot name a result file"):
+        evaluate_trackers(
+            f"folder:{tmp_path / 'v'}", [mine], results_out=tmp_path / "o"
+        )
+    assert Drifts.calls == 0
+
+
+def test_a_tracker_without_a_finite_answer_gets_no_score(data, mine, monkeypatch):
+    def broken(self, videos, boxes, *, batch=None):
+        found = Drifts.track_many(self, videos, boxes)
+        return [
+            one._replace(scores=np.float32([1, 0, 0])[: len(one.boxes)])
+            for one in found
+        ]
+
+    bundle = load_bundle(mine)
+    tracker = type("Broken", (Drifts,), {"track_many": broken})(
+        bundle.spec, bundle.variables, bundle.tracking
+    )
+    with pytest.raises(InputError, match="answers no frame with finite numbers"):
+        run_tracker(tracker, evaluation.read_videos(data))
+
+
+def test_kept_files_are_anybodys_result_files(tmp_path, data, mine):
+    evaluate_trackers(data, [mine], results_out=tmp_path / "out")
+    boxes = read_results(tmp_path / "out", dict.fromkeys(NAMES, 3), origin=1)
+    # x,y,w,h 5,7,10,20 from 1: the centre is 9, 16 from 0; it moves by 1/3.
+    np.testing.assert_allclose(boxes["Ant"][2][:2], [9 + 2 / 3, 16 + 2 / 3], atol=1e-4)
