@@ -1,36 +1,43 @@
-"""Decides by what kernels a program computes: options of compilers and formulations.
+"""Decides by what kernels a program computes: options of the compiler, formulations.
 
-Stock jaxlib hands convolutions on a CPU to YNNPACK before oneDNN, whose kernels lie in
-the same wheel and are faster, gets to see them. Options say otherwise, for a whole
-program: `compiled` is `jax.jit` with these, and everything slow is compiled by it.
-Within a program each pass of a convolution is steered by its formulation, `FASTEST`.
-
-What is written here is read off `scripts/bench_conv.py --passes`, last run on
-2026-11-26 on two cores with AVX-512 (jax 0.10.2 and 0.12.0.1, float32).
+Stock jaxlib hands convolutions on a CPU to YNNPACK before oneDNN or Eigen, which are
+faster here, get to see them. Options say otherwise, for a whole program: `compiled` is
+`jax.jit` with these, and all that is slow is compiled by it. Within a program each pass
+of a convolution is steered by its formulation. The tables below follow
+`scripts/bench_conv.py --passes` of 2026-11-26 (two cores with AVX-512, float32, jax
+0.10.2 and 0.12.0.1). `DST_JAX_KERNELS` names another kind than the fastest.
 """
 
 import contextvars
 import dataclasses
 import functools
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from dst_jax.errors import InputError
+
 Formulation: TypeAlias = Literal["lax", "per_example", "stacked", "im2col"]
 Kind: TypeAlias = Literal["onednn", "eigen", "ynnpack", "accelerator"]
-Shape: TypeAlias = Literal["image", "grouped", "dense"]
 
+VARIABLE = "DST_JAX_KERNELS"
 PASSES = ("forward", "input_gradient", "kernel_gradient")
-# Both are experimental to XLA: where one is unknown, all are left out.
-OPTIONS: Mapping[str, Any] = {
-    "xla_cpu_experimental_onednn_custom_call": True,
-    "xla_cpu_experimental_ynn_fusion_type": "",
+# The options of each kind, all experimental to XLA. Programs with oneDNN's kernels
+# cannot be kept in JAX's cache of compiled programs; the others can.
+OPTIONS: Mapping[Kind, Mapping[str, Any]] = {
+    "onednn": {
+        "xla_cpu_experimental_onednn_custom_call": True,
+        "xla_cpu_experimental_ynn_fusion_type": "",
+    },
+    "eigen": {"xla_cpu_experimental_ynn_fusion_type": ""},
+    "ynnpack": {},
 }
 # The fastest formulation of each pass. YNNPACK's depends on the batch: `_of_ynnpack`.
-FASTEST: Mapping[Kind, Mapping[Shape, tuple[Formulation, ...]]] = {
+FASTEST: Mapping[Kind, Mapping[str, tuple[Formulation, ...]]] = {
     "onednn": {
         "image": ("stacked", "per_example", "per_example"),
         "grouped": ("lax", "lax", "stacked"),
@@ -42,10 +49,8 @@ FASTEST: Mapping[Kind, Mapping[Shape, tuple[Formulation, ...]]] = {
         "dense": ("lax", "lax", "lax"),
     },
 }
-# An image has so few channels that products of its shifted copies are too thin.
-_IMAGE_CHANNELS = 3
-# Unrolling more examples than this costs more compilation than it saves.
-_MAX_UNROLLED = 8
+_IMAGE_CHANNELS = 3  # so few that products of shifted copies are too thin
+_MAX_UNROLLED = 8  # examples; more of them cost more compilation than they save
 # Maps of at most this many cells are small beside the kernel, which "per_example" would
 # read, and its gradient write, anew for each example: 185 ms against 45 ms of "im2col"
 # (batch 8, 4 x 4 cells, 128 to 2560 channels, both gradients).
@@ -71,22 +76,29 @@ _TRACED: contextvars.ContextVar[Kernels | None] = contextvars.ContextVar(
 )
 
 
-@functools.cache
-def fastest_kernels() -> Kernels:
-    """Returns the fastest kernels of this backend, found by compiling a convolution.
+def chosen_kernels() -> Kernels:
+    """Returns the fastest kernels of this backend, or those that `VARIABLE` names.
 
-    Options that this jaxlib does not know are left out, with one line in the log.
+    Raises:
+      InputError: If it names none.
     """
+    wanted = os.environ.get(VARIABLE) or "onednn"
+    if wanted not in OPTIONS:
+        raise InputError(f"{VARIABLE}={wanted}: there is {', '.join(OPTIONS)}.")
+    return _found_kernels(wanted)
+
+
+@functools.cache
+def _found_kernels(wanted: Kind) -> Kernels:
+    """Returns the kernels that a convolution gets which is compiled for `wanted`."""
     if jax.default_backend() != "cpu":
         return Kernels("accelerator")
+    options = OPTIONS[wanted]
     try:
-        return Kernels(kernel_of(_probe(OPTIONS)), tuple(OPTIONS.items()))
+        return Kernels(kernel_of(_probe(options)), tuple(options.items()))
     except jax.errors.JaxRuntimeError as error:
-        _log.warning(
-            "this jaxlib has no option to choose kernels (%s); convolutions may be "
-            "slower than need be.",
-            str(error).splitlines()[0],
-        )
+        reason = str(error).splitlines()[0]
+        _log.warning("convolutions may be slow, jaxlib refuses an option: %s", reason)
         return Kernels(kernel_of(_probe({})))
 
 
@@ -119,14 +131,8 @@ def compiled(
     options: Mapping[str, Any] | None = None,
     **how: Any,
 ) -> Any:
-    """Returns the function compiled by `jax.jit` for the fastest kernels.
-
-    Args:
-      function: A pure function of arrays.
-      options: Further options of the compiler.
-      **how: Other arguments of `jax.jit`.
-    """
-    chosen = fastest_kernels()
+    """Returns `jax.jit(function, **how)` for the chosen kernels and further options."""
+    chosen = chosen_kernels()
     together = dict(chosen.options) | dict(options or {})
     return jax.jit(suiting(function, chosen), compiler_options=together or None, **how)
 
@@ -147,7 +153,7 @@ def fastest_passes(
         return ("lax",) * len(PASSES)
     if kind == "ynnpack":
         return (_of_ynnpack(batch, inputs, cells),) * len(PASSES)
-    dense: Shape = "grouped" if groups > 1 else "dense"
+    dense = "grouped" if groups > 1 else "dense"
     return FASTEST[kind]["image" if inputs <= _IMAGE_CHANNELS else dense]
 
 
@@ -175,5 +181,5 @@ def _probe(options: Mapping[str, Any]) -> str:
 
     shapes = ((1, 16, 16, 16), (3, 3, 16, 32))
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    program = jax.jit(correlate, compiler_options=dict(options))
+    program = jax.jit(correlate, compiler_options=dict(options) or None)
     return program.lower(*arrays).compile().as_text() or ""

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dst_jax.errors import InputError
-from dst_jax.ops.kernels import compiled, fastest_kernels, suiting
+from dst_jax.ops.kernels import chosen_kernels, compiled, suiting
 from dst_jax.train.step import Constants, TrainStep
 
 Device: TypeAlias = Any  # jax.Device is no type to a type checker
@@ -41,7 +41,7 @@ def data_parallel(
             "train on its own; leave devices out to use all of them together."
         )
     local = list(devices) if devices is not None else jax.local_devices()
-    chosen = fastest_kernels()
+    chosen = chosen_kernels()
     mapped = jax.pmap(
         suiting(step, chosen),
         axis_name=AXIS_NAME,
