@@ -428,8 +428,7 @@ def test_findings_are_printed_though_the_report_cannot_be_written(
     assert "counts differ" in said.out and "2 faults" in said.out
     path = tmp_path / "d.verify.json"
     assert said.err.startswith(f"dst-jax: {path}: No space left on device; free some")
-    assert said.err.count("
-") == 1
+    assert said.err.count("\n") == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["d"]
 
 
