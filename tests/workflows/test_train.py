@@ -98,7 +98,8 @@ def test_a_run_that_goes_on_with_other_kernels_says_so(plain, teacher, monkeypat
         return console.file.getvalue()
 
     assert "kernels" not in said()
-    monkeypatch.setattr(train, "chosen_kernels", lambda: Kernels("none"))
+    name = "dst_jax.workflows.train.chosen_kernels"
+    monkeypatch.setattr(name, lambda: Kernels("none"))
     began = chosen_kernels().kind
     assert f"began with kernels of {began} and goes on with none, whose" in said()
 
