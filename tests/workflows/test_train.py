@@ -99,9 +99,9 @@ def test_a_run_that_goes_on_with_other_kernels_says_so(plain, teacher, monkeypat
 
     assert "kernels" not in said()
     name = "dst_jax.workflows.train.chosen_kernels"
-    monkeypatch.setattr(name, lambda: Kernels("none"))
+    monkeypatch.setattr(name, lambda: Kernels("accelerator"))
     began = chosen_kernels().kind
-    assert f"began with kernels of {began} and goes on with none, whose" in said()
+    assert f"began with kernels of {began} and goes on with accelerator" in said()
 
 
 def test_running_again_goes_on_to_the_same_weights(plain, distilled, teacher, tmp_path):
