@@ -16,6 +16,7 @@ from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
 from dst_jax.files import require_place, user_path
 from dst_jax.models import variable_shapes
+from dst_jax.ops.kernels import VARIABLE, chosen_kernels
 from dst_jax.track.procedure import require_matching
 from dst_jax.train import (
     METRICS,
@@ -111,6 +112,7 @@ def run_training(
         "versions": versions(),
         "seed": experiment.seed,
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "kernels": chosen_kernels().kind,
     }
     train_set, validation_set = load_data(experiment, console)
     config = {
@@ -198,6 +200,20 @@ def _check_start(
             )
 
 
+def _tell_of_other_kernels(
+    workdir: pathlib.Path, step: int, given: Given, console: Console
+) -> None:
+    """Prints a line if the run began with what adds up in another order."""
+    before = read_record(workdir / CHECKPOINTS, step)["card"].get("kernels")
+    now = given.card["kernels"]
+    if before not in (None, now):
+        say(
+            console,
+            f"{workdir}: began with kernels of {before} and goes on with {now}, whose "
+            f"numbers differ in the last digits; {VARIABLE}={before} keeps to them.",
+        )
+
+
 def _fit(
     given: Given, workdir: pathlib.Path, deadline: Deadline | None, console: Console
 ) -> dict[str, pathlib.Path]:
@@ -221,6 +237,7 @@ def _fit(
         step = int(snapshot.state.step)
         if restored:
             say(console, f"{workdir}: goes on at step {step} of {total_steps}.")
+            _tell_of_other_kernels(workdir, step, given, console)
         if step >= total_steps:
             (workdir / METRICS).touch()
             card = read_record(workdir / CHECKPOINTS, step)["card"]
