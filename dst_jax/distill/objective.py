@@ -20,6 +20,7 @@ from dst_jax.distill.config import DistillConfig
 from dst_jax.distill.fit import check_fit, needs_teacher
 from dst_jax.distill.labels import LabelConfig, Labels, make_labels
 from dst_jax.distill.parts import Part, psum, reduce_parts, scaled
+from dst_jax.distill.readings import batch_loss
 from dst_jax.distill.task import TaskConfig, task_parts
 from dst_jax.distill.term import View
 from dst_jax.errors import InputError
@@ -117,7 +118,8 @@ def make_objective(
     if teacher is not None and needs_teacher(students, setting.distill):
         specs["teacher"], frozen = teacher, build(teacher, **kinds)
     view, label = _viewer(specs), _labeller(specs, setting.labels)
-    collect = _collector(students, setting, axis_name)
+    everywhere = functools.partial(psum, axis_name=axis_name)
+    collect = _collector(students, setting, everywhere)
 
     def objective(
         params: Params,
@@ -136,7 +138,7 @@ def make_objective(
         outputs = learnt | taught
         labels = label(seen, key)
         task = {
-            name: _global_loss(output, labels[name], setting.task, axis_name)
+            name: batch_loss(output.answer, labels[name], setting.task, everywhere)
             for name, output in outputs.items()
         }
         parts, logs = collect(_Batch(outputs, labels, task), epoch)
@@ -205,19 +207,10 @@ def _learn(
     return outputs, new_stats
 
 
-def _global_loss(
-    output: Output, labels: Labels, config: TaskConfig, axis_name: str | None
-) -> Scalar:
-    """Returns the loss on the labels over the global batch, without gradient.
-
-    Gates and logs read it.
-    """
-    parts = jax.lax.stop_gradient(task_parts(output.answer, labels, config))
-    return psum(reduce_parts(parts, axis_name), axis_name)
-
-
 def _collector(
-    students: Mapping[str, TrackerSpec], setting: Setting, axis_name: str | None
+    students: Mapping[str, TrackerSpec],
+    setting: Setting,
+    everywhere: Callable[[Any], Any],
 ) -> Callable[..., tuple[_Parts, dict[str, Scalar]]]:
     """Returns a function from a batch to the parts by "student/term" and all logs."""
     sizes = {name: tracker_cost(spec).parameters for name, spec in students.items()}
@@ -226,16 +219,18 @@ def _collector(
     def view(name: str, batch: _Batch, epoch: Scalar) -> View:
         return View(
             name=name,
+            term="",
             student=batch.outputs[name],
             teacher=batch.outputs.get("teacher"),
             peers={other: batch.outputs[other] for other in students if other != name},
             labels=batch.labels[name],
+            all_labels=batch.labels,
             task=setting.task,
             task_losses=batch.task_losses,
             sizes=sizes,
             epoch=epoch,
             since_warmup=epoch - warmup,
-            psum=functools.partial(psum, axis_name=axis_name),
+            psum=everywhere,
         )
 
     def collect(batch: _Batch, epoch: Scalar) -> tuple[_Parts, dict[str, Scalar]]:
@@ -250,7 +245,7 @@ def _collector(
                 plain = task_parts(seen.student.answer, seen.labels, seen.task)
                 parts[f"{name}/gt"] = scaled(plain, 1.0 - after)
             for term_name, term in setting.distill.active.items():
-                found = term(seen)
+                found = term(seen._replace(term=term_name))
                 if found.parts:
                     own = parts.setdefault(f"{name}/{term_name}", [])
                     own += scaled(found.parts, term.weight * after)
