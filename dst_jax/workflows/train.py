@@ -16,7 +16,7 @@ from dst_jax.bundle import Bundle, card_sizes, load_bundle, save_bundle
 from dst_jax.data.pipeline import PatchSpec, fixed_batches, train_batches
 from dst_jax.data.sequence import Sequence
 from dst_jax.distill import check_fit, make_objective
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, printable
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
 from dst_jax.files import user_path
 from dst_jax.track.procedure import require_matching
@@ -42,6 +42,7 @@ from dst_jax.train import (
     read_metrics,
     student_variables,
 )
+from dst_jax.workflows.gates import gates_line
 from dst_jax.workflows.progress import training_bar
 from dst_jax.workflows.training_data import (
     data_hash,
@@ -166,6 +167,8 @@ def print_trained(trained: Trained, console: Console) -> None:
         gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
         console.print(f"{name}: {path}{gates}")
     console.print(f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
+    if line := gates_line(trained.metrics):
+        console.print(printable(line), markup=False)
 
 
 def _check_start(
