@@ -92,6 +92,15 @@ def test_students_come_from_the_zoo_or_a_file(experiment, tmp_path):
     assert changed.students["dull"] == named("tiny")
     assert changed.students["third"] == named("mini-half")
     assert set(changed.students) == {"dull", "third"}
+    path.write_text('{"backbone": {}}')
+    for choice, message in (
+        ("dull", "NAME=ZOO"),
+        ("dull=nothing", "no architecture 'nothing'"),
+        (f"dull={path}", "found.json: spec"),
+        ("dull=gone.json", r"gone\.json: no such file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            settings.with_students(experiment, [choice])
 
 
 def test_a_student_can_have_a_bias_on_its_response(experiment, tmp_path):
@@ -106,15 +115,6 @@ def test_a_student_can_have_a_bias_on_its_response(experiment, tmp_path):
         settings.with_students(experiment, ["dull=tiny-siamrpn+bias"])
     with pytest.raises(InputError, match=r"^huge\+bias: no architecture 'huge'"):
         settings.with_students(experiment, ["dull=huge+bias"])
-    path.write_text('{"backbone": {}}')
-    for choice, message in (
-        ("dull", "NAME=ZOO"),
-        ("dull=nothing", "no architecture 'nothing'"),
-        (f"dull={path}", "found.json: spec"),
-        ("dull=gone.json", r"gone\.json: no such file"),
-    ):
-        with pytest.raises(InputError, match=message):
-            settings.with_students(experiment, [choice])
 
 
 def test_a_configuration_that_is_not_there_or_broken_is_named(tmp_path):
