@@ -16,7 +16,7 @@ Deviates: the searched network was never published; "dstfc" has its size. Search
 
 from dst_jax.arch import named
 from dst_jax.data.pipeline import DataConfig
-from dst_jax.distill import literal
+from dst_jax.distill import DistillConfig, literal
 from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import OptimConfig
@@ -28,6 +28,6 @@ def experiment() -> Experiment:
         students={"dull": named("dstfc"), "intelligent": named("siamfc-half")},
         data=DataConfig(sources=("vid:data/vid",), batch=8),
         augment=AugmentConfig(grey=0.25),
-        distill=literal(),
+        distill=literal(DistillConfig()),
         optim=OptimConfig(epochs=30.0, pairs_per_epoch=53_200),
     )

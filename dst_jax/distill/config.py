@@ -142,7 +142,7 @@ PAPER: Mapping[str, Term] = {
 LITERAL = "literal"
 
 
-def literal(config: DistillConfig = DistillConfig()) -> DistillConfig:
+def literal(config: DistillConfig) -> DistillConfig:
     """Returns `config` with the paper's values for the terms of TSsKD (`PAPER`).
 
     The warm-up and one's own terms stay.
