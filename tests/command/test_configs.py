@@ -1,9 +1,12 @@
 """What the packaged configurations take from section 5.1 of the paper."""
 
+import pathlib
+import re
+
 import pytest
 
 from dst_jax.arch import named
-from dst_jax.command.settings import load_experiment
+from dst_jax.command.settings import load_experiment, packaged
 from dst_jax.distill import check_fit, literal, with_row
 from dst_jax.errors import InputError
 
@@ -61,3 +64,10 @@ def test_crops_of_255_px_need_a_teacher_of_255_px():
     check_fit(teacher, students.students, students.distill)
     with pytest.raises(InputError, match="in a search image of 255 px, the teacher"):
         check_fit(named("siamfc-alexnet"), students.students, students.distill)
+
+
+def test_the_page_of_the_papers_names_configurations_that_are_there():
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "papers.md").read_text()
+    named_there = set(re.findall(r"`(?:dst-jax \w+ )?(siam(?:fc|rpn)_\w+)", page))
+    assert len(named_there) == 8
+    assert named_there <= set(packaged())

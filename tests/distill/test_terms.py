@@ -1,12 +1,22 @@
 """Single terms on made-up outputs, without any network."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dst_jax import arch, losses
-from dst_jax.distill import Response, Sharing, Soft, TaskConfig, task_parts
+from dst_jax.distill import (
+    Response,
+    Sharing,
+    Soft,
+    TaskConfig,
+    psum,
+    reduce_parts,
+    task_parts,
+)
 from dst_jax.distill.labels.cells import cell_labels
 from dst_jax.distill.terms.response import SEARCH_SCALE, TEMPLATE_SCALE
 from dst_jax.errors import InputError
@@ -159,6 +169,31 @@ def test_search_and_template_part_are_logged_apart(scale):
     np.testing.assert_allclose(
         parts[0].total / parts[0].number, logs["str_x"] + logs["str_z"], rtol=1e-6
     )
+
+
+def test_devices_agree_on_the_parts_that_are_logged():
+    student, teacher = output(0), output(1, depth=5)
+    labels = cell_labels(jnp.asarray(GRID), jnp.array([1.0, 0.5]), jnp.zeros(2))
+    term = Response(layers=(2,), scale="cells")
+
+    def found(student, teacher, labels, *, axis_name=None):
+        everywhere = functools.partial(psum, axis_name=axis_name)
+        seen = view_of(student, teacher, labels=labels, psum=everywhere)
+        parts, logs = term(seen)
+        return everywhere(reduce_parts(parts, axis_name)), logs
+
+    one = jax.jit(found)(student, teacher, labels)
+    two = jax.pmap(
+        functools.partial(found, axis_name="data"),
+        axis_name="data",
+        devices=jax.local_devices()[:2],
+    )(*jax.tree.map(lambda leaf: leaf[:, None], (student, teacher, labels)))
+    for device in range(2):
+        jax.tree.map(
+            lambda a, b, d=device: np.testing.assert_allclose(a[d], b, rtol=1e-5),
+            two,
+            one,
+        )
 
 
 def test_a_norm_over_cells_has_no_scale():

@@ -2,6 +2,7 @@
 
 import json
 
+from dst_jax.workflows.demo_report import training_curves
 from dst_jax.workflows.gates import gates_line
 
 
@@ -36,3 +37,20 @@ def test_nothing_is_told_where_one_gate_opened_once(tmp_path):
 
 def test_nothing_is_told_of_a_run_without_sharing(tmp_path):
     assert gates_line(written(tmp_path, {"step": 10, "loss": 1.0})) is None
+
+
+def test_the_gap_is_drawn_beside_the_terms():
+    found = training_curves(
+        [
+            {"step": 10, "loss": 3.0, "loss/a/ts": 2.0, "gap/a": -0.5, "sigma/a": 1.0},
+            {"step": 10, "val/a/gt": 9.0},
+            {"step": 20, "loss": 2.0, "loss/a/ts": 1.0, "gap/a": 0.25, "gap/b": 0.5},
+        ]
+    )
+    assert found == {
+        "TS (soft), eq. 9": {"a": ([10, 20], [2.0, 1.0])},
+        "gap to the teacher, eq. 22": {
+            "a": ([10, 20], [-0.5, 0.25]),
+            "b": ([20], [0.5]),
+        },
+    }
