@@ -319,13 +319,13 @@ def _losses(row: str, trained: Trained) -> report.Figure:
 
 def training_curves(
     lines: Iterable[Mapping[str, Any]],
-) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
+) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
     """Returns (steps, values) by panel and student: every term, and the gates' gap.
 
     Args:
       lines: Lines of `metrics.jsonl`.
     """
-    curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    curves: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
     for line in lines:
         for key, value in line.items():
             kind, _, rest = key.partition("/")
