@@ -2,7 +2,9 @@
 
 `spec.json` holds the architecture, `weights.safetensors` the variables as float32,
 `tracking.json` the online hyper-parameters and `card.json` an account of how the
-tracker was made. Loading executes nothing that the folder holds.
+tracker was made. The card also holds the digests of all four, its own without the
+digests; format 1 had one of the weights alone. Loading executes nothing that the folder
+holds.
 """
 
 import dataclasses
@@ -11,19 +13,28 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import safetensors
-import safetensors.numpy
-
 from dst_jax import files
 from dst_jax.arch import TrackerSpec, spec_from_json, spec_to_json, tracker_cost
-from dst_jax.errors import InputError
-from dst_jax.models import Variables, variable_shapes
+from dst_jax.digests import bytes_sha256, file_sha256, json_sha256
+from dst_jax.errors import InputError, shortened
+from dst_jax.json_text import parse_json
+from dst_jax.models import Variables
 from dst_jax.track.config import Tracking, tracking_from_json, tracking_to_json
 from dst_jax.track.session import Session
+from dst_jax.weights import (
+    check_weights,
+    most_bytes,
+    weights_from_bytes,
+    weights_to_bytes,
+)
 
-FORMAT_VERSION = 1
-_FILES = ("spec.json", "weights.safetensors", "tracking.json", "card.json")
+FORMAT_VERSION = 2
+_READ_VERSIONS = (1, 2)
+_CARD, _SPEC, _TRACKING = "card.json", "spec.json", "tracking.json"
+_WEIGHTS = "weights.safetensors"
+_FILES = (_SPEC, _WEIGHTS, _TRACKING, _CARD)
+# The card's key for the digests of all files, since format 2.
+_DIGESTS = "files_sha256"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,31 +56,63 @@ class Bundle:
     @property
     def weights_sha256(self) -> str:
         """Returns the SHA-256 of the file that holds the weights, their identity."""
-        return files.bytes_sha256(_weights_bytes(self.variables))
+        return bytes_sha256(weights_to_bytes(self.variables))
+
+    @property
+    def unprotected(self) -> tuple[str, ...]:
+        """Returns the files of a loaded bundle whose damage would go unnoticed."""
+        return () if _DIGESTS in self.card else (_SPEC, _TRACKING, _CARD)
 
 
 def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> pathlib.Path:
     """Writes `bundle` to the folder `path`, whole or not at all.
 
+    A folder that holds the same already is left as it is.
+
     Raises:
-      InputError: If `path` exists and is not a bundle; an older bundle is replaced.
+      InputError: If `path` exists and is not a bundle, or the variables are not those
+        of the architecture or no numbers to compute with; an older bundle is replaced.
     """
     path = files.user_path(path)
-    if path.exists() and not (path / "spec.json").is_file():
-        raise InputError(f"{path}: exists and is no bundle; choose another folder.")
-    weights = _weights_bytes(bundle.variables)
-    spec = {"format_version": FORMAT_VERSION, "tracker": spec_to_json(bundle.spec)}
-    card = {**bundle.card, "weights_sha256": files.bytes_sha256(weights)}
+    check_place(path)
+    try:
+        check_weights(bundle.variables, bundle.spec)
+        contents = _contents(bundle)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if _holds(path, contents):
+        files.sweep_beside(path)
+        return path
     with files.whole_folder(path, replace=True) as folder:
-        files.write_bytes(folder / "weights.safetensors", weights)
-        files.write_json(folder / "spec.json", spec)
-        files.write_json(folder / "tracking.json", tracking_to_json(bundle.tracking))
-        files.write_json(folder / "card.json", card)
+        for name, content in contents.items():
+            files.write_bytes(folder / name, content)
     return path
 
 
+def check_place(path: pathlib.Path, *, replace: bool = True) -> None:
+    """Checks that a bundle may be written to the folder `path`.
+
+    Args:
+      path: Of the folder.
+      replace: Whether a bundle that is there may be replaced.
+
+    Raises:
+      InputError: If something else is there, or a bundle that is to stay.
+    """
+    found = files.found_folder(path)
+    if not os.path.lexists(found):
+        return
+    if not (found / _SPEC).is_file():
+        raise InputError(f"{path}: exists and is no bundle; choose another folder.")
+    if not replace:
+        raise InputError(
+            f"{path}: a bundle is there; choose another folder, or give --force to "
+            "replace it."
+        )
+
+
 def load_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """Reads a bundle and checks it: format, architecture, names, shapes, hash.
+    """Reads a bundle and checks it: format, digests, architecture, names, shapes.
 
     Raises:
       InputError: If anything is missing, damaged or of another format version.
@@ -80,19 +123,25 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     for name in _FILES:
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing, so the bundle is incomplete.")
-    header = files.read_json(path / "spec.json")
-    if header.get("format_version") != FORMAT_VERSION:
+    header = files.read_json(path / _SPEC)
+    version = header.get("format_version")
+    if type(version) is not int or version not in _READ_VERSIONS:
         raise InputError(
-            f"{path / 'spec.json'}: format_version {header.get('format_version')!r}, "
-            f"this release reads {FORMAT_VERSION}; use a matching release of dst_jax."
+            f"{path / _SPEC}: format_version {shortened(version)}, this release reads "
+            f"{' and '.join(map(str, _READ_VERSIONS))}; use a matching release of "
+            "dst_jax."
         )
-    card = files.read_json(path / "card.json")
+    card = files.read_json(path / _CARD)
+    digests = _digests(path / _CARD, card, version)
+    for name in (_SPEC, _TRACKING):
+        if name in digests:
+            _check_digest(path / name, file_sha256(path / name), digests[name])
     try:
         spec = spec_from_json(header.get("tracker", {}))
-        tracking = tracking_from_json(files.read_json(path / "tracking.json"))
+        tracking = tracking_from_json(files.read_json(path / _TRACKING))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    variables = _read_weights(path / "weights.safetensors", spec, card)
+    variables = _read_weights(path / _WEIGHTS, spec, digests[_WEIGHTS])
     return Bundle(spec=spec, variables=variables, tracking=tracking, card=card)
 
 
@@ -121,56 +170,87 @@ def card_sizes(spec: TrackerSpec) -> dict[str, Any]:
     }
 
 
-def _weights_bytes(variables: Variables) -> bytes:
-    flat = {
-        name: np.ascontiguousarray(np.asarray(value, np.float32))
-        for name, value in _flatten(variables).items()
+def _contents(bundle: Bundle) -> dict[str, bytes]:
+    """Returns what each file of the bundle holds."""
+    spec = {"format_version": FORMAT_VERSION, "tracker": spec_to_json(bundle.spec)}
+    contents = {
+        _SPEC: files.json_bytes(spec),
+        _WEIGHTS: weights_to_bytes(bundle.variables),
+        _TRACKING: files.json_bytes(tracking_to_json(bundle.tracking)),
     }
-    return safetensors.numpy.save(dict(sorted(flat.items())))
+    digests = {name: bytes_sha256(content) for name, content in contents.items()}
+    # As it will be read: with keys that are strings, and lists in place of tuples.
+    card = parse_json(files.json_bytes(dict(bundle.card)))
+    card |= {"weights_sha256": digests[_WEIGHTS]}
+    digests[_CARD] = _card_digest(card)
+    contents[_CARD] = files.json_bytes({**card, _DIGESTS: digests})
+    return contents
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}/")
-        else:
-            flat[prefix + name] = value
-    return flat
+def _holds(path: pathlib.Path, contents: Mapping[str, bytes]) -> bool:
+    """Returns whether the folder holds these files and no others."""
+    if not path.is_dir() or {one.name for one in path.iterdir()} != set(contents):
+        return False
+    return all(
+        (path / name).is_file()
+        and (path / name).stat().st_size == len(content)
+        and (path / name).read_bytes() == content
+        for name, content in contents.items()
+    )
 
 
-def _unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {"params": {}, "batch_stats": {}}
-    for name, value in flat.items():
-        *parents, leaf = name.split("/")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    return tree
+def _card_digest(card: Mapping[str, Any]) -> str:
+    return json_sha256({n: one for n, one in card.items() if n != _DIGESTS})
 
 
-def _read_weights(
-    path: pathlib.Path, spec: TrackerSpec, card: Mapping[str, Any]
+def _digests(
+    path: pathlib.Path, card: Mapping[str, Any], version: int
 ) -> dict[str, Any]:
-    content = path.read_bytes()
-    recorded = card.get("weights_sha256")
-    if recorded and recorded != files.bytes_sha256(content):
-        raise InputError(f"{path}: damaged, its hash is not the one in card.json.")
-    try:
-        flat = safetensors.numpy.load(content)
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{path}: not a safetensors file ({error}).") from None
-    expected = _flatten(variable_shapes(spec))
-    shapes = {name: leaf.shape for name, leaf in expected.items()}
-    for name in sorted(set(shapes) | set(flat)):
-        if name not in flat:
-            raise InputError(f"{path}: {name} is missing for the architecture.")
-        if name not in shapes:
-            raise InputError(f"{path}: {name} has no place in the architecture.")
-        if flat[name].shape != shapes[name]:
+    """Returns the digests that a card holds, by file, after checking the card's own."""
+    digests = card.get(_DIGESTS)
+    if version == 1 and _DIGESTS in card:
+        raise InputError(
+            f"{path}: holds digests of format_version 2, and spec.json says 1; one of "
+            "them is damaged or from another bundle."
+        )
+    if version == 1:
+        digests = {_WEIGHTS: card.get("weights_sha256")}
+    known: dict[str, Any] = digests if isinstance(digests, dict) else {}
+    named = (_WEIGHTS,) if version == 1 else _FILES
+    if more := set(known) - set(named):
+        raise InputError(
+            f"{path}: holds a digest of {shortened(min(more))}, which is no file of a "
+            "bundle; restore the bundle or make it again."
+        )
+    for name in named:
+        if not isinstance(known.get(name), str):
             raise InputError(
-                f"{path}: {name} has shape {flat[name].shape}, "
-                f"the architecture wants {shapes[name]}."
+                f"{path}: holds no digest of {name}, so that nothing shows whether it "
+                "is whole; restore the bundle or make it again."
             )
-    return _unflatten(flat)
+    if version > 1:
+        _check_digest(path, _card_digest(card), known[_CARD])
+    return known
+
+
+def _check_digest(path: pathlib.Path, found: str, recorded: str) -> None:
+    if found != recorded:
+        raise InputError(
+            f"{path}: damaged, its hash is not the one in card.json; restore the "
+            "bundle or make it again."
+        )
+
+
+def _read_weights(path: pathlib.Path, spec: TrackerSpec, digest: str) -> dict[str, Any]:
+    most, size = most_bytes(spec), path.stat().st_size
+    if size > most:
+        raise InputError(
+            f"{path}: {size / 1e6:,.1f} MB; the weights of the architecture have at "
+            f"most {most / 1e6:,.1f} MB."
+        )
+    content = path.read_bytes()
+    _check_digest(path, bytes_sha256(content), digest)
+    try:
+        return weights_from_bytes(content, spec)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

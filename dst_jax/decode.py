@@ -6,17 +6,21 @@ chosen that has most of the value's fields.
 """
 
 import dataclasses
+import functools
 import math
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, shortened
 
 # Metadata of a field that JSON leaves out while it has its default: so a class that
 # gains a field keeps the identities of its older values.
 OMIT_DEFAULT: Mapping[str, bool] = types.MappingProxyType({"omit_default": True})
+
+# Of a list: the longest of the package are the stages of a network.
+MAX_ITEMS = 10_000
 
 
 def to_json(value: Any) -> Any:
@@ -55,10 +59,16 @@ def from_json(kind: Any, value: Any, where: str, *, complete: bool = False) -> A
         return from_json(_which(inner, value, where), value, where, complete=complete)
     if origin is tuple:
         if not isinstance(value, list):
-            raise InputError(f"{where}={value!r}: expected a list.")
+            raise InputError(f"{where}={shortened(value)}: expected a list.")
+        if len(value) > MAX_ITEMS:
+            raise InputError(
+                f"{where}: {len(value):,} values; there may be {MAX_ITEMS:,}."
+            )
         kinds = [args[0]] * len(value) if args[-1] is ... else list(args)
         if len(kinds) != len(value):
-            raise InputError(f"{where}={value!r}: expected {len(kinds)} values.")
+            raise InputError(
+                f"{where}={shortened(value)}: expected {len(kinds)} values."
+            )
         pairs = enumerate(zip(kinds, value, strict=True))
         return tuple(from_json(k, v, f"{where}[{i}]") for i, (k, v) in pairs)
     return _scalar(kind, value, where)
@@ -80,37 +90,53 @@ def _written(value: Any) -> list[dataclasses.Field[Any]]:
 
 def _which(kinds: list[Any], value: Any, where: str) -> Any:
     """The class of a union that the value's kind names, or its fields speak for."""
-    if len(kinds) == 1 or not isinstance(value, Mapping):
+    if len(kinds) == 1:
         return kinds[0]
-    named = {getattr(kind, "KIND", None): kind for kind in kinds}
+    classes: list[Any] = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
+    if not isinstance(value, Mapping) or not classes:
+        # Whether a list or a plain value fits, its own check says.
+        other = [kind for kind in kinds if kind not in classes]
+        same = [kind for kind in other if type(value) is kind]
+        if not other:
+            names = " or ".join(kind.__name__ for kind in classes)
+            raise InputError(f"{where}={shortened(value)}: expected fields of {names}.")
+        return (same or other)[0]
+    named = {getattr(kind, "KIND", None): kind for kind in classes}
     if "kind" in value:
         if not isinstance(value["kind"], str) or value["kind"] not in named:
             known = ", ".join(name for name in named if name)
-            raise InputError(f"{where}.kind={value['kind']!r}: there is {known}.")
+            shown = shortened(value["kind"])
+            raise InputError(f"{where}.kind={shown}: there is {known or 'none'}.")
         return named[value["kind"]]
 
     def shared(kind: Any) -> int:
         return len({field.name for field in _fields(kind)} & set(value))
 
-    unnamed = [kind for kind in kinds if getattr(kind, "KIND", None) is None]
-    return max(unnamed or kinds, key=shared)
+    unnamed = [kind for kind in classes if getattr(kind, "KIND", None) is None]
+    return max(unnamed or classes, key=shared)
+
+
+# Evaluating the annotations of a class takes longer than all else.
+_hints = functools.cache(typing.get_type_hints)
 
 
 def _dataclass(kind: Any, value: Any, where: str, complete: bool) -> Any:
+    name_of_kind = kind.__name__
     if not isinstance(value, Mapping):
-        raise InputError(f"{where}={value!r}: expected the fields of {kind.__name__}.")
+        shown = shortened(value)
+        raise InputError(f"{where}={shown}: expected the fields of {name_of_kind}.")
     if (own := getattr(kind, "KIND", None)) is not None:
         if value.get("kind", own) != own:
-            raise InputError(f"{where}.kind={value['kind']!r}: expected {own!r}.")
+            shown = shortened(value["kind"])
+            raise InputError(f"{where}.kind={shown}: expected {own!r}.")
         value = {name: one for name, one in value.items() if name != "kind"}
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     names = [field.name for field in _fields(kind)]
-    known = f"{kind.__name__} has {', '.join(names)}"
+    known = f"{name_of_kind} has {', '.join(names)}"
     if unknown := sorted(set(value) - set(names)):
-        raise InputError(f"{where}: unknown field {unknown[0]!r}; {known}.")
-    optional = [f.name for f in _fields(kind) if f.metadata.get("omit_default")]
-    missing = [name for name in names if name not in (*value, *optional)]
-    if complete and missing:
+        raise InputError(f"{where}: unknown field {shortened(unknown[0])}; {known}.")
+    missing = [n for n in _needed(kind, complete=complete) if n not in value]
+    if missing:
         raise InputError(f"{where}: field {missing[0]!r} is missing; {known}.")
     decoded = {
         name: from_json(hints[name], value[name], f"{where}.{name}", complete=complete)
@@ -118,19 +144,40 @@ def _dataclass(kind: Any, value: Any, where: str, complete: bool) -> Any:
     }
     try:
         return kind(**decoded)
-    except TypeError as error:
-        raise InputError(f"{where}: {error}.") from None
+    except InputError as error:
+        # Its message begins with the class, which does not say which one of a list.
+        if where == name_of_kind or str(error).startswith(where):
+            raise
+        raise InputError(f"{where}: {error}") from None
+
+
+def _needed(kind: Any, *, complete: bool) -> list[str]:
+    """The fields that JSON must hold: all but optional ones, or those of no default."""
+    without = dataclasses.MISSING
+    return [
+        field.name
+        for field in _fields(kind)
+        if (
+            not field.metadata.get("omit_default")
+            if complete
+            else field.default is without and field.default_factory is without
+        )
+    ]
 
 
 def _scalar(kind: Any, value: Any, where: str) -> Any:
     if typing.get_origin(kind) is typing.Literal:
-        if value not in typing.get_args(kind):
-            raise InputError(f"{where}={value!r}: expected {typing.get_args(kind)}.")
+        known = typing.get_args(kind)
+        if not any(type(value) is type(word) and value == word for word in known):
+            raise InputError(f"{where}={shortened(value)}: expected {known}.")
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise InputError(f"{where}={shortened(value)}: must be finite.") from None
     if type(value) is not kind:
-        raise InputError(f"{where}={value!r}: expected {kind.__name__}.")
+        raise InputError(f"{where}={shortened(value)}: expected {kind.__name__}.")
     if kind is float and not math.isfinite(value):
         raise InputError(f"{where}={value!r}: must be finite.")
     return value

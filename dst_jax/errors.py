@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and how names are shown in messages."""
+"""The exception for what a user can mend, and how messages show names and counts."""
 
 
 class InputError(ValueError):
@@ -32,6 +32,34 @@ def printable(text: object) -> str:
     return "".join(_shown(character) for character in str(text))
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun, which gets an "s" unless the count is 1.
+
+    Example:
+      >>> counted(1, "fault"), counted(1200, "frame")
+      ('1 fault', '1,200 frames')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def shortened(value: object) -> str:
+    """Returns how Python writes a value, cut off where it is long.
+
+    Args:
+      value: Anything, such as what a field was given.
+
+    Example:
+      >>> shortened([1, "a"])
+      "[1, 'a']"
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        # Python writes no integer of over 4,300 digits and nothing very deep.
+        return f"a {type(value).__name__} that is too long to show"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
 def _shown(character: str) -> str:
     # So does Python hold a byte that is no UTF-8.
     if 0xDC80 <= ord(character) <= 0xDCFF:
@@ -40,5 +68,6 @@ def _shown(character: str) -> str:
     return character if character.isprintable() or blank else repr(character)[1:-1]
 
 
+_LONGEST = 100  # characters of a value in a message
 # Python counts these as white space; a terminal ends the line or jumps.
 _BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029")

@@ -9,16 +9,18 @@ from typing import Any
 from dst_jax.arch import TrackerSpec, spec_to_json
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.decode import to_json
+from dst_jax.digests import json_sha256
 from dst_jax.distill import DistillConfig, LabelConfig, Setting, TaskConfig
 from dst_jax.distill.identity import distill_to_json
 from dst_jax.errors import InputError
-from dst_jax.files import json_sha256
 from dst_jax.models import ModelConfig
 from dst_jax.ops.augment import AugmentConfig
-from dst_jax.require import require_at_least
 from dst_jax.search import PolicyConfig, SearchConfig
 from dst_jax.track.config import SiamFCTracking, Tracking
 from dst_jax.train import LoopConfig, OptimConfig
+
+# A seed is 32 bits of a key on the device; the number of an example is an int32.
+MOST_SEED, MOST_PAIRS = 2**32 - 1, 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +59,14 @@ class Experiment:
     seed: int = 0
 
     def __post_init__(self):
-        require_at_least(0, self, "seed")
+        require_seed(self.seed, "Experiment.seed")
+        pairs = self.optim.total_steps(self.data.batch) * self.data.batch
+        if pairs > MOST_PAIRS:
+            raise InputError(
+                f"OptimConfig.epochs={self.optim.epochs:g}, pairs_per_epoch="
+                f"{self.optim.pairs_per_epoch}: are {pairs:,} pairs in all; at most "
+                f"{MOST_PAIRS:,} can be numbered."
+            )
         for name in self.students:
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise InputError(
@@ -68,6 +77,20 @@ class Experiment:
     def setting(self) -> Setting:
         """Returns the settings that the objective is made of."""
         return Setting(self.distill, self.labels, self.task, self.model)
+
+
+def require_seed(seed: int, name: str) -> None:
+    """Returns if a number can be a seed, of which a device's key holds 32 bits.
+
+    Args:
+      seed: The number.
+      name: Name of the field or option, for the error.
+
+    Raises:
+      InputError: If it cannot.
+    """
+    if not 0 <= seed <= MOST_SEED:
+        raise InputError(f"{name}={seed}: must lie in [0, {MOST_SEED:,}].")
 
 
 def experiment_to_json(experiment: Experiment) -> dict[str, Any]:
@@ -112,8 +135,13 @@ def flatten(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """Returns "field: ours, was theirs" for every field in which two configs differ."""
     a, b = flatten(ours), flatten(theirs)
+    # A field that is missing is no field that is null.
     return [
-        f"{name}: {a.get(name)!r}, was {b.get(name)!r}"
+        f"{name}: {_shown(a, name)}, was {_shown(b, name)}"
         for name in sorted(set(a) | set(b))
-        if a.get(name) != b.get(name)
+        if (name in a, a.get(name)) != (name in b, b.get(name))
     ]
+
+
+def _shown(values: Mapping[str, Any], name: str) -> str:
+    return repr(values[name]) if name in values else "absent"

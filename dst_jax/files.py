@@ -2,28 +2,30 @@
 
 What is being written lies beside its target under a name that begins with `.tmp-`, as
 in `.tmp-1f0c93aa-card.json`, and gets its own name in one rename. A kill leaves such a
-name behind and nothing else: `remove_leftovers` takes it away. Two more names beside a
-target NAME belong to it and are not leftovers: `.NAME.partial`, a folder that the next
-call goes on with, and `.NAME.replaced`, a folder between the two renames that replace
-it.
+name behind and nothing else: the next writer in that folder takes it away. It knows a
+living writer's by a lock, which the system gives back when a process ends. Two more
+names beside a target NAME belong to it and are not leftovers: `.NAME.partial`, a folder
+that the next call goes on with, and `.NAME.replaced`, a folder between the two renames
+that replace it.
 """
 
 import contextlib
-import glob
-import hashlib
 import json
 import os
 import pathlib
 import shutil
 import tempfile
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from dst_jax.errors import InputError
+from dst_jax.json_text import parse_json
+from dst_jax.temporary import held_temporary, remove, remove_unlocked
 
-TEMPORARY = ".tmp-"
-_RANDOM = 8
+# Where Linux shows what a process has opened.
+_OPENED = pathlib.Path("/proc/self/fd")
+# Of a JSON file: those of the package have some 10 kB.
+MAX_JSON_BYTES = 8 * 10**6
 
 
 def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -36,6 +38,43 @@ def user_path(path: str | os.PathLike[str]) -> pathlib.Path:
     if not text or "\0" in text:
         raise InputError(f"{text!r}: is no path; name a file or a folder.")
     return pathlib.Path(os.path.expanduser(text))
+
+
+def require_text_name(path: pathlib.Path) -> None:
+    """Returns if libraries that take paths as text can write there.
+
+    Python holds a name of any bytes; those libraries want UTF-8.
+
+    Raises:
+      InputError: If a name on the way is not UTF-8.
+    """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{path}: its name is not UTF-8, and not every library can write there; "
+            "name another place."
+        ) from None
+
+
+@contextlib.contextmanager
+def plain_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a folder under a name that every library reads as it is.
+
+    Some take a name as text, which not every name is, or as a pattern, in which `[v2]`
+    stands for one letter. For such a name the system's name of the opened folder is
+    yielded, which is good for this process within the block.
+    """
+    name = str(folder.absolute())
+    plain = name.isprintable() and not {*name} & {*"*?[]"}
+    if plain or not _OPENED.is_dir():
+        yield folder
+        return
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield _OPENED / str(number)
+    finally:
+        os.close(number)
 
 
 def require_place(path: pathlib.Path, *, space: int = 0) -> None:
@@ -51,9 +90,7 @@ def require_place(path: pathlib.Path, *, space: int = 0) -> None:
     Raises:
       InputError: If the folder is read-only, is none, or has too little space.
     """
-    folder = path.absolute().parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    folder = _nearest_folder(path)
     if not folder.is_dir():
         raise InputError(f"{path}: {folder} is no folder; name another place.")
     try:
@@ -64,12 +101,17 @@ def require_place(path: pathlib.Path, *, space: int = 0) -> None:
             f"{path}: nothing can be written in {folder} ({error.strerror}); name "
             "another place."
         ) from None
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(path)
     if free < space:
         raise InputError(
-            f"{path}: {free / 1e6:.1f} MB are free on that disk and about "
-            f"{space / 1e6:.1f} MB are needed; free some or name another place."
+            f"{path}: {free / 1e6:.2f} MB are free on that disk and about "
+            f"{space / 1e6:.2f} MB are needed; free some or name another place."
         )
+
+
+def free_bytes(path: pathlib.Path) -> int:
+    """Returns the bytes that are free on the disk on which `path` is to be written."""
+    return shutil.disk_usage(_nearest_folder(path)).free
 
 
 @contextlib.contextmanager
@@ -97,20 +139,31 @@ def naming(
 
 
 @contextlib.contextmanager
-def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a temporary path; the file written there becomes `path` at the end.
+def trial_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields an empty file on the disk of `path`, which is removed at the end.
 
-    The temporary path lies in the same folder, which must exist, and has the suffix of
-    `path`. An earlier file is replaced. If the block raises, nothing changes.
+    It has the suffix of `path` and lies beside it, or in the nearest folder that
+    exists.
     """
-    temporary = _temporary(path)
-    try:
-        with naming(path, temporary=temporary):
-            yield temporary
-            _flush_to_disk(temporary)
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with held_temporary(_nearest_folder(path) / path.name, folder=False) as trial:
+        yield trial
+
+
+@contextlib.contextmanager
+def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields an empty temporary file, which becomes `path` at the end.
+
+    It lies in the same folder, which must exist, and has the suffix of `path`. An
+    earlier file is replaced. If the block raises, nothing changes. What killed writers
+    left in this folder is removed.
+    """
+    with (
+        held_temporary(path, folder=False) as temporary,
+        naming(path, temporary=temporary),
+    ):
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
@@ -135,33 +188,38 @@ def write_json(path: pathlib.Path, values: Any, *, sort_keys: bool = True) -> No
     Raises:
       ValueError: If a number is not finite: JSON has none such.
     """
-    write_text(path, json_text(values, sort_keys=sort_keys))
+    write_bytes(path, json_bytes(values, sort_keys=sort_keys))
 
 
-def json_text(values: Any, *, sort_keys: bool = True) -> str:
-    """Returns what `write_json` writes.
-
-    Args:
-      values: JSON values.
-      sort_keys: False keeps the order of the keys.
-
-    Raises:
-      ValueError: If a number is not finite.
-    """
+def json_bytes(values: Any, *, sort_keys: bool = True) -> bytes:
+    """Returns what `write_json` writes."""
     text = json.dumps(values, indent=2, sort_keys=sort_keys, allow_nan=False)
-    return text + "\n"
+    return (text + "\n").encode()
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
+def read_json(
+    path: pathlib.Path, *, most_bytes: int = MAX_JSON_BYTES
+) -> dict[str, Any]:
     """Reads a JSON object.
 
+    Args:
+      path: Of the file.
+      most_bytes: Size beyond which the file is not parsed.
+
     Raises:
-      InputError: If the file holds anything else.
+      InputError: If the file holds anything else, or what `parse_json` refuses.
     """
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise InputError(
+            f"{path}: over {most_bytes / 1e6:g} MB of JSON, which no such file has; "
+            "mend or replace it."
+        )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error}); mend or replace it.") from None
+        values = parse_json(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; mend or replace it.") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object; mend or replace it.")
     return values
@@ -174,8 +232,8 @@ def whole_folder(
     """Yields an empty temporary folder that becomes `path` at the end.
 
     Folders on the way to `path` are made. If the block raises, nothing changes. What
-    must survive a loss of power, not only a kill, is written with `write_bytes` and
-    its like.
+    killed writers left beside `path` is removed. What must survive a loss of power, not
+    only a kill, is written with `write_bytes` and its like.
 
     Args:
       path: Of the folder; an empty one that is there already gives way.
@@ -185,17 +243,18 @@ def whole_folder(
     Raises:
       OSError: If the folder holds something and is not to be replaced.
     """
-    temporary = _temporary(path)
-    temporary.mkdir(parents=True)
-    try:
-        with naming(path, temporary=temporary):
-            yield temporary
-            if replace:
-                _replace_folder(temporary, path)
-            else:
-                os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    path = _with_a_name(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_beside(path)
+    with (
+        held_temporary(path, folder=True) as temporary,
+        naming(path, temporary=temporary),
+    ):
+        yield temporary
+        if replace:
+            _replace_folder(temporary, path)
+        else:
+            os.rename(temporary, path)
 
 
 def found_folder(path: pathlib.Path) -> pathlib.Path:
@@ -225,59 +284,42 @@ def resumed_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     os.rename(partial, path)
 
 
-def remove_leftovers(folder: pathlib.Path, *, of: str | None = None) -> None:
-    """Removes from a folder what killed writers left.
+def sweep_beside(path: pathlib.Path) -> None:
+    """Removes what killed writers left beside `path`.
 
-    Args:
-      folder: The folder.
-      of: Name of the only target whose leftovers are removed; None for all. No writer
-        may be at work on it.
+    An earlier folder that `found_folder` would give stays.
     """
-    name = "*" if of is None else f"{'?' * _RANDOM}-{glob.escape(of)}"
-    for leftover in folder.glob(f"{TEMPORARY}{name}"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
+    path = _with_a_name(path)
+    remove_unlocked(path.parent)
+    if path.exists():
+        remove(_aside(path))
 
 
-def bytes_sha256(content: bytes) -> str:
-    """Returns the SHA-256 of some bytes, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
+def remove_leftovers(folder: pathlib.Path) -> None:
+    """Removes from a folder what killed writers left; those at work keep theirs."""
+    remove_unlocked(folder)
 
 
-def parts_sha256(parts: Iterable[bytes]) -> str:
-    """Returns the SHA-256 of parts one after another, which need not fit in memory."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+def _nearest_folder(path: pathlib.Path) -> pathlib.Path:
+    folder = path.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Returns the SHA-256 of what a file holds."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def json_sha256(values: Any) -> str:
-    """Returns the SHA-256 of JSON values, whatever the order of their keys.
-
-    Example:
-      >>> json_sha256({"a": 1, "b": 2}) == json_sha256({"b": 2, "a": 1})
-      True
-    """
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return bytes_sha256(text.encode())
-
-
-def _temporary(path: pathlib.Path) -> pathlib.Path:
-    # Random, so that two writers of one target do not meet in it.
-    return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:_RANDOM]}-{path.name}")
+def remove_folder(folder: pathlib.Path) -> None:
+    """Removes a folder and all in it, as far as the system lets it."""
+    remove(folder)
 
 
 def _aside(path: pathlib.Path) -> pathlib.Path:
+    path = _with_a_name(path)
     return path.with_name(f".{path.name}.replaced")
+
+
+def _with_a_name(path: pathlib.Path) -> pathlib.Path:
+    """Returns the path, or the absolute one of the folder ".", which has no name."""
+    return path if path.name else path.absolute()
 
 
 def _flush_to_disk(path: pathlib.Path) -> None:
@@ -289,7 +331,12 @@ def _replace_folder(new: pathlib.Path, path: pathlib.Path) -> None:
     # A folder cannot be renamed onto a full one: the old steps aside.
     aside = _aside(path)
     if path.exists():
-        shutil.rmtree(aside, ignore_errors=True)
+        remove(aside)
         os.rename(path, aside)
-    os.rename(new, path)
-    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        os.rename(new, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.rename(aside, path)
+        raise
+    remove(aside)

@@ -5,9 +5,11 @@ whoever wrote the value finds it. NaN satisfies none of the checks on numbers.
 """
 
 import math
+import numbers
 from collections.abc import Iterable
+from typing import Any
 
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, shortened
 
 
 def require(condition: bool, owner: object, field: str, expectation: str) -> None:
@@ -30,8 +32,8 @@ def require(condition: bool, owner: object, field: str, expectation: str) -> Non
       dst_jax.errors.InputError: Fraction.numerator=1: must be even.
     """
     if not condition:
-        value = getattr(owner, field)
-        raise InputError(f"{type(owner).__name__}.{field}={value!r}: {expectation}.")
+        value = shortened(getattr(owner, field))
+        raise InputError(f"{type(owner).__name__}.{field}={value}: {expectation}.")
 
 
 def require_at_least(least: int | float, owner: object, *fields: str) -> None:
@@ -39,6 +41,29 @@ def require_at_least(least: int | float, owner: object, *fields: str) -> None:
     for field in fields:
         fits = getattr(owner, field) >= least
         require(fits, owner, field, f"must be at least {least}")
+
+
+def require_between(
+    least: int | float, most: int | float, owner: object, *fields: str
+) -> None:
+    """Returns if each field is a number from `least` to `most`; see `require`.
+
+    A field that holds a tuple must hold such numbers alone.
+    """
+    for field in fields:
+        fits = _all_within(least, most, numbers.Real, getattr(owner, field))
+        require(fits, owner, field, f"must lie in [{least:,g}, {most:,g}]")
+
+
+def require_whole(least: int, most: int, owner: object, *fields: str) -> None:
+    """Returns if each field is a whole number from `least` to `most`; see `require`.
+
+    A field that holds a tuple must hold such numbers alone.
+    """
+    for field in fields:
+        fits = _all_within(least, most, numbers.Integral, getattr(owner, field))
+        text = f"must be a whole number from {least:,} to {most:,}"
+        require(fits, owner, field, text)
 
 
 def require_positive(owner: object, *fields: str) -> None:
@@ -68,3 +93,9 @@ def require_share(owner: object, *fields: str) -> None:
     for field in fields:
         fits = 0.0 <= getattr(owner, field) <= 1.0
         require(fits, owner, field, "must lie in [0, 1]")
+
+
+def _all_within(least: int | float, most: int | float, kind: type, value: Any) -> bool:
+    ones = value if isinstance(value, tuple) else (value,)
+    numbers_alone = all(isinstance(one, kind) and type(one) is not bool for one in ones)
+    return numbers_alone and all(least <= one <= most for one in ones)

@@ -9,14 +9,19 @@ import sys
 
 import pytest
 
-from dst_jax import files
+from dst_jax import digests, files
 from dst_jax.errors import InputError
 from tests.test_api import MODULES, parsed
 
 # What `files.py` alone may do: the last part of what is called or imported.
 RESERVED = {"rename", "renames", "expanduser", "tempfile", "hashlib", "shutil", "fsync"}
 # The ledger of a search is appended to, and what is appended must be on the disk.
-ALLOWED = {("search/ledger.py", "fsync")}
+# Temporary files and folders are removed by the module below `files.py`.
+ALLOWED = {
+    ("search/ledger.py", "fsync"),
+    ("temporary.py", "shutil"),
+    ("digests.py", "hashlib"),
+}
 
 
 def names_in(path):
@@ -43,6 +48,8 @@ def test_json_is_laid_out_as_ever(tmp_path):
         (b'{"a": 1', "a.json: not JSON"),
         (b"\xff\xfe", "a.json: not JSON"),
         (b"[1, 2]", "a.json: expected a JSON object"),
+        (b"[" * 200_000, "a.json: nested over 64 deep"),
+        (b"1" * 5_000, "a.json: not JSON"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, content, message):
@@ -71,8 +78,7 @@ def test_a_file_in_work_has_a_hidden_name_with_its_suffix(tmp_path):
     with files.whole_file(tmp_path / "film.mp4") as temporary:
         temporary.write_text("new")
         assert temporary.parent == tmp_path and temporary.suffix == ".mp4"
-        assert temporary.name.startswith(files.TEMPORARY)
-        assert files.TEMPORARY == ".tmp-"
+        assert temporary.name.startswith(".tmp-")
         assert (tmp_path / "film.mp4").read_text() == "old"
     assert (tmp_path / "film.mp4").read_text() == "new"
     assert names_in(tmp_path) == ["film.mp4"]
@@ -185,11 +191,11 @@ def test_digests_are_sha_256(tmp_path):
     # FIPS 180-2, example B.1.
     abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     (tmp_path / "abc").write_bytes(b"abc")
-    assert files.bytes_sha256(b"abc") == abc
-    assert files.parts_sha256(part for part in (b"a", b"", b"bc")) == abc
-    assert files.file_sha256(tmp_path / "abc") == abc
+    assert digests.bytes_sha256(b"abc") == abc
+    assert digests.parts_sha256(part for part in (b"a", b"", b"bc")) == abc
+    assert digests.file_sha256(tmp_path / "abc") == abc
     compact = hashlib.sha256(b'{"a":[1,2.5],"b":null}').hexdigest()
-    assert files.json_sha256({"b": None, "a": [1, 2.5]}) == compact
+    assert digests.json_sha256({"b": None, "a": [1, 2.5]}) == compact
 
 
 def test_a_tilde_is_the_home_folder(monkeypatch):
@@ -275,3 +281,55 @@ def test_a_place_that_is_read_only_is_refused(tmp_path, monkeypatch):
 def test_what_can_be_no_path_is_refused(path):
     with pytest.raises(InputError, match="is no path"):
         files.user_path(path)
+
+
+WRITER = """
+import pathlib, sys, time
+from dst_jax import files
+with getattr(files, sys.argv[1])(pathlib.Path(sys.argv[2])) as temporary:
+    print(temporary.name, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["whole_file", "whole_folder"])
+def test_the_next_writer_removes_what_a_killed_one_left_and_not_a_living_ones(
+    tmp_path, kind
+):
+    root = pathlib.Path(files.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    program = [sys.executable, "-c", WRITER, kind, str(tmp_path / "mine")]
+    with subprocess.Popen(
+        program, env=environment, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        left = writer.stdout.readline().strip()
+        files.write_text(tmp_path / "other.txt", "")
+        assert names_in(tmp_path) == sorted([left, "other.txt"])
+        writer.kill()
+    (tmp_path / ".tmp-notes").write_text("the user's own")
+    files.write_text(tmp_path / "other.txt", "")
+    assert names_in(tmp_path) == [".tmp-notes", "other.txt"]
+
+
+def test_the_longest_name_and_one_that_is_no_utf_8_can_be_written(tmp_path):
+    longest = tmp_path / ("x" * 251 + ".txt")
+    files.write_text(longest, "1")
+    bytes_name = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    with files.whole_file(bytes_name) as temporary:
+        assert temporary.name.isascii() and temporary.suffix == ".txt"
+        temporary.write_text("2")
+    assert (longest.read_text(), bytes_name.read_text()) == ("1", "2")
+
+
+def test_a_place_that_refuses_is_named_and_not_the_temporary_file(tmp_path):
+    with pytest.raises(FileNotFoundError) as told:
+        files.write_text(tmp_path / "absent" / "a.txt", "")
+    assert told.value.filename == str(tmp_path / "absent" / "a.txt")
+
+
+def test_a_trial_leaves_nothing_and_makes_no_folder(tmp_path):
+    with files.trial_file(tmp_path / "new" / "a.mp4") as trial:
+        assert trial.parent == tmp_path and trial.suffix == ".mp4"
+        trial.write_text("tried")
+    assert names_in(tmp_path) == []

@@ -3,16 +3,19 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from dst_jax.errors import InputError
 from dst_jax.require import (
     require,
     require_at_least,
+    require_between,
     require_not_negative,
     require_one_of,
     require_positive,
     require_share,
+    require_whole,
 )
 
 
@@ -56,6 +59,16 @@ def test_a_word_that_is_not_known_is_told_with_those_that_are():
         ),
         (lambda owner: require_not_negative(owner, "rate"), (0, 5), (-1e-9, math.inf)),
         (lambda owner: require_share(owner, "rate"), (0.0, 1), (-0.1, 1.1)),
+        (
+            lambda owner: require_between(0.5, 2, owner, "rate"),
+            (0.5, 2, 2.0, (0.5, 1.0)),
+            (0.4, 2.1, 10**400, "1", None, True, (0.5, 3.0), (1.0, math.nan)),
+        ),
+        (
+            lambda owner: require_whole(-1, 9, owner, "rate"),
+            (-1, 9, np.int64(3), (0, 1)),
+            (-2, 10, 10**5000, 1.0, True, "1", None, (1, 10), (1, 2.0)),
+        ),
     ],
 )
 def test_numbers_at_the_limits_pass_and_those_beyond_are_refused(
@@ -66,3 +79,12 @@ def test_numbers_at_the_limits_pass_and_those_beyond_are_refused(
     for value in (*refused, math.nan):
         with pytest.raises(InputError, match=r"^Settings\.rate="):
             check(Settings(rate=value))
+
+
+def test_a_value_of_any_length_is_told_in_one_short_line():
+    for value in ("x" * 10**6, 10**5000, [[0] * 1000] * 1000):
+        with pytest.raises(
+            InputError, match=r"^Settings\.form=.*: must be short\.$"
+        ) as told:
+            require(False, Settings(form=value), "form", "must be short")
+        assert len(str(told.value)) < 200

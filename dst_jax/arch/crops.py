@@ -8,7 +8,8 @@ import dataclasses
 import math
 from typing import Any, NamedTuple, TypeAlias
 
-from dst_jax.require import require
+from dst_jax.arch.limits import MAX_CROP_PX, MAX_FACTOR
+from dst_jax.require import require_between, require_whole
 
 
 def context_side(wh: Any, *, context: float) -> Any:
@@ -62,9 +63,9 @@ class Zoom:
     factor: float = 1.0
 
     def __post_init__(self):
-        require(self.px >= 1, self, "px", "must be at least 1 px")
-        require(0.0 <= self.context < math.inf, self, "context", "must be at least 0")
-        require(0.0 < self.factor < math.inf, self, "factor", "must be positive")
+        require_whole(1, MAX_CROP_PX, self, "px")
+        require_between(0.0, MAX_FACTOR, self, "context")
+        require_between(1.0 / MAX_FACTOR, MAX_FACTOR, self, "factor")
 
     def __str__(self) -> str:
         unit = f"s_z of context {self.context:g}" if self.context else "sqrt(w h)"
@@ -123,7 +124,7 @@ class ContextCrop:
     context: float = 0.5
 
     def __post_init__(self):
-        require(0.0 <= self.context < math.inf, self, "context", "must be at least 0")
+        require_between(0.0, MAX_FACTOR, self, "context")
 
     def zooms(self, *, template_px: int, search_px: int) -> Zooms:
         """Returns the zooms of both crops, which are equal.
@@ -152,9 +153,7 @@ class AreaCrop:
     search: float = 4.0
 
     def __post_init__(self):
-        for field in ("template", "search"):
-            positive = 0.0 < getattr(self, field) < math.inf
-            require(positive, self, field, "must be positive")
+        require_between(1.0 / MAX_FACTOR, MAX_FACTOR, self, "template", "search")
 
     def zooms(self, *, template_px: int, search_px: int) -> Zooms:
         """Returns the zoom of each crop.

@@ -9,7 +9,15 @@ import dataclasses
 from typing import ClassVar, Literal, TypeAlias
 
 from dst_jax.arch.backbones.chain import ConvSpec
-from dst_jax.require import require
+from dst_jax.arch.limits import (
+    LEAST,
+    MAX_ANCHORS,
+    MAX_FACTOR,
+    MAX_KERNEL,
+    MAX_SCALE,
+    MAX_WIDTH,
+)
+from dst_jax.require import require, require_between, require_whole
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class CorrelationHeadSpec:
     proposes_boxes: ClassVar[bool] = False
 
     def __post_init__(self):
-        require(self.scale > 0.0, self, "scale", "must be positive")
+        require_between(LEAST, MAX_SCALE, self, "scale")
 
     @property
     def answers(self) -> str:
@@ -72,12 +80,19 @@ class RegionHeadSpec:
     def __post_init__(self):
         known = self.form in ("up_channel", "depthwise")
         require(known, self, "form", 'must be "up_channel" or "depthwise"')
-        for field in ("features", "kernel"):
-            require(getattr(self, field) >= 1, self, field, "must be at least 1")
-        positive = bool(self.ratios) and min(self.ratios) > 0.0
-        require(positive, self, "ratios", "name at least one, all positive")
-        positive = bool(self.scales) and min(self.scales) >= 1
-        require(positive, self, "scales", "name at least one, all at least 1")
+        require_whole(1, MAX_WIDTH, self, "features")
+        require_whole(1, MAX_KERNEL, self, "kernel")
+        for field in ("ratios", "scales"):
+            few = 1 <= len(getattr(self, field)) <= MAX_ANCHORS
+            require(few, self, field, f"name from 1 to {MAX_ANCHORS}")
+        require_between(1.0 / MAX_FACTOR, MAX_FACTOR, self, "ratios")
+        require_whole(1, int(MAX_FACTOR), self, "scales")
+        few = self.anchors <= MAX_ANCHORS
+        require(few, self, "ratios", f"times scales give over {MAX_ANCHORS} anchors")
+        up = self.form == "up_channel"
+        few = not up or 4 * self.anchors * self.features <= MAX_WIDTH
+        text = f"4 times features times anchors must not exceed {MAX_WIDTH:,}"
+        require(few, self, "features", text)
 
     @property
     def anchors(self) -> int:

@@ -1,11 +1,10 @@
 """Specs on disk: they are plain JSON and have a stable identity."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.decode import from_json, to_json
-from dst_jax.files import json_sha256
+from dst_jax.digests import json_sha256
 
 
 def spec_to_json(spec: TrackerSpec) -> dict[str, Any]:
@@ -13,11 +12,15 @@ def spec_to_json(spec: TrackerSpec) -> dict[str, Any]:
     return to_json(spec)
 
 
-def spec_from_json(values: Mapping[str, Any]) -> TrackerSpec:
+def spec_from_json(values: Any) -> TrackerSpec:
     """Returns the spec that `spec_to_json` turned into `values`.
 
+    Args:
+      values: JSON values, which may come from a damaged file.
+
     Raises:
-      InputError: If a field is unknown, missing or out of range; it names the field.
+      InputError: If they hold no spec, or a field is unknown, missing or out of
+        range; it names the field.
     """
     return from_json(TrackerSpec, values, "spec")
 

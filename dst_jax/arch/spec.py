@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from dst_jax.arch.backbones.chain import Chain, MapShape
 from dst_jax.arch.crops import AreaCrop, ContextCrop, Crop, Zooms
 from dst_jax.arch.heads import CorrelationHeadSpec, HeadSpec
+from dst_jax.arch.limits import LEAST, MAX_CROP_PX, MAX_FACTOR, MAX_SCALE
 from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.errors import InputError
-from dst_jax.require import require
+from dst_jax.require import require, require_between, require_whole
 
 _CONTEXT = 0.5
 
@@ -46,14 +47,19 @@ class InputSpec:
     area: AreaCrop | None = dataclasses.field(default=None, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
-        require(self.template_px >= 1, self, "template_px", "must be at least 1 px")
-        for field in ("search_px", "train_search_px"):
+        sizes = ("template_px", "search_px", "train_search_px")
+        require_whole(1, MAX_CROP_PX, self, *sizes)
+        for field in sizes[1:]:
             larger = getattr(self, field) >= self.template_px
             require(larger, self, field, "must not be smaller than template_px")
-        require(self.context >= 0.0, self, "context", "must be at least 0")
+        require_between(0.0, MAX_FACTOR, self, "context")
         alone = self.area is None or self.context == _CONTEXT
         require(alone, self, "context", "has no meaning beside area; leave it out")
-        require(min(self.std) > 0.0, self, "std", "must be positive")
+        for field in ("mean", "std"):
+            channels = len(getattr(self, field)) == 3
+            require(channels, self, field, "must have a number for each of 3 channels")
+        require_between(-MAX_SCALE, MAX_SCALE, self, "mean")
+        require_between(LEAST, MAX_SCALE, self, "scale", "std")
 
     @property
     def crop(self) -> Crop:

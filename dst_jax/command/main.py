@@ -1,45 +1,41 @@
-"""`dst-jax <verb>` parses the command line and calls the workflow of the verb."""
+"""`dst-jax <verb>` runs a verb; whatever ends it becomes one line and an exit code.
 
-import dataclasses
+Nothing but the standard library is loaded before errors and signals are caught.
+"""
+
+import errno
+import os
+import signal
 import sys
-import typing
 from collections.abc import Sequence
-from typing import Any
 
-from rich.console import Console
-
-from dst_jax.command.fields import refuse_unknown
-from dst_jax.command.parsing import parse
-from dst_jax.command.verbs import (
-    Ablate,
-    Config,
-    Convert,
-    Data,
-    Demo,
-    Distill,
-    Evaluate,
-    Info,
-    ListConfigs,
-    ListLayouts,
-    Pack,
-    Search,
-    Show,
-    Track,
-    Train,
-    Verb,
-    Verify,
-    options,
-)
+from dst_jax.command.signals import stop_signals
+from dst_jax.command.streams import lasting_streams
 from dst_jax.errors import InputError, printable
 
-if typing.TYPE_CHECKING:
-    from dst_jax.experiment import Experiment
-
-DESCRIPTION = """Distilled Siamese trackers in JAX.
-
-A large tracker (the teacher) is compressed into small, fast ones (the students).
-Start with: dst-jax demo --workdir runs/demo
-"""
+# What a user can do about an error of the system.
+_ELSEWHERE = "; free some space or name another place"
+_RIGHTS = "; mend its rights or name another place"
+_MENDS = {
+    errno.ENOSPC: _ELSEWHERE,
+    errno.EDQUOT: _ELSEWHERE,
+    errno.EFBIG: _ELSEWHERE,
+    errno.EROFS: "; name another place",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EIO: "; the disk or its connection failed",
+    errno.ESTALE: "; the disk or its connection failed",
+    errno.EMFILE: "; raise the limit, see `ulimit -n`",
+    errno.ENFILE: "; close other programs",
+    errno.ENOMEM: "; close other programs or take a smaller input",
+    errno.EAGAIN: "; close other programs",
+}
+# So say libraries that write by themselves, as text within errors of their own.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+# How JAX says that a device has no memory left.
+_FULL_DEVICE = "RESOURCE_EXHAUSTED: Out of memory"
+# These verbs continue what an earlier call began.
+_GO_ON = ("demo", "train", "distill", "search", "ablate", "pack")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,223 +45,83 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: Words of the command line; None for those of the process.
 
     Returns:
-      0 for success, 2 for bad input, 130 for an interruption.
+      0 for success, 2 for bad input and for output that could not be written, 141 if
+      the reader of the output went away, 128 and the signal's number if one ended the
+      verb: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    verb, console = None, Console()
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with lasting_streams() as lost:
+        with stop_signals() as received:
+            code, line = _outcome(words, received)
+        if line:
+            print(f"dst-jax: {line}", file=sys.stderr)
+        error = lost()
+        if error is None or code:
+            return code
+        if error.errno == errno.EPIPE:
+            return 128 + signal.SIGPIPE
+        print(f"dst-jax: standard output: {_reason(error)}.", file=sys.stderr)
+        return 2
+
+
+def _outcome(words: list[str], received: list[int]) -> tuple[int, str]:
+    """Returns the exit code of a command line and its last line, or ""."""
     try:
-        verb, rest = parse(Verb, given, prog="dst-jax", description=DESCRIPTION)
-        verb = verb.do if isinstance(verb, Data | Config) else verb
-        # The remaining words are fields of a configuration, which is not read yet.
-        if rest and not isinstance(verb, Train | Distill | Search | Ablate | Pack):
-            refuse_unknown(rest, options(verb), help_of=f"{given[0]} --help")
-        _dispatch(verb, rest, console)
-    except InputError as error:
-        print(f"dst-jax: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        # A user can mend an error that names a file, such as a full disk or a missing
-        # right.
-        if error.filename is None:
+        from dst_jax.command.dispatch import run_verb
+
+        run_verb(words)
+    except SystemExit as stop:
+        return (stop.code if isinstance(stop.code, int) else 0), ""
+    except BaseException as error:
+        # An interrupted library may raise an error of its own.
+        if received or isinstance(error, KeyboardInterrupt):
+            number = received[0] if received else signal.SIGINT
+            said = str(error) if isinstance(error, KeyboardInterrupt) else ""
+            hint = "; run again to go on" if {*words[:2]} & {*_GO_ON} else ""
+            code = getattr(error, "exit_code", 128 + number)
+            return code, printable(said or "interrupted") + hint
+        line = _line(error, words[0])
+        if line is None:
             raise
-        line = printable(f"{error.filename}: {error.strerror}.")
-        print(f"dst-jax: {line}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        goes_on = isinstance(verb, Demo | Train | Distill | Search | Ablate | Pack)
-        hint = "; run again to go on" if goes_on else ""
-        print(f"dst-jax: {str(stop) or 'interrupted'}{hint}", file=sys.stderr)
-        return 130
-    return 0
+        return 2, line
+    return 0, ""
 
 
-def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
-    """Calls the workflow of a verb; imports it only here, so that --help is quick."""
-    match verb:
-        case Demo():
-            _demo(verb, console)
-        case Train() | Distill():
-            _train(verb, rest, console)
-        case Search():
-            _search(verb, rest, console)
-        case Ablate():
-            _ablate(verb, rest, console)
-        case Convert():
-            from dst_jax.workflows.convert import convert
-
-            convert(
-                verb.source,
-                verb.file,
-                verb.out,
-                architecture=verb.architecture,
-                preset=verb.preset,
-                console=console,
+def _line(error: BaseException, verb: str) -> str | None:
+    """Returns the line for an error that a user can mend, or None for our own fault."""
+    match error:
+        case InputError():
+            return str(error)
+        case OSError() if isinstance(error.filename, str | bytes):
+            name = os.fsdecode(error.filename)
+            return printable(f"{name}: {_reason(error)}.")
+        case OSError() if error.errno in _MENDS:
+            return printable(f"{verb}: {_reason(error)}.")
+        case MemoryError():
+            said = f" ({error})" if str(error) else ""
+            return printable(
+                f"{verb}: not enough memory{said}; close other programs or take a "
+                "smaller input."
             )
-        case Track():
-            from dst_jax.workflows.track import parse_box, track_video
-
-            track_video(verb.tracker, verb.video, parse_box(verb.box), verb.out)
-        case Evaluate():
-            _evaluate(verb, console)
-        case Verify() | Pack() | ListLayouts():
-            _data(verb, rest, console)
-        case Info() | Show() | ListConfigs():
-            _show(verb, console)
-
-
-def _demo(verb: Demo, console: Console) -> None:
-    from dst_jax.command.settings import load_experiment
-    from dst_jax.workflows.demo import run_demo
-
-    family = {"siamfc": "demo", "siamrpn": "demo_siamrpn"}[verb.family]
-    experiments = [
-        load_experiment(f"{family}_{part}") for part in ("teacher", "students")
-    ]
-    run_demo(*experiments, workdir=verb.workdir, seed=verb.seed, console=console)
-
-
-def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
-    from dst_jax.command import settings
-    from dst_jax.distill import with_row
-    from dst_jax.workflows.train import print_trained, run_training
-
-    experiment = settings.load_experiment(verb.config)
-    teacher, row = None, "NOKD"
-    if isinstance(verb, Distill):
-        teacher, row = verb.teacher, verb.row
-    if row is not None:
-        distill = with_row(experiment.distill, row)
-        experiment = dataclasses.replace(experiment, distill=distill)
-    experiment = settings.with_students(experiment, verb.student)
-    experiment = _overridden(experiment, verb, rest)
-    trained = run_training(
-        experiment,
-        verb.workdir,
-        teacher=teacher,
-        init=settings.parse_init(verb.init, experiment.students),
-        verb=f"dst-jax {type(verb).__name__.lower()}",
-        console=console,
-    )
-    print_trained(trained, console)
-
-
-def _overridden(
-    experiment: "Experiment",
-    verb: Train | Distill | Search | Ablate | Pack,
-    rest: list[str],
-) -> "Experiment":
-    """Returns the experiment with the fields and options of the command line."""
-    from dst_jax.command import settings
-
-    experiment = settings.override(experiment, rest, also=options(verb))
-    if verb.skip_bad:
-        data = dataclasses.replace(experiment.data, skip_bad=True)
-        experiment = dataclasses.replace(experiment, data=data)
-    if isinstance(verb, Train | Distill | Search) and verb.seed is not None:
-        experiment = dataclasses.replace(experiment, seed=verb.seed)
-    return experiment
-
-
-def _search(verb: Search, rest: list[str], console: Console) -> None:
-    from dst_jax.command import settings
-    from dst_jax.workflows.search import print_searched, search_student
-
-    experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
-    searched = search_student(
-        experiment, verb.workdir, teacher=verb.teacher, console=console
-    )
-    print_searched(searched, console)
-
-
-def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
-    from dst_jax.command import settings
-    from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
-    from dst_jax.workflows.ablation.run import run_ablation
-
-    experiment = _overridden(settings.load_experiment(verb.config), verb, rest)
-    choice = Choice(
-        rows=verb.rows or (() if verb.students else ALL_ROWS),
-        counts=verb.students,
-        seeds=verb.seeds or (experiment.seed,),
-        datasets=verb.dataset,
-    )
-    run_ablation(
-        experiment, choice, verb.workdir, teacher=verb.teacher, console=console
-    )
-
-
-def _evaluate(verb: Evaluate, console: Console) -> None:
-    from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
-
-    if bool(verb.tracker) == (verb.results is not None):
-        raise InputError("give either --tracker BUNDLE (repeatable) or --results DIR.")
-    if verb.tracker and verb.results_origin is not None:
-        raise InputError("--results-origin is for --results; trackers count from 0.")
-    if verb.results is not None and verb.results_out is not None:
-        raise InputError("--results-out is for --tracker; --results has files already.")
-    if verb.results is not None:
-        evaluate_results(
-            verb.dataset,
-            verb.results,
-            json_path=verb.json,
-            origin=verb.results_origin,
-            console=console,
+    text = " ".join(str(error).split())
+    if text.startswith(_FULL_DEVICE):
+        return printable(
+            f"{verb}: not enough memory on the device ({_short(text)}); take smaller "
+            "batches or crops."
         )
-    else:
-        evaluate_trackers(
-            verb.dataset,
-            verb.tracker,
-            json_path=verb.json,
-            results_out=verb.results_out,
-            console=console,
-        )
+    for number in _DISK:
+        if os.strerror(number) in text:
+            reason = f"{os.strerror(number)}{_MENDS[number]}"
+            return printable(f"{verb}: {reason} ({_short(text)}).")
+    return None
 
 
-def _data(verb: Verify | Pack | ListLayouts, rest: list[str], console: Console) -> None:
-    from dst_jax.workflows.verify import print_layouts, verify_data
-
-    if isinstance(verb, Pack):
-        _pack(verb, rest, console)
-        return
-    if isinstance(verb, ListLayouts):
-        print_layouts(console)
-        return
-    verify_data(
-        verb.source, every_frame=verb.all, report_path=verb.report, console=console
-    )
+def _reason(error: OSError) -> str:
+    return f"{error.strerror or error}{_MENDS.get(error.errno or 0, '')}"
 
 
-def _pack(verb: Pack, rest: list[str], console: Console) -> None:
-    from dst_jax.command import settings
-    from dst_jax.workflows.pack import PackConfig, pack_data, print_packed
-
-    experiment = settings.load_experiment(verb.config)
-    # Settings per source belong to the sources that the configuration names.
-    data = dataclasses.replace(
-        experiment.data, sources=verb.sources, weights=(), max_gaps=(), reports=()
-    )
-    experiment = dataclasses.replace(experiment, data=data)
-    packed = pack_data(
-        _overridden(experiment, verb, rest),
-        verb.out,
-        config=PackConfig(
-            encoding=verb.encoding, quality=verb.quality, workers=verb.workers
-        ),
-        console=console,
-    )
-    print_packed(packed, console)
-
-
-def _show(verb: Info | Show | ListConfigs, console: Console) -> None:
-    from dst_jax.command import settings, show
-    from dst_jax.workflows.info import print_info
-
-    if isinstance(verb, Info):
-        print_info(verb.name, console)
-    elif isinstance(verb, ListConfigs):
-        show.print_configurations(settings.packaged(), console)
-    else:
-        show.print_fields(settings.load_experiment(verb.config), console)
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 if __name__ == "__main__":

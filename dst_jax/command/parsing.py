@@ -9,6 +9,7 @@ tyro prints its panel and exits with 2.
 """
 
 import contextlib
+import difflib
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -56,10 +57,17 @@ def _sentence(event: Any, words: Sequence[str]) -> str | None:
             verb = event.missing_arguments[0].source_parser.prog_suffix
             return f"missing: {names}{strange}; see {event.prog} {verb} --help."
         case "MissingSubcommand", _:
-            verbs = ", ".join(event.subcommand_spec.parser_from_name)
+            verbs = list(event.subcommand_spec.parser_from_name)
             named = " ".join(itertools.takewhile(lambda w: w[:1] != "-", words))
             given = named or " ".join(words)
-            return f"{given}: expected one of {verbs}; see dst-jax --help."
+            near = [
+                verb
+                for word in named.lower().split()
+                for verb in difflib.get_close_matches(word, verbs, n=1)
+            ]
+            hint = f"did you mean {near[0]}? See" if near else "see"
+            expected = f"expected one of {', '.join(verbs)}"
+            return f"{given}: {expected}; {hint} dst-jax --help."
         case "InstantiationFailure", None:
             return " ".join(str(event.message).split())
         case "BadValue", _ if argument.is_positional():

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import importlib.util
+import itertools
 import pathlib
 import pkgutil
 import re
@@ -118,6 +119,68 @@ def override(
     """
     parts = fields.override(by_section(experiment), words, renamed=RENAMED, also=also)
     return dataclasses.replace(experiment, **parts)
+
+
+def for_sources(
+    experiment: Experiment, given: Sequence[str], words: Sequence[str]
+) -> tuple[Experiment, str]:
+    """Returns `experiment` for the data sets of the command line, and a note.
+
+    Settings that have one value per data set belong to those of the configuration: for
+    others they are dropped, and the note says which.
+
+    Args:
+      experiment: The experiment.
+      given: Data sets without an option, before or after the configuration's name.
+      words: Words `--section.field VALUE [VALUE ...]`, `--data.sources` among them or
+        not; `override` reads them afterwards.
+
+    Returns:
+      The experiment, and the note or "".
+
+    Raises:
+      InputError: If data sets are given in both ways, or one of them twice.
+    """
+    named = _values_of("--data.sources", words)
+    if given and named:
+        raise InputError(
+            f"--data.sources {' '.join(named)}: {given[0]} is given too; name the data "
+            "sets once."
+        )
+    sources = tuple(given or named)
+    data = experiment.data
+    if not sources or sources == data.sources:
+        return experiment, ""
+    weighted = bool(_values_of("--data.weights", words))
+    dropped = [name for name in _PER_SOURCE if getattr(data, name)]
+    changes: dict[str, Any] = dict.fromkeys(_PER_SOURCE, ())
+    if weighted:  # those of the words come later
+        changes["weights"] = (1.0,) * len(sources)
+    elif data.negatives_from == "sources":
+        dropped.append("negatives_from")
+        changes["negatives_from"] = "sequences"
+    data = dataclasses.replace(data, sources=sources, **changes)
+    again = [n for n in dropped if not _values_of(f"--data.{n}", words)]
+    names = ", ".join(again)
+    note = f"other data sets than the configuration's: its {names} are not used."
+    return dataclasses.replace(experiment, data=data), note if again else ""
+
+
+# Fields of DataConfig with one value per data set.
+_PER_SOURCE = ("weights", "max_gaps", "reports")
+
+
+def _values_of(option: str, words: Sequence[str]) -> list[str]:
+    """Returns the values of an option where it stands last, or none."""
+    found: list[str] = []
+    for i, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name.replace("-", "_") == option.replace("-", "_"):
+            after = itertools.takewhile(
+                lambda w: not w.startswith("--"), words[i + 1 :]
+            )
+            found = [*([value] if value else []), *after]
+    return found
 
 
 def by_section(experiment: Experiment) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from dst_jax.command.fields import fields_of
 from dst_jax.command.settings import by_section
 from dst_jax.experiment import Experiment
+from dst_jax.workflows.printing import say, shown
 
 
 def print_fields(experiment: Experiment, console: Console) -> None:
@@ -24,8 +25,8 @@ def print_fields(experiment: Experiment, console: Console) -> None:
     for name, spec in experiment.students.items():
         widths = list(spec.backbone.widths)
         line = f"student {name}: widths {widths}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"seed {experiment.seed}; --seed N gives another", highlight=False)
+        say(console, line)
+    say(console, f"seed {experiment.seed}; --seed N gives another")
 
 
 def print_configurations(found: Mapping[str, str], console: Console) -> None:
@@ -50,11 +51,11 @@ def _print_columns(
         width = min(max(map(len, rows)), 40)
         for left, right in rows.items():
             line = f"{left:{width}}  {comment}{right}" if right else left
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            say(console, line)
         return
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold", max_width=console.width // 2)
     table.add_column(style="dim", overflow="fold")
     for left, right in rows.items():
-        table.add_row(left, right)
-    console.print(table, highlight=False, markup=False)
+        table.add_row(shown(left), shown(right))
+    console.print(table)

@@ -6,18 +6,26 @@ import typing
 from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff as Flag
+from tyro.conf import Positional, arg
+from tyro.conf import UseAppendAction as Append
 
-Append = UseAppendAction
-Flag = tyro.conf.FlagCreatePairsOff
 Path = pathlib.Path
 CONFIG = arg(metavar="CONFIG", help="a .py file, or see `dst-jax config list`")
 Students: TypeAlias = Annotated[
     Append[tuple[str, ...]],
     arg(help="NAME=ZOO or NAME=SPEC.json, repeatable; replace the config's"),
 ]
+Sources: TypeAlias = Annotated[
+    Positional[tuple[str, ...]],
+    arg(metavar="[SOURCE ...]", help="LAYOUT:DIR; the config's if none"),
+]
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
+]
+TimeLimit: TypeAlias = Annotated[
+    str | None,
+    arg(help="as 90s, 170m, 1h30m: ends in time, all saved, with exit code 75"),
 ]
 
 
@@ -36,6 +44,7 @@ class Demo:
         Literal["siamfc", "siamrpn"], arg(help="of miniature trackers")
     ] = "siamfc"
     seed: Annotated[int, arg(help="of data, weights and data order")] = 0
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Train:
 
     Any field of the configuration can be given as --section.field VALUE;
     `dst-jax config show CONFIG` lists and explains them. The same command continues a
-    run that was stopped.
+    run that was stopped. Bundles are written with every checkpoint.
     """
 
     config: Annotated[Positional[str], CONFIG]
@@ -54,7 +63,9 @@ class Train:
         Append[tuple[str, ...]], arg(help="start from [NAME=]BUNDLE, repeatable")
     ] = ()
     seed: Annotated[int | None, arg(help="of weights and data order")] = None
+    sources: Sources = ()
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +94,9 @@ class Distill:
         Append[tuple[str, ...]], arg(help="start from NAME=BUNDLE, repeatable")
     ] = ()
     seed: Annotated[int | None, arg(help="of weights and data order")] = None
+    sources: Sources = ()
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +115,9 @@ class Search:
     teacher: Annotated[Path, arg(help="bundle of the teacher")]
     workdir: Annotated[Path, arg(help="folder for ledger, plot and student.json")]
     seed: Annotated[int | None, arg(help="of policy, weights and data order")] = None
+    sources: Sources = ()
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +155,9 @@ class Ablate:
         tuple[str, ...],
         arg(help="otb:DIR got10k:DIR ...; the demonstration's test video if none"),
     ] = ()
+    sources: Sources = ()
     skip_bad: SkipBad = False
+    time_limit: TimeLimit = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +181,7 @@ class Convert:
         str | None,
         arg(help="big, vot, otb or alex: what to track with; None: by the network"),
     ] = None
+    force: Annotated[bool, arg(help="replace a bundle that is at OUT")] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,17 +242,18 @@ class Pack:
     """Cut the patches of all targets once, so that training only decodes them.
 
     Writes a TFDS data set in ArrayRecord format; train with --data.sources packed:DIR.
-    A configuration decides scale and size of the patches; any of its fields can be
-    given, as --augment.search_shift_px 64, and `dst-jax config show CONFIG` lists and
-    explains them. The same command continues a pack that was stopped.
+    The data sets can also be given as --data.sources SOURCE [SOURCE ...]. A
+    configuration decides scale and size of the patches; any of its fields can be given,
+    as --augment.search_shift_px 64, and `dst-jax config show CONFIG` lists and explains
+    them. The same command continues a pack that was stopped.
     """
 
+    out: Annotated[Path, arg(help="folder of the pack; it must not exist")]
+    config: Annotated[str, arg(help="what it is for: a .py file, or see `config list`")]
     sources: Annotated[
         Positional[tuple[str, ...]],
         arg(metavar="SOURCE [SOURCE ...]", help="LAYOUT:DIR, such as got10k:DIR"),
-    ]
-    out: Annotated[Path, arg(help="folder of the pack; it must not exist")]
-    config: Annotated[str, arg(help="what it is for: a .py file, or see `config list`")]
+    ] = ()
     encoding: Annotated[
         Literal["jpeg", "raw"], arg(help="raw: 12 times the size, nothing to decode")
     ] = "jpeg"
@@ -294,6 +313,23 @@ class Config:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ExportRun:
+    """Write the bundles of a training that was stopped, from a checkpoint of it.
+
+    Training does so itself with every checkpoint. Neither the data nor the teacher is
+    needed.
+    """
+
+    workdir: Annotated[
+        Positional[Path], arg(metavar="WORKDIR", help="folder of the training")
+    ]
+    step: Annotated[
+        int | None,
+        arg(help="of a checkpoint, into bundles-STEP; None: the newest, into bundles"),
+    ] = None
+
+
 Verb = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Train, tyro.conf.subcommand("train")]
@@ -306,6 +342,7 @@ Verb = (
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Config, tyro.conf.subcommand("config")]
+    | Annotated[ExportRun, tyro.conf.subcommand("export-run")]
 )
 
 

@@ -5,4 +5,4 @@ from dst_jax.convert.dasiamrpn import siamrpn_spec as siamrpn_spec
 from dst_jax.convert.siamfc_pytorch import siamfc_from_pytorch as siamfc_from_pytorch
 from dst_jax.convert.sources import SOURCES as SOURCES
 from dst_jax.convert.sources import Source as Source
-from dst_jax.convert.state_dict import read_state_dict as read_state_dict
+from dst_jax.convert.weights_file import read_state_dict as read_state_dict

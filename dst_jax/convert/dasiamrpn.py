@@ -10,6 +10,7 @@ from dst_jax.arch import RegionHeadSpec, TrackerSpec, named, with_widths
 from dst_jax.convert.state_dict import (
     COUNTER,
     entry_name,
+    plain_names,
     take_backbone,
     take_convolution,
 )
@@ -40,7 +41,7 @@ def siamrpn_spec(state: Mapping[str, np.ndarray]) -> TrackerSpec:
     Raises:
       InputError: If a convolution is missing, or there are not five anchors per cell.
     """
-    state = _without_prefix(state)
+    state = _own_names(state)
     *stages, features = (
         _outputs(state, name)
         for name in (*(f"featureExtract.{n}" for n in (0, 4, 8, 11, 14)), "conv_cls2")
@@ -78,7 +79,7 @@ def siamrpn_from_pytorch(
         another shape than in `spec`.
     """
     shapes = _head_shapes(spec)
-    state = _without_prefix(state)
+    state = _own_names(state)
     entries = {_RPN_NAMES.get(name, (0, 0, name)): v for name, v in state.items()}
     params, stats = take_backbone(entries, spec)
     first = params["conv1"]["conv"]
@@ -108,13 +109,13 @@ def _head_shapes(spec: TrackerSpec) -> dict[str, tuple[int, int, int]]:
     return {**shapes, "regress_adjust": (offsets, offsets, 1)}
 
 
-def _without_prefix(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the state dict without the prefix "module.", which PyTorch may add.
+def _own_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the state dict by the network's own names.
 
     Raises:
       InputError: If it has no name of DaSiamRPN's backbone.
     """
-    state = {name.removeprefix("module."): value for name, value in state.items()}
+    state = plain_names(state)
     if not any(name in _RPN_NAMES for name in state):
         raise InputError(
             "no tensor is called featureExtract.0.weight, so this is not a network of "
@@ -127,4 +128,9 @@ def _outputs(state: Mapping[str, np.ndarray], name: str) -> int:
     """Returns the number of output channels of a convolution."""
     if f"{name}.weight" not in state:
         raise InputError(f"{name}.weight is missing; the state dict is incomplete.")
-    return state[f"{name}.weight"].shape[0]
+    shape = state[f"{name}.weight"].shape
+    if len(shape) != 4:
+        raise InputError(
+            f"{name}.weight has the shape {shape}; that of a convolution has 4 numbers."
+        )
+    return shape[0]

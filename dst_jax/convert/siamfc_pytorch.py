@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 
 from dst_jax.arch import TrackerSpec
-from dst_jax.convert.state_dict import COUNTER, Entries, entry_name, take_backbone
+from dst_jax.convert.state_dict import (
+    COUNTER,
+    Entries,
+    entry_name,
+    plain_names,
+    take_backbone,
+)
 from dst_jax.errors import InputError
 
-_SIAMFC_NAME = re.compile(
-    r"(?:module\.)?(?:backbone|features|feature)\.conv(\d+)\.([01])\.(\w+)"
-)
+_SIAMFC_NAME = re.compile(r"(?:backbone|features|feature)\.conv(\d+)\.([01])\.(\w+)")
 
 
 def siamfc_from_pytorch(
@@ -51,10 +55,16 @@ def _parse_names(
     state: Mapping[str, np.ndarray],
 ) -> tuple[Entries, list[str]]:
     entries, left_over = {}, []
-    for name, array in state.items():
+    for name, array in plain_names(state).items():
         match = _SIAMFC_NAME.fullmatch(name)
         if match is None:
             left_over.append(name)
         elif match[3] != COUNTER:
-            entries[int(match[1]), int(match[2]), match[3]] = array
+            entry = int(match[1]), int(match[2]), match[3]
+            if entry in entries:
+                raise InputError(
+                    f"{name} is there twice, under two names of the backbone; save the "
+                    "network to convert by itself."
+                )
+            entries[entry] = array
     return entries, left_over

@@ -1,66 +1,44 @@
-"""Reads PyTorch state dicts and takes tensors out of them.
+"""Takes tensors out of PyTorch's state dicts, which are NumPy arrays by name here."""
 
-Only `read_state_dict` needs PyTorch; the other functions work on NumPy arrays.
-"""
-
-import pathlib
-import warnings
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from dst_jax.arch import TrackerSpec
-from dst_jax.errors import InputError
-from dst_jax.files import user_path
+from dst_jax.errors import InputError, shortened
 
 # A counter in PyTorch's normalisation, which Flax's normalisation does not have.
 COUNTER = "num_batches_tracked"
+# Parts of a name that PyTorch adds wherever it wraps a module, and outermost ones.
+_ADDED = ("module", "_orig_mod")
+_OUTER = ("model", "net", "network", "tracker")
 # Tensors that are not used yet, by stage, part of the stage and field.
 Entries: TypeAlias = dict[tuple[int, int, str], np.ndarray]
 
 
-def read_state_dict(path: pathlib.Path | str) -> dict[str, np.ndarray]:
-    """Reads a PyTorch state dict without executing code from the file.
+def plain_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns a state dict by the names that the network itself gives.
 
-    Args:
-      path: A `.pth` file: a state dict, or a dict with one under "state_dict",
-        "model" or "net".
-
-    Returns:
-      Float32 arrays by name.
+    Data parallelism adds "module", `torch.compile` "_orig_mod", and whatever holds the
+    network in training puts a name such as "model" before all others.
 
     Raises:
-      InputError: If PyTorch is missing, or the file is not such a state dict.
+      InputError: If two tensors then have one name: the file holds two networks.
     """
-    path = user_path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give the path of a .pth file.")
-    try:
-        import torch
-    except ImportError:
-        raise InputError(
-            f"{path}: reading it needs PyTorch; pip install torch==2.13.0."
-        ) from None
-    try:
-        with warnings.catch_warnings():
-            # PyTorch also raises an error for what it warns about.
-            warnings.simplefilter("ignore")
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # PyTorch raises pickle, zip, runtime and key errors for a damaged file.
-        reason = str(error).strip().splitlines()[0][:100] if str(error) else "no reason"
-        raise InputError(
-            f"{path}: not a PyTorch state dict of plain tensors ({reason}); "
-            "save it again with torch.save(net.state_dict(), FILE)."
-        ) from None
-    for wrapper in ("state_dict", "model", "net"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
-            loaded = loaded[wrapper]
-    tensors = isinstance(loaded, Mapping) and loaded
-    if not tensors or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
-        raise InputError(f"{path}: holds no state dict; expected names to tensors.")
-    return {str(name): tensor.float().numpy() for name, tensor in loaded.items()}
+    plain: dict[str, str] = {}
+    for name in state:
+        parts = [part for part in name.split(".") if part not in _ADDED]
+        while len(parts) > 1 and parts[0] in _OUTER:
+            parts = parts[1:]
+        short = ".".join(parts)
+        if short in plain:
+            raise InputError(
+                f"{shortened(plain[short])} and {shortened(name)} are two tensors of "
+                "one name; save the network to convert by itself."
+            )
+        plain[short] = name
+    return {short: state[name] for short, name in plain.items()}
 
 
 def take_convolution(
@@ -147,7 +125,8 @@ def take(
       shape: Its expected shape.
 
     Raises:
-      InputError: If it is missing or has another shape.
+      InputError: If it is missing, has another shape, is not finite, or is a negative
+        variance.
     """
     if entry not in entries:
         name = entry_name(entry)
@@ -158,4 +137,15 @@ def take(
             f"{entry_name(entry)} has shape {array.shape}, the architecture wants "
             f"{shape}; choose the architecture that the weights were trained with."
         )
-    return np.asarray(array, np.float32)
+    values = np.asarray(array, np.float32)
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{entry_name(entry)} holds numbers that are not finite in float32, so the "
+            "weights are damaged or their training diverged."
+        )
+    if entry[2] == "running_var" and (values < 0.0).any():
+        raise InputError(
+            f"{entry_name(entry)} holds a negative variance, so the weights are "
+            "damaged."
+        )
+    return values

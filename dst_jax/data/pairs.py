@@ -15,6 +15,8 @@ from dst_jax.typing import Bool, Float, Int
 # Sources take turns in a cycle of at most this many examples.
 _CYCLE = 1000
 
+MOST_GAP = 10**6  # frames: ten hours of video
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PairConfig:
@@ -35,8 +37,12 @@ class PairConfig:
 
     def __post_init__(self):
         require_at_least(0, self, "max_gap")
+        near = self.max_gap <= MOST_GAP
+        require(near, self, "max_gap", f"must be at most {MOST_GAP:,}")
         fits = all(gap >= 0 for _, gap in self.max_gaps)
         require(fits, self, "max_gaps", "must be at least 0")
+        near = all(gap <= MOST_GAP for _, gap in self.max_gaps)
+        require(near, self, "max_gaps", f"must be at most {MOST_GAP:,}")
         require_one_of(("sequences", "sources"), self, "negatives_from")
         require_share(self, "negative_share")
 

@@ -5,7 +5,6 @@ Each role has its own size and scale of patch.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import cv2
@@ -13,11 +12,14 @@ import numpy as np
 
 from dst_jax.arch.crops import Zoom
 from dst_jax.data.frames import Frame
+from dst_jax.decode import from_json
 from dst_jax.errors import InputError
-from dst_jax.require import require_at_least
+from dst_jax.require import require
 from dst_jax.typing import Float, UInt8
 
 Role = Literal["template", "search"]
+# Ten times the widest crop that any of the trackers takes, 384 px.
+MOST_PATCH_PX = 4096
 ROLES: tuple[Role, ...] = ("template", "search")
 
 
@@ -34,7 +36,8 @@ class RolePatch:
     zoom: Zoom
 
     def __post_init__(self):
-        require_at_least(1, self, "patch_px")
+        fits = 1 <= self.patch_px <= MOST_PATCH_PX
+        require(fits, self, "patch_px", f"must be from 1 to {MOST_PATCH_PX}")
 
     def scale(self, box: Float[np.ndarray, " 4"]) -> float:
         """Returns the patch pixels per frame pixel for a target's box.
@@ -64,18 +67,13 @@ class PatchSpec:
         return self.template if role == "template" else self.search
 
 
-def patches_from_json(values: Mapping[str, Any]) -> PatchSpec:
+def patches_from_json(values: Any) -> PatchSpec:
     """Returns the `PatchSpec` of which `dataclasses.asdict` made `values`.
 
     Raises:
-      KeyError, TypeError: If a field is missing or unknown.
-      InputError: If a value is out of range.
+      InputError: If a field is missing, unknown or out of range.
     """
-    template, search = (
-        RolePatch(**{**values[role], "zoom": Zoom(**values[role]["zoom"])})
-        for role in ROLES
-    )
-    return PatchSpec(template, search)
+    return from_json(PatchSpec, values, "serves", complete=True)
 
 
 def box_in_patch(

@@ -8,7 +8,6 @@ import collections.abc
 import contextlib
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Generator
 from typing import Literal, TypeVar
 
@@ -28,6 +27,8 @@ HostStream = Generator[HostBatch, None, None]
 T = TypeVar("T")
 # Grain asks for a length; no run takes as many steps as this.
 _ENDLESS = 2**48
+# Twice what anyone uses, or much more: beyond them memory or time give out unsaid.
+_MOST = {"batch": 65_536, "threads": 1024, "prefetch": 1024, "cache_mb": 2**22}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,12 +81,15 @@ class DataConfig:
         for field in ("weights", "max_gaps", "reports"):
             paired = len(getattr(self, field)) in (0, len(self.sources))
             require(paired, self, field, "give one per source, or none")
-        positive = all(0.0 < weight < math.inf for weight in self.weights)
-        require(positive, self, "weights", "must be positive")
+        near = all(1e-9 <= weight <= 1e9 for weight in self.weights)
+        require(near, self, "weights", "must lie in [1e-9, 1e9]")
         require_at_least(1, self, "batch", "prefetch")
         within = 0.0 < self.validation_share < 1.0
         require(within, self, "validation_share", "must be above 0 and below 1")
         require_at_least(0, self, "threads", "cache_mb")
+        for field, most in _MOST.items():
+            fits = getattr(self, field) <= most
+            require(fits, self, field, f"must be at most {most:,}")
         by_source = self.negatives_from == "sequences" or bool(self.weights)
         require(by_source, self, "negatives_from", "give weights too")
         require_one_of(("host", "device"), self, "cache")

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dst_jax.decode import to_json
+from dst_jax.digests import bytes_sha256
 from dst_jax.distill.config import DistillConfig
 from dst_jax.distill.term import Term
 from dst_jax.errors import InputError
-from dst_jax.files import bytes_sha256
 
 # Packages whose classes carry no digest.
 KNOWN = ("dst_jax", "abc", "builtins", "typing")

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from dst_jax.digests import bytes_sha256
 from dst_jax.errors import printable
-from dst_jax.files import bytes_sha256
 
 Colours: TypeAlias = Mapping[str, str]
 

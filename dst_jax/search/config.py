@@ -12,6 +12,18 @@ _KNOWN = {
     "mode": ("masked", "exact"),
     "batching": ("unrolled", "vmapped"),
 }
+# Far more than anyone uses: beyond them memory or time give out unsaid.
+_MOST = {
+    "steps": 10**6,
+    "candidates": 1024,
+    "at_once": 1024,
+    "min_width": 2**16,
+    "pairs": 10**7,
+    "epochs": 10**6,
+    "batch": 2**16,
+    "validation_pairs": 10**6,
+    "proposals": 10**6,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +86,9 @@ class SearchConfig:
         require_at_least(1, self, *counts, "validation_pairs", "proposals")
         require_at_least(0, self, "at_once")
         require_positive(self, "epochs")
+        for field, most in _MOST.items():
+            fits = getattr(self, field) <= most
+            require(fits, self, field, f"must be at most {most:,}")
         fits = self.batch <= self.pairs
         require(fits, self, "batch", "must not exceed the pairs")
         once = len(set(self.layers)) == len(self.layers)

@@ -22,6 +22,8 @@ from dst_jax.search.space import (
     shrink,
 )
 
+DIVERGED = "training diverged"
+
 # Returns the accuracies of networks, in order; NaN for one whose training diverged.
 Score: TypeAlias = Callable[[Sequence[TrackerSpec]], Sequence[float]]
 
@@ -138,6 +140,38 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
     return max(possible, key=lambda t: t.reward)
 
 
+def check_rewards(
+    parent: TrackerSpec,
+    teacher_accuracy: float,
+    trials: Sequence[Trial],
+    config: SearchConfig,
+) -> None:
+    """Checks that networks and rewards of trials follow from actions and accuracies.
+
+    Unlike `run_search` with these trials as its past it does not ask the policy, whose
+    updates differ between platforms.
+
+    Args:
+      parent: The teacher's architecture.
+      teacher_accuracy: acc_t of eq. 6.
+      trials: Trials in whole steps.
+      config: The space.
+
+    Raises:
+      InputError: If a trial does not follow.
+    """
+    widths = [len(row) for row in describe(parent, config).rows]
+    for trial in trials:
+        known = {tenth for row in trial.actions for tenth in row} <= set(ACTIONS)
+        if not known or [len(row) for row in trial.actions] != widths:
+            raise _stranger(trial.step)
+    for first in range(0, len(trials), config.candidates):
+        found = trials[first : first + config.candidates]
+        chosen = [[list(row) for row in trial.actions] for trial in found]
+        step = first // config.candidates
+        _replay(parent, teacher_accuracy, found, chosen, step, config)
+
+
 def _uniform(key: Any, free: np.ndarray, candidates: int) -> np.ndarray:
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     drawn = rng.integers(len(ACTIONS), size=(candidates, *free.shape))
@@ -154,7 +188,7 @@ def _replay(
 ) -> list[Trial]:
     """Checks all that is cheap to redo of a ledger's step, and returns its trials."""
     fits = True
-    for trial, actions in zip(earlier, chosen, strict=True):
+    for number, (trial, actions) in enumerate(zip(earlier, chosen, strict=True)):
         spec, _ = _build(parent, actions, config)
         gain, saved = IMPOSSIBLE, 0.0
         if spec is not None:
@@ -162,13 +196,20 @@ def _replay(
             gain = reward(trial.accuracy, teacher_accuracy, saved)
         same = [list(row) for row in trial.actions] == actions and trial.spec == spec
         near = np.allclose((trial.compression, trial.reward), (saved, gain), atol=1e-6)
-        fits = fits and same and trial.step == step and bool(near)
+        same &= (trial.step, trial.candidate) == (step, number)
+        known = (None, DIVERGED)
+        same &= trial.problem in known if spec else trial.problem is not None
+        fits = fits and same and bool(near)
     if not fits:
-        raise InputError(
-            f"the ledger's step {step} is not what this search would have tried; "
-            "it was made by another version or platform: use another folder."
-        )
+        raise _stranger(step)
     return list(earlier)
+
+
+def _stranger(step: int) -> InputError:
+    return InputError(
+        f"the ledger's step {step} is not what this search would have tried; "
+        "it was made by another version or platform, or edited: use another folder."
+    )
 
 
 def _try(
@@ -196,7 +237,7 @@ def _try(
             name = spec_id(spec)
             accuracy, saved = float((known | scored)[name]), compression(spec, parent)
             if np.isnan(accuracy):
-                accuracy, problem = 0.0, "training diverged"
+                accuracy, problem = 0.0, DIVERGED
             # The first of equal candidates gets the time of all.
             seconds = share if fresh.pop(name, None) else 0.0
             gain = reward(accuracy, teacher_accuracy, saved)

@@ -62,7 +62,9 @@ class PolicyConfig:
 
     def __post_init__(self):
         require_at_least(1, self, "hidden")
+        require(self.hidden <= 4096, self, "hidden", "must be at most 4,096")
         require_positive(self, "learning_rate")
+        require(self.learning_rate <= 1e3, self, "learning_rate", "must be at most 1e3")
         require_one_of(("shared", "per_rollout"), self, "advantage")
         require_one_of(("mean", "ema"), self, "baseline")
         require(0.0 <= self.ema < 1.0, self, "ema", "must lie in [0, 1)")

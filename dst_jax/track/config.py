@@ -5,8 +5,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from dst_jax.decode import from_json
-from dst_jax.errors import InputError
-from dst_jax.require import require, require_at_least, require_share
+from dst_jax.errors import InputError, shortened
+from dst_jax.require import require, require_between, require_share, require_whole
+
+# Trackers look at up to 5 scales, 1.1 apart, and sample responses up to 16-fold.
+MAX_SCALES = 101
+MAX_SCALE_STEP = 2.0
+MAX_UPSAMPLING = 256
+# Public trackers add 2 cells of 8 px to their search crop.
+MAX_MORE_CELLS = 100
+# Public trackers use up to 0.3; at 10 every change of size is forbidden already.
+MAX_PENALTY = 100.0
+# Wider than any frame that is read.
+MAX_SIDE_PX = 100_000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,13 +75,15 @@ class SiamFCTracking(Tracking):
     def __post_init__(self):
         # The parent is called by name, because super() does not work with slots.
         Tracking.__post_init__(self)
-        odd = self.scale_count >= 1 and self.scale_count % 2 == 1
+        require_whole(1, MAX_SCALES, self, "scale_count")
+        odd = self.scale_count % 2 == 1
         require(odd, self, "scale_count", "must be odd, for example 3")
-        require(self.scale_step > 1.0, self, "scale_step", "must be above 1")
+        larger = 1.0 < self.scale_step <= MAX_SCALE_STEP
+        require(larger, self, "scale_step", f"must lie in (1, {MAX_SCALE_STEP:g}]")
         require_share(self, "scale_rate", "window_influence")
         penalty = 0.0 < self.scale_penalty <= 1.0
         require(penalty, self, "scale_penalty", "must lie in (0, 1]")
-        require_at_least(1, self, "response_upsampling")
+        require_whole(1, MAX_UPSAMPLING, self, "response_upsampling")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,11 +115,13 @@ class SiamRPNTracking(Tracking):
 
     def __post_init__(self):
         Tracking.__post_init__(self)
-        require_at_least(0, self, "penalty_k")
+        require_between(0.0, MAX_PENALTY, self, "penalty_k")
         require_share(self, "window_influence", "size_rate", "small_target_share")
-        even = self.small_search_cells >= 0 and self.small_search_cells % 2 == 0
+        require_whole(0, MAX_MORE_CELLS, self, "small_search_cells")
+        even = self.small_search_cells % 2 == 0
         require(even, self, "small_search_cells", "must be even, 0 or above")
-        require(self.min_side_px > 0.0, self, "min_side_px", "must be above 0 px")
+        positive = 0.0 < self.min_side_px <= MAX_SIDE_PX
+        require(positive, self, "min_side_px", f"must lie in (0, {MAX_SIDE_PX:,g}] px")
 
 
 # The public settings of DaSiamRPN's three models and of pysot's `alex` network.
@@ -136,7 +151,7 @@ def tracking_to_json(tracking: Tracking) -> dict[str, Any]:
     return {"kind": kind, **dataclasses.asdict(tracking)}
 
 
-def tracking_from_json(values: Mapping[str, Any]) -> Tracking:
+def tracking_from_json(values: Any) -> Tracking:
     """Returns the settings that `tracking_to_json` wrote.
 
     Args:
@@ -147,10 +162,12 @@ def tracking_from_json(values: Mapping[str, Any]) -> Tracking:
         range; it names the field.
     """
     if not isinstance(values, Mapping):
-        raise InputError(f"tracking settings {values!r}: expected an object of fields.")
+        shown = shortened(values)
+        raise InputError(f"tracking settings {shown}: expected an object of fields.")
     values = dict(values)
     name = values.pop("kind", "siamfc")
     if not isinstance(name, str) or name not in _KINDS:
-        raise InputError(f"tracking kind {name!r}: there are {', '.join(_KINDS)}.")
+        known = ", ".join(_KINDS)
+        raise InputError(f"tracking kind {shortened(name)}: there are {known}.")
     kind = _KINDS[name]
     return from_json(kind, values, kind.__name__, complete=True)

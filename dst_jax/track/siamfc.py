@@ -79,7 +79,9 @@ def search_crops(
     config: SiamFCTracking,
 ) -> Float[Array, "s p p 3"]:
     """Returns the crops around the last box of one video, one per scale."""
-    sides = _search_side(module, state.box) * jnp.array(scale_factors(config))
+    sides = _search_side(module, state.box) * jnp.array(
+        scale_factors(config), jnp.float32
+    )
 
     def cut(side: Scalar) -> Float[Array, "p p 3"]:
         return crop_resize_snapped(
@@ -121,7 +123,7 @@ def update_box(
     penalties = jnp.where(others, config.scale_penalty, 1.0)
     peaks = penalties * fine.max(axis=(1, 2))
     best = jnp.argmax(peaks)
-    factor = jnp.array(scale_factors(config))[best]
+    factor = jnp.array(scale_factors(config), jnp.float32)[best]
     peak_xy = _windowed_peak(fine[best] * penalties[best], config.window_influence)
     search_px = module.spec.input.search_px
     shift = displacement(

@@ -7,7 +7,11 @@ from dst_jax.train.checkpoint import Best as Best
 from dst_jax.train.checkpoint import Checkpoints as Checkpoints
 from dst_jax.train.checkpoint import Snapshot as Snapshot
 from dst_jax.train.checkpoint import first_best as first_best
+from dst_jax.train.checkpoint import read_record as read_record
+from dst_jax.train.checkpoint import saved_steps as saved_steps
 from dst_jax.train.checkpoint import student_variables as student_variables
+from dst_jax.train.deadline import Deadline as Deadline
+from dst_jax.train.deadline import TimeUp as TimeUp
 from dst_jax.train.device_data import DeviceSet as DeviceSet
 from dst_jax.train.device_data import device_set as device_set
 from dst_jax.train.device_data import gathering as gathering
@@ -31,5 +35,6 @@ from dst_jax.train.step import make_train_step as make_train_step
 from dst_jax.train.validate import PLAIN as PLAIN
 from dst_jax.train.validate import held_out_crops as held_out_crops
 from dst_jax.train.validate import make_validate as make_validate
+from dst_jax.train.writers import METRICS as METRICS
 from dst_jax.train.writers import MetricWriter as MetricWriter
 from dst_jax.train.writers import read_metrics as read_metrics

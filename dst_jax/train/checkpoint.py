@@ -1,18 +1,30 @@
 """Saves checkpoints of training with Orbax, and checks them when a run resumes.
 
-A checkpoint appears whole or not at all.
+A checkpoint appears whole or not at all. Beside the arrays it keeps a record: whose
+they are, and digests of both, so that a damaged file is refused and never believed.
 """
 
+import contextlib
+import errno
+import logging
+import os
 import pathlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from dst_jax.digests import json_sha256, parts_sha256
 from dst_jax.errors import InputError
+from dst_jax.files import naming, plain_folder, read_json, remove_folder
 from dst_jax.train.state import TrainState
+
+RECORD = pathlib.Path("made", "metadata")  # where Orbax writes the item "made"
+# Orbax writes a checkpoint under a name with this part and then renames it.
+UNFINISHED = ".orbax-checkpoint-tmp"
 
 
 class Best(NamedTuple):
@@ -27,16 +39,30 @@ class Best(NamedTuple):
     variables: dict[str, Any]
 
 
+class OpenWindow(NamedTuple):
+    """Sums of metrics over the steps since the last report.
+
+    Attributes:
+      steps: Number of those steps.
+      sums: Sum of each metric over them, by its name in a report.
+    """
+
+    steps: int = 0
+    sums: Mapping[str, float] = {}
+
+
 class Snapshot(NamedTuple):
     """The content of one checkpoint.
 
     Attributes:
       state: The networks in training.
       best: The best weights so far.
+      window: What the next report will average besides the steps to come.
     """
 
     state: TrainState
     best: Best
+    window: OpenWindow = OpenWindow()
 
 
 def first_best(state: TrainState) -> Best:
@@ -54,87 +80,231 @@ def student_variables(state: TrainState, name: str) -> dict[str, Any]:
     return {"params": state.params[name], "batch_stats": state.batch_stats[name]}
 
 
+def not_finite(tree: Any) -> str | None:
+    """Returns the name of a leaf that holds a number that is not finite, or None.
+
+    Args:
+      tree: Arrays, such as the state of training; they are copied to the host.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not np.all(np.isfinite(np.asarray(leaf))):
+            return jax.tree_util.keystr(path, simple=True, separator="/")
+    return None
+
+
 class Checkpoints:
     """The newest two checkpoints of a run.
 
     Args:
       folder: Folder of the checkpoints.
       config_hash: Hash of the run's configuration, which is stored and compared.
+      card: JSON values that say how the run is made, which are stored too.
     """
 
-    def __init__(self, folder: pathlib.Path, *, config_hash: str):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        config_hash: str,
+        card: Mapping[str, Any] | None = None,
+    ):
         self._folder = folder.absolute()
         self._hash = config_hash
+        self._card = dict(card or {})
+        self._sweep()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=2, enable_async_checkpointing=False
         )
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._name = contextlib.ExitStack()
+        plain = self._name.enter_context(plain_folder(self._folder))
+        self._manager = ocp.CheckpointManager(plain, options=options)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Writes a checkpoint of the state's step unless there is one already."""
+        """Writes a checkpoint of the state's step unless there is one already.
+
+        Raises:
+          OSError: If the disk is full, for instance; the earlier checkpoints stand.
+        """
         step = int(snapshot.state.step)
         if step in self._manager.all_steps():
             return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                snapshot=ocp.args.StandardSave(_as_dict(snapshot)),
-                made=ocp.args.JsonSave({"config_hash": self._hash}),
-            ),
-        )
-        self._manager.wait_until_finished()
+        leaves = _as_dict(snapshot)
+        record = {
+            "config_hash": self._hash,
+            "card": self._card,
+            "window": snapshot.window._asdict(),
+            "snapshot_sha256": _leaves_sha256(leaves),
+        }
+        made = {**record, "sha256": json_sha256(record)}
+        with self._writing(step):
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    snapshot=ocp.args.StandardSave(leaves),
+                    made=ocp.args.JsonSave(made),
+                ),
+            )
+            self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint; None if there is none."""
         return self._manager.latest_step()
 
-    def restore(self, like: Snapshot) -> Snapshot | None:
-        """Reads the newest checkpoint.
+    def restore(self, like: Snapshot, *, step: int | None = None) -> Snapshot | None:
+        """Reads the newest checkpoint, or that of a step.
 
         Args:
           like: A snapshot with the same structure, shapes and types.
+          step: The step; None for the newest.
 
         Returns:
           The snapshot; None if there is no checkpoint yet.
 
         Raises:
-          InputError: If it is damaged or belongs to another configuration.
+          InputError: If it is damaged or belongs to another configuration, or there is
+            none of that step.
         """
-        step = self._manager.latest_step()
+        step = self._manager.latest_step() if step is None else step
         if step is None:
             return None
+        record = read_record(self._folder, step)
         where = self._folder / str(step)
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _as_dict(like))
-        args = ocp.args.Composite(
-            snapshot=ocp.args.StandardRestore(target), made=ocp.args.JsonRestore()
-        )
-        try:
-            restored = self._manager.restore(step, args=args)
-        except Exception as error:
-            # Orbax raises errors of many types; a user needs to know the damaged file.
-            reason = str(error).strip().splitlines()[0][:120]
-            raise InputError(
-                f"{where}: this checkpoint cannot be read ({reason}); remove the "
-                "folder to go on from the one before it."
-            ) from error
-        if restored["made"]["config_hash"] != self._hash:
+        if record["config_hash"] != self._hash:
             raise InputError(
                 f"{where}: made by another configuration; use a new --workdir."
             )
-        return _from_dict(restored["snapshot"], like)
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _as_dict(like))
+        args = ocp.args.Composite(snapshot=ocp.args.StandardRestore(target))
+        _forgive_late_reads()
+        try:
+            leaves = self._manager.restore(step, args=args)["snapshot"]
+        except Exception as error:
+            # Orbax raises errors of many types; a user needs to know the damaged file.
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise _damaged(self._folder, step, reason[:120]) from error
+        if _leaves_sha256(leaves) != record["snapshot_sha256"]:
+            raise _damaged(self._folder, step, "its arrays are not those that it saved")
+        return _from_dict(leaves, like)._replace(window=OpenWindow(**record["window"]))
 
     def close(self) -> None:
         """Closes Orbax's manager of the folder."""
         self._manager.close()
+        self._name.close()
+
+    @contextlib.contextmanager
+    def _writing(self, step: int) -> Iterator[None]:
+        """Turns what Orbax raises on a full disk into an OSError with a name."""
+        path = self._folder / str(step)
+        try:
+            with naming(path):
+                yield
+        except Exception as error:
+            self._sweep()
+            code = _disk_error(error)
+            if code is None:
+                raise
+            raise OSError(code, os.strerror(code), str(path)) from error
+
+    def _sweep(self) -> None:
+        """Removes what a killed or failed save left."""
+        for leftover in self._folder.glob(f"*{UNFINISHED}*"):
+            remove_folder(leftover)
+
+
+def saved_steps(folder: pathlib.Path) -> list[int]:
+    """Returns the steps of the checkpoints in a folder, in order."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal())
+
+
+def read_record(folder: pathlib.Path, step: int) -> dict[str, Any]:
+    """Reads the record of a checkpoint, but none of its arrays.
+
+    Args:
+      folder: Folder of the checkpoints.
+      step: Step of the checkpoint.
+
+    Returns:
+      "config_hash", "card", "window" and "snapshot_sha256".
+
+    Raises:
+      InputError: If there is no such checkpoint, or its record is damaged.
+    """
+    steps = saved_steps(folder)
+    if step not in steps:
+        there = ", ".join(map(str, steps)) or "none"
+        raise InputError(f"{folder}: no checkpoint of step {step}; there is {there}.")
+    try:
+        record = read_json(folder / str(step) / RECORD)
+    except (InputError, OSError) as error:
+        reason = getattr(error, "strerror", None) or "its record is not JSON"
+        raise _damaged(folder, step, reason) from error
+    if "sha256" not in record and "config_hash" in record:
+        raise _damaged(folder, step, "it has no digest, as those of older releases")
+    digest = record.pop("sha256", None)
+    if json_sha256(record) != digest:
+        raise _damaged(folder, step, "its record is not what it saved")
+    return record
+
+
+def _forgive_late_reads() -> None:
+    """Silences what Python prints of reads that end after one of them failed.
+
+    Orbax closes its event loop at the first array that cannot be read; each of the
+    others then raises where nobody can catch it, and a traceback is printed for it.
+    """
+    logging.getLogger("asyncio").addFilter(_is_no_late_read)
+    before: Any = sys.unraisablehook
+
+    def forgiving(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    if getattr(before, "__qualname__", "") != forgiving.__qualname__:
+        sys.unraisablehook = forgiving
+
+
+def _is_no_late_read(record: logging.LogRecord) -> bool:
+    return "exception was never retrieved" not in record.getMessage()
+
+
+def _damaged(folder: pathlib.Path, step: int, reason: str) -> InputError:
+    before = [other for other in saved_steps(folder) if other < step]
+    then = f"go on from step {before[-1]}" if before else "begin anew"
+    return InputError(
+        f"{folder / str(step)}: this checkpoint cannot be read ({reason}); remove the "
+        f"folder to {then}."
+    )
+
+
+def _disk_error(error: BaseException) -> int | None:
+    """Returns the number of the system's error that a library's error speaks of."""
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG):
+        of_system = isinstance(error, OSError) and error.errno == code
+        if of_system or os.strerror(code) in str(error):
+            return code
+    return None
+
+
+def _leaves_sha256(leaves: Mapping[str, Any]) -> str:
+    def parts() -> Iterator[bytes]:
+        for name in sorted(leaves):
+            array = np.asarray(leaves[name])
+            yield f"{name}:{array.dtype.str}{array.shape}".encode()
+            yield array.tobytes()
+
+    return parts_sha256(parts())
 
 
 def _as_dict(snapshot: Snapshot) -> dict[str, Any]:
-    """Returns the leaves by their paths, so that Orbax stores no classes."""
-    leaves = jax.tree_util.tree_leaves_with_path(snapshot)
+    """Returns the arrays by their paths, so that Orbax stores no classes."""
+    leaves = jax.tree_util.tree_leaves_with_path((snapshot.state, snapshot.best))
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def _from_dict(values: Mapping[str, Any], like: Snapshot) -> Snapshot:
-    paths, treedef = jax.tree_util.tree_flatten_with_path(like)
+    paths, treedef = jax.tree_util.tree_flatten_with_path((like.state, like.best))
     leaves = [values[jax.tree_util.keystr(path)] for path, _ in paths]
-    return jax.tree_util.tree_unflatten(treedef, leaves)
+    return Snapshot(*jax.tree_util.tree_unflatten(treedef, leaves))

@@ -14,10 +14,18 @@ import numpy as np
 
 from dst_jax.errors import InputError
 from dst_jax.require import require, require_at_least
-from dst_jax.train.checkpoint import Best, Checkpoints, Snapshot, student_variables
+from dst_jax.train.checkpoint import (
+    Best,
+    Checkpoints,
+    Snapshot,
+    not_finite,
+    student_variables,
+)
+from dst_jax.train.deadline import Deadline, TimeUp
 from dst_jax.train.state import TrainState
 from dst_jax.train.step import Constants, StepMetrics, TrainStep
 from dst_jax.train.validate import Validate
+from dst_jax.train.window import Window
 from dst_jax.typing import Array
 
 
@@ -60,6 +68,12 @@ class Run(NamedTuple):
       report: Function that is called with (step, scalars) for the log.
       tick: Function that is called after every step with (step, last report), for a
         progress bar.
+      saved: Function that is called with every snapshot of which a checkpoint was
+        written, arrays on the host.
+      tell: Function that is called with what takes long from now on: "validation",
+        "checkpoint", or "" for steps.
+      deadline: Time by which the run must have ended, which stops and saves before it;
+        None for no limit.
     """
 
     step: TrainStep
@@ -72,6 +86,9 @@ class Run(NamedTuple):
     checkpoints: Checkpoints | None = None
     report: Report = lambda step, values: None
     tick: Report = lambda step, values: None
+    saved: Callable[[Snapshot], None] = lambda snapshot: None
+    tell: Callable[[str], None] = lambda what: None
+    deadline: Deadline | None = None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -81,10 +98,11 @@ class Interrupted(KeyboardInterrupt):
 def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     """Trains from the step of `snapshot` to `run.total_steps`.
 
-    SIGINT or SIGTERM ends the run after the current step, with a checkpoint.
+    SIGINT, SIGTERM or SIGHUP ends the run after the current step, with a checkpoint,
+    and so does the deadline.
 
     Args:
-      snapshot: State and best weights at the beginning.
+      snapshot: State, best weights and open report at the beginning.
       run: The parts of the run.
       config: Settings for reports, validations and checkpoints.
 
@@ -92,55 +110,79 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
       State and best weights at the end.
 
     Raises:
-      InputError: If a reported value is not finite.
+      InputError: If a value is not finite that is to be reported or saved.
       Interrupted: If a signal ended the run before its last step.
+      TimeUp: If the deadline did.
     """
-    state, best = snapshot
+    state, best, before = snapshot
     step = int(state.step)
-    window = Window(run.batch)
+    window = Window(run.batch, before=before)
     report: dict[str, float] = {}
     with _stop_flag() as stopped:
         while step < run.total_steps:
-            asked = time.perf_counter()
-            batch = next(run.batches)
-            waited = time.perf_counter() - asked
-            state, metrics = run.step(state, run.constants, batch)
-            if jax.default_backend() == "cpu":
-                # Several steps in flight deadlock CPU collectives when devices
-                # outnumber cores.
-                jax.block_until_ready(state)
+            state, metrics, waited = _take_step(state, run)
             step += 1
             window.add(metrics, waited)
-            # This is read once per step; a later signal is served after the next step.
-            stopping = stopped.is_set()
-            last = stopping or step == run.total_steps
-            if last or step % config.log_every == 0:
+            # These are read once per step; a later signal is served after the next.
+            signalled, late = stopped.is_set(), _late(step, run, config)
+            if step == run.total_steps or step % config.log_every == 0:
                 report = window.close()
-                _check_finite(step, report, run)
+                _require_finite(step, report, run)
                 run.report(step, report)
             paused = time.perf_counter()
-            best = _keep(Snapshot(state, best), step, run, config, save=stopping)
+            reached = Snapshot(state, best)
+            best = _keep(reached, step, window, run, config, save=signalled or late)
             window.pause(time.perf_counter() - paused)
             run.tick(step, report)
-            if stopping and step < run.total_steps:
-                raise Interrupted(f"stopped at step {step} of {run.total_steps}")
+            where = f"at step {step} of {run.total_steps}"
+            if signalled and step < run.total_steps:
+                raise Interrupted(f"stopped {where}")
+            if late and step < run.total_steps:
+                raise TimeUp(f"{where}, which is saved")
     return Snapshot(state, best)
 
 
+def _take_step(state: TrainState, run: Run) -> tuple[TrainState, StepMetrics, float]:
+    """Returns the new state, metrics and the seconds that the step waited for data."""
+    asked = time.perf_counter()
+    batch = next(run.batches)
+    waited = time.perf_counter() - asked
+    state, metrics = run.step(state, run.constants, batch)
+    if jax.default_backend() == "cpu" or run.deadline:
+        # Several steps in flight deadlock CPU collectives when devices outnumber cores,
+        # and a step that is not awaited has no duration.
+        jax.block_until_ready(state)
+    if run.deadline:
+        run.deadline.took_again("step", time.perf_counter() - asked)
+    return state, metrics, waited
+
+
 def _keep(
-    snapshot: Snapshot, step: int, run: Run, config: LoopConfig, *, save: bool
+    snapshot: Snapshot,
+    step: int,
+    window: Window,
+    run: Run,
+    config: LoopConfig,
+    *,
+    save: bool,
 ) -> Best:
     """Validates and saves if it is time, and returns the best weights.
 
     `save` forces a checkpoint but no validation, which a run without the interruption
     would not have at this step either.
     """
-    state, best = snapshot
+    state, best, _ = snapshot
     if run.validate and _due(step, config.validate_every, run):
-        best, scores = _validate(state, best, run.validate)
+        with _long("validation", run):
+            best, scores = _validate(step, state, best, run)
         run.report(step, scores)
     if run.checkpoints and (save or _due(step, config.checkpoint_every, run)):
-        run.checkpoints.save(Snapshot(state, best))
+        with _long("checkpoint", run):
+            kept = Snapshot(jax.device_get(state), best, window.open())
+            _require_finite(step, kept.window.sums, run)
+            _require_finite_arrays(step, (kept.state, best.variables), run)
+            run.checkpoints.save(kept)
+            run.saved(kept)
     return best
 
 
@@ -148,85 +190,73 @@ def _due(step: int, every: int, run: Run) -> bool:
     return step == run.total_steps or step % (every or run.steps_per_epoch) == 0
 
 
-class Window:
-    """Averages metrics over the steps since the last report.
-
-    Metrics stay on the device until they are averaged.
-
-    Args:
-      batch: Number of pairs in a step.
-    """
-
-    def __init__(self, batch: int):
-        self._batch = batch
-        self._metrics: list[StepMetrics] = []
-        self._waited = 0.0
-        self._began = time.perf_counter()
-
-    def add(self, metrics: StepMetrics, waited: float) -> None:
-        """Adds the metrics of a step and the seconds that it waited for its batch."""
-        self._metrics.append(metrics)
-        self._waited += waited
-
-    def pause(self, seconds: float) -> None:
-        """Leaves seconds of validation or saving out of the rates."""
-        self._began += seconds
-
-    def close(self) -> dict[str, float]:
-        """Returns averages and rates, and begins a new window."""
-        rows = jax.device_get(self._metrics)
-        elapsed = max(time.perf_counter() - self._began, 1e-9)
-        named = [_named(row) for row in rows]
-        values = {key: float(np.mean([row[key] for row in named])) for key in named[0]}
-        values["pairs_per_s"] = len(rows) * self._batch / elapsed
-        values["data_wait_share"] = self._waited / elapsed
-        values["data_wait_s"] = self._waited / len(rows)  # per step
-        self._metrics, self._waited = [], 0.0
-        self._began = time.perf_counter()
-        return values
+def _late(step: int, run: Run, config: LoopConfig) -> bool:
+    """Returns whether the next step could end too late to be saved in time."""
+    parts = ["step", "checkpoint"]
+    if run.validate and _due(step + 1, config.validate_every, run):
+        parts.append("validation")
+    return run.deadline is not None and run.deadline.is_near(*parts)
 
 
-def _named(metrics: StepMetrics) -> dict[str, Any]:
-    """Returns metrics by flat names: "loss", "loss/STUDENT/TERM", "gt/NAME", ..."""
-    return (
-        {"loss": metrics.loss}
-        | {f"loss/{name}": value for name, value in metrics.terms.items()}
-        | dict(metrics.globals)
-        | {f"gradient_norm/{n}": value for n, value in metrics.gradient_norm.items()}
-    )
+@contextlib.contextmanager
+def _long(what: str, run: Run) -> Iterator[None]:
+    """Tells what takes long, and notes how long it took."""
+    began = time.perf_counter()
+    run.tell(what)
+    yield
+    run.tell("")
+    if run.deadline:
+        run.deadline.took(what, time.perf_counter() - began)
 
 
 def _validate(
-    state: TrainState, best: Best, validate: Validate
+    step: int, state: TrainState, best: Best, run: Run
 ) -> tuple[Best, dict[str, float]]:
+    assert run.validate is not None
     variables = {name: student_variables(state, name) for name in state.params}
-    scores = validate(variables)
+    scores = run.validate(variables)
+    _require_finite(step, scores, run)
     loss, kept = dict(best.loss), dict(best.variables)
     for name, current in variables.items():
         value = scores[f"val/{name}/gt"]
         if value < float(loss[name]):
             loss[name] = np.asarray(value, np.float32)
             kept[name] = jax.device_get(current)
+            _require_finite_arrays(step, {name: kept[name]}, run)
     return Best(loss, kept), scores
 
 
-def _check_finite(step: int, report: Mapping[str, float], run: Run) -> None:
-    """Raises InputError if a value is not finite, before a checkpoint is written."""
-    broken = [name for name, value in report.items() if not math.isfinite(value)]
-    if broken:
-        good = run.checkpoints.latest_step() if run.checkpoints else None
-        kept = "nothing was saved yet" if good is None else f"step {good} is saved"
-        raise InputError(
-            f"{broken[0]} is {report[broken[0]]} at step {step}; {kept}. Lower "
-            "--optim.learning_rate or set --optim.clip_norm, in a new workdir."
-        )
+def _require_finite(step: int, values: Mapping[str, float], run: Run) -> None:
+    """Raises InputError if a value is not finite, before anything is written."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise _diverged(step, f"{name} is {value}", run)
+
+
+def _require_finite_arrays(step: int, arrays: Any, run: Run) -> None:
+    if name := not_finite(arrays):
+        raise _diverged(step, f"{name} holds numbers that are not finite", run)
+
+
+def _diverged(step: int, what: str, run: Run) -> InputError:
+    good = run.checkpoints.latest_step() if run.checkpoints else None
+    kept = (
+        "nothing was saved yet"
+        if good is None
+        else f"all numbers of the checkpoint of step {good} are finite"
+    )
+    return InputError(
+        f"{what} at step {step}; {kept}. Lower --optim.learning_rate or set "
+        "--optim.clip_norm, in a new workdir."
+    )
 
 
 @contextlib.contextmanager
 def _stop_flag() -> Iterator[threading.Event]:
-    """Yields an event that SIGINT and SIGTERM set.
+    """Yields an event that SIGINT, SIGTERM and SIGHUP set.
 
-    A second signal ends the run at once. Outside of the main thread nothing sets it.
+    A signal that is ignored, as `nohup` has SIGHUP, stays so. A second signal ends the
+    run at once. Outside of the main thread nothing sets it.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -239,8 +269,9 @@ def _stop_flag() -> Iterator[threading.Event]:
             raise KeyboardInterrupt("stopped at once; the last checkpoint stands")
         event.set()
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {s: signal.signal(s, ask) for s in signals}
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    served = [s for s in signals if signal.getsignal(s) != signal.SIG_IGN]
+    before = {s: signal.signal(s, ask) for s in served}
     try:
         yield event
     finally:

@@ -8,6 +8,10 @@ import optax
 
 from dst_jax.require import require, require_not_negative, require_positive
 
+# Far beyond what anyone uses; the latter are the powers of ten that float32 holds.
+MOST_EPOCHS, MOST_PAIRS = 1e6, 10**9
+LEAST_RATE, MOST_RATE = 1e-30, 1e30
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
@@ -41,6 +45,12 @@ class OptimConfig:
     def __post_init__(self):
         require_positive(self, "epochs", "pairs_per_epoch")
         require_positive(self, "learning_rate", "final_learning_rate")
+        for field, most in (("epochs", MOST_EPOCHS), ("pairs_per_epoch", MOST_PAIRS)):
+            fits = getattr(self, field) <= most
+            require(fits, self, field, f"must be at most {most:,.0f}")
+        for field in ("learning_rate", "final_learning_rate"):
+            fits = LEAST_RATE <= getattr(self, field) <= MOST_RATE
+            require(fits, self, field, f"must lie in [{LEAST_RATE}, {MOST_RATE}]")
         held = 0.0 <= self.hold_epochs < self.epochs
         text = f"must be at least 0 and below the {self.epochs} epochs in all"
         require(held, self, "hold_epochs", text)
@@ -48,6 +58,9 @@ class OptimConfig:
         require_not_negative(self, "weight_decay")
         if self.clip_norm is not None:
             require_positive(self, "clip_norm")
+        for field in ("weight_decay", "clip_norm"):
+            fits = (getattr(self, field) or 0.0) <= MOST_RATE
+            require(fits, self, field, f"must be at most {MOST_RATE}")
 
     def steps_per_epoch(self, batch: int) -> int:
         """Returns the number of steps of `batch` pairs in an epoch, at least 1."""

@@ -5,12 +5,14 @@ import pathlib
 from rich.console import Console
 
 from dst_jax.arch import ZOO, TrackerSpec, named
-from dst_jax.bundle import Bundle, card_sizes, save_bundle
+from dst_jax.bundle import Bundle, card_sizes, check_place, save_bundle
 from dst_jax.convert import SOURCES, read_state_dict
+from dst_jax.digests import file_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import file_sha256, user_path
+from dst_jax.files import require_place, user_path
 from dst_jax.track.config import SIAMRPN_PRESETS, Tracking
 from dst_jax.track.procedure import default_tracking, require_matching
+from dst_jax.workflows.printing import say
 from dst_jax.workflows.versions import versions
 
 
@@ -21,6 +23,7 @@ def convert(
     *,
     architecture: str | None = None,
     preset: str | None = None,
+    force: bool = False,
     console: Console,
 ) -> pathlib.Path:
     """Writes a bundle from the weights in `file` and returns its folder.
@@ -33,16 +36,21 @@ def convert(
         project; where it has several, the shapes in the file decide.
       preset: Name in `SIAMRPN_PRESETS` of the settings for tracking; None for those of
         `public_tracking`.
+      force: Whether a bundle that is at `out` may be replaced.
       console: Console for the result and the names that were not used.
 
     Raises:
-      InputError: If `source`, `architecture` or `preset` is unknown, the file cannot be
-        read, or the weights do not fit.
+      InputError: If `source`, `architecture` or `preset` is unknown, `out` is taken,
+        the file cannot be read, or the weights do not fit.
     """
     if source not in SOURCES:
         raise InputError(f"--source {source}: there is {', '.join(SOURCES)}.")
     spec = None if architecture is None else named(architecture)
-    file = user_path(file)
+    if preset is not None and preset not in SIAMRPN_PRESETS:
+        raise InputError(f"--preset {preset}: there are {', '.join(SIAMRPN_PRESETS)}.")
+    file, out = user_path(file), user_path(out)
+    check_place(out, replace=force)
+    require_place(out, space=file.stat().st_size if file.is_file() else 0)
     state = read_state_dict(file)
     try:
         spec = spec or SOURCES[source].recognise(state)
@@ -62,9 +70,9 @@ def convert(
     save_bundle(Bundle(spec, variables, tracking, card), out)
     parameters = card["sizes"]["parameters"]
     line = f"{out}: {_shown(spec)}, {parameters:,} parameters, all found."
-    console.print(line, soft_wrap=True)
+    say(console, line)
     for name in left_over:
-        console.print(f"  did not fit and was left out: {name}")
+        say(console, f"  did not fit and was left out: {name}")
     return out
 
 
@@ -81,8 +89,6 @@ def public_tracking(spec: TrackerSpec) -> Tracking:
 
 def _preset(name: str, spec: TrackerSpec) -> Tracking:
     known = ", ".join(SIAMRPN_PRESETS)
-    if name not in SIAMRPN_PRESETS:
-        raise InputError(f"--preset {name}: there are {known}.")
     try:
         require_matching(spec, SIAMRPN_PRESETS[name])
     except InputError:

@@ -1,10 +1,10 @@
 """`dst-jax demo` runs all stages on synthetic video, in a few minutes."""
 
-import contextlib
 import dataclasses
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -14,22 +14,24 @@ from rich.table import Table
 from dst_jax.arch import tracker_cost
 from dst_jax.bundle import load_bundle
 from dst_jax.data.sequence import Sequence
-from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import with_row
 from dst_jax.evaluate import TrackerScore
-from dst_jax.experiment import Experiment
-from dst_jax.files import user_path, write_json
+from dst_jax.experiment import Experiment, require_seed
+from dst_jax.files import remove_leftovers, require_place, user_path, write_json
+from dst_jax.train import Deadline
 from dst_jax.workflows.demo_report import TrackerLine, demo_json, write_report
+from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
-from dst_jax.workflows.progress import counted_steps
+from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.search import Searched, print_searched, search_student
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.versions import versions
+from dst_jax.workflows.workdir import hold
 
-TRAIN_VIDEOS = SyntheticConfig(videos=120, length=24)
-TEST_VIDEOS = SyntheticConfig(videos=16, length=50)
 ROWS = ("NOKD", "TSsKD")
 STILL = "still"
+# Of video, checkpoints, bundles and reports, in bytes.
+_SPACE = 60_000_000
 
 
 def run_demo(
@@ -38,6 +40,7 @@ def run_demo(
     *,
     workdir: pathlib.Path,
     seed: int,
+    deadline: Deadline | None = None,
     console: Console,
 ) -> list[TrackerLine]:
     """Runs all stages of the demonstration and returns the rows of its table.
@@ -53,6 +56,7 @@ def run_demo(
         the architecture of "dull" are replaced.
       workdir: Folder for data, runs, report.html and report.json.
       seed: Seed of data, weights and order of data.
+      deadline: Time by which training and search must have ended.
       console: Console for bars and the table.
 
     Returns:
@@ -60,43 +64,46 @@ def run_demo(
 
     Raises:
       InputError: If experiments and workdir do not fit together.
+      TimeUp: If the deadline ended the demonstration.
     """
+    require_seed(seed, "--seed")
     began, workdir = time.perf_counter(), user_path(workdir)
+    how: Any = {"deadline": deadline, "console": console}
     train_source, test = _make_videos(workdir / "data", seed, console)
-    console.rule("teacher")
+    console.rule(shown("teacher"))
     trained = run_training(
         _with_source(teacher, train_source, seed),
         workdir / "teacher",
         verb="dst-jax demo",
-        console=console,
+        **how,
     )
     bundles = {"teacher": trained.bundles["teacher"]}
-    console.rule("search of the dull student")
+    console.rule(shown("search of the dull student"))
     searching = _with_source(students, train_source, seed)
     searched = search_student(
-        searching, workdir / "search", teacher=bundles["teacher"], console=console
+        searching, workdir / "search", teacher=bundles["teacher"], **how
     )
     print_searched(searched, console)
     students = _with_dull(students, searched)
     runs = {}
     for row in ROWS:
-        console.rule(f"students, {row}")
+        console.rule(shown(f"students, {row}"))
         runs[row] = run_training(
             _with_row(students, row, train_source, seed),
             workdir / row.lower(),
             teacher=bundles["teacher"],
             verb="dst-jax demo",
-            console=console,
+            **how,
         )
         bundles |= {f"{n} {row}": path for n, path in runs[row].bundles.items()}
-    console.rule("evaluation")
+    console.rule(shown("evaluation"))
     rows, scores, boxes = _evaluate(bundles, runs, test, console)
     values = demo_json(rows, scores, seed=seed, versions=versions())
     write_json(workdir / "report.json", values, sort_keys=False)
     page = workdir / "report.html"
     write_report(page, rows, scores, boxes, bundles, runs, searched, test)
     _print_table(rows, console)
-    console.print(f"{page}   {time.perf_counter() - began:.0f} s in all")
+    say(console, f"{page}   {time.perf_counter() - began:.0f} s in all")
     return rows
 
 
@@ -104,18 +111,11 @@ def _make_videos(
     folder: pathlib.Path, seed: int, console: Console
 ) -> tuple[str, tuple[Sequence, ...]]:
     """Returns the source of training videos and the sequences of test videos."""
-    with counted_steps(console) as progress:
-        for name, config, offset in (
-            ("train", TRAIN_VIDEOS, 0),
-            ("test", TEST_VIDEOS, 1),
-        ):
-            task = progress.add_task(f"synthetic video: {name}", total=None)
-
-            def advance(done: int, total: int, task: object = task) -> None:
-                progress.update(task, completed=done, total=total)  # pyright: ignore[reportArgumentType]
-
-            path = folder / name
-            write_synthetic(path, config, seed=2 * seed + offset, progress=advance)
+    require_place(folder.parent / "report.json", space=_SPACE)
+    remove_leftovers(folder.parent)
+    with hold(folder):
+        write_video(folder / "train", TRAIN_VIDEOS, seed=2 * seed, console=console)
+        write_video(folder / "test", TEST_VIDEOS, seed=2 * seed + 1, console=console)
     test = read_videos(f"got10k:{folder / 'test'}")
     return f"got10k:{folder / 'train'}", test
 
@@ -191,6 +191,5 @@ def _print_table(rows: list[TrackerLine], console: Console) -> None:
             "" if row.fps is None else f"{row.fps:.0f}",
             "" if row.gate_open is None else f"{row.gate_open:.0%}",
         ]
-        table.add_row(row.tracker, *cells)
-    with contextlib.suppress(BrokenPipeError):
-        console.print(table)
+        table.add_row(*map(shown, [row.tracker, *cells]))
+    console.print(table)

@@ -8,11 +8,10 @@ import pathlib
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.text import Text
 
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError, printable
+from dst_jax.errors import InputError
 from dst_jax.evaluate import TrackerScore, report, results
 from dst_jax.evaluate.notes import notes
 from dst_jax.files import remove_leftovers, require_place, user_path, write_json
@@ -26,6 +25,7 @@ from dst_jax.workflows.kept_results import (
     require_file_names,
     require_kept_place,
 )
+from dst_jax.workflows.printing import say, shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -178,8 +178,7 @@ def _kept(
     for name in loaded:
         if kept[name] is None:
             require_place(out / name, space=space)
-        if out.is_dir():
-            remove_leftovers(out, of=name)
+    remove_leftovers(out)
     return kept
 
 
@@ -224,8 +223,7 @@ def _require_file(json_path: str | os.PathLike[str] | None) -> None:
     if path.exists() and not path.is_file():
         raise InputError(f"{json_path} is no regular file; name one for the report.")
     require_place(path)
-    if path.parent.is_dir():
-        remove_leftovers(path.parent, of=path.name)
+    remove_leftovers(path.parent)
 
 
 def _telling(
@@ -234,7 +232,7 @@ def _telling(
     """Returns a context in which the console shows what takes a while."""
     if console is None:
         return contextlib.nullcontext()
-    return console.status(Text(printable(what)))
+    return console.status(shown(what))
 
 
 def _publish(
@@ -253,7 +251,7 @@ def _publish(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, values, sort_keys=False)
     if console is not None:
-        _say(console, f"wrote {json_path}")
+        say(console, f"wrote {json_path}")
 
 
 def _print_scores(evaluation: Evaluation, console: Console | None) -> None:
@@ -262,10 +260,7 @@ def _print_scores(evaluation: Evaluation, console: Console | None) -> None:
     named = {"dataset": evaluation.dataset, "fps": evaluation.fps}
     console.print(report.score_table(evaluation.scores, **named))
     for note in notes(evaluation.scores):
-        _say(console, note)
+        say(console, note)
     if evaluation.ignored:
-        _say(console, f"not scored, of no sequence: {', '.join(evaluation.ignored)}")
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(Text(printable(line)), soft_wrap=True)
+        files = ", ".join(evaluation.ignored)
+        say(console, f"not scored, of no sequence: {files}")

@@ -33,6 +33,7 @@ from dst_jax.evaluate import OTB, TrackerScore, score
 from dst_jax.track import Tracker, TrackResult, make_tracker
 from dst_jax.track.run import canvas_size
 from dst_jax.typing import Float
+from dst_jax.workflows.progress import description
 
 # This many frames of a video are decoded ahead of the tracker.
 _AHEAD = 16
@@ -263,7 +264,7 @@ def _frame_bar(
     name: str, sequences: collections.abc.Sequence[Sequence], console: Console | None
 ) -> Iterator[Callable[[], None]]:
     columns = (
-        TextColumn("{task.description}", markup=False),
+        description(),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("frames"),
@@ -271,7 +272,6 @@ def _frame_bar(
     )
     bar = Progress(*columns, console=console, transient=True, disable=console is None)
     with bar:
-        task = bar.add_task(
-            printable(name), total=sum(len(sequence) for sequence in sequences)
-        )
+        total = sum(len(sequence) for sequence in sequences)
+        task = bar.add_task(printable(name), total=total)
         yield lambda: bar.advance(task)

@@ -8,18 +8,23 @@ from rich.table import Table
 
 from dst_jax.arch import ConvSpec, TrackerSpec, read_spec, spec_id, tracker_cost
 from dst_jax.bundle import load_bundle
-from dst_jax.files import user_path
+from dst_jax.files import found_folder, user_path
+from dst_jax.workflows.printing import say, shown
 
 
-def resolve_spec(name_or_bundle: str) -> TrackerSpec:
-    """Returns the architecture of a bundle, a JSON file or a name in the zoo.
+def _resolve(name_or_bundle: str) -> tuple[TrackerSpec, tuple[str, ...]]:
+    """Returns the architecture that a bundle, a JSON file or a name in the zoo has.
+
+    Returns:
+      The architecture, and the files of a bundle whose damage would go unnoticed.
 
     Raises:
       InputError: If the argument is none of them.
     """
-    if user_path(name_or_bundle).is_dir():
-        return load_bundle(name_or_bundle).spec
-    return read_spec(name_or_bundle)
+    if found_folder(user_path(name_or_bundle)).is_dir():
+        bundle = load_bundle(name_or_bundle)
+        return bundle.spec, bundle.unprotected
+    return read_spec(name_or_bundle), ()
 
 
 def _shape(layer: ConvSpec) -> list[str]:
@@ -38,18 +43,18 @@ def print_info(name_or_bundle: str, console: Console) -> None:
     """Prints a table of an architecture's layers and a summary.
 
     Args:
-      name_or_bundle: The argument of `resolve_spec`.
+      name_or_bundle: Folder of a bundle, a JSON file, or a name in the zoo.
       console: Console to print on.
 
     Raises:
       InputError: If there is no such architecture.
     """
-    spec = resolve_spec(name_or_bundle)
+    spec, unprotected = _resolve(name_or_bundle)
     cost = tracker_cost(spec)
     inputs = spec.input
     # The table fits 80 columns.
     style = {"box": box.SIMPLE, "padding": (0, 1, 0, 0)}
-    table = Table(title=name_or_bundle, title_justify="left", **style)
+    table = Table(title=shown(name_or_bundle), title_justify="left", **style)
     table.add_column("layer", no_wrap=True)
     headings = ("kernel", "by", "pad", "grp", "width")
     sizes = (f"{inputs.template_px}px", f"{inputs.search_px}px", "params")
@@ -58,7 +63,7 @@ def print_info(name_or_bundle: str, console: Console) -> None:
     for layer, row in zip_longest(spec.backbone.layers, cost.layers):
         shape = [""] * len(headings) if layer is None else _shape(layer)
         table.add_row(
-            row.name,
+            shown(row.name),
             *shape,
             f"{row.template_side or ''}",
             f"{row.search_side or ''}",
@@ -67,12 +72,20 @@ def print_info(name_or_bundle: str, console: Console) -> None:
         )
     console.print(table)
     train = spec.response_side(inputs.train_search_px)
-    console.print(
+    say(
+        console,
         f"parameters {cost.parameters:,} = {cost.megabytes:.3f} MB "
-        f"({cost.megabytes_with_statistics:.3f} MB with BatchNorm statistics)\n"
+        f"({cost.megabytes_with_statistics:.3f} MB with BatchNorm statistics)",
         f"multiply-adds: template {cost.template_macs / 1e6:,.1f} M, "
-        f"search crop {cost.search_macs / 1e6:,.1f} M (correlation included)\n"
+        f"search crop {cost.search_macs / 1e6:,.1f} M (correlation included)",
         f"response {cost.response_side} x {cost.response_side} in tracking, "
-        f"{train} x {train} in training, stride {spec.backbone.total_stride} px\n"
-        f"spec {spec_id(spec)[:12]}"
+        f"{train} x {train} in training, stride {spec.backbone.total_stride} px",
+        f"spec {spec_id(spec)[:12]}",
     )
+    if unprotected:
+        say(
+            console,
+            "This bundle is of format 1: damage of its weights is noticed, damage of "
+            f"{', '.join(unprotected)} is not. Loading and saving it with "
+            "dst_jax.bundle protects them too.",
+        )

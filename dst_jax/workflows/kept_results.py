@@ -16,6 +16,7 @@ from dst_jax import files
 from dst_jax.arch import spec_to_json
 from dst_jax.bundle import Bundle
 from dst_jax.data import sequence as data
+from dst_jax.digests import bytes_sha256, file_sha256, json_sha256, parts_sha256
 from dst_jax.errors import InputError
 from dst_jax.evaluate import results
 from dst_jax.track.config import tracking_to_json
@@ -89,7 +90,7 @@ def keep(
     """
     origin = origin_of(sequences)
     digests = {
-        name: files.bytes_sha256(results.result_text(boxes, origin=origin).encode())
+        name: bytes_sha256(results.result_text(boxes, origin=origin).encode())
         for name, boxes in found.boxes.items()
     }
     record = {
@@ -99,7 +100,7 @@ def keep(
         "files": digests,
         "fps": found.fps,
     }
-    text = files.json_text(record)
+    text = files.json_bytes(record).decode()
     results.write_results(folder, found.boxes, origin=origin, further={RECORD: text})
 
 
@@ -140,7 +141,7 @@ def read_kept(
         raise InputError(f"{path}: fps={fps!r} is no positive number; {mend}.")
     for name in names:
         file = folder / f"{name}.txt"
-        if not file.is_file() or files.file_sha256(file) != digests[name]:
+        if not file.is_file() or file_sha256(file) != digests[name]:
             raise InputError(f"{file} is not as it was written; {mend}.")
     frames = {sequence.name: len(sequence) for sequence in sequences}
     boxes = results.read_results(folder, frames, origin=origin_of(sequences))
@@ -154,7 +155,7 @@ def origin_of(sequences: Sequence[data.Sequence]) -> int:
 
 
 def _tracker_sha256(bundle: Bundle) -> str:
-    return files.json_sha256(
+    return json_sha256(
         {
             "weights": bundle.weights_sha256,
             "spec": spec_to_json(bundle.spec),
@@ -175,4 +176,4 @@ def _data_sha256(sequences: Iterable[data.Sequence]) -> str:
                 name = os.path.basename(frame)
                 yield f"{name!a} {about.st_size} {about.st_mtime_ns}\n".encode()
 
-    return files.parts_sha256(parts())
+    return parts_sha256(parts())

@@ -1,12 +1,11 @@
 """`dst-jax data pack` turns annotated video into records that training only decodes."""
 
 import concurrent.futures
-import contextlib
 import dataclasses
-import fcntl
 import functools
 import os
 import pathlib
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
@@ -17,15 +16,18 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TextColumn,
     TimeRemainingColumn,
 )
 
+from dst_jax.data.packs.card import FORMAT, INDEX, read_card, write_card
 from dst_jax.data.packs.codec import PatchEncoding, encode_patch
 from dst_jax.data.packs.cutting import cut_record
-from dst_jax.data.packs.packed import CARD, FORMAT, INDEX, index_of, is_packed
+from dst_jax.data.packs.index import index_of, write_index
+from dst_jax.data.packs.packed import is_packed
 from dst_jax.data.packs.records import (
     Schema,
+    Shard,
+    shard_checksums,
     shard_name,
     write_metadata,
     write_shard,
@@ -33,15 +35,21 @@ from dst_jax.data.packs.records import (
 from dst_jax.data.patches import patches_from_json
 from dst_jax.data.pipeline import read_sources
 from dst_jax.data.sequence import Sequence
+from dst_jax.digests import parts_sha256
 from dst_jax.errors import InputError
-from dst_jax.experiment import Experiment, differences
-from dst_jax.files import parts_sha256, read_json, resumed_folder, user_path, write_json
+from dst_jax.experiment import Experiment
+from dst_jax.files import require_place, require_text_name, user_path
 from dst_jax.require import require, require_at_least, require_one_of
+from dst_jax.workflows.pack_folder import is_begun, is_done, unfinished_pack
+from dst_jax.workflows.printing import say
+from dst_jax.workflows.progress import description, waiting
 from dst_jax.workflows.training_data import patch_spec
 
 # Shards are so small that an interruption loses little and that threads share them
 # evenly.
 _MIN_SHARD_RECORDS, _MAX_SHARDS = 256, 1024
+# Synthetic video takes a twelfth of its pixels at quality 95; plain images less.
+_MOST_JPEG_SAVES = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +71,7 @@ class PackConfig:
         require_one_of(get_args(PatchEncoding), self, "encoding")
         require(1 <= self.quality <= 100, self, "quality", "must be from 1 to 100")
         require_at_least(0, self, "workers")
+        require(self.workers <= 1024, self, "workers", "must be at most 1,024")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,32 +118,37 @@ def pack_data(
         written.
     """
     began, out = time.perf_counter(), user_path(out)
+    require_text_name(out)
     if packed := [name for name in experiment.data.sources if is_packed(name)]:
         raise InputError(f"{packed[0]} is a pack already; give the data set itself.")
-    sequences, report = read_sources(experiment.data)
-    console.print(report.summary(), highlight=False, markup=False)
+    require_place(out)
+    with waiting(console, "reading the data"):
+        sequences, report = read_sources(experiment.data)
+    say(console, *report.summary().splitlines())
     plan = _plan(experiment, sequences, config, report.summary())
-    if not _is_done(out, plan):
+    if not is_done(out, plan):
+        require_place(out, space=0 if is_begun(out) else _least_space(plan))
         try:
-            with _partial(out, plan) as partial:
+            with unfinished_pack(out, plan) as partial:
                 _write_shards(partial, plan, sequences, config, console)
-                _finish(partial, plan, sequences)
+                _finish(partial, plan, sequences, config, console)
         except OSError as error:
             raise InputError(
                 f"--out {out}: {error.strerror or error}; make room or mend the "
                 "folder's rights, then run again to go on."
             ) from None
-    size = sum(shard["size"] for shard in read_json(out / CARD)["shards"])
+    size = sum(shard.size for shard in read_card(out).shards)
     return Packed(out, plan["records"], size, time.perf_counter() - began)
 
 
 def print_packed(packed: Packed, console: Console) -> None:
     """Prints size and duration of a pack, and the option that uses it."""
-    console.print(
-        f"{packed.records:,} patches, {packed.size / 2**20:.1f} MiB, "
-        f"{packed.seconds:.0f} s: --data.sources packed:{packed.folder}",
-        highlight=False,
-        soft_wrap=True,
+    source = shlex.quote(f"packed:{packed.folder}")
+    say(
+        console,
+        f"{packed.records:,} patches, "
+        f"{packed.size / 2**20:.1f} MiB, {packed.seconds:.0f} s: "
+        f"--data.sources {source}",
     )
 
 
@@ -174,71 +188,23 @@ def _digest(sequences: tuple[Sequence, ...]) -> str:
     return parts_sha256(parts())
 
 
-def _is_done(out: pathlib.Path, plan: dict[str, Any]) -> bool:
-    """Returns whether `out` is the whole pack.
-
-    Raises:
-      InputError: If `out` is anything else than this pack.
-    """
-    if not out.exists():
-        return False
-    if not (out / CARD).is_file():
-        raise InputError(f"--out {out} exists and is no pack; choose another folder.")
-    if different := _different(out / CARD, plan):
-        raise InputError(
-            f"--out {out} is another pack ({different[0]}); choose another folder."
-        )
-    return not _lost(out)
-
-
-def _lost(out: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the files of a finished pack that are missing or have another size."""
-    shards = {shard["name"]: shard["size"] for shard in read_json(out / CARD)["shards"]}
-    lost = [
-        out / name
-        for name, size in shards.items()
-        if not (out / name).is_file() or (out / name).stat().st_size != size
-    ]
-    return lost if (out / INDEX).is_file() else [*lost, out / INDEX]
-
-
-def _different(card: pathlib.Path, plan: dict[str, Any]) -> list[str]:
-    """Returns how the plan of a finished or unfinished pack differs from `plan`."""
-    found = read_json(card)
-    return differences(plan, {name: found.get(name) for name in plan})
-
-
-@contextlib.contextmanager
-def _partial(out: pathlib.Path, plan: dict[str, Any]) -> Iterator[pathlib.Path]:
-    """Yields the folder of the unfinished pack, locked against other processes."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.with_name(f".{out.name}.partial.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"--out {out}: another process is packing it; wait for it to end."
-            ) from None
-        if out.exists():
-            for path in _lost(out):
-                path.unlink(missing_ok=True)
-        with resumed_folder(out) as partial:
-            path = partial / CARD
-            if not path.exists():
-                write_json(path, plan)
-            elif different := _different(path, plan):
-                raise InputError(
-                    f"--out {out}: {partial} holds an unfinished pack of another kind "
-                    f"({different[0]}); remove it or choose another folder."
-                )
-            yield partial
-        pathlib.Path(lock.name).unlink(missing_ok=True)
+def _least_space(plan: dict[str, Any]) -> int:
+    """Returns the bytes that patches take at the least, in all shards."""
+    sides = _schema(plan).template_patch_px, _schema(plan).search_patch_px
+    pixels = 3 * plan["records"] * sum(side * side for side in sides)
+    return pixels if plan["encoding"] == "raw" else pixels // _MOST_JPEG_SAVES
 
 
 def _shards(plan: dict[str, Any]) -> list[range]:
     """Returns the numbers of the records of each shard."""
     step, total = plan["shard_records"], plan["records"]
     return [range(i, min(i + step, total)) for i in range(0, total, step)]
+
+
+def _names(plan: dict[str, Any]) -> list[str]:
+    """Returns the names of the shards."""
+    count = len(_shards(plan))
+    return [shard_name(number, count) for number in range(count)]
 
 
 def _write_shards(
@@ -249,16 +215,14 @@ def _write_shards(
     console: Console,
 ) -> None:
     """Writes the shards that are missing."""
-    shards = _shards(plan)
-    names = [shard_name(i, len(shards)) for i in range(len(shards))]
+    shards, names = _shards(plan), _names(plan)
     missing = [i for i, name in enumerate(names) if not (partial / name).exists()]
     done = plan["records"] - sum(len(shards[i]) for i in missing)
     if done:
-        console.print(f"goes on at {done} of {plan['records']} patches")
+        say(console, f"goes on at {done} of {plan['records']} patches")
     tracks, times = _targets(sequences)
     encode = _encoder(plan)
-    columns = TextColumn("pack"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+    with _bar(console) as progress:
         task = progress.add_task("pack", total=plan["records"], completed=done)
 
         def write(shard: int) -> None:
@@ -272,8 +236,7 @@ def _write_shards(
             write_shard(partial / names[shard], records())
 
         stopping: list[bool] = []
-        workers = config.workers or os.cpu_count() or 1
-        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        with _threads(config) as pool:
             futures = [pool.submit(write, shard) for shard in missing]
             try:
                 for future in concurrent.futures.as_completed(futures):
@@ -315,17 +278,48 @@ def _encoder(plan: dict[str, Any]) -> Callable[[Sequence, int], bytes]:
 
 
 def _finish(
-    partial: pathlib.Path, plan: dict[str, Any], sequences: tuple[Sequence, ...]
+    partial: pathlib.Path,
+    plan: dict[str, Any],
+    sequences: tuple[Sequence, ...],
+    config: PackConfig,
+    console: Console,
 ) -> None:
-    """Writes the index and the metadata beside the shards."""
-    shards = _shards(plan)
-    names = [shard_name(i, len(shards)) for i in range(len(shards))]
-    sizes = [(partial / name).stat().st_size for name in names]
-    lengths = [len(shard) for shard in shards]
-    write_metadata(partial, _schema(plan), shard_records=lengths, size=sum(sizes))
-    np.savez(partial / INDEX, **index_of(sequences))  # pyright: ignore[reportArgumentType]
-    listed = [
-        {"name": name, "records": length, "size": size}
-        for name, length, size in zip(names, lengths, sizes, strict=True)
-    ]
-    write_json(partial / CARD, {**plan, "shards": listed})
+    """Reads the shards again and writes index, metadata and card beside them."""
+    counts = [len(shard) for shard in _shards(plan)]
+    shards = tuple(
+        Shard(name, count, (partial / name).stat().st_size)
+        for name, count in zip(_names(plan), counts, strict=True)
+    )
+    size = sum(shard.size for shard in shards)
+    write_metadata(partial, _schema(plan), shard_records=counts, size=size)
+    checksums = _checksums(partial, shards, config, console)
+    write_index(partial / INDEX, index_of(sequences, checksums))
+    write_card(partial, plan, shards)
+
+
+def _checksums(
+    partial: pathlib.Path,
+    shards: tuple[Shard, ...],
+    config: PackConfig,
+    console: Console,
+) -> np.ndarray:
+    """Returns the checksum of every record, in order."""
+    with _bar(console) as progress, _threads(config) as pool:
+        task = progress.add_task("check", total=sum(shard.records for shard in shards))
+
+        def read(shard: Shard) -> np.ndarray:
+            found = shard_checksums(partial / shard.name, shard.records)
+            progress.advance(task, shard.records)
+            return found
+
+        return np.concatenate(list(pool.map(read, shards)))
+
+
+def _bar(console: Console) -> Progress:
+    columns = description(), BarColumn(), MofNCompleteColumn()
+    return Progress(*columns, TimeRemainingColumn(), console=console)
+
+
+def _threads(config: PackConfig) -> concurrent.futures.ThreadPoolExecutor:
+    workers = config.workers or os.cpu_count() or 1
+    return concurrent.futures.ThreadPoolExecutor(workers)

@@ -1,17 +1,16 @@
 """`dst-jax search` finds the architecture of the dull student for a teacher."""
 
 import collections.abc
-import contextlib
 import dataclasses
 import pathlib
+import platform
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 from rich.console import Console
 
-from dst_jax.arch import spec_id, spec_to_json, tracker_cost
+from dst_jax.arch import TrackerSpec, spec_to_json, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import fixed_batches
 from dst_jax.data.sequence import Sequence
@@ -19,23 +18,32 @@ from dst_jax.data.small_set import order_by_class, read_small_set
 from dst_jax.errors import InputError
 from dst_jax.evaluate.style import figure_to_png
 from dst_jax.experiment import Experiment, experiment_to_json, without
-from dst_jax.files import read_json, user_path, write_bytes, write_json
+from dst_jax.files import user_path, write_bytes, write_json
 from dst_jax.search import (
+    Ledger,
+    Summary,
     Trial,
     append_step,
-    best_trial,
+    check_rewards,
     check_space,
-    mean_reward,
+    check_summary,
     read_ledger,
+    read_summary,
     run_search,
+    write_summary,
 )
-from dst_jax.workflows.progress import counted_steps, reported_steps
+from dst_jax.train import Deadline, TimeUp
+from dst_jax.workflows.printing import say
+from dst_jax.workflows.progress import counted_steps, waiting
 from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
+from dst_jax.workflows.search_bar import search_bar
 from dst_jax.workflows.search_plot import search_plot
 from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
 from dst_jax.workflows.workdir import LEDGER, open_workdir
 
 STUDENT_FILE, PLOT, SUMMARY = "student.json", "search.png", "search.json"
+# Multiply-adds of a search crop: above the miniatures', below those of full trackers.
+_QUICKLY_COMPILED = 5e8
 # The search does not read these settings.
 _UNREAD = ("students", "loop", "tracking")
 
@@ -66,6 +74,7 @@ def search_student(
     workdir: pathlib.Path,
     *,
     teacher: pathlib.Path,
+    deadline: Deadline | None = None,
     console: Console,
 ) -> Searched:
     """Searches the dull student's architecture, or continues the search in `workdir`.
@@ -77,6 +86,7 @@ def search_student(
       workdir: Folder for configuration, ledger, plot, student.json and search.json,
         which has the student's reward and accuracy.
       teacher: Bundle of the teacher, whose architecture is reduced.
+      deadline: Time by which the search must have ended, finished or not.
       console: Console for the bar and messages.
 
     Returns:
@@ -84,6 +94,7 @@ def search_student(
 
     Raises:
       InputError: If configuration, data, teacher and workdir do not fit together.
+      TimeUp: If the deadline ended the search.
     """
     if jax.process_count() > 1:
         raise InputError(
@@ -100,23 +111,79 @@ def search_student(
         "data": data_hash(train_set),
     }
     with open_workdir(workdir, config):
-        past = read_ledger(workdir / LEDGER, candidates=experiment.search.candidates)
-        done = _steps_done(workdir, past, experiment)
-        if done == experiment.search.steps and (workdir / SUMMARY).exists():
-            console.print(f"{workdir}: the search is finished.")
-            accuracy = read_json(workdir / SUMMARY)["teacher_accuracy"]
-            trials = past
+        summary, ledger = _read_state(workdir, experiment, console)
+        done = _steps_done(workdir, ledger.trials, experiment)
+        if done == experiment.search.steps and summary is not None:
+            say(console, f"{workdir}: the search is finished.")
+            accuracy = summary.teacher_accuracy
+            _check_finished(ledger.trials, summary, bundle.spec, experiment)
         else:
             if done:
                 total = experiment.search.steps
-                console.print(f"{workdir}: goes on at step {done} of {total}.")
+                say(console, f"{workdir}: goes on at step {done} of {total}.")
             exam = _make_exam(experiment, bundle, train_set, validation_set, console)
-            accuracy = _teacher_accuracy(teacher, bundle, exam)
-            trials = _search(exam, accuracy, past, workdir / LEDGER, console)
-        best = _leave(workdir, trials, accuracy)
+            with waiting(console, "scoring the teacher"):
+                accuracy = _teacher_accuracy(teacher, bundle, exam)
+            _announce(exam, console)
+            ledger = _search(exam, accuracy, ledger, deadline, console)
+        best = _leave(workdir, ledger, accuracy)
     seconds = time.perf_counter() - began
     student, plot = workdir / STUDENT_FILE, workdir / PLOT
-    return Searched(student, plot, best, trials, accuracy, seconds)
+    return Searched(student, plot, best, ledger.trials, accuracy, seconds)
+
+
+def _read_state(
+    workdir: pathlib.Path, experiment: Experiment, console: Console
+) -> tuple[Summary | None, Ledger]:
+    """Returns what an earlier call has left, checked against what it wrote of it."""
+    summary = read_summary(workdir / SUMMARY)
+    ledger = read_ledger(
+        workdir / LEDGER,
+        candidates=experiment.search.candidates,
+        finished=(summary.candidates, summary.ledger) if summary else (0, None),
+    )
+    if summary is not None:
+        check_summary(workdir / SUMMARY, summary, ledger.trials)
+    if not (ledger.is_protected or (summary and summary.ledger)):
+        say(
+            console,
+            f"{workdir / LEDGER}: an earlier version wrote it without digests; rewards "
+            "are recomputed, but an edited accuracy would not be noticed.",
+        )
+    return summary, ledger
+
+
+def _check_finished(
+    trials: collections.abc.Sequence[Trial],
+    summary: Summary,
+    parent: TrackerSpec,
+    experiment: Experiment,
+) -> None:
+    """Repeats all of a finished search that needs no training."""
+    accuracy, search = summary.teacher_accuracy, experiment.search
+    if summary.platform != _platform():
+        check_rewards(parent, accuracy, trials, search)
+        return
+
+    def never(specs: collections.abc.Sequence[TrackerSpec]) -> list[float]:
+        raise AssertionError(
+            f"{len(specs)} networks of a finished search are asked for"
+        )
+
+    run_search(
+        parent,
+        accuracy,
+        never,
+        config=search,
+        policy=experiment.policy,
+        seed=experiment.seed,
+        past=trials,
+    )
+
+
+def _platform() -> str:
+    """Returns what the rounding of the policy's updates depends on."""
+    return f"jax {jax.__version__}, {jax.default_backend()}, {platform.machine()}"
 
 
 def _identity(experiment: Experiment) -> dict[str, Any]:
@@ -140,28 +207,52 @@ def _steps_done(
 def _search(
     exam: Exam,
     teacher_accuracy: float,
-    past: collections.abc.Sequence[Trial],
-    ledger: pathlib.Path,
+    ledger: Ledger,
+    deadline: Deadline | None,
     console: Console,
-) -> collections.abc.Sequence[Trial]:
-    """Continues the search after `past`; appends each finished step to the ledger."""
-    experiment = exam.experiment
-    with _bar(console, experiment, past) as (advance, tick):
+) -> Ledger:
+    """Continues the search after `ledger`; appends each finished step to it."""
+    experiment, past = exam.experiment, ledger.trials
+    with search_bar(console, experiment.search, past) as bar:
 
         def report(trials: collections.abc.Sequence[Trial]) -> None:
-            append_step(ledger, trials)
-            tick(trials)
+            nonlocal ledger
+            ledger = append_step(ledger, trials)
+            line = bar.finish_step(trials)
+            if not console.is_terminal:  # a log shows no bar before its end
+                say(console, line)
+            if deadline:
+                _end_in_time(deadline, trials[0].step + 1, experiment.search.steps)
 
-        return run_search(
+        run_search(
             exam.parent,
             teacher_accuracy,
-            make_score(exam, advance=advance),
+            make_score(exam, advance=bar.advance),
             config=experiment.search,
             policy=experiment.policy,
             seed=experiment.seed,
             past=past,
             report=report,
         )
+    return ledger
+
+
+def _announce(exam: Exam, console: Console) -> None:
+    """Says beforehand that a large program takes long to compile."""
+    if tracker_cost(exam.parent).search_macs > _QUICKLY_COMPILED:
+        say(
+            console,
+            "the first step compiles for minutes on few cores; XLA may call that "
+            '"Very slow compile?", which is no fault. Fewer candidates at once '
+            "(--search.at_once 1) compile faster.",
+        )
+
+
+def _end_in_time(deadline: Deadline, done: int, steps: int) -> None:
+    """Raises TimeUp if the next step of the search could end too late."""
+    deadline.passed("step of the search")
+    if done < steps and deadline.is_near("step of the search"):
+        raise TimeUp(f"after step {done} of {steps} of the search, which is saved")
 
 
 def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
@@ -175,26 +266,17 @@ def _teacher_accuracy(path: pathlib.Path, bundle: Bundle, exam: Exam) -> float:
     return accuracy
 
 
-def _leave(
-    workdir: pathlib.Path,
-    trials: collections.abc.Sequence[Trial],
-    teacher_accuracy: float,
-) -> Trial:
+def _leave(workdir: pathlib.Path, ledger: Ledger, teacher_accuracy: float) -> Trial:
     """Writes the best architecture, its scores and the plot; returns its trial."""
-    best = best_trial(trials)
+    best = write_summary(
+        workdir / SUMMARY,
+        ledger,
+        teacher_accuracy=teacher_accuracy,
+        platform=_platform(),
+    )
     assert best.spec is not None
-    summary = {
-        "candidates": len(trials),
-        "teacher_accuracy": teacher_accuracy,
-        "reward": best.reward,
-        "accuracy": best.accuracy,
-        "compression": best.compression,
-        "step": best.step,
-        "spec_id": spec_id(best.spec),
-    }
-    write_bytes(workdir / PLOT, figure_to_png(search_plot(trials)))
     write_json(workdir / STUDENT_FILE, spec_to_json(best.spec))
-    write_json(workdir / SUMMARY, summary)
+    write_bytes(workdir / PLOT, figure_to_png(search_plot(ledger.trials)))
     return best
 
 
@@ -205,18 +287,15 @@ def print_searched(searched: Searched, console: Console) -> None:
     layers, head = best.spec.backbone.layers, best.spec.head
     cost = tracker_cost(best.spec)
     read = f"head {head.stage.features}, " if head.stage else ""
-    console.print(
+    say(
+        console,
         f"best of {len(searched.trials)}: widths {list(best.spec.backbone.widths)}, "
         f"{read}kernels {[layer.kernel for layer in layers]}, "
         f"{cost.parameters:,} parameters ({cost.megabytes:.3f} MB)",
-        highlight=False,
-    )
-    console.print(
         f"reward {best.reward:.4f}: compression {best.compression:.4f}, "
         f"accuracy {best.accuracy:.4f}, teacher's {searched.teacher_accuracy:.4f}",
-        highlight=False,
+        f"{searched.student}   {searched.plot}   {searched.seconds:.0f} s",
     )
-    console.print(f"{searched.student}   {searched.plot}   {searched.seconds:.0f} s")
 
 
 def _make_exam(
@@ -230,18 +309,19 @@ def _make_exam(
     search = experiment.search
     classes = len(order_by_class(train_set).members)
     drawn = f"uniformly over {classes} classes" if classes > 1 else "of one class"
-    console.print(f"small set: {search.pairs} pairs, {drawn}", highlight=False)
+    say(console, f"small set: {search.pairs} pairs, {drawn}")
     # The teacher's input decides the patches, not the configuration's students.
     experiment = dataclasses.replace(experiment, students={"teacher": teacher.spec})
     patch = patch_spec(experiment)
     data = dataclasses.replace(experiment.data, batch=search.batch)
-    validation = fixed_batches(
-        validation_set,
-        data,
-        patch,
-        seed=experiment.seed,
-        examples=search.validation_pairs,
-    )
+    with waiting(console, "reading held-out pairs"):
+        validation = fixed_batches(
+            validation_set,
+            data,
+            patch,
+            seed=experiment.seed,
+            examples=search.validation_pairs,
+        )
     with counted_steps(console) as progress:
         task = progress.add_task("read small set", total=search.pairs)
         train = read_small_set(
@@ -253,40 +333,3 @@ def _make_exam(
             advance=lambda: progress.advance(task),
         )
     return Exam(experiment, teacher.spec, train, validation)
-
-
-@contextlib.contextmanager
-def _bar(
-    console: Console, experiment: Experiment, past: collections.abc.Sequence[Trial]
-) -> Iterator[
-    tuple[Callable[[], None], Callable[[collections.abc.Sequence[Trial]], None]]
-]:
-    """Shows a bar for the steps of the policy and one for training within a step.
-
-    Yields:
-      A function to call after every step of training, and one to call with the trials
-      of every finished step of the policy.
-    """
-    search = experiment.search
-    rewards = [trial.reward for trial in past]
-    best = f"best {max(rewards):.3f}" if rewards else ""
-    with reported_steps(console) as progress:
-        done = len(past) // search.candidates
-        outer = progress.add_task(
-            "search", total=search.steps, completed=done, numbers=best
-        )
-        inner = progress.add_task("train", total=None, numbers="compiling")
-
-        def advance() -> None:
-            progress.update(inner, advance=1, numbers="")
-
-        def tick(trials: collections.abc.Sequence[Trial]) -> None:
-            rewards.extend(trial.reward for trial in trials)
-            now = mean_reward([trial.reward for trial in trials])
-            numbers = f"reward {now:.3f}  best {max(rewards):.3f}"
-            progress.update(outer, advance=1, numbers=numbers)
-            progress.reset(inner, total=None, numbers="")
-            if not console.is_terminal:  # a log shows no bar before its end
-                console.print(f"step {trials[0].step + 1}: {numbers}", highlight=False)
-
-        yield advance, tick

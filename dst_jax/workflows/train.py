@@ -4,56 +4,48 @@ import contextlib
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import jax
-import numpy as np
 from rich.console import Console
 
 from dst_jax.arch import TrackerSpec, spec_id
-from dst_jax.bundle import Bundle, card_sizes, load_bundle, save_bundle
-from dst_jax.data.pipeline import PatchSpec, fixed_batches, train_batches
-from dst_jax.data.sequence import Sequence
-from dst_jax.distill import check_fit, make_objective
-from dst_jax.errors import InputError, printable
+from dst_jax.bundle import Bundle, load_bundle
+from dst_jax.distill import check_fit
+from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
-from dst_jax.files import user_path
+from dst_jax.files import require_place, user_path
+from dst_jax.models import variable_shapes
 from dst_jax.track.procedure import require_matching
 from dst_jax.train import (
-    AXIS_NAME,
+    METRICS,
     Checkpoints,
-    Constants,
-    Crops,
+    Deadline,
     MetricWriter,
-    Run,
     Snapshot,
-    TrainStep,
+    TimeUp,
     check_batch,
-    data_parallel,
-    device_set,
     first_best,
     fit,
-    gathering,
     init_state,
     make_optimizer,
-    make_train_step,
-    make_validate,
     read_metrics,
-    student_variables,
+    read_record,
+    saved_steps,
 )
+from dst_jax.workflows.export import write_bundles
 from dst_jax.workflows.gates import gates_line
-from dst_jax.workflows.progress import training_bar
+from dst_jax.workflows.printing import say
+from dst_jax.workflows.progress import training_bar, waiting
+from dst_jax.workflows.run_parts import Given, make_run
 from dst_jax.workflows.training_data import (
     data_hash,
     load_data,
     patch_spec,
-    widest_input,
+    require_memory,
 )
 from dst_jax.workflows.versions import versions
-from dst_jax.workflows.workdir import open_workdir
-
-VALIDATION_PAIRS = 256
+from dst_jax.workflows.workdir import BUNDLES, CHECKPOINTS, CONFIG, open_workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +71,12 @@ def run_training(
     teacher: pathlib.Path | None = None,
     init: Mapping[str, pathlib.Path] | None = None,
     verb: str = "dst-jax distill",
+    deadline: Deadline | None = None,
     console: Console,
 ) -> Trained:
     """Trains the students of `experiment`, or continues the run in `workdir`.
+
+    Bundles are written with every checkpoint.
 
     Args:
       experiment: The configuration.
@@ -89,6 +84,7 @@ def run_training(
       teacher: Bundle of the frozen teacher; needed if a term reads the teacher.
       init: Bundles to begin from, by student.
       verb: Name of the command for the cards of the bundles.
+      deadline: Time by which the run must have ended, finished or not.
       console: Console for the bar and messages.
 
     Returns:
@@ -96,16 +92,27 @@ def run_training(
 
     Raises:
       InputError: If configuration, data, teacher and workdir do not fit together.
+      TimeUp: If the deadline ended the run.
     """
     workdir = user_path(workdir)
+    if deadline and deadline.left() <= 0.0:
+        raise TimeUp(f"before {workdir} began or went on")
     check_batch(experiment.data.batch)
+    _require_space(experiment, workdir)
     for spec in experiment.students.values():
         require_matching(spec, experiment.tracking)
     teacher_bundle = load_bundle(teacher) if teacher is not None else None
     teacher_spec = teacher_bundle.spec if teacher_bundle else None
     check_fit(teacher_spec, experiment.students, experiment.distill)
+    require_memory(experiment.data, patch_spec(experiment, teacher=teacher_spec))
     start = {name: load_bundle(path) for name, path in (init or {}).items()}
     _check_start(experiment.students, start)
+    card = {
+        "made_by": verb,
+        "versions": versions(),
+        "seed": experiment.seed,
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
     train_set, validation_set = load_data(experiment, console)
     config = {
         "experiment": without(experiment_to_json(experiment), "search", "policy"),
@@ -113,29 +120,34 @@ def run_training(
         "init": {name: bundle.weights_sha256 for name, bundle in start.items()},
         "data": data_hash(train_set),
     }
+    sets = train_set, validation_set
+    given = Given(experiment, teacher_bundle, start, *sets, config, card)
     with open_workdir(workdir, config):
         began = time.perf_counter()
-        snapshot = _fit(
-            experiment,
-            workdir,
-            teacher_bundle,
-            start,
-            train_set,
-            validation_set,
-            config_hash(config),
-            console,
-        )
+        bundles = _fit(given, workdir, deadline, console)
         seconds = time.perf_counter() - began
-        card = {
-            "made_by": verb,
-            "config": config,
-            "versions": versions(),
-            "seed": experiment.seed,
-            "pairs_seen": int(snapshot.state.step) * experiment.data.batch,
-            "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        }
-        bundles = _export(experiment, snapshot, workdir, card)
-    return Trained(bundles, workdir / "metrics.jsonl", seconds)
+    return Trained(bundles, workdir / METRICS, seconds)
+
+
+def _require_space(experiment: Experiment, workdir: pathlib.Path) -> None:
+    """Checks that the workdir can be written and will hold what the run leaves there.
+
+    These are two checkpoints, of which the older goes when a third is written, and the
+    bundles. What an earlier call left counts as written.
+    """
+    saved = saved_steps(workdir / CHECKPOINTS)
+    total_steps = experiment.optim.total_steps(experiment.data.batch)
+    if saved and saved[-1] >= total_steps:
+        return
+    tx = make_optimizer(experiment.optim, total_steps=total_steps)
+    variables = [variable_shapes(spec) for spec in experiment.students.values()]
+    optimizer = [jax.eval_shape(tx.init, each["params"]) for each in variables]
+    weights = sum(leaf.size for leaf in jax.tree.leaves(variables))
+    states = sum(leaf.size for leaf in jax.tree.leaves(optimizer))
+    # Last and best weights, in float32.
+    checkpoint, bundles = 4 * (2 * weights + states), 4 * 2 * weights
+    left = max(3 - len(saved), 1)
+    require_place(workdir / CONFIG, space=left * checkpoint + bundles)
 
 
 def gate_share(metrics: pathlib.Path, name: str) -> float | None:
@@ -147,17 +159,19 @@ def gate_share(metrics: pathlib.Path, name: str) -> float | None:
 
     Returns:
       The share, or None if no gate was logged.
+
+    Raises:
+      InputError: If the file is damaged or of an older release.
     """
-    key, total, before, steps = f"gate/{name}", 0.0, 0, 0
-    for row in read_metrics(metrics):
-        if key in row:
-            length = int(row["step"]) - before
-            total, steps, before = (
-                total + row[key] * length,
-                steps + length,
-                int(row["step"]),
-            )
-    return total / steps if steps else None
+    rows = [row for row in read_metrics(metrics) if f"gate/{name}" in row]
+    if any(row.get("steps", 0) < 1 for row in rows):
+        raise InputError(
+            f"{metrics}: a line with gates lacks its number of steps, which an older "
+            "release did not write; train anew in another folder."
+        )
+    steps = sum(row["steps"] for row in rows)
+    open_steps = sum(row[f"gate/{name}"] * row["steps"] for row in rows)
+    return open_steps / steps if steps else None
 
 
 def print_trained(trained: Trained, console: Console) -> None:
@@ -165,10 +179,10 @@ def print_trained(trained: Trained, console: Console) -> None:
     for name, path in trained.bundles.items():
         share = gate_share(trained.metrics, name)
         gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
-        console.print(f"{name}: {path}{gates}")
-    console.print(f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
+        say(console, f"{name}: {path}{gates}")
+    say(console, f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
     if line := gates_line(trained.metrics):
-        console.print(printable(line), markup=False)
+        say(console, line)
 
 
 def _check_start(
@@ -188,151 +202,43 @@ def _check_start(
 
 
 def _fit(
-    experiment: Experiment,
-    workdir: pathlib.Path,
-    teacher: Bundle | None,
-    start: Mapping[str, Bundle],
-    train_set: tuple[Sequence, ...],
-    validation_set: tuple[Sequence, ...],
-    digest: str,
-    console: Console,
-) -> Snapshot:
+    given: Given, workdir: pathlib.Path, deadline: Deadline | None, console: Console
+) -> dict[str, pathlib.Path]:
+    """Trains, or goes on; returns the folders of the bundles."""
+    experiment, folder = given.experiment, workdir / BUNDLES
     total_steps = experiment.optim.total_steps(experiment.data.batch)
     state = init_state(
         jax.random.key(experiment.seed),
         experiment.students,
         make_optimizer(experiment.optim, total_steps=total_steps),
-        start={name: bundle.variables for name, bundle in start.items()},
+        start={name: bundle.variables for name, bundle in given.start.items()},
     )
-    checkpoints = Checkpoints(workdir / "checkpoints", config_hash=digest)
+    checkpoints = Checkpoints(
+        workdir / CHECKPOINTS, config_hash=config_hash(given.config), card=given.card
+    )
     with contextlib.closing(checkpoints):
         snapshot = Snapshot(state, first_best(state))
-        restored = checkpoints.restore(snapshot)
+        with waiting(console, "reading the last checkpoint"):
+            restored = checkpoints.restore(snapshot)
         snapshot = restored or snapshot
         step = int(snapshot.state.step)
         if restored:
-            console.print(f"{workdir}: goes on at step {step} of {total_steps}.")
+            say(console, f"{workdir}: goes on at step {step} of {total_steps}.")
         if step >= total_steps:
-            return snapshot
-        run = _make_run(experiment, teacher, train_set, validation_set, step)
+            (workdir / METRICS).touch()
+            card = read_record(workdir / CHECKPOINTS, step)["card"]
+            return write_bundles(snapshot, given._replace(card=card).made, folder)
+        run = make_run(given, step, console)
         writer = MetricWriter(workdir, step=step)
         bar = training_bar(console, total_steps, step)
-        with contextlib.closing(writer), bar as tick:
-            run = run._replace(checkpoints=checkpoints, report=writer.write, tick=tick)
-            return fit(snapshot, run, experiment.loop)
-
-
-def _make_run(
-    experiment: Experiment,
-    teacher: Bundle | None,
-    train_set: tuple[Sequence, ...],
-    validation_set: tuple[Sequence, ...],
-    step: int,
-) -> Run:
-    """Returns the parts of a run that follow from its configuration and step."""
-    batch, seen = experiment.data.batch, teacher.spec if teacher else None
-    patch = patch_spec(experiment, teacher=seen)
-    constants = Constants(dict(teacher.variables) if teacher else {})
-    constants = jax.device_put(constants)
-    position: Any = {
-        "seed": experiment.seed,
-        "start_step": step,
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-    }
-    compiled = _step(experiment, teacher)
-    if experiment.data.cache == "device":
-        held = device_set(train_set, experiment.data, patch, **position)
-        batches, constants = held.batches, constants._replace(patches=held.patches)
-        compiled = gathering(compiled)
-    else:
-        batches = train_batches(train_set, experiment.data, patch, **position)
-    return Run(
-        step=data_parallel(compiled),
-        constants=constants,
-        batches=batches,
-        validate=_validation(experiment, teacher, validation_set, patch),
-        total_steps=experiment.optim.total_steps(batch),
-        steps_per_epoch=experiment.optim.steps_per_epoch(batch),
-        batch=batch,
-    )
-
-
-def _step(experiment: Experiment, teacher: Bundle | None) -> TrainStep:
-    batch = experiment.data.batch
-    objective = make_objective(
-        teacher.spec if teacher else None,
-        experiment.students,
-        experiment.setting,
-        axis_name=AXIS_NAME,
-    )
-    input = widest_input(experiment, teacher=teacher.spec if teacher else None)
-    crops = Crops(input, experiment.augment, experiment.seed)
-    return make_train_step(
-        objective,
-        make_optimizer(
-            experiment.optim, total_steps=experiment.optim.total_steps(batch)
-        ),
-        crops,
-        steps_per_epoch=experiment.optim.steps_per_epoch(batch),
-        axis_name=AXIS_NAME,
-    )
-
-
-def _validation(
-    experiment: Experiment,
-    teacher: Bundle | None,
-    validation_set: tuple[Sequence, ...],
-    patch: PatchSpec,
-) -> Callable[..., dict[str, float]] | None:
-    """Returns the validation of students, which also reports the teacher's values.
-
-    It is None without held-out sequences.
-    """
-    if not validation_set:
-        return None
-    batches = fixed_batches(
-        validation_set,
-        experiment.data,
-        patch,
-        seed=experiment.seed,
-        examples=VALIDATION_PAIRS,
-    )
-    kinds: Any = {
-        "setting": experiment.setting,
-        "windows": experiment.augment,
-        "cut_for": widest_input(experiment, teacher=teacher.spec if teacher else None),
-    }
-    validate = make_validate(experiment.students, batches, **kinds)
-    fixed: dict[str, float] = {}
-    if teacher is not None:
-        of_teacher = make_validate({"teacher": teacher.spec}, batches, **kinds)
-        fixed = of_teacher({"teacher": teacher.variables})
-    return lambda variables: validate(variables) | fixed
-
-
-def _export(
-    experiment: Experiment,
-    snapshot: Snapshot,
-    workdir: pathlib.Path,
-    card: Mapping[str, Any],
-) -> dict[str, pathlib.Path]:
-    """Writes last and best weights of every student; returns the former's folders."""
-    bundles = {}
-    for name, spec in experiment.students.items():
-        last = jax.device_get(student_variables(snapshot.state, name))
-        best = snapshot.best.variables[name]
-        loss = float(snapshot.best.loss[name])
-        own = {
-            **card,
-            "student": name,
-            "sizes": card_sizes(spec),
-            "metrics": {"best_validation_loss": loss if np.isfinite(loss) else None},
-        }
-        folder = workdir / "bundles"
-        kinds = {"last": (last, folder / name), "best": (best, folder / f"{name}-best")}
-        for kind, (variables, path) in kinds.items():
-            made = {**own, "weights": kind}
-            save_bundle(Bundle(spec, variables, experiment.tracking, made), path)
-        bundles[name] = folder / name
-    return bundles
+        with contextlib.closing(writer), bar as shown:
+            run = run._replace(
+                checkpoints=checkpoints,
+                report=writer.write,
+                tick=shown.tick,
+                tell=shown.tell,
+                saved=lambda kept: write_bundles(kept, given.made, folder),
+                deadline=deadline,
+            )
+            fit(snapshot, run, experiment.loop)
+    return {name: folder / name for name in experiment.students}

@@ -1,5 +1,6 @@
 """Reads the data of a run and chooses its patches."""
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,12 +8,16 @@ from rich.console import Console
 
 from dst_jax.arch import InputSpec, TrackerSpec, widest
 from dst_jax.data.patches import PatchSpec, RolePatch
-from dst_jax.data.pipeline import read_sources
+from dst_jax.data.pipeline import DataConfig, read_sources
 from dst_jax.data.sequence import Sequence, split_by_video
+from dst_jax.digests import parts_sha256
 from dst_jax.distill import needs_teacher
+from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
-from dst_jax.files import parts_sha256
 from dst_jax.ops.augment import patch_sides
+from dst_jax.workflows.demo_video import make_missing_video
+from dst_jax.workflows.printing import say
+from dst_jax.workflows.progress import waiting
 
 
 def load_data(
@@ -30,8 +35,10 @@ def load_data(
     Raises:
       InputError: If a source is faulty.
     """
-    sequences, report = read_sources(experiment.data)
-    console.print(report.summary(), highlight=False, markup=False)
+    make_missing_video(experiment.data.sources, console)
+    with waiting(console, "reading the data"):
+        sequences, report = read_sources(experiment.data)
+    say(console, *report.summary().splitlines())
     share = experiment.data.validation_share
     return split_by_video(sequences, share=share, seed=experiment.seed)
 
@@ -86,3 +93,24 @@ def patch_spec(
         template=RolePatch(template_px, crops.zooms.template),
         search=RolePatch(search_px, crops.zooms.search),
     )
+
+
+def require_memory(data: DataConfig, patch: PatchSpec) -> None:
+    """Checks that the batches that wait for their step fit into this machine.
+
+    Args:
+      data: Its `batch` and `prefetch` are read.
+      patch: Sizes of the patches.
+
+    Raises:
+      InputError: If they do not; otherwise the system would end the process unsaid.
+    """
+    pair = 3 * (patch.template.patch_px**2 + patch.search.patch_px**2)
+    need = float(pair) * data.batch * (max(data.prefetch, data.threads) + 1)
+    have = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    if need > have:
+        raise InputError(
+            f"DataConfig.batch={data.batch}, prefetch={data.prefetch}, threads="
+            f"{data.threads}: waiting batches take {need / 1e9:,.0f} GB, and this "
+            f"machine has {have / 1e9:,.0f}; lower one of them."
+        )

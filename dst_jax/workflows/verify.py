@@ -9,17 +9,15 @@ from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
-from dst_jax.data.checks.lint import counted
 from dst_jax.data.checks.verify import VerifyReport, report_beside, save_report, verify
 from dst_jax.data.packs.packed import is_packed, open_pack, read_pack
 from dst_jax.data.readers import READERS, reader_of
-from dst_jax.errors import InputError, printable
+from dst_jax.errors import InputError, counted
 from dst_jax.files import require_place, user_path
+from dst_jax.workflows.printing import say, shown
 
 
 def verify_data(
@@ -69,8 +67,7 @@ def verify_data(
     _print(report, console)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_report(report, path)
-    line = printable(f"report: {path}")
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say(console, f"report: {path}")
     if report.faults:
         many = counted(len(report.faults), "fault")
         raise InputError(
@@ -87,19 +84,18 @@ def _verify_pack(source: str, console: Console) -> None:
     with _bar(console) as tick:
         damaged = pack.damaged(threads=os.cpu_count() or 1, tick=tick)
     count = len(pack.records)
-    line = f"{counted(count, 'record')} decoded; {len(damaged):,} damaged"
-    console.print(line, highlight=False)
+    say(console, f"{counted(count, 'record')} decoded; {len(damaged):,} damaged")
     if damaged:
         raise InputError(f"{damaged[0]} {len(damaged)} of {count} are damaged.")
 
 
 def print_layouts(console: Console) -> None:
     """Prints every layout with the first line of its reader's documentation."""
+    width = max(map(len, READERS))
     for name, reader in READERS.items():
         read = reader.func if isinstance(reader, functools.partial) else reader
         about = (inspect.getdoc(inspect.getmodule(read)) or "").splitlines()[0]
-        line = f"[bold]{name}:DIR[/bold]  {escape(about)}"
-        console.print(line, highlight=False, soft_wrap=True)
+        say(console, f"{name:<{width}}  {about}")
 
 
 @contextmanager
@@ -122,24 +118,19 @@ def _print(report: VerifyReport, console: Console) -> None:
         found = [fault for fault in report.faults if fault.kind == kind]
         names = {fault.sequence for fault in found}
         row = (kind, f"{len(found):,}", f"{len(names):,}", found[0].message)
-        table.add_row(Text("fault", "red"), *map(_text, row))
+        table.add_row(shown("fault", style="red"), *map(shown, row))
     for reason in dict.fromkeys(finding.reason for finding in report.left_out):
         notes = [f for f in report.left_out if f.reason == reason]
         names = {finding.sequence for finding in notes}
         frames = sum(finding.frames for finding in notes)
         row = (reason, f"{frames:,}", f"{len(names):,}", notes[0].sequence)
-        table.add_row("note", *map(_text, row))
+        table.add_row("note", *map(shown, row))
     if table.row_count:
         console.print(table)
     how = "all" if report.every_frame else "a sample; --all decodes every frame"
-    console.print(
+    say(
+        console,
         f"{counted(report.sequences, 'sequence')}, {counted(report.frames, 'frame')}; "
         f"size and end of every file looked at, {counted(report.decoded, 'image')} "
         f"decoded ({how}); {counted(len(report.faults), 'fault')}",
-        highlight=False,
-        soft_wrap=True,
     )
-
-
-def _text(cell: str) -> Text:
-    return Text(printable(cell))

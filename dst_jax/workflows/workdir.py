@@ -10,11 +10,14 @@ from typing import Any
 
 from dst_jax.distill.identity import interactive_terms
 from dst_jax.errors import InputError
-from dst_jax.experiment import differences
-from dst_jax.files import read_json, remove_leftovers, write_json
+from dst_jax.experiment import config_hash, differences
+from dst_jax.files import naming, read_json, remove_leftovers, write_json
+from dst_jax.train import METRICS, read_record, saved_steps
 
+CONFIG, CHECKPOINTS, BUNDLES, DATA = "config.json", "checkpoints", "bundles", "data"
 LEDGER = "ledger.jsonl"
 ROWS = "rows"  # folder of an ablation's runs, each in a workdir of its own
+SHOWN_CHARACTERS = 200  # of a difference between two configurations
 
 
 @contextlib.contextmanager
@@ -34,35 +37,45 @@ def open_workdir(
       InputError: If it cannot be created, another process uses it, or it holds a run
         with another configuration.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--workdir {folder}: is a file; give a folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--workdir {folder}: {error.strerror}.") from None
-    with _hold(folder):
-        remove_leftovers(folder)
-        path = folder / "config.json"
-        if path.exists() and _holds_work(folder):
+    with hold(folder):
+        path, work = folder / CONFIG, _work(folder)
+        if not work:
+            # A run that ended before its first checkpoint begins anew.
+            (folder / METRICS).unlink(missing_ok=True)
+            write_json(path, config)
+        elif path.exists():
             _check_same(path, config)
         else:
-            # A run that ended before its first checkpoint begins anew.
-            (folder / "metrics.jsonl").unlink(missing_ok=True)
+            _check_recorded(folder, config, work)
             write_json(path, config)
         yield folder
 
 
-def _holds_work(folder: pathlib.Path) -> bool:
-    """Returns whether there are checkpoints, a search ledger or runs of an ablation."""
-    saved = folder / "checkpoints"
-    trained = saved.is_dir() and any(child.name.isdigit() for child in saved.iterdir())
-    return trained or (folder / LEDGER).exists() or (folder / ROWS).is_dir()
+def _work(folder: pathlib.Path) -> str:
+    """Returns the name of what would be lost if the folder began anew, or ""."""
+    if saved_steps(folder / CHECKPOINTS):
+        return CHECKPOINTS
+    there = (name for name in (LEDGER, ROWS, BUNDLES) if (folder / name).exists())
+    return next(there, "")
 
 
 @contextlib.contextmanager
-def _hold(folder: pathlib.Path) -> Iterator[None]:
-    """Locks the folder; the system drops the lock however the process ends."""
+def hold(folder: pathlib.Path) -> Iterator[None]:
+    """Creates or opens a folder for this process alone, and sweeps it.
+
+    The system drops the lock however the process ends. What killed processes left half
+    written is removed.
+
+    Args:
+      folder: The folder.
+
+    Raises:
+      InputError: If it cannot be created or another process uses it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--workdir {folder}: is a file; give a folder.")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a+")
     except OSError as error:
         raise InputError(f"--workdir {folder}: {error.strerror}.") from None
@@ -76,25 +89,52 @@ def _hold(folder: pathlib.Path) -> Iterator[None]:
                 f"--workdir {folder}: process {pid} is using it; wait for it to end "
                 "or choose another folder."
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with naming(folder / ".lock"):
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+        for part in (".", BUNDLES, DATA):
+            remove_leftovers(folder / part)
         yield
 
 
 def _check_same(path: pathlib.Path, config: Mapping[str, Any]) -> None:
     ours, theirs = json.loads(json.dumps(config)), read_json(path)
-    for name, kind in interactive_terms(theirs).items():
+    try:
+        interactive = interactive_terms(theirs)
+        found = differences(ours, theirs)
+    except RecursionError:
+        raise InputError(
+            f"{path}: is nested too deep to be read; remove it, and the checkpoints "
+            "tell whether they are of this configuration."
+        ) from None
+    for name, kind in interactive.items():
         if interactive_terms(ours).get(name) != kind:
             raise InputError(
                 f"--workdir {path.parent}: its run has the term {name!r}, a class of a "
                 f"notebook ({kind}); go on in the notebook, or put the class into a "
                 ".py configuration and choose another folder."
             )
-    found = differences(ours, theirs)
     if found:
-        shown = "; ".join(found[:3]) + ("; ..." if len(found) > 3 else "")
+        shown = "; ".join(line[:SHOWN_CHARACTERS] for line in found[:3])
+        more = "; ..." if len(found) > 3 else ""
         raise InputError(
             f"--workdir {path.parent}: holds a run with another configuration "
-            f"({shown}); choose another folder."
+            f"({shown}{more}); choose another folder."
+        )
+
+
+def _check_recorded(folder: pathlib.Path, config: Mapping[str, Any], work: str) -> None:
+    """Checks a configuration whose file is lost by the hash that checkpoints keep."""
+    steps = saved_steps(folder / CHECKPOINTS)
+    if not steps:
+        raise InputError(
+            f"--workdir {folder}: {CONFIG} is missing, so that nobody can tell which "
+            f"configuration {work} is of; put it back or choose another folder."
+        )
+    record = read_record(folder / CHECKPOINTS, steps[-1])
+    if record["config_hash"] != config_hash(config):
+        raise InputError(
+            f"--workdir {folder}: {CONFIG} is missing, and the checkpoints are of "
+            "another configuration; choose another folder."
         )

@@ -22,6 +22,7 @@ VERBS = (
     "data",
     "info",
     "config",
+    "export-run",
 )
 
 
@@ -231,3 +232,33 @@ def test_scoring_result_files_needs_no_frames(capsys, tmp_path):
     assert scores["success_auc"] == pytest.approx(20 / 21)  # IoU > 1 never holds
     assert scores["precision_20"] == 1.0
     assert set(scores["sequences"]) == {"one", "two"}
+
+
+def test_a_time_limit_is_checked_at_once_and_ends_with_its_own_code(
+    capsys, monkeypatch, tmp_path
+):
+    words = ("train", "demo_teacher", "--workdir", str(tmp_path / "w"))
+    code, _, err = run(capsys, *words, "--time-limit", "soon")
+    assert code == 2
+    assert err == (
+        "dst-jax: --time-limit soon: give a time as 90s, 170m, 2h or 1h30m.\n"
+    )
+    from dst_jax.train import TimeUp
+    from dst_jax.workflows import train
+
+    def ended(*_, deadline, **__):
+        assert 5390.0 < deadline.left() <= 5400.0
+        raise TimeUp("at step 3 of 9, which is saved")
+
+    monkeypatch.setattr(train, "run_training", ended)
+    code, _, err = run(capsys, *words, "--time-limit", "1h30m")
+    assert code == 75
+    assert err == (
+        "dst-jax: the time limit ends the run at step 3 of 9, which is saved; "
+        "run again to go on\n"
+    )
+
+
+def test_a_folder_without_checkpoints_is_not_exported(capsys, tmp_path):
+    code, _, err = run(capsys, "export-run", str(tmp_path))
+    assert code == 2 and "holds no checkpoint of a training to export" in err

@@ -151,6 +151,10 @@ def test_files_in_the_home_folder_are_found(tmp_path, monkeypatch):
 def test_differences_name_the_field():
     one = {"a": {"b": 1}, "c": 2}
     assert differences(one, {"a": {"b": 3}, "c": 2}) == ["a.b: 1, was 3"]
+    assert differences({"a": None}, {"b": 2}) == [
+        "a: None, was absent",
+        "b: absent, was 2",
+    ]
     assert flatten(one) == {"a.b": 1, "c": 2}
     assert config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
 

@@ -85,3 +85,9 @@ def test_a_given_fill_is_used():
 def test_an_empty_box_is_refused(box):
     with pytest.raises(InputError, match="no target to crop"):
         cut_patch(ramp(), np.float32(box), patch_of(9, 9))
+
+
+@pytest.mark.parametrize("side", [0, -1, 4097, 10**6])
+def test_a_patch_of_an_impossible_side_is_refused(side):
+    with pytest.raises(InputError, match=rf"RolePatch.patch_px={side}: must be from 1"):
+        patch_of(side, 40)

@@ -1,7 +1,6 @@
 """The loop around policy and scoring, and its ledger."""
 
 import dataclasses
-import re
 
 import pytest
 
@@ -10,9 +9,8 @@ from dst_jax.errors import InputError
 from dst_jax.search import (
     PolicyConfig,
     SearchConfig,
-    append_step,
     best_trial,
-    read_ledger,
+    check_rewards,
     run_search,
     shrink,
 )
@@ -67,29 +65,6 @@ def test_every_trial_is_scored_once_and_rewarded_by_equation_6():
     assert best_trial(trials).reward == max(t.reward for t in trials)
 
 
-@pytest.mark.parametrize("sampler", ["policy", "uniform"])
-def test_a_search_goes_on_from_its_ledger_on_the_same_trajectory(tmp_path, sampler):
-    config = dataclasses.replace(CONFIG, sampler=sampler)
-    ledger = tmp_path / "ledger.jsonl"
-    whole = search(Scorer(), config=config, report=lambda t: append_step(ledger, t))
-    text = ledger.read_text()
-    # Killed in the middle of the fourth step's lines.
-    lines = text.splitlines(keepends=True)
-    ledger.write_text("".join(lines[:10]) + lines[10][:25])
-    past = read_ledger(ledger, candidates=3)
-    assert ledger.read_text() == "".join(lines[:9])
-    assert past == whole[:9]
-    score = Scorer()
-    again = search(
-        score, past=past, config=config, report=lambda t: append_step(ledger, t)
-    )
-    strip = [dataclasses.replace(t, seconds=0.0) for t in again]
-    assert strip == [dataclasses.replace(t, seconds=0.0) for t in whole]
-    assert len(ledger.read_text().splitlines()) == 18
-    before = {spec_id(t.spec) for t in past if t.spec is not None}
-    assert not before & {name for names in score.asked for name in names}
-
-
 def test_a_finished_search_goes_on_when_it_is_given_more_steps():
     whole = search(Scorer())
     shorter = search(Scorer(), config=dataclasses.replace(CONFIG, steps=4))
@@ -122,6 +97,16 @@ def test_a_ledger_whose_numbers_were_changed_is_refused():
             search(Scorer(), past=[first, *trials[1:3]])
 
 
+def test_an_edit_from_which_all_numbers_follow_changes_what_the_policy_proposes():
+    trials = search(Scorer())
+    saved = trials[0].compression
+    better = {"accuracy": 9.0, "reward": saved * (2.0 - saved) * 9.0 / 0.4}
+    edited = [dataclasses.replace(trials[0], **better), *trials[1:]]
+    check_rewards(PARENT, 0.4, edited, CONFIG)
+    with pytest.raises(InputError, match=r"step [1-5] is not what this search"):
+        search(Scorer(), past=edited)
+
+
 def test_an_empty_space_is_refused_before_any_scoring():
     score = Scorer()
     for change in ({"attributes": ("padding",)}, {"min_width": 400}):
@@ -139,16 +124,13 @@ def test_training_that_diverges_counts_for_nothing():
         best_trial(trials)
 
 
-def test_a_faulty_ledger_line_is_named(tmp_path):
-    ledger = tmp_path / "ledger.jsonl"
-    assert read_ledger(ledger, candidates=3) == []
-    search(Scorer(), report=lambda t: append_step(ledger, t))
-    lines = ledger.read_text().splitlines(keepends=True)
-    wrong = '"reward": "abc"'.join(re.split(r'"reward": [^,]*', lines[1]))
-    for bad in ('{"step": 0}\n', "[1]\n", "nonsense\n", wrong):
-        ledger.write_text(lines[0] + bad + "".join(lines[2:]))
-        with pytest.raises(InputError, match=r"ledger.jsonl, line 2: not a trial"):
-            read_ledger(ledger, candidates=3)
-    ledger.write_bytes(b"\xff\xfe\n")
-    with pytest.raises(InputError, match=r"ledger.jsonl: not text"):
-        read_ledger(ledger, candidates=3)
+def test_rewards_are_checked_without_the_policy():
+    trials = search(Scorer())
+    check_rewards(PARENT, 0.4, trials, CONFIG)
+    ragged = trials[0].actions[:-1]
+    wrong = ((0,) * 5, *trials[0].actions[1:])
+    changes = ({"reward": 4.9}, {"accuracy": 0.9}, {"actions": ragged})
+    for change in (*changes, {"actions": wrong}, {"problem": "none"}, {"candidate": 7}):
+        first = dataclasses.replace(trials[0], **change)
+        with pytest.raises(InputError, match="step 0 is not what this search"):
+            check_rewards(PARENT, 0.4, [first, *trials[1:]], CONFIG)

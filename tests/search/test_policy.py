@@ -239,6 +239,8 @@ def test_the_lstm_learns_unless_the_output_layer_is_to_learn_alone(train_lstm):
     ("field", "value"),
     [
         ("hidden", 0),
+        ("hidden", 5000),
+        ("learning_rate", 1e4),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("advantage", "both"),

@@ -195,6 +195,24 @@ def test_bad_settings_are_named():
         SearchConfig(pairs=8, batch=16)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("steps", 10**7),
+        ("candidates", 10**5),
+        ("at_once", 10**5),
+        ("min_width", 10**6),
+        ("pairs", 10**9),
+        ("epochs", 1e308),
+        ("validation_pairs", 10**9),
+        ("proposals", 10**9),
+    ],
+)
+def test_settings_beyond_all_use_are_refused(field, value):
+    with pytest.raises(InputError, match=rf"SearchConfig\.{field}=.*: must be at most"):
+        SearchConfig(**{field: value})
+
+
 def test_unknown_words_are_refused_without_a_type_checker():
     # jaxtyping checks types in tests alone.
     check = SearchConfig.__post_init__

@@ -1,8 +1,8 @@
 """The loop: interruption and resumption, best weights, what is reported."""
 
+import contextlib
 import dataclasses
 import itertools
-import json
 import os
 import signal
 import time
@@ -15,11 +15,13 @@ from dst_jax.errors import InputError
 from dst_jax.train import (
     Checkpoints,
     Constants,
+    Deadline,
     Interrupted,
     LoopConfig,
     MetricWriter,
     Run,
     Snapshot,
+    TimeUp,
     first_best,
     fit,
     read_metrics,
@@ -134,7 +136,7 @@ def test_reports_hold_loss_terms_rates_and_waiting(step, tmp_path):
     assert [number for number, _ in rows] == [1, 2]
     names = {"loss", "loss/dull/ts", "loss/dull/ah", "loss/dull/str", "gt/dull"}
     names |= {"gt/teacher", "gradient_norm/dull", "pairs_per_s", "data_wait_share"}
-    names |= {"data_wait_s"}
+    names |= {"data_wait_s", "steps"}
     assert set(rows[0][1]) == names
     assert 0.0 <= rows[1][1]["data_wait_share"] <= 1.0
 
@@ -172,41 +174,139 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(step, tmp_path
     assert run.checkpoints.latest_step() is None
 
 
-def test_checkpoints_of_another_configuration_are_refused(step, tmp_path):
-    fit(start(), make_run(step, tmp_path / "c", total=2), LOOP)
-    other = Checkpoints(tmp_path / "c", config_hash="other")
-    with pytest.raises(InputError, match="another configuration"):
-        other.restore(start())
+@pytest.mark.parametrize("every", [3, 4])
+def test_a_resumed_run_reports_what_an_uninterrupted_one_does(step, tmp_path, every):
+    """Interrupted at step 2, within the first window and at no report."""
+    loop = LoopConfig(log_every=every, validate_every=2, checkpoint_every=2)
+
+    def lines(folder, *totals):
+        folder.mkdir()
+        snapshot, first = start(), 0
+        for total in totals:
+            writer = MetricWriter(folder, step=first)
+            run = make_run(step, folder / "c", first=first, validate=spread)
+            stop = None if total == 6 else total
+
+            def tick(number, _, stop=stop):
+                if number == stop:
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+            run = run._replace(report=writer.write, tick=tick)
+            with contextlib.suppress(Interrupted), contextlib.closing(writer):
+                fit(snapshot, run, loop)
+            snapshot = run.checkpoints.restore(start())
+            first = int(snapshot.state.step)
+        timing = {"pairs_per_s", "data_wait_share", "data_wait_s"}
+        return [
+            {key: value for key, value in row.items() if key not in timing}
+            for row in read_metrics(folder / "metrics.jsonl")
+        ]
+
+    whole = lines(tmp_path / "whole", 6)
+    # The signal is served after the step that follows it.
+    assert lines(tmp_path / "parts", 1, 4, 6) == whole
+    assert [row["steps"] for row in whole if "loss" in row] == (
+        [3, 3] if every == 3 else [4, 2]
+    )
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(step, tmp_path):
-    import shutil
+def spoil(step, at):
+    """The step, whose weights are NaN and whose loss is fine after step `at`."""
 
-    fit(start(), make_run(step, tmp_path / "c", total=4), LOOP)
-    broken = tmp_path / "c" / "4"
-    for path in broken.rglob("*"):
-        if path.is_file() and path.stat().st_size > 200:
-            path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"c/4.*cannot be read.*remove"):
-        Checkpoints(tmp_path / "c", config_hash="abc").restore(start())
-    shutil.rmtree(broken)
-    older = Checkpoints(tmp_path / "c", config_hash="abc").restore(start())
-    assert int(older.state.step) == 2
+    def spoilt(state, constants, batch):
+        state, metrics = step(state, constants, batch)
+        if int(state.step) == at:
+            nan = jax.tree.map(lambda x: x * np.float32(np.nan), state.params)
+            state = state._replace(params=nan)
+        return state, metrics
+
+    return spoilt
 
 
-def test_the_log_forgets_steps_that_are_taken_again(tmp_path):
-    writer = MetricWriter(tmp_path)
-    for number in (1, 2, 3):
-        writer.write(number, {"loss": float(number)})
-    writer.close()
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 4, "lo')  # a crash in the middle of a line
-    writer = MetricWriter(tmp_path, step=2)
-    writer.write(3, {"loss": 30.0})
-    writer.close()
-    rows = read_metrics(tmp_path / "metrics.jsonl")
-    assert [row["loss"] for row in rows] == [1.0, 2.0, 30.0]
-    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_run_that_diverges_between_reports_saves_nothing_bad(step, tmp_path, at):
+    loop = LoopConfig(log_every=20, validate_every=5, checkpoint_every=2)
+    run = make_run(spoil(step, at), tmp_path / "c", validate=spread)
+    message = r"at step 4; all numbers of the checkpoint of step 2 are finite"
+    with pytest.raises(InputError, match=message):
+        fit(start(), run, loop)
+    assert run.checkpoints.latest_step() == 2
+    kept = run.checkpoints.restore(start())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.state))
+
+
+def test_a_validation_that_is_not_finite_is_divergence(step, tmp_path):
+    def validate(variables):
+        del variables
+        return {"val/dull/gt": float("nan")}
+
+    rows = []
+    run = make_run(
+        step, tmp_path / "c", validate=validate, report=lambda *row: rows.append(row)
+    )
+    with pytest.raises(InputError, match=r"val/dull/gt is nan at step 2; nothing was"):
+        fit(start(), run, LOOP)
+    assert [next(iter(values)) for _, values in rows] == ["loss", "loss"]
+
+
+def test_a_deadline_ends_a_run_in_time_and_saves_it(step, tmp_path):
+    run = make_run(step, tmp_path / "c", deadline=Deadline(0.0))
+    with pytest.raises(TimeUp, match=r"step 1 of 6, which is saved") as told:
+        fit(start(), run, LOOP)
+    assert told.value.exit_code == 75 and run.checkpoints.latest_step() == 1
+    run = make_run(step, tmp_path / "d", deadline=Deadline(3600.0))
+    assert int(fit(start(), run, LOOP).state.step) == 6
+
+
+def test_a_deadline_leaves_time_for_what_comes_next(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("dst_jax.train.deadline.time.monotonic", lambda: now[0])
+    deadline = Deadline(60.0)
+    deadline.took("step", 1.0)
+    deadline.took("checkpoint", 5.0)
+    deadline.took("checkpoint", 4.0)  # 4.5 count, for it may vary
+    # One step, a checkpoint with as much again, and eight seconds: 18 in all.
+    now[0] = 141.9
+    assert not deadline.is_near("step", "checkpoint")
+    now[0] = 142.1
+    assert deadline.is_near("step", "checkpoint")
+    # A validation that never took place may take as long as anything did, 7 s here.
+    deadline.took("first step", 7.0)
+    now[0] = 132.4
+    assert not deadline.is_near("step", "checkpoint", "validation")
+    now[0] = 132.6
+    assert deadline.is_near("step", "checkpoint", "validation")
+
+
+def test_a_dropped_connection_saves_the_run(step, tmp_path):
+    def tick(number, _):
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    run = make_run(step, tmp_path / "c", tick=tick)
+    with pytest.raises(Interrupted, match="step 3 of 6"):
+        fit(start(), run, LOOP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        run = make_run(step, tmp_path / "d", tick=tick)
+        assert int(fit(start(), run, LOOP).state.step) == 6
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_is_saved_and_what_takes_long_is_told(step, tmp_path):
+    said, saved = [], []
+    run = make_run(
+        step,
+        tmp_path / "c",
+        total=4,
+        validate=spread,
+        saved=lambda snapshot: saved.append(int(snapshot.state.step)),
+        tell=said.append,
+    )
+    fit(start(), run, LOOP)
+    assert saved == [2, 4]
+    assert said == ["validation", "", "checkpoint", ""] * 2
 
 
 @pytest.mark.parametrize("field", ["log_every", "validate_every", "checkpoint_every"])

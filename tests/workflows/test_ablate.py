@@ -82,7 +82,7 @@ class Stub:
         row = folder.parent.name
         self.trained.append((settings.seed, row, tuple(settings.students)))
         folder.mkdir(parents=True)
-        line = {"step": 1}
+        line = {"step": 1, "steps": 1}
         if "ks" in settings.distill.active:
             line |= {f"gate/{name}": self.gate for name in settings.students}
         (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
@@ -233,6 +233,15 @@ def test_what_needs_a_teacher_says_so_before_anything_is_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_teacher_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_path):
+    base, path = experiment_of(networks.STUDENTS), tmp_path / "teacher"
+    with pytest.raises(
+        InputError, match=r"no such bundle; dst-jax demo --workdir runs"
+    ):
+        run_ablation(base, Choice(), tmp_path / "w", teacher=path, console=QUIET)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_single_images_are_refused_before_anything_is_trained(
     tmp_path, source, teacher
 ):
@@ -268,6 +277,22 @@ def test_after_a_kill_only_the_rest_is_trained(tmp_path, source, teacher):
     again = Stub()
     assert again.run(tmp_path, source, teacher, **choice) == report
     assert (again.trained, again.evaluated) == ([], [])
+
+
+def test_the_time_that_is_left_goes_by_students():
+    plan = make_plan(
+        experiment_of(networks.STUDENTS), Choice(), teacher=networks.TEACHER
+    )
+    runs = missing_runs(plan, NOTHING_FINISHED)
+    # Two students took 10 minutes; 1 + 1 + 1 + 2 + 2 are left.
+    assert (
+        ablate._outlook(runs[:1], runs[1:], 600.0) == "5 more runs, about 35 min in all"
+    )
+    assert (
+        ablate._outlook(runs[:5], runs[5:], 7 * 3600.0)
+        == "1 more run, about 2.0 h in all"
+    )
+    assert ablate._outlook(runs[:5], runs[5:], 7.0) == "1 more run, about 1 min in all"
 
 
 def test_rows_seeds_and_data_sets_can_be_added(tmp_path, source, teacher):

@@ -13,6 +13,7 @@ from dst_jax.errors import InputError
 from dst_jax.track import SIAMRPN_PRESETS, SiamFCTracking, SiamRPNTracking
 from dst_jax.workflows import convert as workflow
 from tests import dasiamrpn
+from tests.bundles import as_format_1
 from tests.dasiamrpn import torch
 from tests.track import scenes
 
@@ -105,3 +106,67 @@ def test_what_does_not_fit_is_named(weights, tmp_path):
     other = tmp_path / "other.pth"
     torch.save({"backbone.conv1.0.weight": torch.zeros(1)}, other)
     attempt("other.pth: no tensor is called featureExtract", "dasiamrpn", other)
+
+
+def convert(*words):
+    return main(["convert", "--source", "dasiamrpn", *map(str, words)])
+
+
+def test_a_bundle_is_replaced_only_when_asked(weights, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert convert(weights, out) == 0
+    before = (out / "card.json").read_bytes()
+    # It is said before the weights are read, which may take a while.
+    assert convert(tmp_path / "missing.pth", out) == 2
+    line = capsys.readouterr().err
+    assert f"{out}: a bundle is there; " in line and "--force" in line
+    assert (out / "card.json").read_bytes() == before
+    assert convert("--preset", "otb", "--force", weights, out) == 0
+    assert load_bundle(out).tracking == SIAMRPN_PRESETS["otb"]
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(weights, tmp_path, capsys):
+    (tmp_path / "thesis").mkdir()
+    assert convert("--force", weights, tmp_path / "thesis") == 2
+    assert "exists and is no bundle" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told_first(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert convert(tmp_path / "missing.pth", tmp_path / "file" / "out") == 2
+    assert "file is no folder" in capsys.readouterr().err
+
+
+def test_weights_that_are_no_numbers_are_named_and_nothing_is_written(
+    weights, tmp_path, capsys
+):
+    state = torch.load(weights)
+    state["module.featureExtract.4.weight"][0, 0, 0, 0] = float("nan")
+    torch.save(state, weights)
+    assert convert(weights, tmp_path / "out") == 2
+    assert "net.model: backbone.conv2.0.weight holds numbers that are not finite" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_of_files_are_printed_as_they_are(weights, tmp_path, capsys):
+    state = torch.load(weights)
+    torch.save({**state, "[/b]\x1b[2J": torch.zeros(1)}, weights)
+    assert convert(weights, tmp_path / "[bold]x[/]") == 0
+    printed = capsys.readouterr().out
+    assert "[bold]x[/]: widths" in printed and r"left out: [/b]\x1b[2J" in printed
+
+
+def test_a_bundle_of_format_1_is_shown_with_what_is_unprotected(
+    weights, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    assert convert(weights, out) == 0 and main(["info", str(out)]) == 0
+    assert "format 1" not in capsys.readouterr().out
+    as_format_1(out)
+    # So does a kill between two renames leave it.
+    out.rename(tmp_path / ".out.replaced")
+    assert main(["info", str(out)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "damage of spec.json, tracking.json, card.json is not" in shown

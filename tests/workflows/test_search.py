@@ -16,6 +16,7 @@ from dst_jax.command import settings
 from dst_jax.command.main import main
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
+from dst_jax.digests import json_sha256
 from dst_jax.distill import Setting
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
@@ -25,6 +26,7 @@ from dst_jax.search import SearchConfig
 from dst_jax.track.config import SiamFCTracking, SiamRPNTracking
 from dst_jax.train import OptimConfig
 from dst_jax.workflows.search import print_searched, search_student
+from dst_jax.workflows.workdir import LEDGER
 from tests import networks, objectives
 
 pytestmark = pytest.mark.optax
@@ -151,6 +153,92 @@ def test_what_a_search_does_not_read_may_change(searched, experiment, teacher):
         again = search_student(other, workdir, teacher=teacher, console=CONSOLE)
     assert (again.best, list(again.trials)) == (searched.best, list(searched.trials))
     assert again.teacher_accuracy == searched.teacher_accuracy
+
+
+def folder_like(searched, workdir):
+    shutil.copytree(searched.student.parent, workdir)
+    return {path.name: path.read_bytes() for path in workdir.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("ledger.jsonl", {"reward": 4.9}, r"ledger.jsonl, line 1: it or a line before"),
+        ("ledger.jsonl", {"seconds": 4.9}, r"ledger.jsonl, line 1: it or a line befor"),
+        ("search.json", {"reward": 4.9}, r"search.json: was changed after it was writ"),
+        ("search.json", {"teacher_accuracy": 0.9}, r"search.json: was changed after"),
+        ("search.json", {"more": 1}, r"search.json: .*unknown field 'more'"),
+    ],
+)
+def test_what_was_edited_in_a_finished_search_is_refused(
+    searched, experiment, teacher, tmp_path, name, fields, message
+):
+    before = folder_like(searched, tmp_path / "edited")
+    path = tmp_path / "edited" / name
+    text = path.read_text()
+    first, _, rest = text.partition("\n") if name == LEDGER else (text, "", "")
+    path.write_text(json.dumps(json.loads(first) | fields) + "\n" + rest)
+    with pytest.raises(InputError, match=message):
+        search_student(experiment, path.parent, teacher=teacher, console=CONSOLE)
+    assert (path.parent / "student.json").read_bytes() == before["student.json"]
+
+
+def forge(workdir, **best):
+    """Edits the best trial and mends all digests: what no digest can find."""
+    rows = [json.loads(x) for x in (workdir / LEDGER).read_text().splitlines()]
+    rows[0] |= best
+    digest = ""
+    for row in rows:
+        del row["digest"]
+        digest = row["digest"] = json_sha256([digest, row])
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (workdir / LEDGER).write_text(text)
+    summary = json.loads((workdir / "search.json").read_text()) | {"ledger": digest}
+    top = max(rows, key=lambda row: row["reward"])
+    names = ("reward", "accuracy", "compression", "step", "spec_id")
+    summary |= {name: top[name] for name in names} | {"digest": None}
+    summary["digest"] = json_sha256(summary)
+    (workdir / "search.json").write_text(json.dumps(summary))
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_candidates_that_do_not_follow_are_refused_though_their_digests_fit(
+    searched, experiment, teacher, tmp_path, elsewhere, monkeypatch
+):
+    workdir = tmp_path / "forged"
+    folder_like(searched, workdir)
+    forge(workdir)
+    search_student(experiment, workdir, teacher=teacher, console=CONSOLE)
+    if elsewhere:
+        monkeypatch.setattr("dst_jax.workflows.search._platform", lambda: "a toaster")
+    forge(workdir, reward=4.9)
+    with pytest.raises(InputError, match="step 0 is not what this search would have"):
+        search_student(experiment, workdir, teacher=teacher, console=CONSOLE)
+
+
+def test_a_search_of_a_version_without_digests_is_read_with_a_note(
+    searched, experiment, teacher, tmp_path, capsys
+):
+    workdir = tmp_path / "old"
+    folder_like(searched, workdir)
+    rows = [json.loads(x) for x in (workdir / LEDGER).read_text().splitlines()]
+    rows = [{k: v for k, v in row.items() if k != "digest"} for row in rows]
+    (workdir / LEDGER).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = json.loads((workdir / "search.json").read_text())
+    for name in ("platform", "ledger", "digest"):
+        del summary[name]
+    (workdir / "search.json").write_text(json.dumps(summary))
+    console = Console(width=200)
+    again = search_student(experiment, workdir, teacher=teacher, console=console)
+    assert list(again.trials) == list(searched.trials)
+    assert "wrote it without digests" in capsys.readouterr().out
+    # From now on the summary protects it.
+    again = search_student(experiment, workdir, teacher=teacher, console=console)
+    assert "without digests" not in capsys.readouterr().out
+    rows[0]["seconds"] += 1.0
+    (workdir / LEDGER).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(InputError, match="line 4: it or a line before it was changed"):
+        search_student(experiment, workdir, teacher=teacher, console=console)
 
 
 def test_a_space_without_networks_is_refused_before_any_work(

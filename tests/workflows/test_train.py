@@ -21,7 +21,15 @@ from dst_jax.models import build as build_module
 from dst_jax.models import forward, init_variables
 from dst_jax.ops.anchors import assign, head_anchors
 from dst_jax.ops.augment import AugmentConfig
-from dst_jax.train import LoopConfig, OptimConfig, check_batch, make_validate
+from dst_jax.train import (
+    Deadline,
+    LoopConfig,
+    OptimConfig,
+    TimeUp,
+    check_batch,
+    make_validate,
+)
+from dst_jax.workflows.export import export_run
 from dst_jax.workflows.train import gate_share, run_training
 from tests import networks, objectives
 from tests.distill import reference
@@ -99,6 +107,154 @@ def test_running_again_goes_on_to_the_same_weights(plain, distilled, teacher, tm
             for run in (whole, again)
         )
         assert one == two, kind
+
+
+def finished(teacher, tmp_path):
+    """A copy of the finished run, to be spoilt."""
+    return shutil.copytree(teacher.metrics.parent, tmp_path / "copy")
+
+
+def contents(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files if path.name != ".lock"}
+
+
+def test_a_finished_run_is_left_as_it_is(plain, teacher, tmp_path):
+    folder = finished(teacher, tmp_path)
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    before = contents(folder)
+    trained = run_training(plain, folder, console=CONSOLE)
+    assert trained.bundles == {"teacher": folder / "bundles" / "teacher"}
+    assert contents(folder) == before
+    bundle = folder / "bundles" / "teacher" / "weights.safetensors"
+    assert bundle.stat().st_mtime_ns == times[bundle]
+
+
+def test_a_finished_run_makes_again_what_it_has_lost(plain, teacher, tmp_path):
+    folder = finished(teacher, tmp_path)
+    before = contents(folder / "bundles")
+    shutil.rmtree(folder / "bundles" / "teacher")
+    path = folder / "bundles" / "teacher-best" / "weights.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (folder / "metrics.jsonl").unlink()
+    run_training(plain, folder, verb="another", console=CONSOLE)
+    assert contents(folder / "bundles") == before
+    assert (folder / "metrics.jsonl").read_text() == ""
+
+
+def test_a_lost_configuration_is_written_again_or_refused(plain, teacher, tmp_path):
+    folder = finished(teacher, tmp_path)
+    config = (folder / "config.json").read_bytes()
+    (folder / "config.json").unlink()
+    before = contents(folder)
+    other = dataclasses.replace(plain, seed=1)
+    with pytest.raises(InputError, match="is missing, and the checkpoints are of anot"):
+        run_training(other, folder, console=CONSOLE)
+    assert contents(folder) == before
+    run_training(plain, folder, console=CONSOLE)
+    assert contents(folder) == {**before, folder / "config.json": config}
+
+
+def test_a_run_that_is_stopped_has_bundles_of_its_last_checkpoint(
+    plain, teacher, tmp_path
+):
+    steps = []
+
+    class Stop(Deadline):
+        def is_near(self, *parts):
+            steps.append(parts)
+            return len(steps) == 2
+
+    folder = tmp_path / "run"
+    with pytest.raises(TimeUp, match="step 2 of 4, which is saved"):
+        run_training(plain, folder, deadline=Stop(60.0), console=CONSOLE)
+    # The second step ends the first epoch, after which the third validates nothing.
+    assert steps == [("step", "checkpoint", "validation"), ("step", "checkpoint")]
+    bundle = load_bundle(folder / "bundles" / "teacher")
+    assert bundle.card["pairs_seen"] == 8 and bundle.card["weights"] == "last"
+    best = load_bundle(folder / "bundles" / "teacher-best")
+    assert best.card["metrics"]["best_validation_loss"] > 0
+    run_training(plain, folder, console=CONSOLE)
+    for kind in ("teacher", "teacher-best"):
+        one, two = (
+            load_bundle(run / "bundles" / kind).weights_sha256
+            for run in (folder, teacher.metrics.parent)
+        )
+        assert one == two, kind
+
+
+def test_a_time_that_is_over_begins_nothing(plain, tmp_path):
+    with pytest.raises(TimeUp, match="before"):
+        run_training(plain, tmp_path / "run", deadline=Deadline(0.0), console=CONSOLE)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bundles_are_made_of_any_checkpoint_without_data(teacher, tmp_path):
+    folder = finished(teacher, tmp_path)
+    before = contents(folder / "bundles")
+    shutil.rmtree(folder / "bundles")
+    assert export_run(folder, console=CONSOLE) == {
+        "teacher": folder / "bundles" / "teacher"
+    }
+    assert contents(folder / "bundles") == before
+    export_run(folder, step=3, console=CONSOLE)
+    older = load_bundle(folder / "bundles-3" / "teacher")
+    assert older.card["pairs_seen"] == 12 and older.spec == networks.TEACHER
+    newest = load_bundle(folder / "bundles" / "teacher")
+    assert older.weights_sha256 != newest.weights_sha256
+    with pytest.raises(InputError, match=r"no checkpoint of step 1; there is 3, 4"):
+        export_run(folder, step=1, console=CONSOLE)
+    with pytest.raises(InputError, match="holds no checkpoint"):
+        export_run(tmp_path, console=CONSOLE)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="is not that of the checkpoint"):
+        export_run(folder, console=CONSOLE)
+
+
+def test_a_workdir_that_cannot_be_written_is_told_before_data_are_read(
+    plain, tmp_path, monkeypatch
+):
+    from dst_jax.workflows import train
+
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(train, "load_data", lambda *_: pytest.fail("read data"))
+    with pytest.raises(InputError, match="is no folder"):
+        run_training(plain, tmp_path / "file", console=CONSOLE)
+    free = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    with pytest.raises(InputError, match=r"0.0 MB are free .* needed"):
+        run_training(plain, tmp_path / "run", console=CONSOLE)
+
+
+def test_a_full_disk_while_bundles_are_written_is_named(
+    plain, teacher, tmp_path, monkeypatch
+):
+    from dst_jax import files
+
+    folder = finished(teacher, tmp_path)
+    shutil.rmtree(folder / "bundles")
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_bytes", full)
+        with pytest.raises(OSError, match="No space") as told:
+            run_training(plain, folder, console=CONSOLE)
+    assert told.value.filename == str(folder / "bundles" / "teacher")
+    run_training(plain, folder, console=CONSOLE)
+    assert load_bundle(folder / "bundles" / "teacher").card["pairs_seen"] == 16
+
+
+def test_leftovers_of_killed_runs_are_swept(plain, teacher, tmp_path):
+    folder = finished(teacher, tmp_path)
+    before = contents(folder)
+    for name in (".tmp-0a1b2c3d-x", "bundles/.tmp-0a1b2c3d-x"):
+        (folder / name).mkdir()
+    (folder / "checkpoints" / "9.orbax-checkpoint-tmp-1").mkdir()
+    run_training(plain, folder, console=CONSOLE)
+    assert contents(folder) == before and not list(folder.rglob("*tmp-*"))
 
 
 def test_another_configuration_may_not_use_the_workdir(plain, teacher):
@@ -201,15 +357,19 @@ def region_loss(spec, output, box, *, kept):
 
 
 def test_the_share_of_open_gates_weighs_windows_by_their_steps(tmp_path):
+    # The line of the steps before 9 is lost.
     rows = [
-        {"step": 10, "gate/dull": 1.0},
+        {"step": 10, "steps": 1, "gate/dull": 1.0},
         {"step": 10, "val/dull/gt": 0.5},
-        {"step": 12, "gate/dull": 0.25},
+        {"step": 12, "steps": 2, "gate/dull": 0.25},
     ]
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert gate_share(path, "dull") == pytest.approx((10 + 2 * 0.25) / 12)
+    assert gate_share(path, "dull") == pytest.approx((1 + 2 * 0.25) / 3)
     assert gate_share(path, "other") is None
+    path.write_text('{"step": 10, "gate/dull": 1.0}\n')
+    with pytest.raises(InputError, match=r"metrics.jsonl: .* lacks its number of st"):
+        gate_share(path, "dull")
 
 
 def test_a_batch_that_does_not_divide_is_refused_with_those_that_do():

@@ -3,8 +3,16 @@
 import dataclasses
 from typing import Literal, NamedTuple
 
+from dst_jax.arch.limits import (
+    LEAST,
+    MAX_KERNEL,
+    MAX_LAYERS,
+    MAX_MAP_VALUES,
+    MAX_PARAMETERS,
+    MAX_WIDTH,
+)
 from dst_jax.errors import InputError
-from dst_jax.require import require
+from dst_jax.require import require, require_between, require_whole
 
 
 class MapShape(NamedTuple):
@@ -36,8 +44,7 @@ class PoolSpec:
     stride: int = 2
 
     def __post_init__(self):
-        require(self.window >= 1, self, "window", "must be at least 1")
-        require(self.stride >= 1, self, "stride", "must be at least 1")
+        require_whole(1, MAX_KERNEL, self, "window", "stride")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,9 +75,10 @@ class ConvSpec:
     pool: PoolSpec | None = None
 
     def __post_init__(self):
-        for field in ("features", "kernel", "stride", "groups"):
-            require(getattr(self, field) >= 1, self, field, "must be at least 1")
-        require(self.trim >= 0, self, "trim", "must be at least 0")
+        require_whole(1, MAX_WIDTH, self, "features", "groups")
+        require_whole(1, MAX_KERNEL, self, "kernel", "stride")
+        require_whole(-MAX_KERNEL, MAX_KERNEL, self, "padding")
+        require_whole(0, MAX_KERNEL, self, "trim")
         divides = self.features % self.groups == 0
         require(divides, self, "features", f"must divide into {self.groups} groups")
         known = self.activation in ("relu", "none")
@@ -92,13 +100,27 @@ class Chain:
     norm_momentum: float = 0.95
 
     def __post_init__(self):
+        require_between(LEAST, 1.0, self, "norm_epsilon")
+        require_between(0.0, 1.0, self, "norm_momentum")
         require(len(self.layers) >= 1, self, "layers", "needs at least one stage")
+        if len(self.layers) > MAX_LAYERS:
+            raise InputError(
+                f"Chain.layers: {len(self.layers):,} stages; there may be "
+                f"{MAX_LAYERS:,}."
+            )
+        parameters = 0
         for below, layer in zip((3, *self.widths), self.layers, strict=False):
+            parameters += layer.kernel**2 * (below // layer.groups) * layer.features
             if below % layer.groups:
                 raise InputError(
                     f"Chain.layers: {layer} cannot split its {below} input "
                     f"channels into {layer.groups} groups; make the width below even."
                 )
+        if parameters > MAX_PARAMETERS:
+            raise InputError(
+                f"Chain.layers: their kernels hold {parameters:.1e} numbers; there may "
+                f"be {MAX_PARAMETERS:.0e}, so lower features or kernels."
+            )
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -139,7 +161,8 @@ class Chain:
           image_px: Side of the image, pixels.
 
         Raises:
-          InputError: If a map would have no cell left.
+          InputError: If a map would have no cell left, or more values than fit in
+            memory.
         """
         sides, side = [], image_px
         for index, layer in enumerate(self.layers, start=1):
@@ -152,6 +175,12 @@ class Chain:
                 raise InputError(
                     f"conv{index} has no cell left of an image of {image_px} px; "
                     "use a larger crop, a smaller kernel or less pooling."
+                )
+            if before**2 * layer.features > MAX_MAP_VALUES:
+                raise InputError(
+                    f"conv{index}'s map of an image of {image_px} px has "
+                    f"{before} x {before} x {layer.features} values, over 2^30; use a "
+                    "smaller crop or larger strides."
                 )
             sides.append((before, after))
             side = after

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError, printable
+from dst_jax.errors import InputError, counted, printable
 from dst_jax.require import require, require_at_least
 from dst_jax.typing import Bool
 
@@ -96,11 +96,6 @@ class Problems:
             if isinstance(error, OSError):
                 message = f"{error.filename}: {error.strerror}; mend or replace it."
             self.faults.append(Fault(kind, message, sequence))
-
-
-def counted(number: int, noun: str) -> str:
-    """Returns a number with its noun, such as "1 fault" and "1,200 faults"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

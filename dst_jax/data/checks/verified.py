@@ -7,7 +7,6 @@ from dst_jax.data.checks.lint import (
     Finding,
     LintReport,
     Problems,
-    counted,
 )
 from dst_jax.data.checks.verify import (
     VerifyReport,
@@ -19,7 +18,7 @@ from dst_jax.data.checks.verify import (
 )
 from dst_jax.data.readers import read_with_report
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, counted
 from dst_jax.files import user_path
 
 

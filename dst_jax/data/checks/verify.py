@@ -30,10 +30,13 @@ from dst_jax.data.frames import frame_notes, read_frame
 from dst_jax.data.image_file import check_frame
 from dst_jax.data.readers import read_with_report, reader_of
 from dst_jax.data.sequence import Sequence
+from dst_jax.digests import parts_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import parts_sha256, read_json, user_path, write_json
+from dst_jax.files import read_json, user_path, write_json
 
 FORMAT = 1
+# A report names each faulty frame of a set of millions.
+MAX_REPORT_BYTES = 256 * 10**6
 # Number of frames of a sequence that are decoded, unless all are: the first, the last
 # and one between them.
 SAMPLE = 3
@@ -301,7 +304,7 @@ def load_report(path: pathlib.Path) -> VerifyReport:
     Raises:
       InputError: If the file is no report of a known format.
     """
-    values: dict[str, Any] = read_json(path)
+    values: dict[str, Any] = read_json(path, most_bytes=MAX_REPORT_BYTES)
     version = values.pop("format_version", None)
     if version != FORMAT:
         raise InputError(

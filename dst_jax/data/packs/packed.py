@@ -1,33 +1,35 @@
 """A pack holds patches that were cut once, and is read as the source `packed:DIR`.
 
 DIR/pack.json             which patches it serves, the shards, where they came from
-DIR/index.npz             tracks: names, lengths, boxes, which frames have a record
+DIR/index.npz             tracks: names, lengths, boxes, which frames have a record, and
+                          a checksum of each record
 DIR/*.array_record-*      the records, of visible frames in the order of the index
 DIR/dataset_info.json, features.json    for `tfds.builder_from_directory`
+
+The card has a digest of itself and one of the index, whose checksums are compared as
+records are read: what was damaged is refused, when it is read.
 """
 
-import collections.abc
 import concurrent.futures
 import dataclasses
 import math
 import pathlib
-import zipfile
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from dst_jax.data.checks.lint import LintReport
+from dst_jax.data.packs.card import CARD, INDEX, Card, read_card
 from dst_jax.data.packs.codec import PatchEncoding, decode_patch
-from dst_jax.data.packs.records import Records, Shard
-from dst_jax.data.patches import ROLES, PatchSpec, Role, patches_from_json
+from dst_jax.data.packs.index import damaged, read_index
+from dst_jax.data.packs.records import Records
+from dst_jax.data.patches import ROLES, PatchSpec, Role
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError, printable
-from dst_jax.files import read_json, user_path
+from dst_jax.errors import InputError
+from dst_jax.files import user_path
 from dst_jax.typing import Float, UInt8
 
-FORMAT = 3
-CARD, INDEX = "pack.json", "index.npz"
 _PREFIX = "packed:"
 # The threads of a verification get this many records at a time.
 _CHUNK = 512
@@ -157,35 +159,20 @@ def open_pack(source: str) -> Pack:
       InputError: If there is no whole pack of this format in the folder.
     """
     folder = user_path(source.removeprefix(_PREFIX))
-    card = _read_card(folder)
-    try:
-        shards = tuple(Shard(**shard) for shard in card["shards"])
-        serves = patches_from_json(card["serves"])
-        augment = dict(card["augment"])
-        encoding = card["encoding"]
-        if encoding not in get_args(PatchEncoding):
-            raise ValueError(f"unknown encoding {encoding!r}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{folder / CARD}: {error}; pack the data again.") from None
-    return Pack(source, serves, augment, encoding, Records(folder, shards))
+    card = read_card(folder)
+    checksums = _read_index(folder, card)["crc32"]
+    records = Records(folder, card.shards, checksums)
+    return Pack(source, card.serves, card.augment, card.encoding, records)
 
 
-def _read_card(folder: pathlib.Path) -> dict[str, Any]:
-    path = folder / CARD
-    if not path.is_file():
+def _read_index(folder: pathlib.Path, card: Card) -> dict[str, np.ndarray]:
+    index = read_index(folder / INDEX, card.index)
+    if len(index["crc32"]) != sum(shard.records for shard in card.shards):
         raise InputError(
-            f"{_PREFIX}{folder}: there is no pack ({CARD}); name the folder that "
-            "dst-jax data pack has written."
+            f"{folder / INDEX} and {CARD} do not belong together; remove {INDEX} and "
+            "pack again as before."
         )
-    card = read_json(path)
-    if card.get("format") != FORMAT:
-        raise InputError(
-            f"{path}: format {card.get('format')!r}, this version reads {FORMAT}; "
-            "pack the data again."
-        )
-    if not isinstance(card.get("shards"), list):
-        raise InputError(f"{path}: lists no shards; pack the data again.")
-    return card
+    return index
 
 
 def read_pack(source: str) -> tuple[tuple[Sequence, ...], LintReport]:
@@ -197,24 +184,11 @@ def read_pack(source: str) -> tuple[tuple[Sequence, ...], LintReport]:
       InputError: If the pack is not whole.
     """
     folder = user_path(source.removeprefix(_PREFIX))
-    card = _read_card(folder)
+    index = _read_index(folder, read_card(folder))
     try:
-        # NumPy would leave a damaged file open.
-        with (folder / INDEX).open("rb") as file:
-            index = dict(np.load(file, allow_pickle=False))
         sequences = _sequences(source, index)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{folder / INDEX} is damaged ({reason}); restore the file, or remove it "
-            "and pack again as before."
-        ) from None
-    held = int(sum(np.sum(sequence.visible) for sequence in sequences))
-    if held != sum(shard["records"] for shard in card["shards"]):
-        raise InputError(
-            f"{folder / INDEX} and {CARD} do not belong together; remove {INDEX} and "
-            "pack again as before."
-        )
+    except ValueError as error:
+        raise damaged(folder / INDEX, error) from None
     frames = sum(len(sequence) for sequence in sequences)
     return sequences, LintReport((), len(sequences), frames)
 
@@ -243,20 +217,3 @@ def _sequences(source: str, index: Mapping[str, np.ndarray]) -> tuple[Sequence, 
             )
         )
     return tuple(sequences)
-
-
-def index_of(sequences: collections.abc.Sequence[Sequence]) -> dict[str, np.ndarray]:
-    """Returns the arrays of `index.npz` for these sequences."""
-    text = {
-        "track": [printable(s.name) for s in sequences],
-        "video": [printable(s.video) for s in sequences],
-        "category": [s.category for s in sequences],
-        "source": [printable(s.source) for s in sequences],
-    }
-    return {
-        **{name: np.array(values, np.str_) for name, values in text.items()},
-        "length": np.array([len(s) for s in sequences], np.int64),
-        "size": np.array([s.size or (0, 0) for s in sequences], np.int32),
-        "box": np.concatenate([s.boxes for s in sequences]).astype(np.float32),
-        "visible": np.concatenate([s.visible for s in sequences]),
-    }

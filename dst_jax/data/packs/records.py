@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import pathlib
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from dst_jax.data.packs.codec import PatchEncoding
 from dst_jax.errors import InputError
 from dst_jax.files import whole_file
+from dst_jax.require import require
 
 NAME, SPLIT, VERSION = "dst_jax_pack", "train", "1.0.0"
 # Each record is a group of its own, so that any can be read alone. Compression would
@@ -89,7 +91,17 @@ class Schema:
 
         features = self.features()
         inner = ExampleSerializer(features.get_serialized_info())
-        return lambda record: inner.serialize_example(features.encode_example(record))
+
+        def serialize(record: Record) -> bytes:
+            texts = {k: _as_text(v) for k, v in record.items() if isinstance(v, str)}
+            return inner.serialize_example(features.encode_example({**record, **texts}))
+
+        return serialize
+
+
+def _as_text(name: str) -> str:
+    """Returns a name with escapes for bytes that are not UTF-8, which no text holds."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def shard_name(index: int, count: int) -> str:
@@ -183,6 +195,10 @@ class Shard:
     records: int
     size: int
 
+    def __post_init__(self):
+        require(1 <= self.records < 2**31, self, "records", "must be from 1 to 2^31")
+        require(0 <= self.size < 2**50, self, "size", "must be from 0 to 2^50")
+
 
 class Records:
     """Random access to the records of all shards; several threads may share it.
@@ -190,13 +206,16 @@ class Records:
     Args:
       folder: Folder of the shards.
       shards: All shards, in order; each is checked to be there in full length.
+      checksums: CRC-32 of each record, uint32 [records].
 
     Raises:
       InputError: If a shard is missing or has another length.
     """
 
-    def __init__(self, folder: pathlib.Path, shards: tuple[Shard, ...]):
-        self._folder, self._shards = folder, shards
+    def __init__(
+        self, folder: pathlib.Path, shards: tuple[Shard, ...], checksums: np.ndarray
+    ):
+        self._folder, self._shards, self._checksums = folder, shards, checksums
         self._ends = np.cumsum([shard.records for shard in shards])
         for shard in shards:
             self._check(shard)
@@ -208,10 +227,11 @@ class Records:
 
     def __getstate__(self) -> dict[str, Any]:
         # Open files cannot be sent to another process.
-        return {"folder": self._folder, "shards": self._shards}
+        files = {"folder": self._folder, "shards": self._shards}
+        return {**files, "checksums": self._checksums}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["folder"], state["shards"])
+        self.__init__(**state)
 
     def _check(self, shard: Shard) -> None:
         path = self._folder / shard.name
@@ -238,6 +258,8 @@ class Records:
         within = number - int(self._ends[shard] - self._shards[shard].records)
         try:
             encoded = self._reader(shard).read([within])[0]
+            if zlib.crc32(encoded) != self._checksums[number]:
+                raise ValueError("its checksum is another")
             return _example_type().FromString(encoded).features.feature
         except Exception as error:
             raise InputError(
@@ -249,15 +271,42 @@ class Records:
     def _reader(self, shard: int) -> Any:
         reader = self._readers[shard]
         if reader is None:
-            from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
-
             with self._lock:
-                path = str(self._folder / self._shards[shard].name)
-                reader = self._readers[shard] or array_record_module.ArrayRecordReader(
-                    path, _READER, file_reader_buffer_size=2**15
-                )
+                path = self._folder / self._shards[shard].name
+                reader = self._readers[shard] or _open_shard(path)
                 self._readers[shard] = reader
         return reader
+
+
+def _open_shard(path: pathlib.Path) -> Any:
+    from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
+
+    return array_record_module.ArrayRecordReader(
+        str(path), _READER, file_reader_buffer_size=2**15
+    )
+
+
+def shard_checksums(path: pathlib.Path, records: int) -> np.ndarray:
+    """Reads a shard that was written and returns the CRC-32 of each record, uint32.
+
+    Args:
+      path: The shard.
+      records: Number of records that it must have.
+
+    Raises:
+      InputError: If it has another number of records, or one is damaged.
+    """
+    try:
+        reader = _open_shard(path)
+        if reader.num_records() != records:
+            raise ValueError(f"{reader.num_records()} records of {records}")
+        found = [zlib.crc32(reader.read([number])[0]) for number in range(records)]
+    except Exception as error:
+        raise InputError(
+            f"shard {path} is damaged ({_first_line(error)}); remove it and run again "
+            "to go on."
+        ) from None
+    return np.array(found, np.uint32)
 
 
 @functools.cache

@@ -27,8 +27,8 @@ from dst_jax.data.readers.folders import (
 )
 from dst_jax.data.readers.tables import read_labels, read_lines, read_rows
 from dst_jax.data.sequence import Sequence
+from dst_jax.digests import file_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import file_sha256
 
 _MEND = (
     "correct the line, mark the frame 1 in absence.label, or take the sequence out of "

@@ -14,7 +14,7 @@ from dst_jax.data.synthetic.rendering import SyntheticConfig as SyntheticConfig
 from dst_jax.data.synthetic.rendering import Video as Video
 from dst_jax.data.synthetic.rendering import render_video as render_video
 from dst_jax.errors import InputError
-from dst_jax.files import user_path, whole_folder
+from dst_jax.files import require_text_name, user_path, whole_folder
 
 _JPEG_QUALITY = 92
 
@@ -41,6 +41,7 @@ def write_synthetic(
       InputError: If the folder holds anything else.
     """
     root = user_path(folder)
+    require_text_name(root)
     card = {"format": 1, "seed": seed, "config": dataclasses.asdict(config)}
     text = json.dumps(card, indent=2, sort_keys=True) + "\n"
     if root.exists():

@@ -21,7 +21,7 @@ from dst_jax.distill import (
     with_row,
 )
 from dst_jax.errors import InputError
-from dst_jax.experiment import Experiment
+from dst_jax.experiment import Experiment, require_seed
 
 TABLE_5 = ("NOKD", "TSKD", "TSsKD")
 TABLE_4 = tuple(row for row in ROWS if row not in TABLE_5)
@@ -55,6 +55,8 @@ class Choice:
             raise InputError("nothing to train; name --rows or --students.")
         if not self.seeds:
             raise InputError("--seeds: give at least one.")
+        for seed in self.seeds:
+            require_seed(seed, "--seeds")
         for row in self.rows:
             if row not in ROWS:
                 raise InputError(f"--rows {row}: there is {', '.join(ROWS)}.")

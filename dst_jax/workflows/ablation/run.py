@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,11 @@ from rich.console import Console
 from dst_jax.arch import TrackerSpec, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import read_sources
-from dst_jax.data.synthetic.dataset import write_synthetic
+from dst_jax.errors import InputError
 from dst_jax.evaluate import TrackerScore
 from dst_jax.evaluate.report import metric_values
 from dst_jax.experiment import Experiment, experiment_to_json, without
-from dst_jax.files import read_json, user_path, write_json, write_text
+from dst_jax.files import found_folder, user_path, write_json, write_text
 from dst_jax.workflows.ablation.plan import (
     Choice,
     Plan,
@@ -23,6 +24,7 @@ from dst_jax.workflows.ablation.plan import (
     make_plan,
     missing_runs,
 )
+from dst_jax.workflows.ablation.record import read_outcome, read_run, write_record
 from dst_jax.workflows.ablation.table import (
     Outcome,
     Results,
@@ -30,9 +32,15 @@ from dst_jax.workflows.ablation.table import (
     ablation_markdown,
     print_ablation,
 )
-from dst_jax.workflows.demo import TEST_VIDEOS
+from dst_jax.workflows.demo_video import (
+    TEST_VIDEOS,
+    make_missing_video,
+    write_video,
+)
 from dst_jax.workflows.evaluate import Evaluation, evaluate_trackers
 from dst_jax.workflows.evaluation import read_videos, score_still
+from dst_jax.workflows.printing import say, shown
+from dst_jax.workflows.progress import waiting
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.training_data import data_hash
 from dst_jax.workflows.versions import versions
@@ -84,10 +92,10 @@ def run_ablation(
         which is found before anything is trained.
     """
     workdir = user_path(workdir)
-    bundle = load_bundle(teacher) if teacher is not None else None
+    bundle = _load_teacher(teacher) if teacher is not None else None
     plan = make_plan(experiment, choice, teacher=bundle.spec if bundle else None)
     datasets = [_read_dataset(source, source) for source in choice.datasets]
-    with open_workdir(workdir, _identity(experiment, bundle)):
+    with open_workdir(workdir, _identity(experiment, bundle, console)):
         evaluator = Evaluator(
             datasets or [_synthetic(workdir, console)], evaluate, console
         )
@@ -95,11 +103,12 @@ def run_ablation(
         references = evaluator.references(workdir / TEACHER, teacher, bundle)
         runs = missing_runs(plan, lambda *key: key in results)
         found = _write(workdir, plan, results, references, evaluator)
+        began = time.perf_counter()
         for number, run in enumerate(runs, start=1):
             rows = ", ".join(plan.rows_of(run.training))
             names = " and ".join(run.students)
             console.rule(
-                f"run {number} of {len(runs)}: {rows} ({names}, seed {run.seed})"
+                shown(f"run {number} of {len(runs)}: {rows} ({names}, seed {run.seed})")
             )
             settings, folder = plan.settings(run), workdir / ROWS / run.folder
             trained = train(
@@ -107,9 +116,32 @@ def run_ablation(
             )
             results |= _finish(run, settings, folder, trained, evaluator)
             found = _write(workdir, plan, results, references, evaluator)
+            if left := runs[number:]:
+                say(console, _outlook(runs[:number], left, time.perf_counter() - began))
     print_ablation(found, console)
-    console.print(f"{workdir / TABLES}   {workdir / VALUES}", highlight=False)
+    say(console, f"{workdir / TABLES}   {workdir / VALUES}")
     return found
+
+
+def _load_teacher(path: pathlib.Path) -> Bundle:
+    if not found_folder(user_path(path)).exists():
+        raise InputError(
+            f"--teacher {path}: there is no such bundle; dst-jax demo --workdir "
+            "runs/demo makes runs/demo/teacher/bundles/teacher, and dst-jax train any "
+            "other."
+        )
+    return load_bundle(path)
+
+
+def _outlook(
+    done: Sequence[PlannedRun], left: Sequence[PlannedRun], seconds: float
+) -> str:
+    """Returns how long the runs that are left will take, if a student takes as long."""
+    students, more = (sum(len(run.students) for run in runs) for runs in (done, left))
+    minutes = seconds * more / students / 60.0
+    hours = f"{minutes / 60.0:.1f} h" if minutes >= 90.0 else f"{minutes:.0f} min"
+    runs = "1 more run" if len(left) == 1 else f"{len(left)} more runs"
+    return f"{runs}, about {hours if minutes >= 1.0 else '1 min'} in all"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +193,8 @@ class Evaluator:
             ]
             if not due:
                 continue
-            with self.console.status(f"evaluating {', '.join(due)} on {data.name}"):
+            now = shown(f"evaluating {', '.join(due)} on {data.name}")
+            with self.console.status(now):
                 paths = [bundles[name] for name in due]
                 found = self.evaluate(data.source, paths)
             for name, path in zip(due, paths, strict=True):
@@ -184,16 +217,20 @@ class Evaluator:
         still = {"parameters": None, "megabytes": None, "scores": stills}
         if path is None or bundle is None:
             return {"still": still}
-        known = read_json(file) if file.exists() else _outcome(bundle.spec)
+        known = read_outcome(file) if file.exists() else _outcome(bundle.spec)
         teacher = self.score({"teacher": known}, {"teacher": path})["teacher"]
         if teacher != known:
-            write_json(file, teacher)
+            write_record(file, teacher)
         return {"teacher": teacher, "still": still}
 
 
-def _identity(experiment: Experiment, teacher: Bundle | None) -> dict[str, Any]:
+def _identity(
+    experiment: Experiment, teacher: Bundle | None, console: Console
+) -> dict[str, Any]:
     """Returns the settings, teacher and data that all rows of a workdir share."""
-    sequences, _ = read_sources(experiment.data)
+    make_missing_video(experiment.data.sources, console)
+    with waiting(console, "reading the data"):
+        sequences, _ = read_sources(experiment.data)
     return {
         "experiment": without(experiment_to_json(experiment), *_UNREAD),
         "teacher": teacher.weights_sha256 if teacher else None,
@@ -211,8 +248,7 @@ def _read_dataset(name: str, source: str) -> Dataset:
 def _synthetic(workdir: pathlib.Path, console: Console) -> Dataset:
     """Returns the test videos of the demonstration with seed 0."""
     folder = workdir / "data" / "test"
-    with console.status("rendering synthetic test videos"):
-        write_synthetic(folder, TEST_VIDEOS, seed=SYNTHETIC_SEED)
+    write_video(folder, TEST_VIDEOS, seed=SYNTHETIC_SEED, console=console)
     return _read_dataset(SYNTHETIC, f"got10k:{folder}")
 
 
@@ -250,7 +286,7 @@ def _finish(
         "versions": versions(),
         "students": evaluator.score(outcomes, trained.bundles),
     }
-    write_json(folder / RESULT, record)
+    write_record(folder / RESULT, record)
     return _by_student(record)
 
 
@@ -264,14 +300,14 @@ def _read_results(workdir: pathlib.Path, plan: Plan, evaluator: Evaluator) -> Re
     }
     results: Results = {}
     for path in sorted((workdir / ROWS).glob(f"*/*/*/{RESULT}")):
-        record = read_json(path)
+        record = read_run(path)
         if not shown & set(_by_student(record)):
             continue
         old = record["students"]
         bundles = {name: path.parent / "bundles" / name for name in old}
         record["students"] = evaluator.score(old, bundles)
         if record["students"] != old:
-            write_json(path, record)
+            write_record(path, record)
         results |= _by_student(record)
     return results
 

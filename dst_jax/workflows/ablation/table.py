@@ -16,6 +16,7 @@ from dst_jax.workflows.ablation.paper import (
     statement,
 )
 from dst_jax.workflows.ablation.plan import Line, Plan, Training, by_size, family
+from dst_jax.workflows.printing import say, shown
 
 # The results of one network: parameters, megabytes, gate_open and scores.
 Outcome: TypeAlias = dict[str, Any]
@@ -201,20 +202,20 @@ def ablation_markdown(report: Mapping[str, Any]) -> str:
 def print_ablation(report: Mapping[str, Any], console: Console) -> None:
     """Prints the tables, 80 columns wide, and the comparisons of row order."""
     for title, rows, notes in _tables(report):
-        console.print(title, style="bold", markup=False, highlight=False)
+        say(console, title, style="bold")
         table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
         for heading in HEADINGS[:2]:
             table.add_column(heading, no_wrap=True)
         for heading in HEADINGS[2:]:
             table.add_column(heading, justify="right", no_wrap=True)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(shown, row))
         console.print(table)
         for note in notes:
-            console.print(note, markup=False, highlight=False)
-    console.print(report["reading"], highlight=False)
+            console.print(shown(note))
+    console.print(shown(report["reading"]))
     for found in report["order"]:
-        console.print(found["statement"], markup=False, highlight=False)
+        console.print(shown(found["statement"]))
 
 
 def _tables(

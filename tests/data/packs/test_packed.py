@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import pathlib
 import subprocess
 import sys
@@ -278,19 +277,26 @@ def without_most(data):
     ("name", "change", "message"),
     [
         ("pack.json", lambda b: b[:-9], "pack.json: not JSON"),
-        ("pack.json", lambda b: b.replace(b'"format": 3', b'"format": 9'), "format 9"),
+        ("pack.json", lambda b: b"[" * 200_000, "pack.json: not JSON"),
+        ("pack.json", lambda b: b.replace(b'"format": 4', b'"format": 9'), "format 9"),
         (
             "pack.json",
-            lambda b: b.replace(b'"format": 3', b'"format": 2'),
-            "format 2, this version reads 3; pack the data again",
+            lambda b: b.replace(b'"format": 4', b'"format": 2'),
+            "format 2, this version reads 4; pack the data again",
         ),
-        ("pack.json", lambda b: b.replace(b'"zoom"', b'"zooms"'), "'zoom'; pack the"),
-        ("pack.json", lambda b: b.replace(b'"px": 31', b'"px": 0'), "Zoom.px=0"),
-        ("pack.json", lambda b: b.replace(b'"shards"', b'"shreds"'), "shards"),
-        ("pack.json", lambda b: b.replace(b'"jpeg"', b'"webp"'), "encoding 'webp'"),
-        ("pack.json", lambda b: b.replace(b'"encoding"', b'"coding"'), "encoding"),
-        ("index.npz", lambda b: b[: len(b) // 2], "index.npz is damaged"),
-        ("index.npz", lambda b: b"", "index.npz is damaged"),
+        (
+            "pack.json",
+            lambda b: b.replace(b'"format": 4', b'"format": 3'),
+            "format 3 has no checksums, .* same dst-jax data pack again, which adds",
+        ),
+        (
+            "pack.json",
+            lambda b: b.replace(b'"quality": 95', b'"quality": 94'),
+            "pack.json: was changed after it was written; restore the file",
+        ),
+        ("index.npz", lambda b: b[: len(b) // 2], r"index.npz is damaged \(\d+ bytes"),
+        ("index.npz", lambda b: b"", r"index.npz is damaged \(0 bytes of"),
+        ("index.npz", lambda b: b[:99] + b"?" + b[100:], "damaged .not the content"),
         ("*array_record*", lambda b: b[:-1], r"has \d+ bytes of \d+"),
     ],
 )
@@ -343,15 +349,6 @@ def test_one_record_in_the_middle_is_found(
     monkeypatch.setattr(Records, "__getitem__", fields)
     (said,) = open_pack(packed).damaged()
     assert "search patch of record 3 is no image of" in said
-
-
-def test_an_index_of_another_pack_is_refused(sources, tmp_path):
-    source = packs.copy_of(sources[1][0], tmp_path / "pack")
-    card = json.loads((tmp_path / "pack" / "pack.json").read_text())
-    card["shards"][0]["records"] -= 1
-    (tmp_path / "pack" / "pack.json").write_text(json.dumps(card))
-    with pytest.raises(InputError, match="do not belong together"):
-        read_pack(source)
 
 
 def test_a_folder_without_a_pack_is_refused(tmp_path):

@@ -4,11 +4,19 @@ import pathlib
 import pickle
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
 
-from dst_jax.data.packs.records import Records, Schema, Shard, shard_name, write_shard
+from dst_jax.data.packs.records import (
+    Records,
+    Schema,
+    Shard,
+    shard_checksums,
+    shard_name,
+    write_shard,
+)
 from dst_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -46,12 +54,18 @@ def make_shards(folder, lengths):
     return tuple(shards)
 
 
+def records_of(folder, shards):
+    """All records, with checksums that are computed from what was written."""
+    found = [shard_checksums(folder / shard.name, shard.records) for shard in shards]
+    return Records(folder, shards, np.concatenate(found))
+
+
 def number_in(record):
     return record["number"].int64_list.value[0]
 
 
 def test_every_record_of_every_shard_comes_back(tmp_path):
-    records = Records(tmp_path, make_shards(tmp_path, (3, 1, 4)))
+    records = records_of(tmp_path, make_shards(tmp_path, (3, 1, 4)))
     assert len(records) == 8
     order = np.random.default_rng(0).permutation(8).tolist()
     assert [number_in(records[i]) for i in order] == order
@@ -59,7 +73,7 @@ def test_every_record_of_every_shard_comes_back(tmp_path):
 
 
 def test_records_travel_to_another_process(tmp_path):
-    records = Records(tmp_path, make_shards(tmp_path, (2, 2)))
+    records = records_of(tmp_path, make_shards(tmp_path, (2, 2)))
     number_in(records[0])
     assert number_in(pickle.loads(pickle.dumps(records))[3]) == 3
 
@@ -70,10 +84,10 @@ def test_a_missing_or_shortened_shard_is_named(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
     with pytest.raises(InputError, match=r"00001-of-00002 has \d+ bytes of .* again"):
-        Records(tmp_path, shards)
+        Records(tmp_path, shards, np.zeros(6, np.uint32))
     path.unlink()
     with pytest.raises(InputError, match=r"00001-of-00002 .*No such file.* restore"):
-        Records(tmp_path, shards)
+        Records(tmp_path, shards, np.zeros(6, np.uint32))
 
 
 def test_a_damaged_record_is_named_and_the_others_are_read(tmp_path):
@@ -81,13 +95,36 @@ def test_a_damaged_record_is_named_and_the_others_are_read(tmp_path):
     middle = np.random.default_rng(0).bytes(2000)
     path = tmp_path / shard_name(0, 1)
     write_shard(path, [b"", middle, b""])
+    sums = np.array([zlib.crc32(text) for text in (b"", middle, b"")], np.uint32)
+    assert shard_checksums(path, 3).tolist() == sums.tolist()
+    with pytest.raises(InputError, match=r"00000-of-00001 is damaged \(3 records of 2"):
+        shard_checksums(path, 2)
     data = bytearray(path.read_bytes())
     data[data.index(middle) + 1000] ^= 1
     path.write_bytes(data)
-    records = Records(tmp_path, (Shard(path.name, 3, len(data)),))
+    records = Records(tmp_path, (Shard(path.name, 3, len(data)),), sums)
+    with pytest.raises(InputError, match=r"00000-of-00001 is damaged .* remove it and"):
+        shard_checksums(path, 3)
     with pytest.raises(InputError, match=r"record 1 of shard .*00000-of-00001 is dam"):
         records[1]
     assert not records[0] and not records[2]
+
+
+def test_a_record_that_is_not_the_one_that_was_written_is_refused(tmp_path):
+    shards = make_shards(tmp_path, (3,))
+    sums = shard_checksums(tmp_path / shards[0].name, 3)
+    swapped = Records(tmp_path, shards, sums[[0, 2, 1]])
+    assert number_in(swapped[0]) == 0
+    with pytest.raises(InputError, match=r"record 2 .* damaged \(its checksum is ano"):
+        swapped[2]
+
+
+@pytest.mark.parametrize("wrong", [{"records": 0}, {"records": 2**31}, {"size": -1}])
+def test_a_shard_of_an_impossible_size_is_refused(wrong):
+    with pytest.raises(
+        InputError, match=rf"Shard.{next(iter(wrong))}=.*: must be from"
+    ):
+        Shard(**{"name": "x", "records": 1, "size": 1, **wrong})
 
 
 def test_a_shard_is_whole_or_absent(tmp_path):

@@ -1,0 +1,323 @@
+"""Parses the words of a command line and calls the workflow of their verb."""
+
+import dataclasses
+import functools
+import platform
+import time
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from dst_jax.command.fields import refuse_unknown
+from dst_jax.command.parsing import parse
+from dst_jax.command.startup import silence_decoders, start_jax
+from dst_jax.command.verbs import (
+    Ablate,
+    Config,
+    Convert,
+    Data,
+    Demo,
+    Distill,
+    Evaluate,
+    ExportRun,
+    Info,
+    ListConfigs,
+    ListLayouts,
+    Pack,
+    Search,
+    Show,
+    Track,
+    Train,
+    Verb,
+    Verify,
+    options,
+)
+from dst_jax.errors import InputError
+from dst_jax.workflows.printing import say
+
+if typing.TYPE_CHECKING:
+    from dst_jax.experiment import Experiment
+    from dst_jax.train import Deadline
+
+DESCRIPTION = """Distilled Siamese trackers in JAX.
+
+A large tracker (the teacher) is compressed into small, fast ones (the students).
+Start with: dst-jax demo --workdir runs/demo
+`dst-jax VERB --help` explains a verb; `dst-jax --version` prints versions.
+"""
+
+
+def run_verb(words: Sequence[str]) -> None:
+    """Runs the verb that the words of a command line name.
+
+    Args:
+      words: Words of the command line.
+
+    Raises:
+      InputError: If they are no command, or the verb raises it.
+      SystemExit: If they ask for help.
+    """
+    console = Console(markup=False, emoji=False, highlight=False)
+    if words[0] == "--version":
+        _print_versions(console)
+        return
+    verb, rest = parse(Verb, words, prog="dst-jax", description=DESCRIPTION)
+    verb = verb.do if isinstance(verb, Data | Config) else verb
+    # The remaining words are fields of a configuration, which is not read yet.
+    if rest and not isinstance(verb, Train | Distill | Search | Ablate | Pack):
+        refuse_unknown(rest, options(verb), help_of=f"{words[0]} --help")
+    silence_decoders()
+    if _computes(verb):
+        start_jax()
+    _dispatch(verb, rest, console)
+
+
+def _computes(verb: Any) -> bool:
+    match verb:
+        case Evaluate():
+            return bool(verb.tracker)
+        case Demo() | Train() | Distill() | Search() | Ablate():
+            return True
+        case _:
+            return isinstance(verb, Track | Convert | Info)
+
+
+def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
+    """Calls the workflow of a verb; imports it only here, so that --help is quick."""
+    match verb:
+        case Demo():
+            _demo(verb, console)
+        case Train() | Distill():
+            _train(verb, rest, console)
+        case Search():
+            _search(verb, rest, console)
+        case Ablate():
+            _ablate(verb, rest, console)
+        case Convert():
+            from dst_jax.workflows.convert import convert
+
+            convert(
+                verb.source,
+                verb.file,
+                verb.out,
+                architecture=verb.architecture,
+                preset=verb.preset,
+                force=verb.force,
+                console=console,
+            )
+        case Track():
+            from dst_jax.workflows.track import parse_box, track_video
+
+            box = parse_box(verb.box)
+            track_video(verb.tracker, verb.video, box, verb.out, console=console)
+        case Evaluate():
+            _evaluate(verb, console)
+        case Verify() | Pack() | ListLayouts():
+            _data(verb, rest, console)
+        case Info() | Show() | ListConfigs() | ExportRun():
+            _show(verb, console)
+
+
+def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | None":
+    """Returns the time by which a verb must have ended, counted from now."""
+    from dst_jax.command.duration import parse_duration
+
+    if verb.time_limit is None:
+        return None
+    began, limit = time.monotonic(), parse_duration(verb.time_limit, "--time-limit")
+    # This import takes seconds, which count.
+    from dst_jax.train import Deadline
+
+    return Deadline(limit - (time.monotonic() - began))
+
+
+def _demo(verb: Demo, console: Console) -> None:
+    deadline = _deadline(verb)
+    from dst_jax.command.settings import load_experiment
+    from dst_jax.workflows.demo import run_demo
+
+    family = {"siamfc": "demo", "siamrpn": "demo_siamrpn"}[verb.family]
+    experiments = [
+        load_experiment(f"{family}_{part}") for part in ("teacher", "students")
+    ]
+    run_demo(
+        *experiments,
+        workdir=verb.workdir,
+        seed=verb.seed,
+        deadline=deadline,
+        console=console,
+    )
+
+
+def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
+    from dst_jax.command import settings
+    from dst_jax.distill import with_row
+    from dst_jax.workflows.train import print_trained, run_training
+
+    experiment = settings.load_experiment(verb.config)
+    teacher, row = None, "NOKD"
+    if isinstance(verb, Distill):
+        teacher, row = verb.teacher, verb.row
+    if row is not None:
+        distill = with_row(experiment.distill, row)
+        experiment = dataclasses.replace(experiment, distill=distill)
+    experiment = settings.with_students(experiment, verb.student)
+    experiment = _overridden(experiment, verb, rest, console)
+    trained = run_training(
+        experiment,
+        verb.workdir,
+        teacher=teacher,
+        init=settings.parse_init(verb.init, experiment.students),
+        verb=f"dst-jax {type(verb).__name__.lower()}",
+        deadline=deadline,
+        console=console,
+    )
+    print_trained(trained, console)
+
+
+def _overridden(
+    experiment: "Experiment",
+    verb: Train | Distill | Search | Ablate | Pack,
+    rest: list[str],
+    console: Console,
+) -> "Experiment":
+    """Returns the experiment with the fields and options of the command line."""
+    from dst_jax.command import settings
+
+    experiment, note = settings.for_sources(experiment, verb.sources, rest)
+    if note:
+        say(console, note)
+    experiment = settings.override(experiment, rest, also=options(verb))
+    if verb.skip_bad:
+        data = dataclasses.replace(experiment.data, skip_bad=True)
+        experiment = dataclasses.replace(experiment, data=data)
+    if isinstance(verb, Train | Distill | Search) and verb.seed is not None:
+        experiment = dataclasses.replace(experiment, seed=verb.seed)
+    return experiment
+
+
+def _search(verb: Search, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
+    from dst_jax.command import settings
+    from dst_jax.workflows.search import print_searched, search_student
+
+    experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
+    searched = search_student(
+        experiment,
+        verb.workdir,
+        teacher=verb.teacher,
+        deadline=deadline,
+        console=console,
+    )
+    print_searched(searched, console)
+
+
+def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
+    deadline = _deadline(verb)
+    from dst_jax.command import settings
+    from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
+    from dst_jax.workflows.ablation.run import run_ablation
+    from dst_jax.workflows.train import run_training
+
+    experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
+    choice = Choice(
+        rows=verb.rows or (() if verb.students else ALL_ROWS),
+        counts=verb.students,
+        seeds=verb.seeds or (experiment.seed,),
+        datasets=verb.dataset,
+    )
+    run_ablation(
+        experiment,
+        choice,
+        verb.workdir,
+        teacher=verb.teacher,
+        train=functools.partial(run_training, deadline=deadline),
+        console=console,
+    )
+
+
+def _evaluate(verb: Evaluate, console: Console) -> None:
+    from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
+
+    if bool(verb.tracker) == (verb.results is not None):
+        raise InputError("give either --tracker BUNDLE (repeatable) or --results DIR.")
+    if verb.tracker and verb.results_origin is not None:
+        raise InputError("--results-origin is for --results; trackers count from 0.")
+    if verb.results is not None and verb.results_out is not None:
+        raise InputError("--results-out is for --tracker; --results has files already.")
+    if verb.results is not None:
+        evaluate_results(
+            verb.dataset,
+            verb.results,
+            json_path=verb.json,
+            origin=verb.results_origin,
+            console=console,
+        )
+    else:
+        evaluate_trackers(
+            verb.dataset,
+            verb.tracker,
+            json_path=verb.json,
+            results_out=verb.results_out,
+            console=console,
+        )
+
+
+def _data(verb: Verify | Pack | ListLayouts, rest: list[str], console: Console) -> None:
+    from dst_jax.workflows.verify import print_layouts, verify_data
+
+    if isinstance(verb, Pack):
+        _pack(verb, rest, console)
+        return
+    if isinstance(verb, ListLayouts):
+        print_layouts(console)
+        return
+    verify_data(
+        verb.source, every_frame=verb.all, report_path=verb.report, console=console
+    )
+
+
+def _pack(verb: Pack, rest: list[str], console: Console) -> None:
+    from dst_jax.command import settings
+    from dst_jax.workflows.pack import PackConfig, pack_data, print_packed
+
+    experiment = settings.load_experiment(verb.config)
+    if not (verb.sources or any(word.startswith("--data.sources") for word in rest)):
+        raise InputError("missing: SOURCE [SOURCE ...]; see dst-jax data pack --help.")
+    packed = pack_data(
+        _overridden(experiment, verb, rest, console),
+        verb.out,
+        config=PackConfig(
+            encoding=verb.encoding, quality=verb.quality, workers=verb.workers
+        ),
+        console=console,
+    )
+    print_packed(packed, console)
+
+
+def _show(verb: Info | Show | ListConfigs | ExportRun, console: Console) -> None:
+    from dst_jax.command import settings, show
+    from dst_jax.workflows.export import export_run
+    from dst_jax.workflows.info import print_info
+
+    if isinstance(verb, ExportRun):
+        export_run(verb.workdir, step=verb.step, console=console)
+    elif isinstance(verb, Info):
+        print_info(verb.name, console)
+    elif isinstance(verb, ListConfigs):
+        show.print_configurations(settings.packaged(), console)
+    else:
+        show.print_fields(settings.load_experiment(verb.config), console)
+
+
+def _print_versions(console: Console) -> None:
+    from dst_jax.workflows.versions import versions
+
+    found = versions()
+    say(console, f"dst-jax {found.pop('dst-jax')}")
+    for name, version in found.items():
+        say(console, f"{name} {version}")
+    say(console, f"platform {platform.platform()}")

@@ -1,0 +1,111 @@
+"""What is settled once per process, before a verb computes: JAX and its programs."""
+
+import os
+import pathlib
+import platform
+import stat
+import sys
+from typing import Any
+
+from dst_jax.digests import bytes_sha256
+from dst_jax.errors import InputError
+from dst_jax.files import user_path
+
+# A tracker's programs take 0.1 MB, a training step some MB: these are hundreds of runs.
+_CACHE_BYTES = 2 * 2**30
+# Programs that compile in less are not worth a file.
+_WORTH_KEEPING_SECONDS = 0.2
+
+
+def silence_decoders() -> None:
+    """Keeps FFmpeg and OpenCV from writing beside our own lines, unless asked to.
+
+    It must come before OpenCV is imported.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+def start_jax() -> None:
+    """Prepares JAX for a verb that computes.
+
+    Compiled programs are kept between calls, see `cache_folder`. Numbers are float32
+    whatever JAX_ENABLE_X64 says: the weights are, and so are all published scores.
+
+    Raises:
+      InputError: If JAX refuses its settings, or has no device for them.
+    """
+    try:
+        import jax
+
+        jax.config.update("jax_enable_x64", False)
+        _keep_programs(jax.config)
+    except ValueError as error:
+        raise InputError(f"JAX refuses a setting ({error}); correct it.") from None
+    try:
+        jax.devices()
+    # Which error it is depends on the plugin; an assertion is among them.
+    except Exception as error:
+        reason = str(error).partition("\n")[0].partition(" (set JAX_")[0]
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        raise InputError(
+            f"JAX_PLATFORMS={asked}: JAX finds no such device "
+            f"({reason or 'none is there'}); install JAX for it, or set "
+            "JAX_PLATFORMS=cpu."
+        ) from None
+
+
+def cache_folder() -> pathlib.Path | None:
+    """Returns the folder that keeps compiled programs; None if there can be none.
+
+    It is `dst-jax/programs-CPU` in XDG_CACHE_HOME, or in `~/Library/Caches` on macOS
+    and `~/.cache` elsewhere, where CPU is a digest of what this machine's processor
+    can do: programs are machine code, and a home may be shared by many machines. It is
+    made if it is missing, for this user alone, because what JAX reads there is run.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    usual = "~/Library/Caches" if sys.platform == "darwin" else "~/.cache"
+    root = user_path(given if os.path.isabs(given) else usual)
+    folder = root / "dst-jax" / f"programs-{_processor()}"
+    if not root.parent.is_dir():
+        return None  # a home that is named and not there is not ours to make
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError:
+        return None
+    shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ours = status.st_uid == os.getuid() and not shared
+    usable = folder.is_absolute() and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+    return folder if ours and usable else None
+
+
+def _processor() -> str:
+    """Returns a short digest of the instructions that this machine knows."""
+    known = f"{platform.machine()} {platform.processor()}"
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    # They are called flags on x86 and features on ARM, and are alike for all cores.
+    flags = [line for line in lines if line.lower().startswith(("flags", "features"))]
+    return bytes_sha256("\n".join([known, *flags[:1]]).encode())[:8]
+
+
+def _keep_programs(config: Any) -> None:
+    """Lets JAX keep compiled programs; its own variables go before ours."""
+    chosen = config.jax_compilation_cache_dir is not None
+    if chosen or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    if not config.jax_enable_compilation_cache:
+        return
+    if (folder := cache_folder()) is None:
+        return
+    config.update("jax_compilation_cache_dir", str(folder))
+    settings = {
+        "jax_compilation_cache_max_size": _CACHE_BYTES,
+        "jax_persistent_cache_min_compile_time_secs": _WORTH_KEEPING_SECONDS,
+    }
+    for name, value in settings.items():
+        if name.upper() not in os.environ:
+            config.update(name, value)

@@ -1,0 +1,86 @@
+"""Averages the metrics of steps for a report, across an interruption too."""
+
+import time
+from typing import Any
+
+import jax
+
+from dst_jax.train.checkpoint import OpenWindow
+from dst_jax.train.step import StepMetrics
+
+# So many steps wait at most to be averaged, whatever `log_every` is.
+MOST_WAITING = 1000
+NOTHING = OpenWindow()
+
+
+class Window:
+    """Averages metrics over the steps since the last report.
+
+    Metrics stay on the device until they are averaged or there are many.
+
+    Args:
+      batch: Number of pairs in a step.
+      before: Sums over steps that an earlier process took since its last report.
+    """
+
+    def __init__(self, batch: int, *, before: OpenWindow = NOTHING):
+        self._batch = batch
+        self._begin(before)
+
+    def _begin(self, before: OpenWindow) -> None:
+        self._steps, self._sums = before.steps, dict(before.sums)
+        self._metrics: list[StepMetrics] = []
+        self._timed = 0  # steps of this process, whose duration is known
+        self._waited = 0.0
+        self._began = time.perf_counter()
+
+    def add(self, metrics: StepMetrics, waited: float) -> None:
+        """Adds the metrics of a step and the seconds that it waited for its batch."""
+        self._metrics.append(metrics)
+        self._timed += 1
+        self._waited += waited
+        if len(self._metrics) == MOST_WAITING:
+            self._add_up()
+
+    def pause(self, seconds: float) -> None:
+        """Leaves seconds of validation or saving out of the rates."""
+        self._began += seconds
+
+    def open(self) -> OpenWindow:
+        """Returns the sums so far, without which a resumed run would report less."""
+        self._add_up()
+        return OpenWindow(self._steps, dict(self._sums))
+
+    def close(self) -> dict[str, float]:
+        """Returns averages and rates, and begins a new window."""
+        self._add_up()
+        elapsed = max(time.perf_counter() - self._began, 1e-9)
+        values = {key: total / self._steps for key, total in self._sums.items()}
+        values["steps"] = self._steps
+        values["pairs_per_s"] = self._timed * self._batch / elapsed
+        values["data_wait_share"] = self._waited / elapsed
+        values["data_wait_s"] = self._waited / self._timed  # per step
+        self._begin(NOTHING)
+        return values
+
+    def _add_up(self) -> None:
+        """Moves the metrics that wait into the sums.
+
+        The order of additions is that of the steps, however often this is called: so
+        sums do not depend on where a run was interrupted.
+        """
+        for row in jax.device_get(self._metrics):
+            for key, value in _named(row).items():
+                self._sums[key] = self._sums.get(key, 0.0) + float(value)
+        self._steps += len(self._metrics)
+        self._metrics = []
+
+
+def _named(metrics: StepMetrics) -> dict[str, Any]:
+    """Returns metrics by flat names: "loss", "loss/STUDENT/TERM", "gt/NAME", ..."""
+    return (
+        {"loss": metrics.loss}
+        | {f"loss/{name}": value for name, value in metrics.terms.items()}
+        | dict(metrics.globals)
+        | {f"gradient_norm/{n}": value for n, value in metrics.gradient_norm.items()}
+    )

@@ -1,0 +1,161 @@
+"""Gathers the parts of a training run: data, step, validation."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from dst_jax.bundle import Bundle
+from dst_jax.data.pipeline import PatchSpec, fixed_batches, train_batches
+from dst_jax.data.sequence import Sequence
+from dst_jax.distill import make_objective
+from dst_jax.errors import InputError
+from dst_jax.experiment import Experiment
+from dst_jax.train import (
+    AXIS_NAME,
+    Constants,
+    Crops,
+    Run,
+    TrainStep,
+    data_parallel,
+    device_set,
+    gathering,
+    make_optimizer,
+    make_train_step,
+    make_validate,
+)
+from dst_jax.workflows.export import Made
+from dst_jax.workflows.progress import waiting
+from dst_jax.workflows.training_data import patch_spec, widest_input
+
+VALIDATION_PAIRS = 256
+
+
+class Given(NamedTuple):
+    """What a run computes from.
+
+    Attributes:
+      experiment: The configuration.
+      teacher: The frozen teacher, or None.
+      start: Bundles to begin from, by student.
+      train_set: Sequences to train on.
+      validation_set: Held-out sequences.
+      config: What identifies the run, as JSON values.
+      card: How it is made, for its bundles.
+    """
+
+    experiment: Experiment
+    teacher: Bundle | None
+    start: Mapping[str, Bundle]
+    train_set: tuple[Sequence, ...]
+    validation_set: tuple[Sequence, ...]
+    config: Mapping[str, Any]
+    card: Mapping[str, Any]
+
+    @property
+    def made(self) -> Made:
+        """Returns what the bundles say besides their weights."""
+        card = {**self.card, "config": self.config}
+        experiment = self.experiment
+        students, batch = experiment.students, experiment.data.batch
+        return Made(students, experiment.tracking, batch, card)
+
+
+def make_run(given: Given, step: int, console: Console) -> Run:
+    """Returns the parts of a run that follow from its configuration and step.
+
+    Args:
+      given: What the run computes from.
+      step: Step at which it begins or resumes.
+      console: Console that says what is waited for.
+    """
+    experiment, teacher = given.experiment, given.teacher
+    batch, seen = experiment.data.batch, teacher.spec if teacher else None
+    patch = patch_spec(experiment, teacher=seen)
+    constants = Constants(dict(teacher.variables) if teacher else {})
+    constants = jax.device_put(constants)
+    position: Any = {
+        "seed": experiment.seed,
+        "start_step": step,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+    compiled = _step(experiment, teacher)
+    if experiment.data.cache == "device":
+        with waiting(console, "reading all patches"):
+            held = device_set(given.train_set, experiment.data, patch, **position)
+        batches, constants = held.batches, constants._replace(patches=held.patches)
+        compiled = gathering(compiled)
+    else:
+        batches = train_batches(given.train_set, experiment.data, patch, **position)
+    with waiting(console, "reading held-out pairs"):
+        validate = _validation(experiment, teacher, given.validation_set, patch)
+    return Run(
+        step=data_parallel(compiled),
+        constants=constants,
+        batches=batches,
+        validate=validate,
+        total_steps=experiment.optim.total_steps(batch),
+        steps_per_epoch=experiment.optim.steps_per_epoch(batch),
+        batch=batch,
+    )
+
+
+def _step(experiment: Experiment, teacher: Bundle | None) -> TrainStep:
+    batch = experiment.data.batch
+    objective = make_objective(
+        teacher.spec if teacher else None,
+        experiment.students,
+        experiment.setting,
+        axis_name=AXIS_NAME,
+    )
+    input = widest_input(experiment, teacher=teacher.spec if teacher else None)
+    crops = Crops(input, experiment.augment, experiment.seed)
+    return make_train_step(
+        objective,
+        make_optimizer(
+            experiment.optim, total_steps=experiment.optim.total_steps(batch)
+        ),
+        crops,
+        steps_per_epoch=experiment.optim.steps_per_epoch(batch),
+        axis_name=AXIS_NAME,
+    )
+
+
+def _validation(
+    experiment: Experiment,
+    teacher: Bundle | None,
+    validation_set: tuple[Sequence, ...],
+    patch: PatchSpec,
+) -> Callable[..., dict[str, float]] | None:
+    """Returns the validation of students, which also reports the teacher's values.
+
+    It is None without held-out sequences.
+    """
+    if not validation_set:
+        return None
+    batches = fixed_batches(
+        validation_set,
+        experiment.data,
+        patch,
+        seed=experiment.seed,
+        examples=VALIDATION_PAIRS,
+    )
+    kinds: Any = {
+        "setting": experiment.setting,
+        "windows": experiment.augment,
+        "cut_for": widest_input(experiment, teacher=teacher.spec if teacher else None),
+    }
+    validate = make_validate(experiment.students, batches, **kinds)
+    fixed: dict[str, float] = {}
+    if teacher is not None:
+        of_teacher = make_validate({"teacher": teacher.spec}, batches, **kinds)
+        fixed = of_teacher({"teacher": teacher.variables})
+        if broken := [name for name, loss in fixed.items() if not np.isfinite(loss)]:
+            raise InputError(
+                f"--teacher: {broken[0]} is {fixed[broken[0]]} on the held-out pairs; "
+                "give a trained teacher."
+            )
+    return lambda variables: validate(variables) | fixed
