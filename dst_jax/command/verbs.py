@@ -83,11 +83,7 @@ class Distill:
     teacher: Annotated[Path, arg(help="bundle of the frozen teacher")]
     workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
     row: Annotated[
-        str | None,
-        arg(
-            help="NOKD, TSKD, TSsKD, GT, TS, GT+TS, AH+TS, TS+STR, ...; literal:ROW "
-            "with the paper's values"
-        ),
+        str | None, arg(help="NOKD, TSKD, TSsKD, GT, TS+STR, ..., ah+mine, literal:ROW")
     ] = None
     student: Students = ()
     init: Annotated[
