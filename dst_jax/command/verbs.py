@@ -84,7 +84,7 @@ class Distill:
     workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
     row: Annotated[
         str | None,
-        optional("ROW", "NOKD, TSKD, TSsKD, GT, TS, GT+TS, AH+TS, TS+STR, ..."),
+        optional("ROW", "NOKD, TSKD, TSsKD, GT, TS+STR, ..., ah+mine, literal:ROW"),
     ] = None
     student: Students = ()
     init: Annotated[

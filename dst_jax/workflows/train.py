@@ -35,6 +35,7 @@ from dst_jax.train import (
     saved_steps,
 )
 from dst_jax.workflows.export import write_bundles
+from dst_jax.workflows.gates import gates_line
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar, waiting
 from dst_jax.workflows.run_parts import Given, make_run
@@ -182,6 +183,8 @@ def print_trained(trained: Trained, console: Console) -> None:
         gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
         say(console, f"{name}: {path}{gates}")
     say(console, f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
+    if line := gates_line(trained.metrics):
+        say(console, line)
 
 
 def _check_start(
