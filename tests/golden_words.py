@@ -35,7 +35,14 @@ from dst_jax.experiment import Experiment
 from dst_jax.models import ModelConfig, build, forward, init_variables
 from dst_jax.ops.anchors import AssignConfig, assign, head_anchors
 from dst_jax.ops.augment import AugmentConfig, patch_sides
-from dst_jax.search import PolicyConfig, SearchConfig, append_step, run_search
+from dst_jax.search import (
+    Ledger,
+    PolicyConfig,
+    SearchConfig,
+    Trial,
+    append_step,
+    run_search,
+)
 from dst_jax.track import SiamFCTracking, SiamRPNTracking, make_tracker
 from dst_jax.track.config import tracking_to_json
 from dst_jax.train import (
@@ -331,7 +338,12 @@ def search_ledger(
     )
     held_out = [_batch(number, sides) for number in (8, 9)]
     exam = Exam(experiment, parent, _batch(0, sides), held_out)
-    ledger = workdir / "ledger.jsonl"
+    ledger = Ledger(workdir / "ledger.jsonl")
+
+    def report(trials: Sequence[Trial]) -> None:
+        nonlocal ledger
+        ledger = append_step(ledger, trials)
+
     with jax.numpy_dtype_promotion("standard"):
         variables = init_variables(jax.random.key(0), parent)
         if family == "siamrpn":
@@ -345,9 +357,9 @@ def search_ledger(
             config=experiment.search,
             policy=experiment.policy,
             seed=seed,
-            report=lambda trials: append_step(ledger, trials),
+            report=report,
         )
-    return ledger.read_text()
+    return ledger.path.read_text()
 
 
 def save(path: pathlib.Path, network: str, words: Mapping[str, object]) -> None:

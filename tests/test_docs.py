@@ -9,7 +9,7 @@ import pytest
 
 from dst_jax.command.main import main
 from dst_jax.command.settings import packaged
-from dst_jax.data.readers import read_sequences
+from tests.command_stage import write_own_folder
 from tests.data import small_packs as packs
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -80,21 +80,6 @@ def test_every_function_and_test_that_the_equations_name_is_there():
     assert len(names) > 30 and len(tests) > 20
     assert [name for name in names if not found(name)] == []
     assert [name for name in tests if not (ROOT / name).is_file()] == []
-
-
-def write_own_folder(folder, source):
-    """Another data set's video as docs/data.md asks for one's own."""
-    for sequence in read_sequences(source):
-        video = folder / sequence.name
-        video.mkdir(parents=True)
-        lines = []
-        for number, frame in enumerate(sequence.frames):
-            name = video / f"{number:04d}.jpg"
-            name.write_bytes(pathlib.Path(frame).read_bytes())
-            cx, cy, w, h = sequence.boxes[number].tolist()
-            seen = f"{cx - w / 2},{cy - h / 2},{w},{h}"
-            lines.append(seen if sequence.visible[number] else "absent")
-        (video / "boxes.txt").write_text("\n".join(lines) + "\n")
 
 
 @pytest.mark.optax

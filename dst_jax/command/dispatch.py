@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from dst_jax.command.data_verbs import Data, ListLayouts, Pack, Verify
 from dst_jax.command.fields import refuse_unknown
 from dst_jax.command.parsing import parse
 from dst_jax.command.startup import silence_decoders, start_jax
@@ -17,21 +18,17 @@ from dst_jax.command.verbs import (
     Ablate,
     Config,
     Convert,
-    Data,
     Demo,
     Distill,
     Evaluate,
     ExportRun,
     Info,
     ListConfigs,
-    ListLayouts,
-    Pack,
     Search,
     Show,
     Track,
     Train,
     Verb,
-    Verify,
     options,
 )
 from dst_jax.errors import InputError
@@ -140,7 +137,8 @@ def _demo(verb: Demo, console: Console) -> None:
 
     family = {"siamfc": "demo", "siamrpn": "demo_siamrpn"}[verb.family]
     experiments = [
-        load_experiment(f"{family}_{part}") for part in ("teacher", "students")
+        dataclasses.replace(load_experiment(f"{family}_{part}"), seed=verb.seed)
+        for part in ("teacher", "students")
     ]
     run_demo(
         *experiments,

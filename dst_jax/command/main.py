@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from dst_jax.command.signals import stop_signals
-from dst_jax.command.streams import lasting_streams
+from dst_jax.command.streams import lasting_streams, lasting_threads, short_logs
 from dst_jax.errors import InputError, printable
 
 # What a user can do about an error of the system.
@@ -34,6 +34,7 @@ _MENDS = {
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 # How JAX says that a device has no memory left.
 _FULL_DEVICE = "RESOURCE_EXHAUSTED: Out of memory"
+_LONGEST = 2000  # characters of a line
 # These verbs continue what an earlier call began.
 _GO_ON = ("demo", "train", "distill", "search", "ablate", "pack")
 
@@ -50,12 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
       verb: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    with lasting_streams() as lost:
+    with lasting_streams() as lost, lasting_threads() as failed, short_logs():
         with stop_signals() as received:
             code, line = _outcome(words, received)
+        if failed and not code:
+            code, line = 2, _line(failed[0], words[0]) or f"{words[0]}: {failed[0]}."
         if line:
-            print(f"dst-jax: {line}", file=sys.stderr)
+            print(f"dst-jax: {_short(line)}", file=sys.stderr)
         error = lost()
+        if code and arguments is None:
+            # Threads may still compute: the interpreter's own end would wait for them
+            # or crash beneath them, and libraries would try again to write.
+            os._exit(code)
         if error is None or code:
             return code
         if error.errno == errno.EPIPE:
@@ -105,14 +112,12 @@ def _line(error: BaseException, verb: str) -> str | None:
             )
     text = " ".join(str(error).split())
     if text.startswith(_FULL_DEVICE):
-        return printable(
-            f"{verb}: not enough memory on the device ({_short(text)}); take smaller "
-            "batches or crops."
-        )
+        where = f"not enough memory on the device ({_short(text, 200)})"
+        return printable(f"{verb}: {where}; take smaller batches or crops.")
     for number in _DISK:
         if os.strerror(number) in text:
             reason = f"{os.strerror(number)}{_MENDS[number]}"
-            return printable(f"{verb}: {reason} ({_short(text)}).")
+            return printable(f"{verb}: {reason} ({_short(text, 200)}).")
     return None
 
 
@@ -120,8 +125,11 @@ def _reason(error: OSError) -> str:
     return f"{error.strerror or error}{_MENDS.get(error.errno or 0, '')}"
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:200]} ..."
+def _short(text: str, longest: int = _LONGEST) -> str:
+    """Returns a text without its middle, if it is longer than a reader can use."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
 
 
 if __name__ == "__main__":

@@ -73,11 +73,15 @@ def _sentence(event: Any, words: Sequence[str]) -> str | None:
         case "BadValue", _ if argument.is_positional():
             before = f"before options that are not {event.prog}'s own"
             return f"missing: {_shown(argument)}, {before}; see {event.prog} --help."
+        case "InstantiationFailure", _ if argument.is_positional():
+            reason = " ".join(str(event.message).split())
+            return f"{_shown(argument)}: {reason}"
         case "BadValue" | "InvalidChoice" | "InstantiationFailure", _:
             given = _as_given(argument.lowered.name_or_flags, words)
             if argument.lowered.is_fixed():
                 return f"{given}: only a configuration's file can set it."
-            return f"{given}: expected {argument.lowered.metavar}."
+            expected = argument.lowered.metavar.removeprefix("{None}|")
+            return f"{given}: expected {expected}."
     return None
 
 

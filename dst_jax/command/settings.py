@@ -2,20 +2,17 @@
 
 import dataclasses
 import importlib
-import importlib.util
 import itertools
-import pathlib
 import pkgutil
-import re
-import sys
-import traceback
-import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import typing
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dst_jax import configs
-from dst_jax.arch import read_spec
+from dst_jax.arch import TrackerSpec, read_spec
 from dst_jax.command import fields
+from dst_jax.command.execute import execute, explained
+from dst_jax.command.renamed import RENAMED
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, sections
 from dst_jax.files import user_path
@@ -45,7 +42,7 @@ def load_experiment(config: str) -> Experiment:
     """
     path = user_path(config)
     if path.suffix == ".py":
-        module = _execute(path)
+        module = execute(path)
     elif config in packaged():
         module = importlib.import_module(f"{configs.__name__}.{config}")
     else:
@@ -54,53 +51,36 @@ def load_experiment(config: str) -> Experiment:
         )
     make = getattr(module, "experiment", None)
     if make is None:
-        raise InputError(f"{config}: defines no function experiment().")
-    experiment = _explained(make, config)
+        raise InputError(f"CONFIG {config}: defines no function experiment().")
+    return explained(lambda: _checked(make()), config)
+
+
+def _checked(experiment: Any) -> Experiment:
+    """Returns what a configuration made, if an experiment can be run from it."""
     if not isinstance(experiment, Experiment):
-        raise InputError(f"{config}: experiment() must return an Experiment.")
+        raise InputError(
+            f"experiment() must return an Experiment, not {_kind(experiment)}."
+        )
+    hints = typing.get_type_hints(Experiment)
+    for name in sections():
+        value, kind = getattr(experiment, name), hints[name]
+        if not isinstance(value, kind):
+            raise InputError(
+                f"Experiment.{name}: must be {kind.__name__}, not {_kind(value)}."
+            )
+    students = experiment.students
+    if not isinstance(students, Mapping) or not students:
+        raise InputError("Experiment.students: must name one student at least.")
+    for name, spec in students.items():
+        if not isinstance(spec, TrackerSpec):
+            raise InputError(
+                f"student {name!r}: must be a TrackerSpec, not {_kind(spec)}."
+            )
     return experiment
 
 
-# New names of renamed fields, as the error states them: "section.old" stands for the
-# old name, and "--section.new" for the new one.
-RENAMED: Mapping[str, str] = {
-    f"distill.{then}": now
-    for then, now in {
-        "ground_truth": "--distill.gt.weight",
-        "teacher_soft": "--distill.ts.weight",
-        "adaptive_hard": "--distill.ah.weight",
-        "target_response": "--distill.str.weight",
-        "sharing": "--distill.ks.weight, 0 for none",
-        "temperature": "--distill.ts.temperature and --distill.ks.temperature",
-        "soft_kl": "--distill.ts.direction",
-        "soft_form": "--distill.ts.form",
-        "soft_anchors": "--distill.ts.anchors",
-        "response_layers": "--distill.str.layers",
-        "response_norm": "--distill.str.norm",
-        "response_weighted": "--distill.str.weighted",
-        "response_stop_weight": "--distill.str.stop_weight",
-        "response_reduction": "--distill.str.reduction",
-        "sharing_discount": "--distill.ks.discount",
-        "sharing_margin": "--distill.ks.margin",
-        "sharing_decay": "--distill.ks.decay",
-        "sharing_norm": "--distill.ks.norm",
-        "sharing_gate": "--distill.ks.gate",
-        "sharing_reduction": "--distill.ks.reduction",
-        "stop_peer": "--distill.ks.stop_peer",
-        "batch_norm": "--model.batch_norm",
-        "label_radius_px": "--labels.radius_px",
-        "assign.positive_iou": "--labels.assign.positive_iou",
-        "assign.negative_iou": "--labels.assign.negative_iou",
-        "assign.positives": "--labels.assign.positives",
-        "assign.negatives": "--labels.assign.negatives",
-        "assign.window_cells": "--labels.assign.window_cells",
-        "assign.window_negatives": "--labels.assign.window_negatives",
-        "hard_margin": "--distill.ah.margin",
-        "hard_gate": "--distill.ah.gate",
-        "regression_weight": "--task.regression_weight",
-        "regression_beta": "--task.regression_beta",
-    }.items()
-}
+def _kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__
 
 
 def override(
@@ -217,55 +197,6 @@ def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
     return dataclasses.replace(experiment, students=students, tracking=tracking)
 
 
-def _execute(path: pathlib.Path) -> types.ModuleType:
-    if not path.is_file():
-        raise InputError(f"CONFIG {path}: no such file.")
-    # The module gets a prefix, because a user's `optax.py` would replace optax.
-    name = f"dst_jax_config_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"CONFIG {path}: not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    loader = spec.loader
-    # Type hints and source code of its classes are looked up by the module's name.
-    sys.modules[name] = module
-    try:
-        _explained(lambda: loader.exec_module(module), str(path))
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _explained(call: Callable[[], Any], config: str) -> Any:
-    """Calls code of a configuration; errors become InputErrors that name the file."""
-    try:
-        return call()
-    except InputError as error:
-        raise InputError(f"CONFIG {config}: {error}") from None
-    except SyntaxError as error:
-        raise InputError(
-            f"CONFIG {config}: line {error.lineno}: {error.msg}."
-        ) from None
-    except Exception as error:
-        # The user can mend any error that the file raises.
-        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.lineno]
-        where = [
-            f.lineno
-            for f in lines
-            if pathlib.Path(f.filename).name.startswith(pathlib.Path(config).stem)
-        ]
-        line = f"line {where[-1]}: " if where else ""
-        raise InputError(f"CONFIG {config}: {line}{error}{_now(error)}.") from None
-
-
-def _now(error: Exception) -> str:
-    """Returns what a field that a configuration gives in Python is called now."""
-    found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-    now = RENAMED.get(f"distill.{found[1]}") if found else None
-    return f"; {found[1]} is now {now}" if found and now else ""
-
-
 def parse_init(choices: Sequence[str], names: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the bundles that students begin from.
 
@@ -286,5 +217,7 @@ def parse_init(choices: Sequence[str], names: Mapping[str, Any]) -> dict[str, An
             if len(names) != 1:
                 raise InputError(f"--init {choice}: several students; use NAME=BUNDLE.")
             name, path = next(iter(names)), choice
+        if not name or not path:
+            raise InputError(f"--init {choice}: expected NAME=BUNDLE or BUNDLE.")
         found[name] = user_path(path)
     return found

@@ -1,12 +1,63 @@
 """Signals that end a verb end it as Ctrl-C does, so that it cleans up."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_AGAIN_S = 0.02
+# Code in which an exception would be dropped or end the process without a word: that
+# of JAX which the garbage collector calls, and modules of C++ that begin.
+_CALLBACK, _IMPORTING = "_xla_gc_callback", "<frozen importlib"
+
+
+class _Stop(KeyboardInterrupt):
+    """The interruption that a signal raises."""
+
+
+class _Stopping:
+    """Raises an interruption for the first signal, as soon as it can be heard.
+
+    Attributes:
+      received: Numbers of the signals that have come.
+    """
+
+    def __init__(self):
+        self.received: list[int] = []
+        self._due = False
+
+    def obey(self, number: int, frame: FrameType | None) -> None:
+        """Handles a signal, or one that is sent again."""
+        if not self._due:
+            self.received.append(number)
+            # A scheduler or a closing terminal may send several: the first one is
+            # obeyed, and cleaning up is not cut short. A second Ctrl-C is meant.
+            if len(self.received) > 1 and number != signal.SIGINT:
+                return
+        self._due = _is_deaf(frame)
+        if self._due:
+            self._send_again()
+        else:
+            raise _Stop
+
+    def notice(self, dropped: Any) -> None:
+        """Stands for `sys.unraisablehook`: an interruption that was dropped is due."""
+        if isinstance(dropped.exc_value, _Stop):
+            self._due = True
+            self._send_again()
+        else:
+            sys.__unraisablehook__(dropped)
+
+    def _send_again(self) -> None:
+        words = os.getpid(), self.received[0]
+        again = threading.Timer(_AGAIN_S, os.kill, words)
+        again.daemon = True
+        again.start()
 
 
 @contextlib.contextmanager
@@ -20,25 +71,29 @@ def stop_signals() -> Iterator[list[int]]:
     Yields:
       The numbers of the signals that have come, a list that grows.
     """
-    received: list[int] = []
+    stopping = _Stopping()
     if threading.current_thread() is not threading.main_thread():
-        yield received
+        yield stopping.received
         return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del frame
-        received.append(number)
-        # A scheduler or a closing terminal may send several: the first one is obeyed,
-        # and cleaning up is not cut short. A second Ctrl-C is meant.
-        if number == signal.SIGINT or len(received) == 1:
-            raise KeyboardInterrupt
-
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     mine = [n for n, old in before.items() if old not in (signal.SIG_IGN, None)]
+    hook = sys.unraisablehook
     try:
+        sys.unraisablehook = stopping.notice
         for number in mine:
-            signal.signal(number, stop)
-        yield received
+            signal.signal(number, stopping.obey)
+        yield stopping.received
     finally:
         for number in mine:
             signal.signal(number, before[number])
+        sys.unraisablehook = hook
+
+
+def _is_deaf(frame: FrameType | None) -> bool:
+    """Returns whether an exception at this place would not reach the verb."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == _CALLBACK or code.co_filename.startswith(_IMPORTING):
+            return True
+        frame = frame.f_back
+    return False

@@ -2,10 +2,14 @@
 
 import contextlib
 import io
+import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from dst_jax.errors import printable
 
 
 class LastingStream:
@@ -72,6 +76,52 @@ def lasting_streams() -> Iterator[Callable[[], OSError | None]]:
             return out.error
 
         yield lost
+
+
+@contextlib.contextmanager
+def lasting_threads() -> Iterator[list[OSError]]:
+    """Remembers what the system refuses to threads, of which Python prints each.
+
+    Libraries have threads that write, such as the one of TensorBoard's curves.
+
+    Yields:
+      The errors, a list that grows.
+    """
+    errors: list[OSError] = []
+    before = threading.excepthook
+
+    def hook(ended: Any) -> None:
+        if isinstance(ended.exc_value, OSError):
+            errors.append(ended.exc_value)
+        else:
+            before(ended)
+
+    threading.excepthook = hook
+    try:
+        yield errors
+    finally:
+        threading.excepthook = before
+
+
+class _OneLine(logging.Handler):
+    """Prints a warning of a library as one line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints a record, unless it is Orbax's: it logs what it raises too."""
+        if not record.name.startswith("absl"):
+            line = f"note: {record.getMessage()}"
+            print(printable(line), file=sys.stderr)
+
+
+@contextlib.contextmanager
+def short_logs() -> Iterator[None]:
+    """Prints what libraries log within the block as lines, without tracebacks."""
+    handler = _OneLine(logging.WARNING)
+    logging.root.addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(handler)
 
 
 def _keep_first_files_apart() -> None:

@@ -270,7 +270,8 @@ def _frame_bar(
         TextColumn("frames"),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=console, transient=True, disable=console is None)
+    hidden = console is None or not console.is_terminal
+    bar = Progress(*columns, console=console, transient=True, disable=hidden)
     with bar:
         total = sum(len(sequence) for sequence in sequences)
         task = bar.add_task(printable(name), total=total)

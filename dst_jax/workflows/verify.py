@@ -91,17 +91,18 @@ def _verify_pack(source: str, console: Console) -> None:
 
 def print_layouts(console: Console) -> None:
     """Prints every layout with the first line of its reader's documentation."""
-    width = max(map(len, READERS))
+    width = max(map(len, READERS)) + len(":DIR")
     for name, reader in READERS.items():
         read = reader.func if isinstance(reader, functools.partial) else reader
         about = (inspect.getdoc(inspect.getmodule(read)) or "").splitlines()[0]
-        say(console, f"{name:<{width}}  {about}")
+        say(console, f"{name + ':DIR':<{width}}  {about}")
 
 
 @contextmanager
 def _bar(console: Console) -> Iterator[Callable[[int, int], None]]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress("decode", *columns, console=console, transient=True) as progress:
+    shown_on = {"console": console, "disable": not console.is_terminal}
+    with Progress("decode", *columns, **shown_on, transient=True) as progress:
         task = progress.add_task("decode", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

@@ -1,10 +1,12 @@
 """Whatever ends a verb: one line, an exit code, nothing of the interpreter's own."""
 
 import errno
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -101,6 +103,35 @@ def test_what_the_system_refuses_is_one_line(monkeypatch, capsys, error, line):
 def test_what_no_user_can_mend_stays_an_error_of_ours(monkeypatch, capsys, error):
     with pytest.raises(type(error)):
         ended(monkeypatch, capsys, error)
+
+
+def test_a_thread_that_cannot_write_is_one_line_at_the_end(monkeypatch, capsys):
+    def write():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def verb(given):
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+        print("the work is done")
+
+    monkeypatch.setattr(dispatch, "run_verb", verb)
+    assert main(["train", "c"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("the work is done\n", f"dst-jax: train: {FULL}\n")
+
+
+def test_what_libraries_log_is_one_line_and_no_traceback(monkeypatch, capsys):
+    def verb(given):
+        try:
+            raise OSError("inner")
+        except OSError:
+            logging.getLogger("absl").exception("what is raised too")
+            logging.getLogger("library").exception("two\n\x1b[31mlines")
+
+    monkeypatch.setattr(dispatch, "run_verb", verb)
+    assert main(["train", "c"]) == 0
+    assert capsys.readouterr().err == "note: two\\n\\x1b[31mlines\n"
 
 
 def test_an_interruption_says_whether_to_run_again(monkeypatch, capsys):
@@ -245,3 +276,61 @@ def test_version_names_what_results_depend_on(capsys):
     assert f"python {sys.version.split()[0]}" in lines
     assert any(line.startswith("jax 0.") for line in lines)
     assert lines[-1].startswith("platform ")
+
+
+# Places in which Python drops an exception, or a library of C++ would end the process.
+DEAF = {
+    "a callback of the garbage collector": """
+class Loop: pass
+def _xla_gc_callback(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+    len("served here")
+def verb(words):
+    import gc
+    gc.callbacks.append(_xla_gc_callback)
+    gc.collect()
+    gc.callbacks.clear()
+    time.sleep(30)
+""",
+    "the end of an object": """
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        len("served here")
+def verb(words):
+    Dying()
+    time.sleep(30)
+""",
+    "an import": """
+import pathlib
+pathlib.Path("begins.py").write_text(
+    "import os, signal\\nos.kill(os.getpid(), signal.SIGTERM)\\nended = True\\n"
+)
+sys.path.insert(0, ".")
+def verb(words):
+    import begins
+    assert begins.ended
+    time.sleep(30)
+""",
+}
+
+
+@pytest.mark.parametrize("where", DEAF)
+def test_a_signal_that_comes_where_nobody_hears_is_obeyed_later(where, tmp_path):
+    lines = (
+        "import os, signal, sys, time",
+        "from dst_jax.command import dispatch, main",
+        DEAF[where],
+        "dispatch.run_verb = verb",
+        "sys.exit(main.main())",
+    )
+    path = os.pathsep.join(p for p in sys.path if p)
+    run = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=25,
+    )
+    assert (run.returncode, run.stderr) == (143, "dst-jax: interrupted\n")

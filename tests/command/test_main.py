@@ -150,13 +150,13 @@ def test_config_list_and_show(capsys):
         ),
         (
             ("track", "--video", "V", *OUT),
-            "missing: --tracker PATH, --box STR; see dst-jax track --help.",
+            "missing: --tracker BUNDLE, --box X,Y,W,H; see dst-jax track --help.",
         ),
         (
             ("track", "--vidoe", "V", "--box", "1,2,3,4", "--tracker", "T", *OUT),
             "missing: --video PATH; unknown: --vidoe; see dst-jax track --help.",
         ),
-        (("track", "--tracker"), "--tracker: expected PATH."),
+        (("track", "--tracker"), "--tracker: expected BUNDLE."),
         (("info",), "missing: NAME; see dst-jax info --help."),
         (("demo", "--workdir", "W", "--seed", "x"), "--seed x: expected INT."),
         (("trak", "--video", "V"), "dst-jax: trak: expected one of demo, train, "),
@@ -178,7 +178,7 @@ def test_a_missing_option_is_told_alone_whatever_the_fields(capsys):
     for field in ("--data.sources", "--data.suorces"):
         words = ("distill", "demo_students", "--workdir", "W", field, "X", "Y")
         code, _, err = run(capsys, *words)
-        told = "dst-jax: missing: --teacher PATH; see dst-jax distill --help.\n"
+        told = "dst-jax: missing: --teacher BUNDLE; see dst-jax distill --help.\n"
         assert (code, err) == (2, told)
 
 

@@ -211,3 +211,36 @@ def test_a_bad_word_is_refused_in_one_harmless_line(
     assert (code, text.count("\n")) == (2, 1), text
     assert text.startswith("dst-jax: ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.optax
+def test_the_home_folder_is_meant_wherever_a_path_is_taken(
+    tmp_path, monkeypatch, capsys
+):
+    home = tmp_path / "home"
+    home.mkdir()
+    small_packs.write_raw(home / "raw")
+    (home / "tiny.py").write_text(TINY)
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path / "here")
+    bundle, video = "~/w/bundles/student", "~/raw/000000"
+    for line in (
+        "train ~/tiny.py --workdir ~/w --data.sources got10k:~/raw",
+        f"train ~/tiny.py --workdir ~/v --data.sources got10k:~/raw --init {bundle}",
+        "config show ~/tiny.py",
+        f"info {bundle}",
+        "data verify got10k:~/raw --report ~/r.json",
+        "data pack got10k:~/raw --out ~/p --config ~/tiny.py",
+        "data verify packed:~/p",
+        f"track --tracker {bundle} --video {video} --box 9,9,20,20 --out ~/new/t.txt",
+        f"evaluate --dataset got10k:~/raw --tracker {bundle} --results-out ~/res",
+        "evaluate --dataset got10k:~/raw --results ~/res/student --json ~/s.json",
+    ):
+        code, text = run(capsys, *line.split())
+        assert code == 0, text
+    made = {path.name for path in home.iterdir()}
+    assert made == {
+        *("raw", "tiny.py", "w", "v", "r.json", "p", "new", "res", "s.json")
+    }
+    assert list((tmp_path / "here").iterdir()) == []

@@ -13,11 +13,11 @@ from tests import networks
 SPEC = arch.named("tiny")
 
 
-def state_dict(seed=0):
+def state_dict(seed=0, *, spec=SPEC):
     """A state dict with the names and layouts of siamfc-pytorch."""
     rng = np.random.default_rng(seed)
     state, below = {}, 3
-    for k, layer in enumerate(SPEC.backbone.layers, start=1):
+    for k, layer in enumerate(spec.backbone.layers, start=1):
         shape = (layer.features, below // layer.groups, layer.kernel, layer.kernel)
         conv = f"backbone.conv{k}.0."
         state[conv + "weight"] = rng.normal(0, 0.1, shape).astype(np.float32)

@@ -214,7 +214,7 @@ def test_a_bad_field_is_named(field, value):
 
 
 def test_a_bad_patch_size_is_named():
-    with pytest.raises(InputError, match="patch_px=0: must be at least 1"):
+    with pytest.raises(InputError, match="patch_px=0: must be from 1"):
         patch_pair(1, 0, template_px=1)
 
 

@@ -304,7 +304,7 @@ def test_a_disk_that_is_too_small_is_told_before_packing(source, tmp_path, monke
     raw = PackConfig(encoding="raw")
     side = SPEC.template.patch_px**2 + SPEC.search.patch_px**2
     needed = visible_frames(source) * 3 * side / 1e6
-    with pytest.raises(InputError, match=rf"about {needed:.1f} MB are needed"):
+    with pytest.raises(InputError, match=rf"about {needed:.2f} MB are needed"):
         packs.pack(source, tmp_path / "pack", config=raw)
     assert list(tmp_path.iterdir()) == []
 
@@ -312,7 +312,7 @@ def test_a_disk_that_is_too_small_is_told_before_packing(source, tmp_path, monke
 def test_a_report_that_lies_elsewhere_is_heeded(tmp_path, capsys):
     source = packs.write_raw(tmp_path / "raw")
     text = tmp_path / "raw" / "000001" / "groundtruth.txt"
-    text.write_text("nan,nan,nan,nan\n" + text.read_text().split("\n", 1)[1])
+    text.write_text("nan,5,5,5\n" + text.read_text().split("\n", 1)[1])
     report, config = tmp_path / "elsewhere.json", tmp_path / "config.py"
     assert main(["data", "verify", source, "--report", str(report)]) == 2
     config.write_text(

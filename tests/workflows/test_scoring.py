@@ -78,7 +78,7 @@ def test_all_candidates_run_in_one_program_compiled_once(score):
 
 def test_a_divergence_has_no_accuracy():
     optim = dataclasses.replace(
-        EXPERIMENT.optim, learning_rate=1e38, final_learning_rate=1e38
+        EXPERIMENT.optim, learning_rate=1e30, final_learning_rate=1e30
     )
     found = make_score(make_exam(optim=optim))(children(2))
     assert np.isnan(found).all()

@@ -223,7 +223,7 @@ def test_a_workdir_that_cannot_be_written_is_told_before_data_are_read(
         run_training(plain, tmp_path / "file", console=CONSOLE)
     free = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
-    with pytest.raises(InputError, match=r"0.0 MB are free .* needed"):
+    with pytest.raises(InputError, match=r"0.00 MB are free .* needed"):
         run_training(plain, tmp_path / "run", console=CONSOLE)
 
 

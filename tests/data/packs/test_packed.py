@@ -277,7 +277,7 @@ def without_most(data):
     ("name", "change", "message"),
     [
         ("pack.json", lambda b: b[:-9], "pack.json: not JSON"),
-        ("pack.json", lambda b: b"[" * 200_000, "pack.json: not JSON"),
+        ("pack.json", lambda b: b"[" * 200_000, "pack.json: nested over 64"),
         ("pack.json", lambda b: b.replace(b'"format": 4', b'"format": 9'), "format 9"),
         (
             "pack.json",

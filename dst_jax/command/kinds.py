@@ -1,0 +1,59 @@
+"""Kinds of options that several verbs take."""
+
+import pathlib
+from typing import Annotated, Any, TypeAlias
+
+import tyro
+from tyro.conf import Positional, UseAppendAction, arg
+from tyro.constructors import PrimitiveConstructorSpec
+
+from dst_jax.files import user_path
+
+
+def _read_path(words: list[str]) -> pathlib.Path:
+    # Python takes an empty name for the current folder.
+    return pathlib.Path(user_path(words[0]) and words[0])
+
+
+Append = UseAppendAction
+Flag = tyro.conf.FlagCreatePairsOff
+Path: TypeAlias = Annotated[
+    pathlib.Path,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=_read_path,
+        is_instance=lambda value: isinstance(value, pathlib.Path),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+
+
+def optional(metavar: str, told: str) -> Any:
+    """Returns the look of an option whose default is no value, which is not told."""
+    return arg(metavar=metavar, help=told, help_behavior_hint="")
+
+
+Seed: TypeAlias = Annotated[
+    int | None,
+    optional("INT", "of weights and data order; the config's if none"),
+]
+CONFIG = arg(metavar="CONFIG", help="a .py file, or see `dst-jax config list`")
+Students: TypeAlias = Annotated[
+    Append[tuple[str, ...]],
+    arg(
+        metavar="NAME=ARCHITECTURE",
+        help="a name in the zoo (see README) or SPEC.json; replace the config's",
+    ),
+]
+Sources: TypeAlias = Annotated[
+    Positional[tuple[str, ...]],
+    optional("[SOURCE ...]", "LAYOUT:DIR, such as got10k:DIR; the config's if none"),
+]
+TimeLimit: TypeAlias = Annotated[
+    str | None,
+    optional("TIME", "as 90s, 170m, 1h30m: ends in time, all saved, with exit code 75"),
+]
+SkipBad: TypeAlias = Annotated[
+    Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
+]
