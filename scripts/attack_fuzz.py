@@ -15,7 +15,6 @@ import pytest
 # Every test that damages or makes up a file that the program reads.
 FILES = (
     "tests/test_damaged_json.py",
-    "tests/test_bundle_specs.py",
     "tests/test_json_text.py",
     "tests/evaluate/test_result_fuzz.py",
     "tests/data/test_annotation_fuzz.py",

@@ -112,7 +112,6 @@ class Checkpoints:
         self._hash = config_hash
         self._card = dict(card or {})
         self._sweep()
-        _keep_orbax_quiet()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=2, enable_async_checkpointing=False
         )
@@ -177,6 +176,7 @@ class Checkpoints:
             )
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _as_dict(like))
         args = ocp.args.Composite(snapshot=ocp.args.StandardRestore(target))
+        _forgive_late_reads()
         try:
             leaves = self._manager.restore(step, args=args)["snapshot"]
         except Exception as error:
@@ -249,14 +249,12 @@ def read_record(folder: pathlib.Path, step: int) -> dict[str, Any]:
     return record
 
 
-def _keep_orbax_quiet() -> None:
-    """Silences what is printed of damage beside our own line, or where there is none.
+def _forgive_late_reads() -> None:
+    """Silences what Python prints of reads that end after one of them failed.
 
-    Orbax logs what it finds odd in files of its own that we do not use. It closes its
-    event loop at the first array that cannot be read; each of the others then raises
-    where nobody can catch it, and a traceback is printed for it.
+    Orbax closes its event loop at the first array that cannot be read; each of the
+    others then raises where nobody can catch it, and a traceback is printed for it.
     """
-    logging.getLogger("absl").addFilter(_is_not_of_orbax)
     logging.getLogger("asyncio").addFilter(_is_no_late_read)
     before: Any = sys.unraisablehook
 
@@ -266,10 +264,6 @@ def _keep_orbax_quiet() -> None:
 
     if getattr(before, "__qualname__", "") != forgiving.__qualname__:
         sys.unraisablehook = forgiving
-
-
-def _is_not_of_orbax(record: logging.LogRecord) -> bool:
-    return "orbax" not in pathlib.Path(record.pathname).parts
 
 
 def _is_no_late_read(record: logging.LogRecord) -> bool:
