@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import attack_inputs
 import numpy as np
-from attack_inputs import Inputs, Refused, obey
+from attack_inputs import Inputs, Refused, forked, obey
 
 from dst_jax.bundle import load_bundle
 from dst_jax.data.packs.packed import open_pack, read_pack
@@ -44,13 +44,16 @@ def flip_bits(name: str, folder: pathlib.Path, seed: int, count: int) -> dict[st
     scratch = folder / f"flips-{name}"
     copy = _copied(folder, scratch)
     target, rng = TARGETS[name], random.Random(f"{seed} {name}")
-    expected = target.use(copy)
+    expected = forked(target.use, copy)
     counts: dict[str, Any] = {"refused": 0, "without effect": 0}
     counts |= {"believed": 0, "crash": 0, "notes": []}
     for _ in range(count):
         copy = _copied(folder, scratch)
         where = _flip(target.files(copy), rng)
-        outcome, note = _outcome(target, copy, expected)
+        try:
+            outcome, note = forked(_outcome, target, copy, expected)
+        except RuntimeError as error:
+            outcome, note = "crash", str(error)
         counts[outcome] += 1
         if note:
             counts["notes"].append(f"{name}, {where}: {outcome}: {note}")

@@ -1,13 +1,12 @@
 """What the attacks damage and kill: a tiny data set, tracker, run, search and pack."""
 
-import contextlib
-import io
 import multiprocessing
 import os
 import pathlib
 import signal
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -126,18 +125,11 @@ def pack_words(made: Inputs) -> list[str]:
 
 
 def command(words: Sequence[str]) -> Outcome:
-    """Runs the program in this process; what libraries print by themselves counts."""
-    with tempfile.TemporaryFile("w+") as err:
-        out, before = io.StringIO(), os.dup(2)
-        os.dup2(err.fileno(), 2)
-        try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                code = main(words)
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
-        err.seek(0)
-        return Outcome(code, out.getvalue(), err.read())
+    """Runs the program in a process of its own; what libraries print counts too."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = pathlib.Path(folder, "out"), pathlib.Path(folder, "err")
+        code = start(words, out, err=err).code()
+        return Outcome(code, out.read_text(), err.read_text())
 
 
 def obey(words: Sequence[str]) -> str:
@@ -215,14 +207,26 @@ class Child(NamedTuple):
         return int(self.process.exitcode)
 
 
-def start(words: Sequence[str], log: pathlib.Path) -> Child:
-    """Starts a command in a forked process, which has all libraries loaded."""
+def start(
+    words: Sequence[str], log: pathlib.Path, *, err: pathlib.Path | None = None
+) -> Child:
+    """Starts a command in a forked process, which has all libraries loaded.
+
+    Args:
+      words: Words of the command.
+      log: File for what it prints.
+      err: File for what it prints on standard error; None for `log`.
+    """
 
     def run() -> None:
-        with log.open("w") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        os._exit(main(words))
+        with log.open("w") as out, (err or log).open("a") as errors:
+            os.dup2(out.fileno(), 1)
+            os.dup2(errors.fileno(), 2)
+        try:
+            os._exit(main(words))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
 
     process = multiprocessing.get_context("fork").Process(target=run)
     began = time.monotonic()
