@@ -83,18 +83,25 @@ def kill_runs(name: str, folder: pathlib.Path, seed: int, count: int) -> dict[st
 
 def _clean_run(name: str, folder: pathlib.Path, work: pathlib.Path) -> Clean:
     """Runs a command twice, for the second time with all programs compiled."""
-    for _ in range(2):
-        child = _start(name, folder, work)
-        before, writes = _names(work), None
-        while child.process.is_alive():
-            if writes is None and _names(work) != before:
-                writes = time.monotonic() - child.began
-            time.sleep(0.0005)
-        seconds = time.monotonic() - child.began
-        if child.code():
-            raise RuntimeError(f"{name}: {child.log.read_text()}")
-    names = _names(work)
-    return Clean(names, VICTIMS[name].result(work), writes or seconds, seconds)
+    _timed_run(name, folder, work)
+    writes, seconds = _timed_run(name, folder, work)
+    return Clean(_names(work), VICTIMS[name].result(work), writes, seconds)
+
+
+def _timed_run(
+    name: str, folder: pathlib.Path, work: pathlib.Path
+) -> tuple[float, float]:
+    """Runs a command; returns the seconds to its first change and to its end."""
+    child = _start(name, folder, work)
+    before, writes = _names(work), None
+    while child.process.is_alive():
+        if writes is None and _names(work) != before:
+            writes = time.monotonic() - child.began
+        time.sleep(0.0005)
+    seconds = time.monotonic() - child.began
+    if child.code():
+        raise RuntimeError(f"{name}: {child.log.read_text()}")
+    return writes or seconds, seconds
 
 
 def _start(name: str, folder: pathlib.Path, work: pathlib.Path) -> attack_inputs.Child:
