@@ -136,9 +136,10 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     for name in (_SPEC, _TRACKING):
         if name in digests:
             _check_digest(path / name, file_sha256(path / name), digests[name])
+    settings = files.read_json(path / _TRACKING)
     try:
         spec = spec_from_json(header.get("tracker", {}))
-        tracking = tracking_from_json(files.read_json(path / _TRACKING))
+        tracking = tracking_from_json(settings)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     variables = _read_weights(path / _WEIGHTS, spec, digests[_WEIGHTS])

@@ -208,6 +208,16 @@ def test_a_flipped_bit_of_any_file_is_refused_or_changes_nothing(bundle, folder,
         assert again.weights_sha256 == bundle.weights_sha256
 
 
+def test_a_file_is_named_once(folder):
+    as_format_1(folder)
+    path = folder / "tracking.json"
+    path.write_text('{"scale_step": NaN}')
+    with pytest.raises(InputError) as told:
+        load_bundle(folder)
+    expected = f"{path}: scale_step=nan: must be a finite number; mend or replace it."
+    assert str(told.value) == expected
+
+
 def test_unknown_settings_are_named(folder):
     as_format_1(folder)
     edit_json(folder / "tracking.json", lambda v: v.update(window=1))

@@ -37,6 +37,8 @@ WITHIN = (
     "dst-jax train siamfc_teacher folder:my_videos --workdir runs/mine",
     "dst-jax demo --workdir runs/demo --seed 0",
     "dst-jax export-run runs/mine",
+    "dst-jax config show siamfc_dst",
+    "dst-jax info dstrpn",
 )
 # The same with a word left open, or the name of a verb alone.
 OPEN = (
@@ -49,6 +51,17 @@ OPEN = (
     "dst-jax evaluate --dataset otb:DIR --results DIR",
     "dst-jax demo --family siamrpn",
     "dst-jax train demo_siamrpn_teacher --optim.epochs 14",
+    "dst-jax distill --row literal:ROW",
+    "dst-jax distill siamfc_dst --teacher BUNDLE ...",
+    "dst-jax search siamfc_search --teacher BUNDLE ...",
+    "dst-jax ablate siamfc_dst --teacher BUNDLE --dataset otb:DIR --seeds 0 1 2",
+    "dst-jax ablate siamfc_dst --teacher BUNDLE --students 1 2 3 4",
+    "dst-jax evaluate --dataset dtb70:DIR --tracker A ...",
+    "dst-jax evaluate --dataset lasot:DIR ...",
+    "dst-jax evaluate --dataset otb:DIR --tracker A --tracker B --json F",
+    "dst-jax evaluate --dataset otb:DIR --tracker A ...",
+    "dst-jax evaluate --dataset trackingnet:DIR --results-out R",
+    "dst-jax evaluate --results DIR",
 )
 
 

@@ -86,7 +86,9 @@ def stop_signals() -> Iterator[list[int]]:
     finally:
         for number in mine:
             signal.signal(number, before[number])
-        sys.unraisablehook = hook
+        # One that a library has put around it still has a use: its threads live on.
+        if sys.unraisablehook == stopping.notice:
+            sys.unraisablehook = hook
 
 
 def _is_deaf(frame: FrameType | None) -> bool:

@@ -1,5 +1,6 @@
 """What is settled once per process, before a verb computes: JAX and its programs."""
 
+import contextlib
 import os
 import pathlib
 import platform
@@ -104,6 +105,7 @@ def _keep_programs(config: Any) -> None:
         return
     if (folder := cache_folder()) is None:
         return
+    _sweep_programs(folder)
     config.update("jax_compilation_cache_dir", str(folder))
     settings = {
         "jax_compilation_cache_max_size": _CACHE_BYTES,
@@ -112,3 +114,24 @@ def _keep_programs(config: Any) -> None:
     for name, value in settings.items():
         if name.upper() not in os.environ:
             config.update(name, value)
+
+
+def _sweep_programs(folder: pathlib.Path) -> None:
+    """Removes programs that a kill or a full disk cut short.
+
+    JAX writes `KEY-cache` and then `KEY-atime`. It neither replaces the first without
+    the second nor stores anything else as long as one is there.
+    """
+    import filelock
+
+    # It is JAX's own lock: while we have it nobody is between the two files.
+    with (
+        contextlib.suppress(OSError, filelock.Timeout),
+        filelock.FileLock(folder / ".lockfile", timeout=1.0),
+    ):
+        names = os.listdir(folder)
+        programs = {n.removesuffix("-cache") for n in names if n.endswith("-cache")}
+        dates = {n.removesuffix("-atime") for n in names if n.endswith("-atime")}
+        for key in programs ^ dates:
+            for kind in ("cache", "atime"):
+                (folder / f"{key}-{kind}").unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import pytest
 
 from dst_jax.command import dispatch
 from dst_jax.command.main import main
+from dst_jax.command.signals import stop_signals
 
 DST_JAX = [sys.executable, "-m", "dst_jax.command.main"]
 FULL = "No space left on device; free some space or name another place."
@@ -334,3 +335,21 @@ def test_a_signal_that_comes_where_nobody_hears_is_obeyed_later(where, tmp_path)
         timeout=25,
     )
     assert (run.returncode, run.stderr) == (143, "dst-jax: interrupted\n")
+
+
+def test_what_a_library_does_with_errors_of_its_threads_outlives_the_verb():
+    """Threads of a verb may fail after its end, which is then printed already."""
+    before = sys.unraisablehook
+    with stop_signals():
+        verbs = sys.unraisablehook
+    assert sys.unraisablehook == before != verbs
+
+    def forgiving(unraisable):
+        pass
+
+    try:
+        with stop_signals():
+            sys.unraisablehook = forgiving
+        assert sys.unraisablehook is forgiving
+    finally:
+        sys.unraisablehook = before

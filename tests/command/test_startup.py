@@ -1,5 +1,6 @@
 """What is settled before a verb computes, each in a process of its own."""
 
+import fcntl
 import os
 import pathlib
 import subprocess
@@ -141,6 +142,22 @@ def test_the_users_choice_of_a_cache_stands_and_one_that_is_impossible_is_none(
     done = python("-c", STARTED, cwd=tmp_path, JAX_ENABLE_X64="1", **variables)
     assert (done.stdout, done.stderr) == (f"{kept_in} False\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_programs_that_were_cut_short_make_way_unless_one_is_being_written(tmp_path):
+    (tmp_path / ".cache").mkdir()
+    python("-c", STARTED, cwd=tmp_path)
+    (folder,) = tmp_path.glob(".cache/dst-jax/*")
+    for name in ("whole-cache", "whole-atime", "cut-cache", "gone-atime", "other"):
+        (folder / name).write_text("x")
+    lock = (folder / ".lockfile").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    python("-c", STARTED, cwd=tmp_path)
+    assert (folder / "cut-cache").exists()
+    lock.close()
+    python("-c", STARTED, cwd=tmp_path)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {".lockfile", "other", "whole-atime", "whole-cache"}
 
 
 def test_the_folder_of_programs_follows_the_users_settings(tmp_path, monkeypatch):

@@ -195,7 +195,8 @@ def _unfit(sequence: Sequence, limits: BoxFilter) -> dict[str, Bool[np.ndarray, 
         f"aspect above {limits.max_aspect:g}": long > limits.max_aspect * short,
     }
     if sequence.size is not None:
-        relative = np.sqrt(area / float(np.prod(sequence.size)))
+        # A side below 0 is told as such, and has no part of the frame.
+        relative = np.sqrt(np.maximum(area, 0.0) / float(np.prod(sequence.size)))
         reason = f"larger than {limits.max_relative:g} of the frame"
         reasons[reason] = relative > limits.max_relative
     return reasons

@@ -124,6 +124,7 @@ def _segments(folder: pathlib.Path) -> tuple[dict[str, _Segment], dict[str, str]
     found: dict[str, _Segment] = {}
     complaints: dict[str, str] = {}
     for file in sorted(folder.glob("*.csv")):
+        line = 0
         for line, fields in _lines(file):
             video, _, class_id, category, object_id = fields[: _OBJECT + 1]
             name = f"{video}-{class_id}-{object_id}"
@@ -136,6 +137,8 @@ def _segments(folder: pathlib.Path) -> tuple[dict[str, _Segment], dict[str, str]
             except ValueError as error:
                 where = f"{file} line {line}: {','.join(fields)[:60]!r}"
                 complaints.setdefault(name, f"{where} {error}; correct the line.")
+        if not line:
+            raise InputError(f"{file} holds no row; restore the file.")
     return found, complaints
 
 

@@ -126,3 +126,10 @@ def test_boxes_alone_have_no_pixels(tmp_path):
     write(tmp_path, row(238000))
     with pytest.raises(InputError, match="give the frames"):
         read_ytbb(tmp_path, frames_required=False)
+
+
+def test_a_table_without_rows_is_named(tmp_path):
+    write(tmp_path, row(238000), row(239000))
+    (tmp_path / "more.csv").write_text("youtube_id,timestamp_ms\n")
+    with pytest.raises(InputError, match=r"more\.csv holds no row; restore the file"):
+        read_ytbb(tmp_path)
