@@ -92,7 +92,15 @@ class Run(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Says that a signal stopped the run after its last step was saved."""
+    """Says that a signal stopped the run, and of which step a checkpoint stands.
+
+    Attributes:
+      exit_code: The code with which the process ends: 128 and the signal's number.
+    """
+
+    def __init__(self, text: str, number: int):
+        super().__init__(text)
+        self.exit_code = 128 + number
 
 
 def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
@@ -124,7 +132,7 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             step += 1
             window.add(metrics, waited)
             # These are read once per step; a later signal is served after the next.
-            signalled, late = stopped.is_set(), _late(step, run, config)
+            signalled, late = bool(stopped), _late(step, run, config)
             if step == run.total_steps or step % config.log_every == 0:
                 report = window.close()
                 _require_finite(step, report, run)
@@ -136,7 +144,7 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             run.tick(step, report)
             where = f"at step {step} of {run.total_steps}"
             if signalled and step < run.total_steps:
-                raise Interrupted(f"stopped {where}")
+                raise Interrupted(f"stopped {where}", stopped[0])
             if late and step < run.total_steps:
                 raise TimeUp(f"{where}, which is saved")
     return Snapshot(state, best)
@@ -252,28 +260,29 @@ def _diverged(step: int, what: str, run: Run) -> InputError:
 
 
 @contextlib.contextmanager
-def _stop_flag() -> Iterator[threading.Event]:
-    """Yields an event that SIGINT, SIGTERM and SIGHUP set.
+def _stop_flag() -> Iterator[list[int]]:
+    """Yields a list that gets the number of a SIGINT, SIGTERM or SIGHUP.
 
     A signal that is ignored, as `nohup` has SIGHUP, stays so. A second signal ends the
-    run at once. Outside of the main thread nothing sets it.
+    run at once. Outside of the main thread nothing fills it.
     """
-    event = threading.Event()
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield event
+        yield received
         return
 
     def ask(number: int, frame: Any) -> None:
-        del number, frame
-        if event.is_set():
-            raise KeyboardInterrupt("stopped at once; the last checkpoint stands")
-        event.set()
+        del frame
+        if received:
+            text = "stopped at once; the last checkpoint stands"
+            raise Interrupted(text, number)
+        received.append(number)
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     served = [s for s in signals if signal.getsignal(s) != signal.SIG_IGN]
     before = {s: signal.signal(s, ask) for s in served}
     try:
-        yield event
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -100,8 +100,9 @@ def test_a_signal_saves_the_step_in_flight_and_stops(step, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     run = make_run(step, tmp_path / "c", tick=tick, validate=spread)
-    with pytest.raises(Interrupted, match="step 3 of 6"):
+    with pytest.raises(Interrupted, match="step 3 of 6") as told:
         fit(start(), run, LOOP)
+    assert told.value.exit_code == 143  # as shells report a SIGTERM
     later = make_run(step, tmp_path / "c", first=3, validate=spread)
     restored = later.checkpoints.restore(start())
     assert int(restored.state.step) == 3
@@ -284,8 +285,9 @@ def test_a_dropped_connection_saves_the_run(step, tmp_path):
             os.kill(os.getpid(), signal.SIGHUP)
 
     run = make_run(step, tmp_path / "c", tick=tick)
-    with pytest.raises(Interrupted, match="step 3 of 6"):
+    with pytest.raises(Interrupted, match="step 3 of 6") as told:
         fit(start(), run, LOOP)
+    assert told.value.exit_code == 129
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
         run = make_run(step, tmp_path / "d", tick=tick)
