@@ -15,7 +15,8 @@ fuzz    of every file that is read: the hypothesis tests of the suite, with `--t
         many examples.
 
 The table at the end has a row for each; the script ends with 1 if anything was
-believed, crashed, failed or left over. TIME
+believed, crashed, failed or left over. All of it took 33 minutes on two cores that
+others used at the same time.
 """
 
 import argparse
@@ -89,7 +90,7 @@ def fuzz(folder: pathlib.Path, seed: int, times: int) -> dict[str, Any]:
     if not report.exists():
         return {"crash": 1, "notes": [f"fuzz: pytest died, see {log}"]}
     counts = json.loads(report.read_text())
-    notes = [f"fuzz: {test}, see {log}" for test in counts.pop("failed")]
+    notes = [f"fuzz: {failure}" for failure in counts.pop("failed")]
     return {**counts, "failed": len(notes), "notes": notes}
 
 

@@ -40,7 +40,9 @@ class _Counter:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Counts a test that ended."""
         if report.failed:
-            self.counts["failed"].append(report.nodeid)
+            said = [n for n in report.longreprtext.splitlines() if "Error" in n]
+            reason = said[-1].strip() if said else "see its log"
+            self.counts["failed"].append(f"{report.nodeid}: {reason}")
         elif report.when == "call" and report.passed:
             self.counts["passed"] += 1
 

@@ -92,7 +92,7 @@ class Run(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Says that a signal stopped the run after its last step was saved.
+    """Says that a signal stopped the run, and of which step a checkpoint stands.
 
     Attributes:
       exit_code: The code with which the process ends: 128 and the signal's number.
@@ -274,7 +274,8 @@ def _stop_flag() -> Iterator[list[int]]:
     def ask(number: int, frame: Any) -> None:
         del frame
         if received:
-            raise KeyboardInterrupt("stopped at once; the last checkpoint stands")
+            text = "stopped at once; the last checkpoint stands"
+            raise Interrupted(text, number=number)
         received.append(number)
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
