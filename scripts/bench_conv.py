@@ -1,6 +1,7 @@
 """Times the formulations of convolution, pooling and cropping on this machine.
 
     python scripts/bench_conv.py --widths teacher dull --sides 239 255 --batches 1 3 8
+    python scripts/bench_conv.py --widths dull --passes
     python scripts/bench_conv.py --pool
     python scripts/bench_conv.py --crop
 
@@ -22,6 +23,7 @@ import numpy as np
 from dst_jax.arch import TrackerSpec, named
 from dst_jax.ops.conv import conv2d, max_pool
 from dst_jax.ops.crop import crop_resize
+from dst_jax.ops.kernels import PASSES, VARIABLE, chosen_kernels, compiled
 from dst_jax.typing import Array
 
 NETWORKS = {"teacher": "siamfc-alexnet", "half": "siamfc-half", "dull": "dstfc"}
@@ -87,6 +89,40 @@ def bench_layers(spec: TrackerSpec, side: int, batch: int, repeats: int) -> None
         )
         print(f"  conv{index + 1} {gflop:6.2f} GFLOP ", *figures, flush=True)
         below = layer.features
+
+
+def bench_passes(spec: TrackerSpec, side: int, batch: int, repeats: int) -> None:
+    """Prints GFLOP/s of each pass by formulation, for the chosen kernels."""
+    below, sides = 3, (side, *(after for _, after in spec.backbone.stage_sides(side)))
+    for index, layer in enumerate(spec.backbone.layers):
+        size, keys = sides[index], jax.random.split(jax.random.key(index), 2)
+        shape = (layer.kernel, layer.kernel, below // layer.groups, layer.features)
+        x = jax.random.normal(keys[0], (batch, size, size, below))
+        kernel = jax.random.normal(keys[1], shape)
+        options: dict[str, Any] = {"stride": layer.stride, "groups": layer.groups}
+        y = conv2d(x, kernel, **options)
+        gflop = 2e-9 * y.size * int(np.prod(shape[:3]))
+        for which in PASSES:
+            if index == 0 and which == "input_gradient":  # an image needs none
+                continue
+            functions = {
+                name: compiled(one_pass(which, formulation=name, **options))
+                for name in CONVOLUTIONS
+            }
+            times = median_seconds(functions, (x, kernel, jnp.ones_like(y)), repeats)
+            figures = (f"{gflop / times[name]:8.0f}" for name in functions)
+            print(f"  conv{index + 1} {which:15}", *figures, flush=True)
+        below = layer.features
+
+
+def one_pass(which: str, **options: Any) -> Callable[..., Any]:
+    """A pass of a convolution as a function of input, kernel and cotangent."""
+    convolve = functools.partial(conv2d, **options)
+    return {
+        "forward": lambda x, k, g: convolve(x, k),
+        "input_gradient": lambda x, k, g: jax.vjp(lambda a: convolve(a, k), x)[1](g),
+        "kernel_gradient": lambda x, k, g: jax.vjp(lambda b: convolve(x, b), k)[1](g),
+    }[which]
 
 
 def bench_pool(repeats: int) -> None:
@@ -156,6 +192,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--pool", action="store_true", help="pooling only")
     parser.add_argument("--crop", action="store_true", help="cropping only")
+    parser.add_argument("--passes", action="store_true", help="pass by pass")
     args = parser.parse_args()
     if args.pool:
         bench_pool(args.repeats)
@@ -163,12 +200,17 @@ def main() -> None:
         bench_crop(args.repeats)
     if args.pool or args.crop:
         return
-    print("GFLOP/s, forward / forward and gradients:", *CONVOLUTIONS)
+    bench = bench_passes if args.passes else bench_layers
+    if args.passes:
+        print(f"kernels: {chosen_kernels().kind} ({VARIABLE} names others)")
+        print("GFLOP/s of each pass:", *CONVOLUTIONS)
+    else:
+        print("GFLOP/s, forward / forward and gradients:", *CONVOLUTIONS)
     for width in args.widths:
         for side in args.sides:
             for batch in args.batches:
                 print(f"{width}, {side} px, batch {batch}")
-                bench_layers(named(NETWORKS[width]), side, batch, args.repeats)
+                bench(named(NETWORKS[width]), side, batch, args.repeats)
 
 
 if __name__ == "__main__":

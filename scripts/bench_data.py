@@ -197,7 +197,7 @@ def check_augmented(ours: Any, theirs: list[torch_loader.Example]) -> None:
 
 
 def _roughness(crops: np.ndarray) -> np.ndarray:
-    return np.abs(np.diff(crops, axis=2)).mean()
+    return np.asarray(np.abs(np.diff(crops, axis=2)).mean())
 
 
 def rate(

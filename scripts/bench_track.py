@@ -27,6 +27,7 @@ from dst_jax.boxes import iou, xywh_to_cxcywh
 from dst_jax.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.data.frames import frame_paths, read_frame
 from dst_jax.models import Variables, build, init_variables, respond
+from dst_jax.ops.kernels import chosen_kernels, compiled
 from dst_jax.track import SiamFCTracking, TrackState, make_tracker, siamfc
 from dst_jax.track.procedure import SIAMFC, init
 from dst_jax.track.run import canvas_size
@@ -187,15 +188,19 @@ def run_torch(tracker: TorchTracker, paths: list[str], box: np.ndarray) -> Any:
 def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]:
     """Our step cut into stages that are awaited one by one, to see where time goes."""
     module = build(spec)
-    start = jax.jit(lambda f, b, hw: init(SIAMFC, module, variables, f, b, frame_hw=hw))
-    cut = jax.jit(lambda s, f, hw: siamfc.search_crops(module, s, f, hw, config=CONFIG))
+    start = compiled(
+        lambda f, b, hw: init(SIAMFC, module, variables, f, b, frame_hw=hw)
+    )
+    cut = compiled(
+        lambda s, f, hw: siamfc.search_crops(module, s, f, hw, config=CONFIG)
+    )
 
-    @jax.jit
+    @compiled
     def network(state: TrackState, crops: Any) -> Any:
         memory = jax.tree.map(lambda leaf: leaf[None], state.memory)
         return respond(module, variables, memory, crops).response
 
-    @jax.jit
+    @compiled
     def read_out(state: TrackState, responses: Any, hw: Any) -> Any:
         box, _ = siamfc.update_box(module, state.box, responses, hw, config=CONFIG)
         return state._replace(box=box)
@@ -284,6 +289,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print(f"{args.sequence}, {args.threads} threads, {args.repeats} alternating runs")
+    print(f"jax {jax.__version__}, kernels of {chosen_kernels().kind}")
     teacher = named("siamfc-alexnet")
     weights, _ = siamfc_from_pytorch(read_state_dict(args.weights), teacher)
     compare("teacher", teacher, weights, args)

@@ -100,7 +100,6 @@ def build(stage, *, own_folder):
     )
     save_bundle(teacher, stage / "teacher.bundle")
     save_bundle(dull, stage / "student.bundle")
-    save_bundle(teacher, stage / "T" / "bundles" / "teacher")
 
 
 def write_own_folder(folder, source):

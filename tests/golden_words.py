@@ -187,7 +187,9 @@ def _take_three_steps(family, row, options, dtype, optim, augment):
         sides = patch_sides(teacher.input, crops.augment)
         state, metrics = step(state, constants, _batch(number, sides))
         jax.block_until_ready(state)
-        found |= flat(jax.device_get(metrics)._asdict(), f"{number}/")
+        logged = flat(jax.device_get(metrics)._asdict(), f"{number}/")
+        later = tuple(f"{number}/globals/{log}/" for log in _LOGS_SINCE)
+        found |= {k: v for k, v in logged.items() if not k.startswith(later)}
     learnt = {"params": state.params, "batch_stats": state.batch_stats}
     return found | flat(jax.device_get(learnt))
 
@@ -210,6 +212,13 @@ _NOW = {
     "regression_beta": "task.regression_beta",
     "warmup_epochs": "distill.warmup_epochs",
 }
+# Options that came later, at what they were then, and logs that came later.
+_SINCE = {
+    "ts": {"reduction": "family"},
+    "str": {"scale": "mean"},
+    "ks": {"gate_loss": "task", "gate_over": "batch", "anchors": "all"},
+}
+_LOGS_SINCE = ("str_x", "str_z", "gap")
 _PREFIXES = {"response_": "str.", "sharing_": "ks.", "assign.": "assign."}
 
 
@@ -232,7 +241,7 @@ def _setting(options: Mapping[str, object]) -> Setting:
     kinds = {"gt": Task, "ah": Hard, "ts": Soft, "str": Response, "ks": Sharing}
     return Setting(
         DistillConfig(
-            {name: kind(**parts[name]) for name, kind in kinds.items()},
+            {n: kind(**_SINCE.get(n, {}), **parts[n]) for n, kind in kinds.items()},
             **parts["distill"],
         ),
         LabelConfig(**parts["labels"], assign=AssignConfig(**parts["assign"])),

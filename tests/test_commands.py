@@ -23,7 +23,7 @@ PAGES = [
 OWN = ROOT / "docs" / "extending.md"
 # They install, or run this suite or the whole demonstration.
 OUTSIDE = ("make demo", "make test", "make test-slow", ".ci/run")
-LONG = ("demo", "train", "distill", "search", "ablate")
+LONG = ("demo", "train", "distill", "search", "ablate", "export-run")
 # Command lines within sentences that are complete.
 WITHIN = (
     "dst-jax --help",
@@ -34,7 +34,11 @@ WITHIN = (
     "dst-jax data verify packed:my_pack",
     "dst-jax train siamfc_teacher --workdir runs/teacher "
     "--data.sources got10k:my_videos",
+    "dst-jax train siamfc_teacher folder:my_videos --workdir runs/mine",
     "dst-jax demo --workdir runs/demo --seed 0",
+    "dst-jax export-run runs/mine",
+    "dst-jax config show siamfc_dst",
+    "dst-jax info dstrpn",
 )
 # The same with a word left open, or the name of a verb alone.
 OPEN = (
@@ -43,9 +47,21 @@ OPEN = (
     "dst-jax data VERB --help",
     "dst-jax data verify LAYOUT:DIR",
     "dst-jax distill CONFIG --row ah+ts+mine",
+    "dst-jax evaluate --dataset LAYOUT:DIR",
     "dst-jax evaluate --dataset otb:DIR --results DIR",
     "dst-jax demo --family siamrpn",
     "dst-jax train demo_siamrpn_teacher --optim.epochs 14",
+    "dst-jax distill --row literal:ROW",
+    "dst-jax distill siamfc_dst --teacher BUNDLE ...",
+    "dst-jax search siamfc_search --teacher BUNDLE ...",
+    "dst-jax ablate siamfc_dst --teacher BUNDLE --dataset otb:DIR --seeds 0 1 2",
+    "dst-jax ablate siamfc_dst --teacher BUNDLE --students 1 2 3 4",
+    "dst-jax evaluate --dataset dtb70:DIR --tracker A ...",
+    "dst-jax evaluate --dataset lasot:DIR ...",
+    "dst-jax evaluate --dataset otb:DIR --tracker A --tracker B --json F",
+    "dst-jax evaluate --dataset otb:DIR --tracker A ...",
+    "dst-jax evaluate --dataset trackingnet:DIR --results-out R",
+    "dst-jax evaluate --results DIR",
 )
 
 
@@ -128,7 +144,11 @@ def test_a_block_of_commands_works_from_its_first_line_to_its_last(
 @pytest.mark.optax
 @pytest.mark.parametrize("line", marked(WITHIN, lambda line: [line]))
 def test_a_command_within_a_sentence_works(line, stage, capsys):
-    command_stage.build(stage, own_folder=False)
+    command_stage.build(stage, own_folder="folder:" in line)
+    if "export-run" in line:
+        run = "dst-jax distill CONFIG --teacher BUNDLE --workdir runs/mine"
+        assert not typed(run)
+        (stage / "runs" / "mine" / "bundles").rename(stage / "lost")
     if "packed:my_pack" in line:
         assert not typed(
             "dst-jax data pack got10k:my_videos --out my_pack --config CONFIG"
@@ -143,11 +163,16 @@ def test_every_command_of_the_pages_is_run_here_or_known_to_be_left_out():
     assert [
         b for b in CALLED for line in b.lines if not line.startswith("dst-jax ")
     ] == []
+    unknown = []
     for page in PAGES:
         if page == OWN:
             continue
         text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.DOTALL)
         spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
         found = [span for span in spans if span.startswith("dst-jax ")]
-        names = [f"dst-jax {verb}" for verb in (*LONG, "evaluate", "info", "convert")]
-        assert [x for x in found if x not in (*WITHIN, *OPEN, *names)] == [], page.name
+        names = [
+            f"dst-jax {verb}"
+            for verb in (*LONG, "evaluate", "info", "convert", "track")
+        ]
+        unknown += [x for x in found if x not in (*WITHIN, *OPEN, *names)]
+    assert unknown == []

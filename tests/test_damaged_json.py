@@ -219,7 +219,7 @@ def test_what_no_student_is_takes_no_time(tmp_path, text, message):
     began = time.perf_counter()
     with pytest.raises(InputError, match=rf"student\.json: .*{message}"):
         read_spec(str(path))
-    assert time.perf_counter() - began < 5.0
+    assert time.perf_counter() - began < 30.0  # 126 s without the bound
 
 
 def student(place, value):

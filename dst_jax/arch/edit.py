@@ -66,6 +66,19 @@ def with_head_features(spec: TrackerSpec, factor: float) -> TrackerSpec:
     return dataclasses.replace(spec, head=spec.head.with_features(features))
 
 
+def with_bias(spec: TrackerSpec) -> TrackerSpec:
+    """Returns `spec` with a learnable number that its head adds to every response.
+
+    Raises:
+      InputError: If its head has no such bias.
+    """
+    if not any(field.name == "bias" for field in dataclasses.fields(spec.head)):
+        raise InputError(
+            f"a head of {spec.head.family} has no bias to switch on; only SiamFC's has."
+        )
+    return dataclasses.replace(spec, head=dataclasses.replace(spec.head, bias=True))
+
+
 def width_multiples(backbone: Chain) -> tuple[int, ...]:
     """Returns the number of which each stage's width must be a multiple.
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from dst_jax.arch.backbones.chain import Chain, ConvSpec, PoolSpec
-from dst_jax.arch.edit import scale_widths, with_widths
+from dst_jax.arch.edit import scale_widths, with_bias, with_widths
 from dst_jax.arch.heads import CorrelationHeadSpec, RegionHeadSpec
 from dst_jax.arch.ids import spec_from_json
 from dst_jax.arch.spec import InputSpec, TrackerSpec
@@ -141,15 +141,26 @@ ZOO: dict[str, TrackerSpec] = {
 }
 
 
+BIAS = "+bias"
+
+
 def read_spec(what: str) -> TrackerSpec:
     """Returns the architecture that `what` names.
 
     Args:
-      what: A name in the zoo, or the path of a JSON file.
+      what: A name in the zoo, or the path of a JSON file. "+bias" after it asks for the
+        same network with a learnable bias on the response, as the public recipe of
+        SiamFC has.
 
     Raises:
-      InputError: If it is neither, or the file holds no architecture.
+      InputError: If it is neither, the file holds no architecture, or its head has no
+        bias.
     """
+    if what.endswith(BIAS):
+        try:
+            return with_bias(read_spec(what.removesuffix(BIAS)))
+        except InputError as error:
+            raise InputError(f"{what}: {error}") from None
     path = user_path(what)
     if what in ZOO or path.suffix != ".json":
         return named(what)

@@ -304,7 +304,7 @@ def _show(verb: Info | Show | ListConfigs | ExportRun, console: Console) -> None
     if isinstance(verb, ExportRun):
         export_run(verb.workdir, step=verb.step, console=console)
     elif isinstance(verb, Info):
-        print_info(verb.name, console)
+        print_info(verb.name, console, kernels=verb.batch if verb.kernels else 0)
     elif isinstance(verb, ListConfigs):
         show.print_configurations(settings.packaged(), console)
     else:

@@ -43,7 +43,7 @@ Students: TypeAlias = Annotated[
     Append[tuple[str, ...]],
     arg(
         metavar="NAME=ARCHITECTURE",
-        help="a name in the zoo (see README) or SPEC.json; replace the config's",
+        help="in the zoo, or SPEC.json; +bias for SiamFC's; replace the config's",
     ),
 ]
 Sources: TypeAlias = Annotated[

@@ -6,6 +6,7 @@ import pathlib
 import platform
 import stat
 import sys
+import warnings
 from typing import Any
 
 from dst_jax.digests import bytes_sha256
@@ -41,6 +42,8 @@ def start_jax() -> None:
 
         jax.config.update("jax_enable_x64", False)
         _keep_programs(jax.config)
+        # JAX warns of each program that it cannot keep; those of oneDNN are such.
+        warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
     except ValueError as error:
         raise InputError(f"JAX refuses a setting ({error}); correct it.") from None
     try:

@@ -84,7 +84,7 @@ class Distill:
     workdir: Annotated[Path, arg(help="folder for metrics, checkpoints, bundles")]
     row: Annotated[
         str | None,
-        optional("ROW", "NOKD, TSKD, TSsKD, GT, TS, GT+TS, AH+TS, TS+STR, ..."),
+        optional("ROW", "NOKD, TSKD, TSsKD, GT, TS+STR, ..., ah+mine, literal:ROW"),
     ] = None
     student: Students = ()
     init: Annotated[
@@ -258,6 +258,10 @@ class Info:
         Positional[str],
         arg(metavar="NAME", help="name in the zoo, SPEC.json, or a bundle's folder"),
     ]
+    kernels: Annotated[
+        Flag[bool], arg(help="show what computes each layer on this machine, how fast")
+    ] = False
+    batch: Annotated[int, arg(help="images that --kernels computes at a time")] = 8
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from dst_jax.distill.config import ROWS as ROWS
 from dst_jax.distill.config import DistillConfig as DistillConfig
+from dst_jax.distill.config import literal as literal
 from dst_jax.distill.config import with_row as with_row
 from dst_jax.distill.fit import check_fit as check_fit
 from dst_jax.distill.fit import needs_teacher as needs_teacher

@@ -102,29 +102,83 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# The paper's values with our readings of what it leaves open, every option stated, so
+# that they stay what they are when a default moves.
+PAPER: Mapping[str, Term] = {
+    "ah": Hard(weight=0.1, margin=0.005, gate="anchor"),
+    "ts": Soft(
+        weight=1.0,
+        temperature=1.0,
+        direction="student_first",
+        form="cell",
+        reduction="family",
+        anchors="positive",
+    ),
+    "str": Response(
+        weight=100.0,
+        layers=(3, 4, 5),
+        norm="l2",
+        weighted=True,
+        stop_weight=False,
+        reduction="mse",
+        scale="mean",
+    ),
+    "ks": Sharing(
+        weight=1.0,
+        temperature=1.0,
+        discount=0.5,
+        margin=0.005,
+        decay=0.9,
+        norm="peers",
+        gate="learner",
+        gate_loss="task",
+        gate_over="batch",
+        anchors="all",
+        reduction="mean",
+        stop_peer=True,
+    ),
+}
+# With this word before a row's name the row has the paper's values.
+LITERAL = "literal"
+
+
+def literal(config: DistillConfig) -> DistillConfig:
+    """Returns `config` with the paper's values for the terms of TSsKD (`PAPER`).
+
+    The warm-up and one's own terms stay.
+    """
+    return config.with_terms(**PAPER)
+
+
 def with_row(config: DistillConfig, row: str) -> DistillConfig:
     """Returns `config` with the terms of a row of Table 4 or 5 and no others.
 
-    The terms keep their weights, except for the ground truth. Without TS it has
+    "literal:ROW" has the paper's values in place of the configuration's (see
+    `literal`), and "literal" alone is literal:TSsKD. Otherwise the terms keep their
+    weights, except for the ground truth. Without TS it has
     weight 1; beside TS it replaces AH and has the weight of AH, lambda. For SiamFC, GT
     and AH are the same loss.
 
     Args:
       config: A configuration with all of the row's terms except the ground truth.
       row: One of `ROWS`, or names of the configuration's terms joined by "+", such as
-        "ah+ts+mine".
+        "ah+ts+mine"; "literal:" may stand before either.
 
     Raises:
       InputError: If there is no such row, or the configuration lacks one of its terms
         or weights it with 0.
     """
+    word, separator, rest = row.partition(":")
+    if word == LITERAL:
+        return with_row(literal(config), rest if separator else "TSsKD")
     known = {"gt": Task(), **config.terms}
     spelt = (name if name in known else name.lower() for name in row.split("+"))
     names = ROWS.get(row, tuple(spelt))
     if row not in ROWS and (unknown := [n for n in names if n not in known]):
         raise InputError(
             f"row {row!r}: there is {', '.join(ROWS)}, or terms joined by +, of "
-            f"{', '.join(known)}; {unknown[0]!r} is none."
+            f"{', '.join(known)}; {unknown[0]!r} is none; literal: before either takes "
+            "the paper's values."
         )
     if "gt" in names:
         hard = known.get("ah", Hard()).weight

@@ -20,6 +20,7 @@ from dst_jax.distill.config import DistillConfig
 from dst_jax.distill.fit import check_fit, needs_teacher
 from dst_jax.distill.labels import LabelConfig, Labels, make_labels
 from dst_jax.distill.parts import Part, psum, reduce_parts, scaled
+from dst_jax.distill.readings import batch_loss
 from dst_jax.distill.task import TaskConfig, task_parts
 from dst_jax.distill.term import View
 from dst_jax.errors import InputError
@@ -73,6 +74,10 @@ class _Batch(NamedTuple):
     labels: Mapping[str, Labels]
     task_losses: Mapping[str, Scalar]
 
+    def task_parts(self, name: str, config: TaskConfig) -> list[Part]:
+        """Returns the parts of a student's loss on the labels."""
+        return task_parts(self.outputs[name].answer, self.labels[name], config)
+
 
 # By "student/term".
 _Parts: TypeAlias = dict[str, list[Part]]
@@ -117,7 +122,8 @@ def make_objective(
     if teacher is not None and needs_teacher(students, setting.distill):
         specs["teacher"], frozen = teacher, build(teacher, **kinds)
     view, label = _viewer(specs), _labeller(specs, setting.labels)
-    collect = _collector(students, setting, axis_name)
+    everywhere = functools.partial(psum, axis_name=axis_name)
+    collect = _collector(students, setting, everywhere)
 
     def objective(
         params: Params,
@@ -135,10 +141,7 @@ def make_objective(
         learnt, new_stats = _learn(modules, params, stats, seen)
         outputs = learnt | taught
         labels = label(seen, key)
-        task = {
-            name: _global_loss(output, labels[name], setting.task, axis_name)
-            for name, output in outputs.items()
-        }
+        task = _task_losses(outputs, labels, setting.task, everywhere)
         parts, logs = collect(_Batch(outputs, labels, task), epoch)
         values = {name: reduce_parts(group, axis_name) for name, group in parts.items()}
         loss = jnp.sum(jnp.stack(list(values.values())))
@@ -205,58 +208,62 @@ def _learn(
     return outputs, new_stats
 
 
-def _global_loss(
-    output: Output, labels: Labels, config: TaskConfig, axis_name: str | None
-) -> Scalar:
-    """Returns the loss on the labels over the global batch, without gradient.
-
-    Gates and logs read it.
-    """
-    parts = jax.lax.stop_gradient(task_parts(output.answer, labels, config))
-    return psum(reduce_parts(parts, axis_name), axis_name)
+def _task_losses(
+    outputs: Mapping[str, Output],
+    labels: Mapping[str, Labels],
+    config: TaskConfig,
+    everywhere: Callable[[Any], Any],
+) -> dict[str, Scalar]:
+    """Returns every network's loss on the labels over the batch of all devices."""
+    return {
+        name: batch_loss(output.answer, labels[name], config, everywhere)
+        for name, output in outputs.items()
+    }
 
 
 def _collector(
-    students: Mapping[str, TrackerSpec], setting: Setting, axis_name: str | None
+    students: Mapping[str, TrackerSpec],
+    setting: Setting,
+    everywhere: Callable[[Any], Any],
 ) -> Callable[..., tuple[_Parts, dict[str, Scalar]]]:
     """Returns a function from a batch to the parts by "student/term" and all logs."""
     sizes = {name: tracker_cost(spec).parameters for name, spec in students.items()}
     warmup = setting.distill.warmup_epochs
 
-    def view(name: str, batch: _Batch, epoch: Scalar) -> View:
+    def view(name: str, batch: _Batch, epoch: Scalar, term: str) -> View:
         return View(
             name=name,
+            term=term,
             student=batch.outputs[name],
             teacher=batch.outputs.get("teacher"),
             peers={other: batch.outputs[other] for other in students if other != name},
             labels=batch.labels[name],
+            all_labels=batch.labels,
             task=setting.task,
             task_losses=batch.task_losses,
             sizes=sizes,
             epoch=epoch,
             since_warmup=epoch - warmup,
-            psum=functools.partial(psum, axis_name=axis_name),
+            psum=everywhere,
         )
 
     def collect(batch: _Batch, epoch: Scalar) -> tuple[_Parts, dict[str, Scalar]]:
-        # The factor is 0 in the warm-up and 1 after it. Without a warm-up it is a
-        # constant, which costs nothing.
+        # 0 in the warm-up and 1 after it; without one, a constant, which costs nothing.
         after: Any = jnp.where(epoch < warmup, 0.0, 1.0) if warmup else 1.0
         parts: _Parts = {}
         logs: dict[str, Scalar] = {}
         for name in students:
-            seen = view(name, batch, epoch)
             if warmup:
-                plain = task_parts(seen.student.answer, seen.labels, seen.task)
+                plain = batch.task_parts(name, setting.task)
                 parts[f"{name}/gt"] = scaled(plain, 1.0 - after)
             for term_name, term in setting.distill.active.items():
-                found = term(seen)
+                found = term(view(name, batch, epoch, term_name))
                 if found.parts:
                     own = parts.setdefault(f"{name}/{term_name}", [])
                     own += scaled(found.parts, term.weight * after)
-                for log, value in found.logs.items():
-                    _require_free(f"{log}/{name}", term_name, logs)
-                    logs[f"{log}/{name}"] = value
+                named = {f"{log}/{name}": value for log, value in found.logs.items()}
+                _require_free(named, term_name, logs)
+                logs |= named
         return _some(parts, setting.distill.active), logs
 
     return collect
@@ -272,9 +279,10 @@ def _some(parts: _Parts, terms: Iterable[str]) -> _Parts:
     return parts
 
 
-def _require_free(log: str, term: str, taken: Mapping[str, Scalar]) -> None:
+def _require_free(logs: Iterable[str], term: str, taken: Mapping[str, Scalar]) -> None:
     """Raises InputError if a term logs under a name that something else has."""
-    if log in taken or log.startswith("gt/"):
-        raise InputError(
-            f"term {term!r} logs {log!r}, a name that is taken; call it otherwise."
-        )
+    for log in logs:
+        if log in taken or log.startswith("gt/"):
+            raise InputError(
+                f"term {term!r} logs {log!r}, a name that is taken; call it otherwise."
+            )

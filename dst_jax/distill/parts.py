@@ -4,7 +4,8 @@ A sum is divided only after the counts of all devices have been added up. So the
 does not depend on the number of devices, whatever the mask is.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -60,7 +61,12 @@ def reduce_parts(parts: Sequence[Part], axis_name: str | None) -> Scalar:
       parts: Parts of the loss; at least one.
       axis_name: Device axis over which the batch is split, or None.
     """
-    numbers = psum(jnp.stack([part.number for part in parts]), axis_name)
+    return own_share(parts, functools.partial(psum, axis_name=axis_name))
+
+
+def own_share(parts: Sequence[Part], everywhere: Callable[[Any], Any]) -> Scalar:
+    """Returns what `reduce_parts` does, with a function that sums over all devices."""
+    numbers = everywhere(jnp.stack([part.number for part in parts]))
     shares = [
         part.weight * divide(part.total, numbers[i]) for i, part in enumerate(parts)
     ]
@@ -77,11 +83,34 @@ def mean_over_examples(values: Float[Array, " b"], mask: Float[Array, " b"]) -> 
     return Part(jnp.sum(values * mask), jnp.sum(mask))
 
 
+def agreed_mean(
+    values: Float[Array, " b"],
+    mask: Float[Array, " b"],
+    everywhere: Callable[[Any], Any],
+) -> Scalar:
+    """Returns the mean over the examples of all devices, without gradient, for a log.
+
+    Args:
+      values: One value per example.
+      mask: 1 for examples that count, 0 for padding.
+      everywhere: Function that sums over all devices.
+    """
+    sums = jax.lax.stop_gradient((jnp.sum(values * mask), jnp.sum(mask)))
+    return divide(*everywhere(sums))
+
+
 def mean_over_all(values: Float[Array, "b *cells"], mask: Float[Array, " b"]) -> Part:
     """Returns the mean over all cells of all examples; `mask` is 0 where padded."""
     keep = mask.reshape(-1, *[1] * (values.ndim - 1))
     keep = jnp.broadcast_to(keep, values.shape)
     return Part(jnp.sum(values * keep), jnp.sum(keep))
+
+
+def weighed(
+    values: Float[Array, "b *cells"], weights: Float[Array, " b"]
+) -> Float[Array, "b *cells"]:
+    """Returns the values of every example times the example's weight."""
+    return values * weights.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def mean_of_sums(values: Float[Array, "b *cells"], mask: Float[Array, " b"]) -> Part:

@@ -10,7 +10,7 @@ from dst_jax.distill.labels.make import Labels
 from dst_jax.distill.parts import Parts
 from dst_jax.distill.task import TaskConfig
 from dst_jax.errors import InputError
-from dst_jax.models import Output
+from dst_jax.models import Answer, Output
 from dst_jax.typing import Scalar
 
 
@@ -19,12 +19,15 @@ class View(NamedTuple):
 
     Attributes:
       name: Name of the student.
+      term: Name of the term that looks.
       student: Answer and taps of the student.
       teacher: Answer and taps of the teacher, without gradient; None if no term reads
         them.
       peers: Answers and taps of the other students, by name.
       labels: Labels on the student's grid; `labels.mask` [b] is 0 for examples that do
         not count.
+      all_labels: Labels of every network on its own grid, by name; the names are those
+        of `task_losses`.
       task: Settings of the tracker's own loss.
       task_losses: That loss over the global batch, without gradient, by network; it
         has "teacher" if `teacher` is not None.
@@ -35,16 +38,25 @@ class View(NamedTuple):
     """
 
     name: str
+    term: str
     student: Output
     teacher: Output | None
     peers: Mapping[str, Output]
     labels: Labels
+    all_labels: Mapping[str, Labels]
     task: TaskConfig
     task_losses: Mapping[str, Scalar]
     sizes: Mapping[str, int]
     epoch: Scalar
     since_warmup: Scalar
     psum: Callable[[Any], Any]
+
+    def answer_of(self, name: str) -> Answer:
+        """Returns the answer of the student, a peer or "teacher"."""
+        known = {**self.peers, self.name: self.student}
+        if self.teacher is not None:
+            known["teacher"] = self.teacher
+        return known[name].answer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -80,7 +80,9 @@ OTB = Protocol("OTB one-pass evaluation")
 OTB-100's Board and Twinnings end in a true box 0,0,0,0. got10k counts such a frame:
 overlap 0, and the distance from the centre of that box. pysot and the benchmark's own
 kit in MATLAB count it as missed in the success plot and, oddly, as precise in the
-precision plot. Frames whose truth is NaN, as in UAV123, are left out, as got10k does.
+precision plot: pysot measures distances only where the true centre, (-.5, -.5) here, is
+positive in x and y, whatever the size is. Frames whose truth is NaN, as in UAV123, are
+left out, as got10k does.
 """
 
 

@@ -1,9 +1,9 @@
 """Convolution and max pooling, each in several formulations behind one function.
 
-XLA's CPU convolution runs a batch larger than 1 on one thread, a grouped convolution
+XLA's CPU convolution may run a batch larger than 1 on one thread, a grouped convolution
 slower still, and the gradient of its max pooling one element at a time. The
-formulations below avoid that; `scripts/bench_conv.py` times them and the defaults
-follow its figures. On accelerators XLA's own operations are the default.
+formulations below avoid that; `scripts/bench_conv.py` times them, and `ops.kernels`
+chooses. On accelerators XLA's own operations are the default.
 """
 
 import math
@@ -14,40 +14,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from dst_jax.ops.kernels import Formulation, fastest_passes
 from dst_jax.typing import Array, Float
 
-ConvFormulation = Literal["lax", "per_example", "stacked", "im2col"]
 PoolFormulation = Literal["lax", "shifted"]
-# Unrolling more examples than this costs more compilation than it saves.
-_MAX_UNROLLED = 8
-# An image has so few channels that products of its shifted copies are too thin, and
-# the stacked form takes ten times as long as XLA's for the kernel's gradient.
-_IMAGE_CHANNELS = 3
-# Maps of at most this many cells are small beside the kernel. "per_example" would read
-# the kernel and write its gradient anew for each example. One pass with both gradients
-# at batch 8 takes it 185 ms on the CPU where "im2col" takes 45 ms (4 x 4 cells, 128 to
-# 2560 channels), and 128 ms against 71 ms (10 x 10 cells, 256 to 384 channels).
-_FEW_CELLS = 100
-
-
-def default_conv_formulation(
-    batch: int, inputs: int, *, cells: int | None = None
-) -> ConvFormulation:
-    """Returns the formulation that was fastest on this backend.
-
-    Args:
-      batch: Number of images.
-      inputs: Input channels of one group.
-      cells: Cells of one image's result; None means many.
-    """
-    if jax.default_backend() != "cpu":
-        return "lax"
-    few = cells is not None and cells <= _FEW_CELLS
-    if 1 < batch and few and inputs > _IMAGE_CHANNELS:
-        return "im2col"
-    if batch <= _MAX_UNROLLED:
-        return "per_example"
-    return "im2col" if inputs > _IMAGE_CHANNELS else "lax"
 
 
 def conv2d(
@@ -57,7 +27,7 @@ def conv2d(
     stride: int = 1,
     padding: int | tuple[int, int] = 0,
     groups: int = 1,
-    formulation: ConvFormulation | None = None,
+    formulation: Formulation | tuple[Formulation, ...] | None = None,
 ) -> Float[Array, "b u v d"]:
     """Correlates images with a kernel, as `lax.conv_general_dilated` does.
 
@@ -72,7 +42,9 @@ def conv2d(
       stride: Step in both directions, cells.
       padding: Zeros added on each side, or before and after; negative padding crops.
       groups: Number of groups into which input and output channels are split.
-      formulation: Way of computing it; None chooses for the backend.
+      formulation: Way of computing it, or one for each of `kernels.PASSES`, which
+        allows reverse-mode derivatives only; None takes the fastest for the kernels
+        of the program.
 
     Returns:
       Feature maps of side (h + 2 padding - kh) // stride + 1.
@@ -85,12 +57,14 @@ def conv2d(
         (length - size) // stride + 1
         for length, size in zip(x.shape[1:3], kernel.shape[:2], strict=True)
     )
-    chosen = formulation or default_conv_formulation(
-        x.shape[0], kernel.shape[2], cells=math.prod(sides)
+    inputs, cells = kernel.shape[2], math.prod(sides)
+    passes = formulation or fastest_passes(
+        batch=x.shape[0], inputs=inputs, groups=groups, cells=cells
     )
-    if chosen == "lax":
-        return _lax(x, kernel, stride, groups)
-    return _split_groups(_DENSE[chosen], x, kernel, stride, groups)
+    passes = (passes,) if isinstance(passes, str) else passes
+    if len(set(passes)) == 1:
+        return _convolved(passes[0], x, kernel, stride, groups)
+    return _by_pass(x, kernel, stride, groups, passes)
 
 
 def max_pool(
@@ -120,6 +94,42 @@ def max_pool(
         return _shifted_max(jnp.asarray(x), window, stride)
     sizes, steps = (1, window, window, 1), (1, stride, stride, 1)
     return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, sizes, steps, "VALID")
+
+
+def _convolved(
+    formulation: Formulation, x: Array, kernel: Array, stride: int, groups: int
+) -> jax.Array:
+    if formulation == "lax":
+        return _lax(x, kernel, stride, groups)
+    return _split_groups(_DENSE[formulation], x, kernel, stride, groups)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _by_pass(
+    x: jax.Array, kernel: jax.Array, stride: int, groups: int, passes: tuple[Any, ...]
+) -> jax.Array:
+    return _convolved(passes[0], x, kernel, stride, groups)
+
+
+def _by_pass_forward(
+    x: jax.Array, kernel: jax.Array, stride: int, groups: int, passes: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    return _convolved(passes[0], x, kernel, stride, groups), (x, kernel)
+
+
+def _by_pass_backward(
+    stride: int, groups: int, passes: tuple[Any, ...], operands: Any, gradient: Array
+) -> tuple[jax.Array, jax.Array]:
+    # A convolution is linear in each operand: nothing is computed forward again.
+    x, kernel = operands
+    _, of_input = jax.vjp(lambda a: _convolved(passes[1], a, kernel, stride, groups), x)
+    _, of_kernel = jax.vjp(
+        lambda k: _convolved(passes[2], x, k, stride, groups), kernel
+    )
+    return *of_input(gradient), *of_kernel(gradient)
+
+
+_by_pass.defvjp(_by_pass_forward, _by_pass_backward)
 
 
 def _lax(x: Array, kernel: Array, stride: int, groups: int) -> jax.Array:

@@ -19,6 +19,7 @@ from dst_jax.boxes import MAX_FRAME_SIDE_PX
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, build
 from dst_jax.models.network import Network
+from dst_jax.ops import kernels
 from dst_jax.track.config import Tracking
 from dst_jax.track.procedure import (
     default_tracking,
@@ -236,7 +237,9 @@ def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
             module, variables, state, frames, frame_hw, config=config
         )
 
-    return Compiled(jax.jit(first), jax.jit(chunk), jax.jit(step))
+    return Compiled(
+        kernels.compiled(first), kernels.compiled(chunk), kernels.compiled(step)
+    )
 
 
 def track_chunk(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dst_jax.errors import InputError
+from dst_jax.ops.kernels import compiled
 from dst_jax.train.parallel import Device, placing_once
 from dst_jax.train.step import Constants, TrainStep
 
@@ -49,16 +50,14 @@ def over_candidates(
         out_specs=(spread, spread),
         check_vma=False,
     )
-    compiled = jax.jit(
-        mapped, donate_argnums=(0,), compiler_options=quick_compilation()
-    )
+    trained = compiled(mapped, options=quick_compilation(), donate_argnums=(0,))
     place = functools.partial(jax.device_put, device=NamedSharding(mesh, spread))
     place_once = placing_once(place)
 
     def run(states: Any, constants: Constants, batch: Any) -> Any:
         # States are placed as the step returns them; otherwise the second step would
         # compile anew.
-        return compiled(place(states), place_once(constants), batch)
+        return trained(place(states), place_once(constants), batch)
 
     return run
 

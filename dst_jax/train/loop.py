@@ -92,14 +92,14 @@ class Run(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Says that a signal stopped the run, and of which step a checkpoint stands.
+    """Says that a signal stopped the run after its last step was saved.
 
     Attributes:
       exit_code: The code with which the process ends: 128 and the signal's number.
     """
 
-    def __init__(self, text: str, number: int):
-        super().__init__(text)
+    def __init__(self, message: str, *, number: int):
+        super().__init__(message)
         self.exit_code = 128 + number
 
 
@@ -144,7 +144,7 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             run.tick(step, report)
             where = f"at step {step} of {run.total_steps}"
             if signalled and step < run.total_steps:
-                raise Interrupted(f"stopped {where}", stopped[0])
+                raise Interrupted(f"stopped {where}", number=stopped[0])
             if late and step < run.total_steps:
                 raise TimeUp(f"{where}, which is saved")
     return Snapshot(state, best)
@@ -261,10 +261,10 @@ def _diverged(step: int, what: str, run: Run) -> InputError:
 
 @contextlib.contextmanager
 def _stop_flag() -> Iterator[list[int]]:
-    """Yields a list that gets the number of a SIGINT, SIGTERM or SIGHUP.
+    """Yields the numbers of SIGINT, SIGTERM and SIGHUP that have come, a growing list.
 
     A signal that is ignored, as `nohup` has SIGHUP, stays so. A second signal ends the
-    run at once. Outside of the main thread nothing fills it.
+    run at once. Outside of the main thread none is served.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -274,8 +274,7 @@ def _stop_flag() -> Iterator[list[int]]:
     def ask(number: int, frame: Any) -> None:
         del frame
         if received:
-            text = "stopped at once; the last checkpoint stands"
-            raise Interrupted(text, number)
+            raise KeyboardInterrupt("stopped at once; the last checkpoint stands")
         received.append(number)
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

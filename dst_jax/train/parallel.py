@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dst_jax.errors import InputError
+from dst_jax.ops.kernels import chosen_kernels, compiled, suiting
 from dst_jax.train.step import Constants, TrainStep
 
 Device: TypeAlias = Any  # jax.Device is no type to a type checker
@@ -40,8 +41,9 @@ def data_parallel(
             "train on its own; leave devices out to use all of them together."
         )
     local = list(devices) if devices is not None else jax.local_devices()
+    chosen = chosen_kernels()
     mapped = jax.pmap(
-        step,
+        suiting(step, chosen),
         axis_name=AXIS_NAME,
         in_axes=(None, None, 0),
         out_axes=(None, None),
@@ -51,11 +53,13 @@ def data_parallel(
 
     place = functools.partial(_place, sharding=on_all(local))
     place_once = placing_once(place)
+    with_options = _compiled_ahead(mapped, dict(chosen.options))
 
     def run(state: Any, constants: Constants, batch: Mapping[str, Any]) -> Any:
         # The state is placed as the step returns it; otherwise the second step would
         # compile anew.
-        return mapped(place(state), place_once(constants), split(batch, len(local)))
+        operands = place(state), place_once(constants), split(batch, len(local))
+        return with_options(operands)(*operands)
 
     return run
 
@@ -73,7 +77,7 @@ def sharded(step: TrainStep, *, devices: Sequence[Device] | None = None) -> Trai
     local = list(devices) if devices is not None else jax.local_devices()
     everywhere = on_all(local)
     by_example = NamedSharding(everywhere.mesh, PartitionSpec(AXIS_NAME))
-    return jax.jit(
+    return compiled(
         step,
         in_shardings=(everywhere, everywhere, by_example),
         out_shardings=(everywhere, everywhere),
@@ -97,6 +101,28 @@ def placing_once(place: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return last[0][1]
 
     return placed
+
+
+def _compiled_ahead(
+    mapped: Any, options: Mapping[str, Any]
+) -> Callable[[tuple[Any, ...]], Callable[..., Any]]:
+    """Returns a function that gives the program for some operands.
+
+    `jax.pmap` takes options of the compiler only so, ahead of the first call.
+    """
+    if not options:
+        return lambda operands: mapped
+    programs: dict[Any, Callable[..., Any]] = {}
+
+    def program(operands: tuple[Any, ...]) -> Callable[..., Any]:
+        leaves, structure = jax.tree.flatten(operands)
+        key = structure, tuple((np.shape(x), x.dtype) for x in leaves)
+        if key not in programs:
+            lowered = mapped.lower(*operands)
+            programs[key] = lowered.compile(compiler_options=dict(options))
+        return programs[key]
+
+    return program
 
 
 def _place(tree: Any, sharding: NamedSharding) -> Any:

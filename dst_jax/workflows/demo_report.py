@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -29,6 +29,7 @@ TERMS = {
     "str": "STR (response), eq. 13",
     "ks": "KS (sharing), eq. 19",
 }
+GAP = "gap to the teacher, eq. 22"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,15 +306,34 @@ def _likeliest(spec: TrackerSpec, answer: Answer, search_px: int) -> np.ndarray:
 
 
 def _losses(row: str, trained: Trained) -> report.Figure:
-    """Returns curves of the terms with their weights, a panel per term."""
-    curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
-    for line in read_metrics(trained.metrics):
+    """Returns curves of the terms with their weights, and of the gap of the gates."""
+    curves = training_curves(read_metrics(trained.metrics))
+    caption = f"{row}: the terms of the objective, weights included."
+    if GAP in curves:
+        caption += (
+            " The gap is a student's loss on the labels less the teacher's; a gate is "
+            "open where it is below h."
+        )
+    return _figure(plots.loss_curves(curves), caption)
+
+
+def training_curves(
+    lines: Iterable[Mapping[str, Any]],
+) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
+    """Returns (steps, values) by panel and student: every term, and the gates' gap.
+
+    Args:
+      lines: Lines of `metrics.jsonl`.
+    """
+    curves: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    for line in lines:
         for key, value in line.items():
-            if key.startswith("loss/"):
-                _, student, term = key.split("/")
-                panel = curves.setdefault(TERMS[term], {})
-                steps, values = panel.setdefault(student, ([], []))
-                steps.append(line["step"])
-                values.append(value)
-    figure = plots.loss_curves(curves)
-    return _figure(figure, f"{row}: the terms of the objective, weights included.")
+            kind, _, rest = key.partition("/")
+            if kind not in ("loss", "gap") or not rest:
+                continue
+            student, _, term = rest.partition("/")
+            panel = curves.setdefault(TERMS[term] if term else GAP, {})
+            steps, values = panel.setdefault(student, ([], []))
+            steps.append(line["step"])
+            values.append(value)
+    return curves

@@ -8,8 +8,12 @@ from rich.table import Table
 
 from dst_jax.arch import ConvSpec, TrackerSpec, read_spec, spec_id, tracker_cost
 from dst_jax.bundle import load_bundle
+from dst_jax.errors import InputError
 from dst_jax.files import found_folder, user_path
+from dst_jax.workflows.kernel_table import print_kernels
 from dst_jax.workflows.printing import say, shown
+
+_MOST_IMAGES = 256
 
 
 def _resolve(name_or_bundle: str) -> tuple[TrackerSpec, tuple[str, ...]]:
@@ -39,22 +43,33 @@ def _millions(count: int) -> str:
     return f"{count / 1e6:,.1f}" if count < 1e9 else f"{count / 1e6:,.0f}"
 
 
-def print_info(name_or_bundle: str, console: Console) -> None:
+def print_info(name_or_bundle: str, console: Console, *, kernels: int = 0) -> None:
     """Prints a table of an architecture's layers and a summary.
 
     Args:
       name_or_bundle: Folder of a bundle, a JSON file, or a name in the zoo.
       console: Console to print on.
+      kernels: Number of images for which the kernels of each layer are timed too; 0
+        leaves them out.
 
     Raises:
-      InputError: If there is no such architecture.
+      InputError: If there is no such architecture, or the number is none.
     """
+    if not 0 <= kernels <= _MOST_IMAGES:
+        raise InputError(f"--batch {kernels}: must be from 1 to {_MOST_IMAGES}.")
     spec, unprotected = _resolve(name_or_bundle)
+    _print_layers(spec, name_or_bundle, console)
+    _print_summary(spec, unprotected, console)
+    if kernels:
+        print_kernels(spec, console, batch=kernels)
+
+
+def _print_layers(spec: TrackerSpec, name: str, console: Console) -> None:
     cost = tracker_cost(spec)
     inputs = spec.input
     # The table fits 80 columns.
     style = {"box": box.SIMPLE, "padding": (0, 1, 0, 0)}
-    table = Table(title=shown(name_or_bundle), title_justify="left", **style)
+    table = Table(title=shown(name), title_justify="left", **style)
     table.add_column("layer", no_wrap=True)
     headings = ("kernel", "by", "pad", "grp", "width")
     sizes = (f"{inputs.template_px}px", f"{inputs.search_px}px", "params")
@@ -71,6 +86,12 @@ def print_info(name_or_bundle: str, console: Console) -> None:
             _millions(row.search_macs),
         )
     console.print(table)
+
+
+def _print_summary(
+    spec: TrackerSpec, unprotected: tuple[str, ...], console: Console
+) -> None:
+    cost, inputs = tracker_cost(spec), spec.input
     train = spec.response_side(inputs.train_search_px)
     say(
         console,

@@ -17,6 +17,7 @@ from dst_jax.distill import Setting, make_objective, with_row
 from dst_jax.experiment import Experiment
 from dst_jax.models import Variables, build, forward, init_variables
 from dst_jax.ops.augment import AugmentConfig
+from dst_jax.ops.kernels import compiled
 from dst_jax.search import (
     Score,
     SearchConfig,
@@ -103,13 +104,13 @@ def make_accuracy(
         found = proposal_overlap(*proposed, examples.search_box, proposals=proposals)
         return jnp.stack([jnp.sum(found * examples.mask), jnp.sum(examples.mask)])
 
-    compiled = jax.jit(overlap, compiler_options=quick_compilation())
+    measured = compiled(overlap, options=quick_compilation())
 
     def accuracy(variables: Variables) -> float:
         leaves = jax.tree.leaves(jax.device_get(variables))
         if not all(np.isfinite(leaf).all() for leaf in leaves):
             return float("nan")
-        parts = np.stack([np.asarray(compiled(variables, b)) for b in validation])
+        parts = np.stack([np.asarray(measured(variables, b)) for b in validation])
         total, pairs = parts.sum(axis=0)
         return float(total / pairs)
 
@@ -130,10 +131,10 @@ def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
     """Trains the reduced network itself, in a program of its own, and scores it."""
     experiment = exam.experiment
     objective = make_objective(None, {STUDENT: spec}, _plain(experiment))
-    step = jax.jit(
+    step = compiled(
         _train_step(objective, exam),
+        options=quick_compilation(),
         donate_argnums=(0,),
-        compiler_options=quick_compilation(),
     )
     state = _state(spec, _first_variables(spec, experiment.seed), exam)
     nothing = Constants()

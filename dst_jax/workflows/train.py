@@ -16,6 +16,7 @@ from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
 from dst_jax.files import require_place, user_path
 from dst_jax.models import variable_shapes
+from dst_jax.ops.kernels import VARIABLE, chosen_kernels
 from dst_jax.track.procedure import require_matching
 from dst_jax.train import (
     METRICS,
@@ -34,6 +35,7 @@ from dst_jax.train import (
     saved_steps,
 )
 from dst_jax.workflows.export import write_bundles
+from dst_jax.workflows.gates import gates_line
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar, waiting
 from dst_jax.workflows.run_parts import Given, make_run
@@ -111,6 +113,7 @@ def run_training(
         "versions": versions(),
         "seed": experiment.seed,
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "kernels": chosen_kernels().kind,
     }
     train_set, validation_set = load_data(experiment, console)
     config = {
@@ -180,6 +183,8 @@ def print_trained(trained: Trained, console: Console) -> None:
         gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
         say(console, f"{name}: {path}{gates}")
     say(console, f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
+    if line := gates_line(trained.metrics):
+        say(console, line)
 
 
 def _check_start(
@@ -196,6 +201,20 @@ def _check_start(
                 f"--init {name}=...: the bundle's architecture is not the student's; "
                 "give a bundle of the same architecture."
             )
+
+
+def _tell_of_other_kernels(
+    workdir: pathlib.Path, step: int, given: Given, console: Console
+) -> None:
+    """Prints a line if the run began with what adds up in another order."""
+    before = read_record(workdir / CHECKPOINTS, step)["card"].get("kernels")
+    now = given.card["kernels"]
+    if before not in (None, now):
+        say(
+            console,
+            f"{workdir}: began with kernels of {before} and goes on with {now}, whose "
+            f"numbers differ in the last digits; {VARIABLE}={before} keeps to them.",
+        )
 
 
 def _fit(
@@ -221,6 +240,7 @@ def _fit(
         step = int(snapshot.state.step)
         if restored:
             say(console, f"{workdir}: goes on at step {step} of {total_steps}.")
+            _tell_of_other_kernels(workdir, step, given, console)
         if step >= total_steps:
             (workdir / METRICS).touch()
             card = read_record(workdir / CHECKPOINTS, step)["card"]

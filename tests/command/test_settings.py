@@ -1,5 +1,6 @@
 """Experiments by name, file and override; workdirs."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import sys
 
 import pytest
 
+from dst_jax.arch import named, spec_to_json
 from dst_jax.command import settings
 from dst_jax.command.fields import fields_of
 from dst_jax.command.main import main
@@ -84,8 +86,6 @@ def test_unfit_overrides_are_named(experiment, arguments, message):
 
 
 def test_students_come_from_the_zoo_or_a_file(experiment, tmp_path):
-    from dst_jax.arch import named, spec_to_json
-
     path = tmp_path / "found.json"
     path.write_text(json.dumps(spec_to_json(named("tiny"))))
     changed = settings.with_students(experiment, [f"dull={path}", "third=mini-half"])
@@ -101,6 +101,20 @@ def test_students_come_from_the_zoo_or_a_file(experiment, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             settings.with_students(experiment, [choice])
+
+
+def test_a_student_can_have_a_bias_on_its_response(experiment, tmp_path):
+    path = tmp_path / "student.json"
+    path.write_text(json.dumps(spec_to_json(named("tiny"))))
+    choices = [f"dull={path}+bias", "third=mini-half+bias"]
+    students = settings.with_students(experiment, choices).students
+    for name, plain in (("dull", named("tiny")), ("third", named("mini-half"))):
+        assert students[name].head == dataclasses.replace(plain.head, bias=True)
+        assert students[name].backbone == plain.backbone
+    with pytest.raises(InputError, match=r"^tiny-siamrpn\+bias: .* has no bias"):
+        settings.with_students(experiment, ["dull=tiny-siamrpn+bias"])
+    with pytest.raises(InputError, match=r"^huge\+bias: no architecture 'huge'"):
+        settings.with_students(experiment, ["dull=huge+bias"])
 
 
 def test_a_configuration_that_is_not_there_or_broken_is_named(tmp_path):

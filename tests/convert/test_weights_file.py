@@ -190,7 +190,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
         (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "is a web page"),
         (b'{"error": "not found"}', "is a text file that begins with '{"),
         (b"404: Not Found\n", "is a text file that begins with '404: Not Found"),
-        (gzip.compress(b"weights"), "is a gzip archive; unpack it"),
+        (gzip.compress(b"weights", mtime=0), "is a gzip archive; unpack it"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "is an HDF5 file"),
         (b"PK\x03\x04" + bytes(100), "that is cut off or damaged (104 bytes)"),
         (bytes(range(128, 256)), "not a PyTorch state dict"),

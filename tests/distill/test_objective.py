@@ -218,6 +218,36 @@ def test_plain_training_needs_no_teacher(setting):
     assert float(loss) == evaluate(setting, plain)[0]
 
 
+def test_a_bias_on_the_response_learns_from_every_cell(setting, outputs, labels):
+    _, variables, examples = setting
+    students = {"dull": arch.with_bias(STUDENTS["dull"])}
+    with jax.enable_x64(True):
+        objective = make_objective(
+            None, students, objectives.row(CONFIG, "NOKD"), dtype=jnp.float64
+        )
+
+        @jax.jit
+        def slope(bias):
+            def loss(bias):
+                head = {"head": {"bias": bias}}
+                return objective(
+                    {"dull": variables["dull"]["params"] | head},
+                    {"dull": variables["dull"]["batch_stats"]},
+                    {},
+                    examples,
+                    epoch=jnp.zeros((), jnp.float64),
+                    key=jax.random.key(0),
+                )[0]
+
+            return jax.grad(loss)(bias)
+
+        found = slope(jnp.asarray(0.5, jnp.float64))
+    # Of log(1 + exp(-y (r + b))) by b, half over either kind of cell.
+    p = 1.0 / (1.0 + np.exp(-outputs["dull"].answer.response - 0.5))
+    expected = 0.5 * (p[labels > 0] - 1.0).mean() + 0.5 * p[labels == 0].mean()
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 def test_masked_pairs_leave_the_rest_as_it_is(setting):
     # Statistics of the batch see all pairs, so the networks' outputs stay the same.
     _, _, full = evaluate(setting, CONFIG)
@@ -304,6 +334,8 @@ def test_warm_up_trains_on_the_ground_truth_alone(setting):
     np.testing.assert_allclose(warm, plain, rtol=1e-12)
     _, _, after = evaluate(setting, config, epoch=4.0)
     np.testing.assert_allclose(after.globals["sigma/dull"], 0.8**2.0)
+    _, _, at_once = evaluate(setting, config, epoch=2.0)
+    assert float(at_once.globals["sigma/dull"]) == 1.0
     assert float(after.terms["dull/gt"]) == 0.0
     assert float(metrics.terms["dull/ks"]) == 0.0
 

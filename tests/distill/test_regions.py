@@ -285,6 +285,34 @@ def test_all_anchors_regress_to_the_teacher_if_told_so():
     np.testing.assert_allclose(found, kl + 1.5 * boxes, rtol=1e-5)
 
 
+@pytest.mark.parametrize("reduction", ["family", "mean", "balanced", "sum"])
+def test_anchors_are_weighed_as_the_reduction_says(reduction):
+    student, teacher = one_pair(0), one_pair(1)
+    # The second pair does not count.
+    anchors = some_anchors()
+    anchors = anchors._replace(
+        mask=jnp.array([1.0, 0.0]),
+        labels=anchors.labels.at[1].set(-1),
+        weights=anchors.weights.at[1].set(0.0),
+    )
+    seen = view_of(student, teacher, labels=anchors, task=TASK)
+    found = value(Soft(reduction=reduction), seen)
+    s, q = (
+        jax.tree.map(lambda x: np.asarray(x[0], np.float64), o)
+        for o in (student, teacher)
+    )
+    kl = reference.softmax_kl(s.answer.response, q.answer.response)
+    target = np.asarray(anchors.labels[0]) == 1
+    assert target.sum() == 2
+    # Two anchors of the target; the ten others count, labelled or not.
+    classes = {
+        "balanced": 0.5 * kl[target].mean() + 0.5 * kl[~target].mean(),
+        "sum": kl.sum(),
+    }.get(reduction, kl.mean())
+    boxes = reference.smooth_l1(s.answer.offsets, q.answer.offsets, beta=0.5)
+    np.testing.assert_allclose(found, classes + 1.5 * boxes[target].mean(), rtol=1e-5)
+
+
 @pytest.mark.parametrize("better", [False, True])
 def test_a_gate_over_the_batch_shuts_all_boxes_or_none(better):
     anchors = some_anchors()

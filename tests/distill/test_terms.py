@@ -1,13 +1,25 @@
 """Single terms on made-up outputs, without any network."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dst_jax import losses
-from dst_jax.distill import Response, Sharing, Soft, TaskConfig, task_parts
+from dst_jax import arch, losses
+from dst_jax.distill import (
+    Response,
+    Sharing,
+    Soft,
+    TaskConfig,
+    psum,
+    reduce_parts,
+    task_parts,
+)
 from dst_jax.distill.labels.cells import cell_labels
+from dst_jax.distill.terms.response import SEARCH_SCALE, TEMPLATE_SCALE
+from dst_jax.errors import InputError
 from dst_jax.models import CellAnswer, Output
 from tests.distill import reference
 from tests.distill.views import value, view_of
@@ -56,6 +68,22 @@ def test_soft_terms_follow_their_options(direction, form):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("reduction", ["family", "balanced", "mean", "sum"])
+def test_cells_are_weighed_as_the_reduction_says(reduction):
+    student, teacher = output(0), output(1)
+    values = reference.bernoulli_kl(first(student), first(teacher))
+    halves = 0.5 * values[0, 1, 2] + 0.5 * np.delete(values.ravel(), 6).mean()
+    expected = {"mean": values.mean(), "sum": values.sum()}.get(reduction, halves)
+    term = Soft(reduction=reduction)
+    found = value(term, view_of(student, teacher, labels=MASKED))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_distribution_over_a_map_has_no_cells_to_weigh():
+    with pytest.raises(InputError, match=r"Soft\.reduction='sum': must be 'family'"):
+        Soft(form="map", reduction="sum")
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_sharing_terms_follow_their_options(reduction):
     learner, peer = output(0), output(1)
@@ -93,6 +121,84 @@ def test_response_terms_follow_their_options(norm, weighted, reduction):
         expected += squares.mean() if reduction == "mse" else np.sqrt(squares.sum())
     found = value(term, view_of(student, teacher, labels=MASKED))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def unit_squares(student, teacher, image):
+    """Sum over cells of the squared difference of two maps of norm 1."""
+    maps = []
+    for found in (student, teacher):
+        z, x = (
+            np.asarray(found.taps[f"{name}/conv2"][0], np.float64)
+            for name in ("template", "search")
+        )
+        whole = z if image == "template" else reference.weight_map(x, z)[..., None] * x
+        maps.append(reference.unit_map(whole))
+    return ((maps[0] - maps[1]) ** 2).sum()
+
+
+def test_sums_over_cells_have_one_constant_for_each_image():
+    student, teacher = output(0), output(1, depth=5)
+    term = Response(layers=(2,), scale="cells")
+    # Mean of 1 / cells of SiamFC's maps of layers 3, 4 and 5 at 239 and 127 px.
+    search = np.mean([24.0**-2, 22.0**-2, 20.0**-2])
+    template = np.mean([10.0**-2, 8.0**-2, 6.0**-2])
+    expected = search * unit_squares(student, teacher, "search")
+    expected += template * unit_squares(student, teacher, "template")
+    found = value(term, view_of(student, teacher, labels=MASKED))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_the_constants_belong_to_the_maps_of_siamfc():
+    spec = arch.named("siamfc-alexnet")
+    for side, constant in ((239, SEARCH_SCALE), (127, TEMPLATE_SCALE)):
+        cells = [spec.maps(side)[layer - 1].side ** 2 for layer in (3, 4, 5)]
+        assert constant == pytest.approx(np.mean([1 / n for n in cells]), rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", ["mean", "cells"])
+def test_search_and_template_part_are_logged_apart(scale):
+    student, teacher = output(0), output(1, depth=5)
+    term = Response(layers=(2,), scale=scale)
+    parts, logs = jax.jit(lambda: term(view_of(student, teacher, labels=MASKED)))()
+    factors = {"mean": (1 / 36, 1 / 9), "cells": (SEARCH_SCALE, TEMPLATE_SCALE)}
+    for name, image, factor in zip(
+        ("str_x", "str_z"), ("search", "template"), factors[scale], strict=True
+    ):
+        expected = factor * unit_squares(student, teacher, image)
+        np.testing.assert_allclose(logs[name], expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        parts[0].total / parts[0].number, logs["str_x"] + logs["str_z"], rtol=1e-6
+    )
+
+
+def test_devices_agree_on_the_parts_that_are_logged():
+    student, teacher = output(0), output(1, depth=5)
+    labels = cell_labels(jnp.asarray(GRID), jnp.array([1.0, 0.5]), jnp.zeros(2))
+    term = Response(layers=(2,), scale="cells")
+
+    def found(student, teacher, labels, *, axis_name=None):
+        everywhere = functools.partial(psum, axis_name=axis_name)
+        seen = view_of(student, teacher, labels=labels, psum=everywhere)
+        parts, logs = term(seen)
+        return everywhere(reduce_parts(parts, axis_name)), logs
+
+    one = jax.jit(found)(student, teacher, labels)
+    two = jax.pmap(
+        functools.partial(found, axis_name="data"),
+        axis_name="data",
+        devices=jax.local_devices()[:2],
+    )(*jax.tree.map(lambda leaf: leaf[:, None], (student, teacher, labels)))
+    for device in range(2):
+        jax.tree.map(
+            lambda a, b, d=device: np.testing.assert_allclose(a[d], b, rtol=1e-5),
+            two,
+            one,
+        )
+
+
+def test_a_norm_over_cells_has_no_scale():
+    with pytest.raises(InputError, match=r"Response\.scale='cells': must be 'mean'"):
+        Response(reduction="l2", scale="cells")
 
 
 @pytest.mark.parametrize("stop", [False, True])

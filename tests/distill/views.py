@@ -12,10 +12,12 @@ def view_of(student, teacher=None, *, labels, task=None, peers=None, **rest):
     even = {name: jnp.zeros(()) for name in ("own", "teacher", *peers)}
     made = View(
         name="own",
+        term="str",
         student=student,
         teacher=teacher,
         peers=peers,
         labels=labels,
+        all_labels=dict.fromkeys(even, labels),
         task=task or TaskConfig(),
         task_losses=even,
         sizes={"own": 1, **dict.fromkeys(peers, 2)},

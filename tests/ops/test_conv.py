@@ -125,12 +125,25 @@ def test_pool_gradients_equal_those_of_lax_even_at_ties():
     np.testing.assert_allclose(run(x, "shifted"), run(x, "lax"), rtol=1e-5, atol=1e-6)
 
 
-def test_large_batches_are_not_unrolled():
-    assert conv.default_conv_formulation(4096, 64) != "per_example"
+@pytest.mark.parametrize("groups", [1, 2])
+def test_each_pass_may_have_its_own_formulation(groups):
+    x, kernel, weights = (
+        jax.random.normal(key, shape)
+        for key, shape in zip(
+            jax.random.split(jax.random.key(0), 3),
+            [(2, 9, 9, 4), (3, 3, 4 // groups, 6), (2, 4, 4, 6)],
+            strict=True,
+        )
+    )
 
+    def loss(x, kernel, formulation):
+        options = {"stride": 2, "groups": groups, "formulation": formulation}
+        return jnp.sum(conv.conv2d(x, kernel, **options) * weights)
 
-def test_small_maps_are_multiplied_together_and_single_images_left_to_xla():
-    assert conv.default_conv_formulation(8, 256, cells=16) == "im2col"
-    assert conv.default_conv_formulation(8, 256, cells=484) == "per_example"
-    assert conv.default_conv_formulation(8, 3, cells=16) == "per_example"
-    assert conv.default_conv_formulation(1, 256, cells=16) == "per_example"
+    run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)), static_argnums=2)
+    mixed = run(x, kernel, ("stacked", "per_example", "im2col"))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        mixed,
+        run(x, kernel, "lax"),
+    )

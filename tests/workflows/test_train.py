@@ -21,6 +21,7 @@ from dst_jax.models import build as build_module
 from dst_jax.models import forward, init_variables
 from dst_jax.ops.anchors import assign, head_anchors
 from dst_jax.ops.augment import AugmentConfig
+from dst_jax.ops.kernels import Kernels, chosen_kernels
 from dst_jax.train import (
     Deadline,
     LoopConfig,
@@ -88,6 +89,19 @@ def test_a_run_leaves_bundles_metrics_and_its_configuration(plain, teacher):
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
     assert [row["step"] for row in rows if "val/teacher/gt" in row] == [2, 4]
     assert list((workdir / "tensorboard").iterdir())
+
+
+def test_a_run_that_goes_on_with_other_kernels_says_so(plain, teacher, monkeypatch):
+    def said():
+        console = Console(file=io.StringIO(), width=300)
+        run_training(plain, teacher.metrics.parent, console=console)
+        return console.file.getvalue()
+
+    assert "kernels" not in said()
+    name = "dst_jax.workflows.train.chosen_kernels"
+    monkeypatch.setattr(name, lambda: Kernels("accelerator"))
+    began = chosen_kernels().kind
+    assert f"began with kernels of {began} and goes on with accelerator" in said()
 
 
 def test_running_again_goes_on_to_the_same_weights(plain, distilled, teacher, tmp_path):

@@ -8,15 +8,26 @@ import jax.numpy as jnp
 
 from dst_jax import losses
 from dst_jax.arch import TrackerSpec
-from dst_jax.distill.parts import Parts, mean_over_examples
+from dst_jax.distill.parts import Parts, agreed_mean, mean_over_examples
 from dst_jax.distill.term import Term, View
 from dst_jax.errors import InputError
 from dst_jax.require import require
+from dst_jax.typing import Array
+
+# Constants of scale="cells". The maps of SiamFC's layers 3, 4 and 5 have 24, 22 and 20
+# cells a side for search crops of 239 px, and 10, 8 and 6 for templates of 127 px.
+# There a sum over cells times the mean of 1 / cells equals the mean over cells,
+# averaged over these layers, so that 100 weighs SiamFC's maps as it does with "mean".
+SEARCH_SCALE = (1 / 24**2 + 1 / 22**2 + 1 / 20**2) / 3
+TEMPLATE_SCALE = (1 / 10**2 + 1 / 8**2 + 1 / 6**2) / 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Response(Term):
     """The distance between the activation maps of student and teacher in some layers.
+
+    L_x and L_z of eq. 13 are logged apart and without the weight, as "TERM_x/STUDENT"
+    and "TERM_z/STUDENT".
 
     Attributes:
       weight: omega of eq. 16; 0 removes the term.
@@ -27,6 +38,10 @@ class Response(Term):
       stop_weight: Whether the student's W is a constant for the gradient.
       reduction: Mean of squares over cells ("mse"), or the 2-norm that the equations
         have ("l2").
+      scale: Factor on the squares of a map with reduction "mse": 1 / cells ("mean"), or
+        one constant for all search maps and one for all templates ("cells"). Maps of
+        norm 1 differ by at most 2 in sum, whatever their size, so that a mean falls
+        as 1 / cells; the constants keep the value for SiamFC at 127 and 239 px.
     """
 
     weight: float = 100.0
@@ -35,10 +50,13 @@ class Response(Term):
     weighted: bool = True
     stop_weight: bool = False
     reduction: Literal["mse", "l2"] = "mse"
+    scale: Literal["mean", "cells"] = "mean"
 
     def __post_init__(self):
         once = bool(self.layers) and len(set(self.layers)) == len(self.layers)
         require(once, self, "layers", "name each layer once, at least one")
+        fits = self.scale == "mean" or self.reduction == "mse"
+        require(fits, self, "scale", "must be 'mean' where reduction='l2', a norm")
 
     def check(
         self,
@@ -73,18 +91,48 @@ class Response(Term):
                 )
 
     def __call__(self, view: View) -> Parts:
-        """Returns the distance between the maps, summed over layers."""
-        assert view.teacher is not None
+        """Returns the distance between the maps, summed over layers, and its logs."""
         mask = view.labels.mask
-        values = jnp.zeros_like(mask)
+        values, search, template = (jnp.zeros_like(mask) for _ in range(3))
         for layer in self.layers:
-            taps = f"search/conv{layer}", f"template/conv{layer}"
-            values += losses.siamese_target_response(
-                *(view.student.taps[tap] for tap in taps),
-                *(view.teacher.taps[tap] for tap in taps),
-                norm=self.norm,
-                weighted=self.weighted,
-                reduction=self.reduction,
-                stop_weight=self.stop_weight,
-            )
-        return Parts([mean_over_examples(values, mask)])
+            of_search, of_template = self._distances(layer, view)
+            values += of_search + of_template
+            search += of_search
+            template += of_template
+        kinds = {"x": search, "z": template}
+        logs = {
+            f"{view.term}_{kind}": agreed_mean(found, mask, view.psum)
+            for kind, found in kinds.items()
+        }
+        return Parts([mean_over_examples(values, mask)], logs)
+
+    def _distances(self, layer: int, view: View) -> tuple[Array, Array]:
+        """Returns L_x and L_z of one layer, [b] each."""
+        assert view.teacher is not None
+        taps = f"search/conv{layer}", f"template/conv{layer}"
+        own = [view.student.taps[tap] for tap in taps]
+        other = [view.teacher.taps[tap] for tap in taps]
+        search = losses.search_response_loss(
+            own[0],
+            own[1],
+            other[0],
+            other[1],
+            norm=self.norm,
+            weighted=self.weighted,
+            reduction=self.reduction,
+            stop_weight=self.stop_weight,
+        )
+        template = losses.template_response_loss(
+            own[1], other[1], norm=self.norm, reduction=self.reduction
+        )
+        if self.scale == "mean":
+            return search, template
+        return (
+            search * (SEARCH_SCALE * _cells(own[0])),
+            template * (TEMPLATE_SCALE * _cells(own[1])),
+        )
+
+
+def _cells(features: Array) -> int:
+    """Returns the number of cells of a layer's map [b, h, w, d]."""
+    return features.shape[1] * features.shape[2]

@@ -3,19 +3,24 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 import jax.numpy as jnp
 
 from dst_jax import losses
 from dst_jax.arch import TrackerSpec
+from dst_jax.distill.labels import AnchorLabels
 from dst_jax.distill.parts import (
     Part,
     Parts,
+    agreed_mean,
     mean_of_sums,
     mean_over_all,
     scaled,
+    weighed,
 )
+from dst_jax.distill.readings import batch_loss, example_losses
+from dst_jax.distill.task import regression
 from dst_jax.distill.term import (
     Term,
     View,
@@ -24,7 +29,7 @@ from dst_jax.distill.term import (
 )
 from dst_jax.models import Answer, CellAnswer, RegionAnswer
 from dst_jax.require import require
-from dst_jax.typing import Scalar
+from dst_jax.typing import Array, Float, Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +37,10 @@ class Sharing(Term):
     """The divergence of a student from its peers, behind the gate of eq. 22.
 
     The gate opens when a student is nearly as good as the teacher. A run with one
-    student shares nothing.
+    student shares nothing. Logged of every student are "gap/STUDENT", L^GT of it less
+    that of the teacher, as the gate reads them; "gate/STUDENT", 1 where its own gate is
+    open and 0 where not; and "sigma/STUDENT". With a gate for each example these are
+    means over the batch, so that "gate" is the share of examples that are open.
 
     Attributes:
       weight: Factor on the term, 1 in eq. 20; 0 removes it.
@@ -45,6 +53,15 @@ class Sharing(Term):
         ("paper").
       gate: Whether the gate compares the loss of the student that learns or of its
         peer with the teacher's.
+      gate_loss: Reading of L^GT in the gate: the loss that the run trains on, see
+        `TaskConfig.classification` ("task"), or one in which positive and negative
+        cells or anchors have half of the weight each ("balanced"), or all have the
+        same, which is eq. 2 and 5 to the letter ("mean").
+      gate_over: Whether the whole batch of all devices has one gate, or each example
+        has its own ("example"): its share of the divergence counts or does not, and the
+        mean is still over all examples.
+      anchors: Anchors whose boxes are shared, all or the positive ones of the labels
+        (SiamRPN).
       reduction: Mean over cells, or the sum of eq. 17.
       stop_peer: Whether no gradient reaches the student that is learned from.
     """
@@ -55,6 +72,9 @@ class Sharing(Term):
     decay: float = 0.9
     norm: Literal["peers", "paper"] = "peers"
     gate: Literal["learner", "peer"] = "learner"
+    gate_loss: Literal["task", "balanced", "mean"] = "task"
+    gate_over: Literal["batch", "example"] = "batch"
+    anchors: Literal["all", "positive"] = "all"
     reduction: Literal["mean", "sum"] = "mean"
     stop_peer: bool = True
 
@@ -85,7 +105,7 @@ class Sharing(Term):
             require_same_grid(student, peer, name=name)
 
     def __call__(self, view: View) -> Parts:
-        """Returns the divergence from all peers, and logs of sigma and the gate."""
+        """Returns the divergence from all peers, and logs of sigma, gate and gap."""
         if not view.peers:
             return Parts([])
         norm = losses.sharing_normaliser(1 + len(view.peers), norm=self.norm)
@@ -95,51 +115,96 @@ class Sharing(Term):
                 view.sizes[view.name], view.sizes[name], discount=self.discount
             )
             judged = name if self.gate == "peer" else view.name
-            factor = norm * beta * self._sigma(judged, view)
-            parts += scaled(self._divergence(peer.answer, view), factor)
-        losses_ = view.task_losses[view.name], view.task_losses["teacher"]
-        gate = losses.gate(*losses_, margin=self.margin)
-        return Parts(parts, {"sigma": self._sigma(view.name, view), "gate": gate})
+            sigma = self._sigma(judged, view)
+            if self.gate_over == "example":
+                found = self._divergence(peer.answer, view, sigma)
+                parts += scaled(found, norm * beta)
+            else:
+                found = self._divergence(peer.answer, view, None)
+                parts += scaled(found, norm * beta * sigma)
+        return Parts(parts, self._logs(view))
 
-    def _sigma(self, name: str, view: View) -> Scalar:
+    def _logs(self, view: View) -> dict[str, Scalar]:
+        """Returns sigma, gate and gap of the student, equal on all devices."""
+        own, teacher = (self._loss(name, view) for name in (view.name, "teacher"))
+        found = {
+            "sigma": self._sigma(view.name, view),
+            "gate": losses.gate(own, teacher, margin=self.margin),
+            "gap": own - teacher,
+        }
+        if self.gate_over == "batch":
+            return found
+        mask, everywhere = view.labels.mask, view.psum
+        return {name: agreed_mean(x, mask, everywhere) for name, x in found.items()}
+
+    def _sigma(self, name: str, view: View) -> Float[Array, "*b"]:
         """Returns sigma of a student, eq. 22, which is 0 within the warm-up."""
         sigma = losses.sigma(
-            view.task_losses[name],
-            view.task_losses["teacher"],
+            self._loss(name, view),
+            self._loss("teacher", view),
             view.since_warmup,
             margin=self.margin,
             base=self.decay,
         )
         return jnp.where(view.since_warmup < 0.0, 0.0, sigma)
 
-    def _divergence(self, peer: Answer, view: View) -> list[Part]:
-        """Returns KS(learner || peer) of classes, and of boxes if there are any."""
+    def _loss(self, name: str, view: View) -> Float[Array, "*b"]:
+        """Returns L^GT of a network as the gate reads it, of the batch or [b]."""
+        task = view.task
+        if self.gate_loss != "task":
+            task = dataclasses.replace(task, classification=self.gate_loss)
+        if self.gate_over == "batch" and task == view.task:
+            return view.task_losses[name]
+        answer, labels = view.answer_of(name), view.all_labels[name]
+        if self.gate_over == "example":
+            return example_losses(answer, labels, task)
+        return batch_loss(answer, labels, task, view.psum)
+
+    def _divergence(
+        self, peer: Answer, view: View, weights: Float[Array, " b"] | None
+    ) -> list[Part]:
+        """Returns KS(learner || peer) of classes, and of boxes if there are any.
+
+        Args:
+          peer: The answer of the student that is learned from.
+          view: What the term sees.
+          weights: Weights of the examples; None weighs all alike.
+        """
         own, mask = view.student.answer, view.labels.mask
+        knobs: dict[str, Any] = {
+            "temperature": self.temperature,
+            "stop_peer": self.stop_peer,
+        }
         reduce = mean_of_sums if self.reduction == "sum" else mean_over_all
+
+        def weigh(values: Array) -> Array:
+            return values if weights is None else weighed(values, weights)
+
         match own:
             case CellAnswer(response=response):
-                values = losses.knowledge_sharing(
-                    response,
-                    peer.response,
-                    temperature=self.temperature,
-                    stop_peer=self.stop_peer,
-                )
-                return [reduce(values, mask)]
+                values = losses.knowledge_sharing(response, peer.response, **knobs)
+                return [reduce(weigh(values), mask)]
             case RegionAnswer(response=response, offsets=offsets):
                 assert isinstance(peer, RegionAnswer)
-                classes = losses.softmax_sharing(
-                    response,
-                    peer.response,
-                    temperature=self.temperature,
-                    stop_peer=self.stop_peer,
-                )
+                classes = losses.softmax_sharing(response, peer.response, **knobs)
                 boxes = losses.regression_sharing(
                     offsets,
                     peer.offsets,
                     beta=view.task.regression_beta,
                     stop_peer=self.stop_peer,
                 )
-                weighed = scaled([reduce(boxes, mask)], view.task.regression_weight)
-                return [reduce(classes, mask), *weighed]
+                return [reduce(weigh(classes), mask), self._boxes(weigh(boxes), view)]
             case _:
                 assert_never(own)
+
+    def _boxes(self, values: Float[Array, "b u v k"], view: View) -> Part:
+        """Returns the part of the boxes, of all anchors or of the positive ones."""
+        labels, task = view.labels, view.task
+        assert isinstance(labels, AnchorLabels)
+        if self.anchors == "positive" and self.reduction == "mean":
+            return regression(values, labels, task)
+        if self.anchors == "positive":
+            values = values * (labels.labels == 1).astype(values.dtype)
+        reduce = mean_of_sums if self.reduction == "sum" else mean_over_all
+        (boxes,) = scaled([reduce(values, labels.mask)], task.regression_weight)
+        return boxes

@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, assert_never
+
+import jax.numpy as jnp
 
 from dst_jax import losses
 from dst_jax.arch import TrackerSpec
@@ -11,15 +13,18 @@ from dst_jax.distill.labels import AnchorLabels, CellLabels
 from dst_jax.distill.parts import (
     Part,
     Parts,
+    mean_of_sums,
     mean_over_all,
     mean_over_examples,
     scaled,
+    weighed,
 )
 from dst_jax.distill.task import balanced, regression
 from dst_jax.distill.term import Term, View, require_same_grid
 from dst_jax.errors import InputError
 from dst_jax.models import CellAnswer, RegionAnswer
 from dst_jax.require import require
+from dst_jax.typing import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,17 +38,26 @@ class Soft(Term):
         first.
       form: Whether each cell has a distribution (target or not) or all cells of a map
         share one (SiamFC).
+      reduction: Weights of cells or anchors in the divergence. "mean": all have the
+        same weight. "balanced": those on the target have half of the weight, all others
+        the other half, over the batch. "sum": they are added up, and the sums averaged
+        over examples. "family": balanced for SiamFC's cells, as eq. 2 is in public
+        code, and the mean over SiamRPN's anchors. A map's shared distribution has one
+        value, which is averaged. Boxes keep their own weights.
       anchors: Anchors whose boxes are compared, the positive ones or all (SiamRPN).
     """
 
     temperature: float = 1.0
     direction: Literal["student_first", "teacher_first"] = "student_first"
     form: Literal["cell", "map"] = "cell"
+    reduction: Literal["family", "mean", "balanced", "sum"] = "family"
     anchors: Literal["positive", "all"] = "positive"
 
     def __post_init__(self):
         fits = 0.0 < self.temperature < math.inf
         require(fits, self, "temperature", "must be finite and positive")
+        fits = self.form == "cell" or self.reduction == "family"
+        require(fits, self, "reduction", "must be 'family' where form='map'")
 
     def check(
         self,
@@ -91,7 +105,10 @@ class Soft(Term):
         if self.form == "map":
             values = losses.spatial_kl(*responses, **self._knobs)
             return [mean_over_examples(values, labels.mask)]
-        return balanced(losses.bernoulli_kl(*responses, **self._knobs), labels)
+        values = losses.bernoulli_kl(*responses, **self._knobs)
+        if self.reduction in ("family", "balanced"):
+            return balanced(values, labels)
+        return [self._plain(values, labels.mask)]
 
     def _regions(
         self, own: RegionAnswer, teacher: RegionAnswer, view: View
@@ -103,8 +120,22 @@ class Soft(Term):
         distance = losses.smooth_l1(
             own.offsets, teacher.offsets, beta=task.regression_beta
         )
-        classes = mean_over_all(divergence, labels.mask)
+        classes = self._classes(divergence, labels)
         if self.anchors == "positive":
-            return [classes, regression(distance, labels, task)]
+            return [*classes, regression(distance, labels, task)]
         boxes = mean_over_all(distance, labels.mask)
-        return [classes, *scaled([boxes], task.regression_weight)]
+        return [*classes, *scaled([boxes], task.regression_weight)]
+
+    def _classes(self, values: Array, labels: AnchorLabels) -> list[Part]:
+        """Returns the parts of the divergence of classes on all anchors."""
+        if self.reduction != "balanced":
+            return [self._plain(values, labels.mask)]
+        # The teacher speaks of every anchor, also of those that the labels leave out.
+        target = (labels.labels == 1).astype(values.dtype)
+        others = weighed(1.0 - target, labels.mask)
+        kinds = target, others
+        return [Part(jnp.sum(values * kind), jnp.sum(kind), 0.5) for kind in kinds]
+
+    @property
+    def _plain(self) -> Callable[[Array, Array], Part]:
+        return mean_of_sums if self.reduction == "sum" else mean_over_all

@@ -1,0 +1,41 @@
+"""Tells after a run whether its students shared anything (eq. 22)."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from dst_jax.train import read_metrics
+
+
+def gates_line(metrics: pathlib.Path) -> str | None:
+    """Returns a line that says that a run's students never shared anything.
+
+    Args:
+      metrics: The file `metrics.jsonl`.
+
+    Returns:
+      The line, or None if something was shared or the run was to share nothing.
+    """
+    rows = list(read_metrics(metrics))
+    sigmas = [value for row in rows for value in _by_student(row, "sigma").values()]
+    if not sigmas or any(sigmas):
+        return None
+    lowest: dict[str, float] = {}
+    for row in rows:
+        for name, gap in _by_student(row, "gap").items():
+            lowest[name] = min(gap, lowest.get(name, gap))
+    gaps = ", ".join(f"{gap:.3g} ({name})" for name, gap in lowest.items())
+    return (
+        "nothing was shared: no gate was open, because no student's loss came nearer "
+        f"to the teacher's than Sharing.margin; lowest gap reported: {gaps}"
+    )
+
+
+def _by_student(row: Mapping[str, Any], log: str) -> dict[str, float]:
+    """Returns the values of a log in one line of the metrics, by student."""
+    start = f"{log}/"
+    return {
+        name.removeprefix(start): value
+        for name, value in row.items()
+        if name.startswith(start)
+    }
