@@ -285,9 +285,8 @@ def test_a_dropped_connection_saves_the_run(step, tmp_path):
             os.kill(os.getpid(), signal.SIGHUP)
 
     run = make_run(step, tmp_path / "c", tick=tick)
-    with pytest.raises(Interrupted, match="step 3 of 6") as told:
+    with pytest.raises(Interrupted, match="step 3 of 6"):
         fit(start(), run, LOOP)
-    assert told.value.exit_code == 129
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
         run = make_run(step, tmp_path / "d", tick=tick)
