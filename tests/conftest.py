@@ -9,8 +9,8 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # One piece of machine code per program: splitting it costs more than it gains. (LLVM's
 # older fused loops would halve the rest, but compile a step in float64 wrongly.)
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
-# Programs with oneDNN's kernels cannot be kept for the next call, and small products,
-# such as the blur of crops, round alike for any batch with YNNPACK's alone.
+# Programs with oneDNN's kernels cannot be kept for the next call, and only YNNPACK's
+# formulations compute each image by itself, so that one device equals many closely.
 os.environ.setdefault("DST_JAX_KERNELS", "ynnpack")
 
 import jax

@@ -216,10 +216,10 @@ def test_damaged_bytes_of_a_bundle_are_read_or_told(folders, data, name, old, ac
 def test_what_no_student_is_takes_no_time(tmp_path, text, message):
     path = tmp_path / "student.json"
     path.write_text(text)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(InputError, match=rf"student\.json: .*{message}"):
         read_spec(str(path))
-    assert time.perf_counter() - began < 30.0  # 126 s without the bound
+    assert time.process_time() - began < 5.0
 
 
 def student(place, value):

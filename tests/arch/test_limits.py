@@ -90,11 +90,11 @@ def test_no_field_takes_what_is_no_number_or_far_too_large(owner, name, bad):
     ids=range(4),
 )
 def test_a_network_that_fits_no_memory_is_refused_at_once(make, message):
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(InputError) as error:
         make()
     assert message in str(error.value)
-    assert time.perf_counter() - began < 5.0
+    assert time.process_time() - began < 5.0
 
 
 def test_the_bounds_leave_room_above_every_known_network():

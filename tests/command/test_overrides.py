@@ -46,14 +46,14 @@ QUICK = ("demo_students", "siamrpn_dst")
 def test_any_word_for_any_field_is_a_value_or_one_line(name, data):
     field = data.draw(st.sampled_from(FIELDS[name]))
     words = [f"--{field.name}", *data.draw(values)]
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         changed = experiments.override(LOADED[name], words)
     except InputError as error:
         assert str(error) and "\n" not in str(error)
     else:
         assert isinstance(changed, type(LOADED[name]))
-    assert time.perf_counter() - began < 5.0
+    assert time.process_time() - began < 5.0
 
 
 @pytest.mark.parametrize("word", ["nan", pytest.param("inf", marks=pytest.mark.slow)])

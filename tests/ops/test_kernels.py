@@ -116,7 +116,9 @@ def test_options_that_are_unknown_are_left_out_with_one_line(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_what_is_traced_knows_its_kernels_and_what_is_not_those_of_stock():
+@on_cpu
+def test_what_is_traced_knows_its_kernels_and_what_is_not_those_of_stock(monkeypatch):
+    monkeypatch.setenv(kernels.VARIABLE, "eigen")
     seen = []
 
     def look(x):
@@ -129,7 +131,10 @@ def test_what_is_traced_knows_its_kernels_and_what_is_not_those_of_stock():
     assert seen[1].options == ()
 
 
-def test_an_error_in_a_traced_function_leaves_stock_kernels_behind():
+@on_cpu
+def test_an_error_in_a_traced_function_leaves_stock_kernels_behind(monkeypatch):
+    monkeypatch.setenv(kernels.VARIABLE, "eigen")
+
     def fail(x):
         raise RuntimeError("no")
 
