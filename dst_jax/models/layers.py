@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 
 from dst_jax.arch.backbones.chain import ConvSpec
 from dst_jax.models.initial import Normal
+from dst_jax.ops.channels import add_bias, normalise, power_sums
 from dst_jax.ops.conv import conv2d, max_pool
 from dst_jax.typing import Array, Float
 
@@ -62,7 +63,62 @@ class Conv(nn.Module):
         bias = self.param(
             "bias", nn.initializers.zeros, (spec.features,), self.param_dtype
         )
-        return y + bias.astype(self.dtype)[None, None, None]
+        return add_bias(y, bias.astype(self.dtype))
+
+
+class BatchNorm(nn.Module):
+    """Flax's batch normalisation of several maps by their common statistics.
+
+    Its variables, defaults and float32 arithmetic are those of `flax.linen.BatchNorm`,
+    which would need the maps copied into one array.
+
+    Attributes:
+      momentum: Share of the running statistics that a step keeps.
+      epsilon: Added to the variance.
+      dtype: Type of the result.
+      param_dtype: Type of the parameters.
+      axis_name: Mapped axis over which training averages statistics, if any.
+    """
+
+    momentum: float
+    epsilon: float
+    dtype: DTypeLike
+    param_dtype: DTypeLike
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(
+        self, maps: Sequence[Float[Array, "_ _ _ c"]], *, train: bool
+    ) -> list[Float[Array, "_ _ _ c"]]:
+        """Returns the normalised maps; training changes the running statistics."""
+        zeros, ones = nn.initializers.zeros, nn.initializers.ones
+        channels = (maps[0].shape[-1],)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels)
+        scale: Any = self.param("scale", ones, channels, self.param_dtype)
+        bias: Any = self.param("bias", zeros, channels, self.param_dtype)
+        half = jnp.finfo(self.dtype).bits < 32
+        exact = jnp.float32 if half else self.dtype
+        mean, variance = running_mean.value, running_var.value
+        if train:
+            mean, variance = self._statistics([x.astype(exact) for x in maps])
+            if not self.is_initializing():
+                keep = self.momentum
+                running_mean.value = keep * running_mean.value + (1 - keep) * mean
+                running_var.value = keep * running_var.value + (1 - keep) * variance
+        inverse = jax.lax.rsqrt(variance + self.epsilon)
+        shared = [v.astype(exact) for v in (mean, inverse, scale, bias)]
+        return [normalise(x.astype(exact), *shared).astype(self.dtype) for x in maps]
+
+    def _statistics(self, maps: Sequence[Array]) -> tuple[Array, Array]:
+        """Returns mean and variance of each channel of all maps, of all devices."""
+        cells = sum(math.prod(x.shape[:-1]) for x in maps)
+        sums = [power_sums(x) for x in maps]
+        both = jnp.stack([sum(total) / cells for total in zip(*sums, strict=True)])
+        if self.axis_name is not None and not self.is_initializing():
+            both = jax.lax.pmean(both, self.axis_name)
+        # Rounding may leave less than nothing.
+        return both[0], jnp.maximum(0.0, both[1] - both[0] ** 2)
 
 
 class ConvStage(nn.Module):
@@ -97,19 +153,12 @@ class ConvStage(nn.Module):
         return maps, [max_pool(x, window=window, stride=stride) for x in maps]
 
     def _normalised(self, maps: Sequence[Array], train: bool) -> Sequence[Array]:
-        norm = nn.BatchNorm(
-            use_running_average=not train,
+        norm = BatchNorm(
             momentum=self.norm_momentum,
             epsilon=self.norm_epsilon,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
-            # Only training reduces over devices.
-            axis_name=self.axis_name if train else None,
+            axis_name=self.axis_name,
             name="norm",
         )
-        if len(maps) == 1:
-            return [norm(maps[0])]
-        cells = [x.reshape(-1, x.shape[-1]) for x in maps]
-        ends = [sum(len(c) for c in cells[:n]) for n in range(1, len(cells))]
-        parts = jnp.split(norm(jnp.concatenate(cells)), ends)
-        return [part.reshape(x.shape) for part, x in zip(parts, maps, strict=True)]
+        return norm(maps, train=train)

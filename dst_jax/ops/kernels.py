@@ -36,17 +36,13 @@ OPTIONS: Mapping[Kind, Mapping[str, Any]] = {
     "eigen": {"xla_cpu_experimental_ynn_fusion_type": ""},
     "ynnpack": {},
 }
-# The fastest formulation of each pass. YNNPACK's depends on the batch: `_of_ynnpack`.
+# The fastest formulations where a pass has another than "lax". YNNPACK's depend on the
+# batch, see `fastest_passes`.
 FASTEST: Mapping[Kind, Mapping[str, tuple[Formulation, ...]]] = {
-    "onednn": {
-        "image": ("stacked", "per_example", "per_example"),
-        "grouped": ("lax", "lax", "stacked"),
-        "dense": ("lax", "lax", "lax"),
-    },
+    "onednn": {"grouped": ("lax", "lax", "stacked")},
     "eigen": {
         "image": ("stacked", "stacked", "lax"),
         "grouped": ("stacked", "stacked", "per_example"),
-        "dense": ("lax", "lax", "lax"),
     },
 }
 _IMAGE_CHANNELS = 3  # so few that products of shifted copies are too thin
@@ -148,13 +144,14 @@ def fastest_passes(
       groups: Number of groups.
       cells: Cells of one image's result.
     """
-    kind = kernels().kind
-    if kind == "accelerator":
-        return ("lax",) * len(PASSES)
+    kind, image = kernels().kind, inputs <= _IMAGE_CHANNELS
     if kind == "ynnpack":
-        return (_of_ynnpack(batch, inputs, cells),) * len(PASSES)
-    dense = "grouped" if groups > 1 else "dense"
-    return FASTEST[kind]["image" if inputs <= _IMAGE_CHANNELS else dense]
+        if 1 < batch and cells <= _FEW_CELLS and not image:
+            return ("im2col",) * 3
+        many: Formulation = "lax" if image else "im2col"
+        return ("per_example" if batch <= _MAX_UNROLLED else many,) * 3
+    shape = "image" if image else "grouped" if groups > 1 else "dense"
+    return FASTEST.get(kind, {}).get(shape, ("lax",) * 3)
 
 
 def kernel_of(program: str) -> Kind:
@@ -164,21 +161,14 @@ def kernel_of(program: str) -> Kind:
     return "ynnpack" if "ynn_fusion" in program else "eigen"
 
 
-def _of_ynnpack(batch: int, inputs: int, cells: int) -> Formulation:
-    if 1 < batch and cells <= _FEW_CELLS and inputs > _IMAGE_CHANNELS:
-        return "im2col"
-    if batch <= _MAX_UNROLLED:
-        return "per_example"
-    return "im2col" if inputs > _IMAGE_CHANNELS else "lax"
-
-
 def _probe(options: Mapping[str, Any]) -> str:
-    def correlate(x: Any, kernel: Any) -> Any:
-        layout = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), "VALID", dimension_numbers=layout
-        )
-
+    """Returns the program of a small convolution."""
+    correlate = functools.partial(
+        jax.lax.conv_general_dilated,
+        window_strides=(1, 1),
+        padding="VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
     shapes = ((1, 16, 16, 16), (3, 3, 16, 32))
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     program = jax.jit(correlate, compiler_options=dict(options) or None)
