@@ -158,12 +158,17 @@ def test_video_of_one_frame_gives_the_given_box():
     assert result.scores.tolist() == [1.0] and result.states is None
 
 
-def test_large_canvases_have_shorter_chunks():
+@pytest.mark.parametrize(
+    ("backend", "most", "small"), [("cpu", 16, 16), ("gpu", 192, 64)]
+)
+def test_large_canvases_have_shorter_chunks(backend, most, small, monkeypatch):
+    monkeypatch.setattr(run.jax, "default_backend", lambda: backend)
     assert run.chunk_length((160, 320)) == 64
-    assert run.chunk_length((480, 640)) == 64
-    length = run.chunk_length((2560, 3840))
+    assert run.chunk_length((480, 640)) == small
+    assert run.chunk_length((5120, 7680)) == 1
+    length = run.chunk_length((1280, 1920))
     assert 1 <= length < 64
-    assert length * 3 * 2560 * 3840 <= 192 * 2**20
+    assert length * 3 * 1280 * 1920 <= most * 2**20
 
 
 BOX = np.array([75.0, 60.0, 20.0, 20.0], np.float32)
