@@ -246,7 +246,9 @@ def _fixed_point_taps(
         taps_y.append((i * (width * channels), in_row, weights_y[step]))
         column = corner[0] + jnp.clip(jnp.clip(low, 0, last) + step, 0, last)
         j, in_column = _within(column, hw[1], width)
-        places = (j[:, None] * channels + jnp.arange(channels)[None, :]).reshape(-1)
+        places = (
+            j[:, None] * channels + jnp.arange(channels, dtype=jnp.int32)[None, :]
+        ).reshape(-1)
         repeated = (jnp.repeat(p, channels) for p in (in_column, weights_x[step]))
         taps_x.append((places, *repeated))
     return taps_y, taps_x
