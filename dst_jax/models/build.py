@@ -83,7 +83,7 @@ def init_variables(
         if isinstance(leaf, Declared):
             shape, dtype = leaf.value.shape, leaf.value.dtype
             values = leaf.deviation * rng.standard_normal(shape) * leaf.gain
-            return values.astype(dtype)
+            return (values + leaf.mean).astype(dtype)
         ones = path[-1].key in ("scale", "var")
         return (np.ones if ones else np.zeros)(leaf.shape, leaf.dtype)
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dst_jax.arch.backbones.chain import ConvSpec
+from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.models.initial import Normal
 from dst_jax.ops.channels import add_bias, normalise, power_sums
 from dst_jax.ops.conv import conv2d, max_pool
@@ -33,14 +33,12 @@ class Conv(nn.Module):
       spec: Sizes; its normalisation, activation and pooling are not applied here.
       dtype: Type of the computation.
       param_dtype: Type of the parameters.
-      use_bias: Whether a bias is added.
       gain: Factor on the kernel's first values.
     """
 
     spec: ConvSpec
     dtype: DTypeLike
     param_dtype: DTypeLike
-    use_bias: bool = True
     gain: float = 1.0
 
     @nn.compact
@@ -57,8 +55,9 @@ class Conv(nn.Module):
             stride=spec.stride,
             padding=(spec.padding, spec.padding - spec.trim),
             groups=spec.groups,
+            dilation=spec.dilation,
         )
-        if not self.use_bias:
+        if not spec.bias:
             return y
         bias = self.param(
             "bias", nn.initializers.zeros, (spec.features,), self.param_dtype
@@ -122,7 +121,16 @@ class BatchNorm(nn.Module):
 
 
 class ConvStage(nn.Module):
-    """The convolution, normalisation, activation and pooling of one `ConvSpec`."""
+    """The convolution, normalisation, activation, crop and pooling of one `ConvSpec`.
+
+    Attributes:
+      spec: The stage.
+      norm_epsilon: Constant added to the variance in its normalisation.
+      norm_momentum: Share of the old running statistic that an update keeps.
+      dtype: Type of the computation.
+      param_dtype: Type of the parameters.
+      axis_name: Device axis over which training synchronises its normalisation.
+    """
 
     spec: ConvSpec
     norm_epsilon: float
@@ -130,7 +138,6 @@ class ConvStage(nn.Module):
     dtype: DTypeLike
     param_dtype: DTypeLike
     axis_name: str | None
-    use_bias: bool = True
 
     @nn.compact
     def __call__(
@@ -141,16 +148,21 @@ class ConvStage(nn.Module):
         In training all images together are normalised by their common statistics.
         """
         types = self.dtype, self.param_dtype
-        conv = Conv(self.spec, *types, use_bias=self.use_bias, name="conv")
+        conv = Conv(self.spec, *types, name="conv")
         maps = [conv(x) for x in images]
         if self.spec.batch_norm:
             maps = self._normalised(maps, train)
         if self.spec.activation == "relu":
             maps = [jax.nn.relu(x) for x in maps]
-        if self.spec.pool is None:
+        if crop := self.spec.crop:
+            maps = [x[:, crop:-crop, crop:-crop] for x in maps]
+        if (pool := self.spec.pool) is None:
             return maps, maps
-        window, stride = self.spec.pool.window, self.spec.pool.stride
-        return maps, [max_pool(x, window=window, stride=stride) for x in maps]
+        window, stride, padding = pool.window, pool.stride, pool.padding
+        pooled = [
+            max_pool(x, window=window, stride=stride, padding=padding) for x in maps
+        ]
+        return maps, pooled
 
     def _normalised(self, maps: Sequence[Array], train: bool) -> Sequence[Array]:
         norm = BatchNorm(

@@ -1,23 +1,20 @@
 """The Siamese network: one backbone embeds both images, and a head compares them."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dst_jax.arch.backbones.chain import Chain
+from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.spec import TrackerSpec
-from dst_jax.models.heads.answers import Answer, Memory
+from dst_jax.models.heads.answers import Answer, Features, Memory
 from dst_jax.models.heads.build import Kinds, build_head
 from dst_jax.models.layers import ConvStage
+from dst_jax.models.residual import ResidualStage
 from dst_jax.typing import Array, Float
-
-# Feature maps of one image stand under the names of their stages, "conv1" first. They
-# are taken after the activation and before the pooling; the last stage of SiamFC has
-# neither.
-Features: TypeAlias = dict[str, Float[Array, "_ _ _ _"]]
 
 
 class Output(NamedTuple):
@@ -26,7 +23,7 @@ class Output(NamedTuple):
     Attributes:
       answer: The network's answer to the search images.
       taps: Feature maps that a term may look at, under the names "template/STAGE" and
-        "search/STAGE", for example "search/conv5".
+        "search/STAGE", for example "search/conv5" or "search/layer3".
     """
 
     answer: Answer
@@ -44,22 +41,23 @@ class Backbone(nn.Module):
     @nn.compact
     def __call__(
         self, images: Sequence[Float[Array, "_ _ _ 3"]], *, train: bool
-    ) -> list[Features]:
+    ) -> Sequence[Features]:
         """Returns the features of every stage, image by image."""
-        features: list[Features] = [{} for _ in images]
-        for index, layer in enumerate(self.spec.layers, start=1):
-            stage = ConvStage(
-                layer,
+        features: list[dict[str, Array]] = [{} for _ in images]
+        for name, layer in zip(self.spec.stage_names, self.spec.layers, strict=True):
+            make = ConvStage if isinstance(layer, ConvSpec) else ResidualStage
+            stage = make(
+                layer,  # pyright: ignore[reportArgumentType]
                 self.spec.norm_epsilon,
                 self.spec.norm_momentum,
                 self.dtype,
                 self.param_dtype,
                 self.axis_name,
-                name=f"conv{index}",
+                name=name,
             )
             maps, images = stage(images, train=train)
             for found, one in zip(features, maps, strict=True):
-                found[f"conv{index}"] = one
+                found[name] = one
         return features
 
 
@@ -134,7 +132,7 @@ class Siamese(nn.Module):
 
     def _embed(
         self, images: Sequence[Float[Array, "_ _ _ 3"]], train: bool
-    ) -> list[Features]:
+    ) -> Sequence[Features]:
         return self.backbone([self._scaled(one) for one in images], train=train)
 
     def _scaled(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
@@ -144,12 +142,11 @@ class Siamese(nn.Module):
         return (images * convention.scale - mean) / std
 
     def _remember(self, template: Features, train: bool) -> Memory:
-        return self.head.kernels(template[self._last_stage], train=train)
+        return self.head.kernels(self._read(template), train=train)
 
     def _respond(self, memory: Memory, search: Features, train: bool) -> Answer:
-        return self.head(memory, search[self._last_stage], train=train)
+        return self.head(memory, self._read(search), train=train)
 
-    @property
-    def _last_stage(self) -> str:
-        """Returns the name of the stage whose features are correlated."""
-        return f"conv{len(self.spec.backbone.layers)}"
+    def _read(self, features: Features) -> Features:
+        """Returns the maps that the head reads."""
+        return {level: features[level] for level in self.spec.levels}

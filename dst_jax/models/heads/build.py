@@ -8,9 +8,10 @@ from dst_jax.arch.heads import CorrelationHeadSpec, HeadSpec, RegionHeadSpec
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.models.heads.channels import HeadChannels
 from dst_jax.models.heads.correlation import CorrelationHead
+from dst_jax.models.heads.levels import LevelsHead
 from dst_jax.models.heads.region import DepthwiseHead, UpChannelHead
 
-Head: TypeAlias = CorrelationHead | UpChannelHead | DepthwiseHead
+Head: TypeAlias = CorrelationHead | UpChannelHead | DepthwiseHead | LevelsHead
 
 
 class Kinds(NamedTuple):
@@ -33,12 +34,14 @@ def build_head(spec: TrackerSpec, kinds: Kinds) -> Head:
         case CorrelationHeadSpec() as head:
             return CorrelationHead(head, kinds.param_dtype)
         case RegionHeadSpec(form="up_channel") as head:
-            side = spec.feature_side(spec.input.template_px)
-            return UpChannelHead(head, side, kinds.dtype, kinds.param_dtype)
+            return UpChannelHead(
+                head, spec.template_cells, kinds.dtype, kinds.param_dtype
+            )
         case RegionHeadSpec() as head:
             backbone = spec.backbone
             norm = backbone.norm_epsilon, backbone.norm_momentum
-            return DepthwiseHead(head, *norm, *kinds)
+            make = LevelsHead if len(spec.levels) > 1 else DepthwiseHead
+            return make(head, *norm, *kinds)
         case _ as head:
             assert_never(head)
 
