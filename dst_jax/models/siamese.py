@@ -11,7 +11,8 @@ from dst_jax.arch.backbones.chain import Chain
 from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.models.heads.answers import Answer, Features, Memory
-from dst_jax.models.heads.build import Kinds, build_head
+from dst_jax.models.heads.build import build_head
+from dst_jax.models.kinds import Kinds
 from dst_jax.models.layers import ConvStage
 from dst_jax.models.residual import ResidualStage
 from dst_jax.typing import Array, Float
@@ -31,12 +32,15 @@ class Output(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """The stages of a `Chain`."""
+    """The stages of a `Chain`.
+
+    Attributes:
+      spec: The backbone.
+      kinds: Settings that all modules share.
+    """
 
     spec: Chain
-    dtype: DTypeLike
-    param_dtype: DTypeLike
-    axis_name: str | None
+    kinds: Kinds
 
     @nn.compact
     def __call__(
@@ -45,16 +49,10 @@ class Backbone(nn.Module):
         """Returns the features of every stage, image by image."""
         features: list[dict[str, Array]] = [{} for _ in images]
         for name, layer in zip(self.spec.stage_names, self.spec.layers, strict=True):
-            make = ConvStage if isinstance(layer, ConvSpec) else ResidualStage
-            stage = make(
-                layer,  # pyright: ignore[reportArgumentType]
-                self.spec.norm_epsilon,
-                self.spec.norm_momentum,
-                self.dtype,
-                self.param_dtype,
-                self.axis_name,
-                name=name,
-            )
+            if isinstance(layer, ConvSpec):
+                stage = ConvStage(layer, self.kinds, name=name)
+            else:
+                stage = ResidualStage(layer, self.kinds, name=name)
             maps, images = stage(images, train=train)
             for found, one in zip(features, maps, strict=True):
                 found[name] = one
@@ -72,6 +70,7 @@ class Siamese(nn.Module):
       pair_norm: Whether training normalises template and search crops by common
         statistics. Statistics of their own would differ from those of inference, which
         has one set for both.
+      frozen: Names of the parts that do not learn, see `build`.
     """
 
     spec: TrackerSpec
@@ -79,11 +78,20 @@ class Siamese(nn.Module):
     param_dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
     pair_norm: bool = False
+    frozen: tuple[str, ...] = ()
 
     def setup(self) -> None:
         """Builds the backbone and the head."""
-        kinds = Kinds(self.dtype, self.param_dtype, self.axis_name)
-        self.backbone = Backbone(self.spec.backbone, *kinds)
+        backbone = self.spec.backbone
+        kinds = Kinds(
+            self.dtype,
+            self.param_dtype,
+            self.axis_name,
+            backbone.norm_epsilon,
+            backbone.norm_momentum,
+            self.frozen,
+        )
+        self.backbone = Backbone(backbone, kinds)
         self.head = build_head(self.spec, kinds)
 
     def remember(

@@ -1,25 +1,30 @@
 """The head of SiamFC, which is the correlation itself."""
 
 import flax.linen as nn
-from jax.typing import DTypeLike
 
 from dst_jax.arch.heads import CorrelationHeadSpec
 from dst_jax.models.heads.answers import CellAnswer, Features, Memory, only
 from dst_jax.models.heads.channels import HeadChannels
+from dst_jax.models.kinds import Kinds
 from dst_jax.ops.xcorr import xcorr
 
 
 class CorrelationHead(nn.Module):
-    """SiamFC's response: the scaled correlation of the last feature maps (eq. 1)."""
+    """SiamFC's response: the scaled correlation of the last feature maps (eq. 1).
+
+    Attributes:
+      spec: The head.
+      kinds: Settings that all modules share.
+    """
 
     spec: CorrelationHeadSpec
-    param_dtype: DTypeLike
+    kinds: Kinds
 
     def setup(self) -> None:
         """Declares the bias, if there is one."""
         if self.spec.bias:
-            zeros = nn.initializers.zeros
-            self.bias = self.param("bias", zeros, (), self.param_dtype)
+            zeros, dtype = nn.initializers.zeros, self.kinds.param_dtype
+            self.bias = self.param("bias", zeros, (), dtype)
 
     def kernels(self, template: Features, *, train: bool = False) -> Memory:
         """Returns the template's features themselves."""
@@ -39,7 +44,8 @@ class CorrelationHead(nn.Module):
         del train
         response = xcorr(only(search), memory["cls"]) * self.spec.scale
         if self.spec.bias:
-            response = response + self.bias.astype(response.dtype)
+            bias = self.kinds.learnt(self.path, self.bias)
+            response = response + bias.astype(response.dtype)
         return CellAnswer(response)
 
     @staticmethod

@@ -8,12 +8,12 @@ import dataclasses
 import math
 
 import flax.linen as nn
-from jax.typing import DTypeLike
 
 from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.heads import RegionHeadSpec
 from dst_jax.models.heads.answers import Features, Memory, RegionAnswer, only
 from dst_jax.models.heads.channels import HeadChannels
+from dst_jax.models.kinds import Kinds
 from dst_jax.models.layers import Conv, ConvStage
 from dst_jax.ops.xcorr_region import xcorr_depthwise, xcorr_up
 from dst_jax.typing import Array, Float
@@ -33,15 +33,13 @@ class UpChannelHead(nn.Module):
 
     Attributes:
       spec: The head.
+      kinds: Settings that all modules share.
       template_side: Number of cells per side of the template's feature map.
-      dtype: Type of the computation.
-      param_dtype: Type of the parameters.
     """
 
     spec: RegionHeadSpec
+    kinds: Kinds
     template_side: int
-    dtype: DTypeLike
-    param_dtype: DTypeLike
 
     def setup(self) -> None:
         """Declares the five convolutions."""
@@ -50,8 +48,7 @@ class UpChannelHead(nn.Module):
         unit = (side * side * width) ** -0.5
 
         def conv(features: int, kernel: int, *, gain: float = 1.0) -> Conv:
-            layer = ConvSpec(features, kernel)
-            return Conv(layer, self.dtype, self.param_dtype, gain=gain)
+            return Conv(ConvSpec(features, kernel), self.kinds, gain=gain)
 
         self.cls1 = conv(2 * k * width, kernel, gain=unit)
         self.r1 = conv(4 * k * width, kernel, gain=0.1 * unit)
@@ -104,28 +101,21 @@ class DepthwiseHead(nn.Module):
 
     Attributes:
       spec: The head; of its levels this is one.
-      norm_epsilon: Constant added to the variance in its normalisations.
-      norm_momentum: Share of the old running statistic that an update keeps.
-      dtype: Type of the computation.
-      param_dtype: Type of the parameters.
-      axis_name: Device axis over which training synchronises its normalisations.
+      kinds: Settings that all modules share.
     """
 
     spec: RegionHeadSpec
-    norm_epsilon: float
-    norm_momentum: float
-    dtype: DTypeLike
-    param_dtype: DTypeLike
-    axis_name: str | None
+    kinds: Kinds
 
     def setup(self) -> None:
         """Declares four layers for each branch, and the adjustment."""
         if self.spec.adjusting is not None:
-            self.adjust = self._stage(self.spec.adjusting)
-        stage, mix = self.spec.stage, dataclasses.replace(self.spec.stage, kernel=1)
-        self.cls_template, self.r_template = self._stage(stage), self._stage(stage)
-        self.cls_search, self.r_search = self._stage(stage), self._stage(stage)
-        self.cls_mix, self.r_mix = self._stage(mix), self._stage(mix)
+            self.adjust = ConvStage(self.spec.adjusting, self.kinds)
+        conv, mix = self.spec.stage, dataclasses.replace(self.spec.stage, kernel=1)
+        for branch in ("cls", "r"):
+            setattr(self, f"{branch}_template", ConvStage(conv, self.kinds))
+            setattr(self, f"{branch}_search", ConvStage(conv, self.kinds))
+            setattr(self, f"{branch}_mix", ConvStage(mix, self.kinds))
         k = self.spec.anchors
         self.cls_read, self.r_read = self._read(2 * k, 1.0), self._read(4 * k, 0.1)
 
@@ -172,11 +162,6 @@ class DepthwiseHead(nn.Module):
             layers[f"{name}_read"] = HeadChannels(1, "features", outputs, widens=False)
         return layers
 
-    def _stage(self, conv: ConvSpec) -> ConvStage:
-        norm = self.norm_epsilon, self.norm_momentum
-        types = self.dtype, self.param_dtype
-        return ConvStage(conv, *norm, *types, self.axis_name)
-
     def _read(self, outputs: int, spread: float) -> Conv:
         """Returns the last layer of a branch.
 
@@ -187,7 +172,7 @@ class DepthwiseHead(nn.Module):
         gain = 1.0
         if self.spec.levels:
             gain = spread * math.sqrt(outputs / self.spec.features)
-        return Conv(ConvSpec(outputs, 1), self.dtype, self.param_dtype, gain=gain)
+        return Conv(ConvSpec(outputs, 1), self.kinds, gain=gain)
 
 
 def _alone(stage: ConvStage, x: Array, train: bool) -> Array:
