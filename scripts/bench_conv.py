@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dst_jax.arch import TrackerSpec, named
+from dst_jax.arch import TrackerSpec, named, plain_layers
 from dst_jax.ops.conv import conv2d, max_pool
 from dst_jax.ops.crop import crop_resize
 from dst_jax.ops.kernels import PASSES, VARIABLE, chosen_kernels, compiled
@@ -63,7 +63,7 @@ def with_gradients(
 def bench_layers(spec: TrackerSpec, side: int, batch: int, repeats: int) -> None:
     """Prints one line per layer."""
     below, sides = 3, (side, *(after for _, after in spec.backbone.stage_sides(side)))
-    for index, layer in enumerate(spec.backbone.layers):
+    for index, layer in enumerate(plain_layers(spec.backbone, "This benchmark")):
         size, key = sides[index], jax.random.key(index)
         x = jax.random.normal(key, (batch, size, size, below))
         shape = (layer.kernel, layer.kernel, below // layer.groups, layer.features)
@@ -94,7 +94,7 @@ def bench_layers(spec: TrackerSpec, side: int, batch: int, repeats: int) -> None
 def bench_passes(spec: TrackerSpec, side: int, batch: int, repeats: int) -> None:
     """Prints GFLOP/s of each pass by formulation, for the chosen kernels."""
     below, sides = 3, (side, *(after for _, after in spec.backbone.stage_sides(side)))
-    for index, layer in enumerate(spec.backbone.layers):
+    for index, layer in enumerate(plain_layers(spec.backbone, "This benchmark")):
         size, keys = sides[index], jax.random.split(jax.random.key(index), 2)
         shape = (layer.kernel, layer.kernel, below // layer.groups, layer.features)
         x = jax.random.normal(keys[0], (batch, size, size, below))

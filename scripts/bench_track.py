@@ -22,7 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dst_jax.arch import CorrelationHeadSpec, TrackerSpec, named
+from dst_jax.arch import CorrelationHeadSpec, TrackerSpec, named, plain_layers
 from dst_jax.boxes import iou, xywh_to_cxcywh
 from dst_jax.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.data.frames import frame_paths, read_frame
@@ -56,10 +56,9 @@ class TorchTracker:
 
     def __init__(self, spec: TrackerSpec, variables: Variables):
         self.spec = spec
-        self.layers = [
-            self._tensors(variables, f"conv{k}")
-            for k in range(1, len(spec.backbone.layers) + 1)
-        ]
+        self.stages = plain_layers(spec.backbone, "This benchmark")
+        names = spec.backbone.stage_names
+        self.layers = [self._tensors(variables, name) for name in names]
         side = spec.response_side(spec.input.search_px) * CONFIG.response_upsampling
         window = np.outer(np.hanning(side), np.hanning(side))
         self.window = (window / window.sum()).astype(np.float32)
@@ -82,7 +81,7 @@ class TorchTracker:
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Last features of RGB images [b, 3, h, w]."""
         x = images
-        for layer, tensors in zip(self.spec.backbone.layers, self.layers, strict=True):
+        for layer, tensors in zip(self.stages, self.layers, strict=True):
             weight, bias = tensors["weight"], tensors["bias"]
             x = F.conv2d(x, weight, bias, stride=layer.stride, groups=layer.groups)
             if layer.batch_norm:

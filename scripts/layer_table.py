@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch_terms import weight_map
 
-from dst_jax.arch import ConvSpec, RegionHeadSpec, TrackerSpec
+from dst_jax.arch import ConvSpec, RegionHeadSpec, TrackerSpec, plain_layers
 from dst_jax.ops.conv import conv2d, max_pool
 from dst_jax.ops.xcorr import xcorr_same
 
@@ -39,8 +39,7 @@ class Layer(NamedTuple):
     @property
     def gflop(self) -> float:
         """Of the forward pass."""
-        side = self.shape[1] + 2 * self.conv.padding
-        out = (side - self.conv.kernel) // self.conv.stride + 1
+        out = self.conv.conv_side(self.shape[1])
         cells = self.shape[0] * out * out * self.conv.features
         return 2e-9 * cells * int(np.prod(self.kernel[:3]))
 
@@ -49,11 +48,12 @@ def layers_of(spec: TrackerSpec, batch: int) -> Iterator[Layer]:
     """The convolutions of both images, the head's included."""
     crops = {"z": spec.input.template_px, "x": spec.input.train_search_px}
     for image, px in crops.items():
-        side, below = px, 3
-        for index, layer in enumerate(spec.backbone.layers, start=1):
-            shape = (batch, side, side, below)
-            yield Layer(f"conv{index} {image}", shape, layer, index == 1)
-            side, below = spec.backbone.stage_sides(px)[index - 1][1], layer.features
+        of_stages = spec.backbone.convolutions(px)
+        for found in (one for stage in of_stages for one in stage):
+            shape = (batch, found.side, found.side, found.inputs)
+            first = found is of_stages[0][0]
+            yield Layer(f"{found.name} {image}", shape, found.conv, first)
+        side, below = spec.feature_side(px), spec.backbone.widths[-1]
         if isinstance(spec.head, RegionHeadSpec):  # of the form "up_channel"
             width, k = spec.head.features, spec.head.anchors
             kinds = {"cls1": 2 * k * width, "r1": 4 * k * width}
@@ -150,11 +150,12 @@ def bench_conv(layer: Layer, repeats: int) -> tuple[float, float, float, float]:
     def here(x: jax.Array, kernel: jax.Array) -> Any:
         kernel = kernel.transpose(1, 2, 3, 0)
         options: dict[str, Any] = {"padding": conv.padding, "groups": conv.groups}
-        return conv2d(x, kernel, stride=conv.stride, **options)
+        return conv2d(x, kernel, stride=conv.stride, dilation=conv.dilation, **options)
 
     def there(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         options: dict[str, Any] = {"padding": conv.padding, "groups": conv.groups}
-        return F.conv2d(x, kernel, stride=conv.stride, **options)
+        dilation = conv.dilation
+        return F.conv2d(x, kernel, stride=conv.stride, dilation=dilation, **options)
 
     wanted = 1 if layer.from_image else 2
     return sides(here, there, [x, kernel], wanted, repeats)
@@ -167,7 +168,7 @@ def other_work(
     rng = np.random.default_rng(0)
     z, x = spec.input.template_px, spec.input.train_search_px
     small, large = spec.backbone.stage_sides(z), spec.backbone.stage_sides(x)
-    for index, layer in enumerate(spec.backbone.layers):
+    for index, layer in enumerate(plain_layers(spec.backbone, "This table")):
         name, width = f"conv{index + 1} x", layer.features
         shape = (batch, large[index][0], large[index][0], width)
         maps = rng.standard_normal(shape, np.float32)

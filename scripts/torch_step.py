@@ -29,6 +29,7 @@ from dst_jax.arch import (
     HeadSpec,
     RegionHeadSpec,
     TrackerSpec,
+    plain_layers,
     tracker_cost,
 )
 from dst_jax.distill import DistillConfig
@@ -43,8 +44,9 @@ class Network(torch.nn.Module):
         super().__init__()
         self.spec = spec
         nn, backbone, below = torch.nn, spec.backbone, 3
+        self.layers = plain_layers(backbone, "This yardstick")
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
-        for layer in backbone.layers:
+        for layer in self.layers:
             self.convs.append(
                 nn.Conv2d(
                     below,
@@ -67,7 +69,7 @@ class Network(torch.nn.Module):
     def embed(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Features of every stage before its pooling."""
         features, x = {}, images
-        stages = zip(self.spec.backbone.layers, self.convs, self.norms, strict=True)
+        stages = zip(self.layers, self.convs, self.norms, strict=True)
         for index, (layer, conv, norm) in enumerate(stages, start=1):
             x = norm(conv(x))
             if layer.activation == "relu":

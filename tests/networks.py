@@ -13,6 +13,7 @@ from dst_jax.arch import (
     InputSpec,
     PoolSpec,
     RegionHeadSpec,
+    ResidualSpec,
     TrackerSpec,
 )
 from dst_jax.models import forward, init_variables
@@ -47,6 +48,30 @@ REGION_STUDENTS = {
     )
     for (name, spec), features in zip(STUDENTS.items(), (2, 3), strict=True)
 }
+
+# A stem and two residual stages, both of which the head reads; 5 x 5 responses of
+# stride 4 in training.
+LEVELS = TrackerSpec(
+    Chain(
+        layers=(
+            ConvSpec(4, 3, stride=2, bias=False, pool=PoolSpec(3, 2, padding=1)),
+            ResidualSpec(6, 3, 1),
+            ResidualSpec(5, 4, 1, "basic", dilation=2),
+        ),
+        norm_momentum=0.9,
+    ),
+    RegionHeadSpec(
+        form="depthwise",
+        features=8,
+        ratios=(0.5, 1.0),
+        scales=(4,),
+        levels=("layer1", "layer2"),
+        adjust=4,
+        template_cells=4,
+        fusion="learned",
+    ),
+    InputSpec(template_px=31, search_px=47, train_search_px=31),
+)
 
 
 def teacher_variables(dtype=jnp.float32):

@@ -1,9 +1,11 @@
 """Architectures as values; this package imports no array library."""
 
 from dst_jax.arch.backbones.chain import Chain as Chain
-from dst_jax.arch.backbones.chain import ConvSpec as ConvSpec
 from dst_jax.arch.backbones.chain import MapShape as MapShape
-from dst_jax.arch.backbones.chain import PoolSpec as PoolSpec
+from dst_jax.arch.backbones.conv import Convolution as Convolution
+from dst_jax.arch.backbones.conv import ConvSpec as ConvSpec
+from dst_jax.arch.backbones.conv import PoolSpec as PoolSpec
+from dst_jax.arch.backbones.residual import ResidualSpec as ResidualSpec
 from dst_jax.arch.cost import Cost as Cost
 from dst_jax.arch.cost import LayerCost as LayerCost
 from dst_jax.arch.cost import tracker_cost as tracker_cost
@@ -11,6 +13,7 @@ from dst_jax.arch.crops import AreaCrop as AreaCrop
 from dst_jax.arch.crops import ContextCrop as ContextCrop
 from dst_jax.arch.crops import Crop as Crop
 from dst_jax.arch.crops import Zoom as Zoom
+from dst_jax.arch.edit import plain_layers as plain_layers
 from dst_jax.arch.edit import scale_widths as scale_widths
 from dst_jax.arch.edit import shrink_kernel as shrink_kernel
 from dst_jax.arch.edit import width_multiples as width_multiples

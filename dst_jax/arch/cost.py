@@ -3,8 +3,8 @@
 import dataclasses
 from typing import assert_never
 
-from dst_jax.arch.backbones.chain import ConvSpec
-from dst_jax.arch.heads import CorrelationHeadSpec, HeadSpec, RegionHeadSpec
+from dst_jax.arch.backbones.conv import Convolution, ConvSpec
+from dst_jax.arch.heads import CorrelationHeadSpec, RegionHeadSpec
 from dst_jax.arch.spec import TrackerSpec
 
 BYTES_PER_MB = 10**6  # the papers' megabyte: 4 bytes per float32, 10^6 bytes
@@ -15,14 +15,14 @@ class LayerCost:
     """Costs of one layer: its parameters, and its work on template and search image.
 
     Attributes:
-      name: Stage name, "conv1" and so on, or a part of the head.
+      name: Name of the stage, "conv1" or "layer1" and so on, or a part of the head.
       parameters: Learnable scalars.
       statistics: Running means and variances of batch normalisation.
       template_side: Side of its map before pooling, for the template.
       search_side: The same for the search image.
       out_side: Side of its map after pooling, for the search image.
-      template_macs: Multiply-adds of its convolution on the template.
-      search_macs: Multiply-adds of its convolution on the search image.
+      template_macs: Multiply-adds of its convolutions on the template.
+      search_macs: Multiply-adds of its convolutions on the search image.
     """
 
     name: str
@@ -66,16 +66,6 @@ class Cost:
         return 4 * (self.parameters + self.statistics) / BYTES_PER_MB
 
 
-def conv_parameters(layer: ConvSpec, in_features: int) -> int:
-    """Returns the number of learnable scalars of one stage.
-
-    They are weights and bias of the convolution, and scale and shift of its
-    normalisation.
-    """
-    weights = layer.kernel**2 * (in_features // layer.groups) * layer.features
-    return weights + layer.features + (2 * layer.features if layer.batch_norm else 0)
-
-
 def tracker_cost(spec: TrackerSpec, *, search_px: int | None = None) -> Cost:
     """Counts parameters and multiply-adds of `spec`.
 
@@ -87,57 +77,78 @@ def tracker_cost(spec: TrackerSpec, *, search_px: int | None = None) -> Cost:
       Exact counts. Normalisation, activation and pooling count no multiply-adds.
     """
     search_px = spec.input.search_px if search_px is None else search_px
-    layers, below = [], 3
-    template_sides = spec.backbone.stage_sides(spec.input.template_px)
-    search_sides = spec.backbone.stage_sides(search_px)
-    for index, layer in enumerate(spec.backbone.layers):
-        per_cell = layer.kernel**2 * (below // layer.groups) * layer.features
-        (template, _), (search, out) = template_sides[index], search_sides[index]
-        layers.append(
-            LayerCost(
-                name=f"conv{index + 1}",
-                parameters=conv_parameters(layer, below),
-                statistics=2 * layer.features if layer.batch_norm else 0,
-                template_side=template,
-                search_side=search,
-                out_side=out,
-                template_macs=per_cell * template**2,
-                search_macs=per_cell * search**2,
-            )
-        )
-        below = layer.features
-    response = spec.response_side(search_px)
-    sides = template_sides[-1][1], search_sides[-1][1]
-    layers += _head_layers(spec.head, below, sides, response)
+    layers = [*_stages(spec, search_px), *_head_layers(spec, search_px)]
     return Cost(
         layers=tuple(layers),
         parameters=sum(c.parameters for c in layers),
         statistics=sum(c.statistics for c in layers),
         template_macs=sum(c.template_macs for c in layers),
         search_macs=sum(c.search_macs for c in layers),
-        response_side=response,
+        response_side=spec.response_side(search_px),
     )
 
 
-def _head_layers(
-    head: HeadSpec, inputs: int, sides: tuple[int, int], response: int
-) -> list[LayerCost]:
+def _stages(spec: TrackerSpec, search_px: int) -> list[LayerCost]:
+    """Returns the costs of each stage of the backbone."""
+    images, chain = (spec.input.template_px, search_px), spec.backbone
+    return [
+        LayerCost(
+            name=name,
+            parameters=sum(one.parameters for one in of_search),
+            statistics=sum(one.statistics for one in of_search),
+            template_side=template.before,
+            search_side=search.before,
+            out_side=search.after,
+            template_macs=sum(one.macs for one in of_template),
+            search_macs=sum(one.macs for one in of_search),
+        )
+        for name, template, search, of_template, of_search in zip(
+            chain.stage_names,
+            *(chain.stage_sides(px) for px in images),
+            *(chain.convolutions(px) for px in images),
+            strict=True,
+        )
+    ]
+
+
+def _head_layers(spec: TrackerSpec, search_px: int) -> list[LayerCost]:
     """Returns the costs of the head's layers, its correlations among them."""
-    template, search = sides
-    match head:
+    template, response = spec.template_cells, spec.response_side(search_px)
+    inputs = spec.backbone.widths[-1]
+    match spec.head:
         case CorrelationHeadSpec(bias=bias):
             macs = response**2 * template**2 * inputs
             sizes = (int(bias), 0, 0, response, response, 0, macs)
             return [LayerCost("respond", *sizes)]
-        case RegionHeadSpec(kernel=kernel, anchors=k):
-            # A convolution without padding takes as many cells off both maps.
-            sides = template - (kernel - 1), search - (kernel - 1)
-            return [
-                *_branch("cls", 2 * k, head, inputs, sides, response),
-                *_branch("box", 4 * k, head, inputs, sides, response),
-            ]
-        case _:
+        case RegionHeadSpec() as head:
+            return _region_layers(head, spec, search_px)
+        case _ as head:
             assert_never(head)
+
+
+def _region_layers(
+    head: RegionHeadSpec, spec: TrackerSpec, search_px: int
+) -> list[LayerCost]:
+    """Returns the costs of a region head, level by level."""
+    whole, search = (
+        spec.feature_side(px) for px in (spec.input.template_px, search_px)
+    )
+    response, k = spec.response_side(search_px), head.anchors
+    widths = {shape.name: shape.features for shape in spec.maps(search_px)}
+    # A convolution without padding takes as many cells off both maps.
+    sides = spec.template_cells - (head.kernel - 1), search - (head.kernel - 1)
+    rows: list[LayerCost] = []
+    for level in spec.levels:
+        name, inputs = f"{level} " if head.levels else "", widths[level]
+        if head.adjusting is not None:
+            rows.append(_conv(f"{name}adjust", head.adjusting, inputs, (whole, search)))
+            inputs = head.adjust
+        for branch, outputs in (("cls", 2 * k), ("box", 4 * k)):
+            rows += _branch(f"{name}{branch}", outputs, head, inputs, sides, response)
+    if head.fusion == "learned":
+        sizes = (2 * len(spec.levels), 0, 0, response, response, 0, 0)
+        rows.append(LayerCost("fusion", *sizes))
+    return rows
 
 
 def _branch(
@@ -158,12 +169,13 @@ def _branch(
         sizes = (0, response, response, 0, per_cell * cells)
         return LayerCost(f"{name} {part}", count, statistics, *sizes)
 
+    into = dataclasses.replace(head.stage, features=kernels)
     rows = [
-        _head_conv(f"{name} kernels", head, inputs, kernels, (template, 0)),
-        _head_conv(f"{name} search", head, inputs, width, (0, search)),
+        _conv(f"{name} kernels", into, inputs, (template, 0)),
+        _conv(f"{name} search", head.stage, inputs, (0, search)),
         last("respond", 0, 0, template**2 * kernels),
     ]
-    if up and name == "box":
+    if up and name.endswith("box"):
         rows.append(last("adjust", outputs * outputs + outputs, 0, outputs * outputs))
     if not up:
         count = width * width + 2 * width + width * outputs + outputs
@@ -171,23 +183,17 @@ def _branch(
     return rows
 
 
-def _head_conv(
-    name: str, head: RegionHeadSpec, inputs: int, outputs: int, sides: tuple[int, int]
-) -> LayerCost:
-    """Returns the costs of one convolution of a branch.
-
-    The depth-wise form normalises and has no bias.
-    """
-    per_cell = head.kernel**2 * inputs * outputs
-    up = head.form == "up_channel"
+def _conv(name: str, conv: ConvSpec, inputs: int, sides: tuple[int, int]) -> LayerCost:
+    """Returns the costs of one convolution of a head, whose maps have these sides."""
+    found = Convolution(name, conv, 0, inputs)
     template, search = sides
     return LayerCost(
         name=name,
-        parameters=per_cell + (outputs if up else 2 * outputs),
-        statistics=0 if up else 2 * outputs,
+        parameters=found.parameters,
+        statistics=found.statistics,
         template_side=template,
         search_side=search,
         out_side=search,
-        template_macs=per_cell * template**2,
-        search_macs=per_cell * search**2,
+        template_macs=found.weights * template**2,
+        search_macs=found.weights * search**2,
     )

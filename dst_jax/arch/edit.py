@@ -4,9 +4,31 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from dst_jax.arch.backbones.chain import Chain, ConvSpec
+from dst_jax.arch.backbones.chain import Chain
+from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.errors import InputError
+
+
+def plain_layers(backbone: Chain, purpose: str) -> tuple[ConvSpec, ...]:
+    """Returns the stages of a backbone that has convolutions alone.
+
+    Args:
+      backbone: The backbone.
+      purpose: What needs such stages, the first word capitalised, for the message.
+
+    Raises:
+      InputError: If a stage is residual.
+    """
+    plain = tuple(layer for layer in backbone.layers if isinstance(layer, ConvSpec))
+    if len(plain) == len(backbone.layers):
+        return plain
+    stages = zip(backbone.stage_names, backbone.layers, strict=True)
+    residual = [name for name, layer in stages if not isinstance(layer, ConvSpec)]
+    raise InputError(
+        f"{purpose} needs plain convolutions; {residual[0]} of the backbone is a "
+        "residual stage."
+    )
 
 
 def with_widths(spec: TrackerSpec, widths: Sequence[int]) -> TrackerSpec:
@@ -17,9 +39,10 @@ def with_widths(spec: TrackerSpec, widths: Sequence[int]) -> TrackerSpec:
       widths: Output channels of every stage, first to last.
 
     Raises:
-      InputError: If the number of widths is wrong or a width breaks the groups.
+      InputError: If the number of widths is wrong, a width breaks the groups, or a
+        stage is residual, whose inner widths these numbers would not tell.
     """
-    layers = spec.backbone.layers
+    layers = plain_layers(spec.backbone, "A list of widths")
     if len(widths) != len(layers):
         raise InputError(
             f"widths={list(widths)}: the backbone has {len(layers)} stages, "
@@ -46,13 +69,14 @@ def scale_widths(spec: TrackerSpec, factor: float) -> TrackerSpec:
       factor: Positive number; 0.5 gives the paper's "intelligent" student.
 
     Raises:
-      InputError: If `factor` is not positive.
+      InputError: If `factor` is not positive, or a stage is residual.
     """
     if factor <= 0.0:
         raise InputError(f"factor={factor}: must be positive.")
     widths = []
+    layers = plain_layers(spec.backbone, "A factor on widths")
     multiples = width_multiples(spec.backbone)
-    for layer, multiple in zip(spec.backbone.layers, multiples, strict=True):
+    for layer, multiple in zip(layers, multiples, strict=True):
         cells = max(int(layer.features * factor / multiple + 1e-9), 1)
         widths.append(cells * multiple)
     return with_head_features(with_widths(spec, widths), factor)
@@ -85,11 +109,14 @@ def width_multiples(backbone: Chain) -> tuple[int, ...]:
     A width is split into the stage's own groups, and into those of the stage above,
     which reads it.
 
+    Raises:
+      InputError: If a stage is residual.
+
     Example:
       >>> width_multiples(Chain((ConvSpec(6, 3), ConvSpec(8, 3, groups=2))))
       (2, 2)
     """
-    groups = [layer.groups for layer in backbone.layers]
+    groups = [layer.groups for layer in plain_layers(backbone, "A split into groups")]
     above = [*groups[1:], 1]
     return tuple(math.lcm(*pair) for pair in zip(groups, above, strict=True))
 
@@ -120,6 +147,6 @@ def shrink_kernel(layer: ConvSpec, kernel: int) -> ConvSpec:
     return dataclasses.replace(
         layer,
         kernel=kernel,
-        padding=layer.padding - low,
-        trim=layer.trim + high - low,
+        padding=layer.padding - low * layer.dilation,
+        trim=layer.trim + (high - low) * layer.dilation,
     )

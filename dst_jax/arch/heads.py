@@ -1,23 +1,26 @@
 """Heads as values: a head says what is read out of the two embedded images.
 
-Every head has `family` (the papers' name of the tracker), `proposes_boxes`, `answers`,
-`stage` and `with_features`, so that most code need not know which head it has.
+Every head has `family` (the papers' name of the tracker), `proposes_boxes`, `levels`,
+`template_cells`, `answers`, `stage` and `with_features`, so that most code need not
+know which head it has.
 CONTRIBUTING.md lists the few places that do tell heads apart.
 """
 
 import dataclasses
 from typing import ClassVar, Literal, TypeAlias
 
-from dst_jax.arch.backbones.chain import ConvSpec
+from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.limits import (
     LEAST,
     MAX_ANCHORS,
+    MAX_CROP_PX,
     MAX_FACTOR,
     MAX_KERNEL,
     MAX_SCALE,
     MAX_WIDTH,
 )
-from dst_jax.require import require, require_between, require_whole
+from dst_jax.decode import OMIT_DEFAULT
+from dst_jax.require import require, require_between, require_one_of, require_whole
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class CorrelationHeadSpec:
 
     family: ClassVar[str] = "SiamFC"
     proposes_boxes: ClassVar[bool] = False
+    levels: ClassVar[tuple[str, ...]] = ()
+    template_cells: ClassVar[int] = 0
 
     def __post_init__(self):
         require_between(LEAST, MAX_SCALE, self, "scale")
@@ -57,6 +62,9 @@ class CorrelationHeadSpec:
 class RegionHeadSpec:
     """SiamRPN's read-out: a pair of logits and four offsets per cell and anchor.
 
+    JSON leaves the last four fields out while they have their defaults. They belong to
+    SiamRPN++ and hence to the form "depthwise".
+
     Attributes:
       form: "up_channel": the template's map becomes 2k and 4k kernels of `features`
         channels, which are correlated with the search map (SiamRPN, DaSiamRPN);
@@ -66,6 +74,14 @@ class RegionHeadSpec:
       kernel: Side of the convolutions before the correlation, which have no padding.
       ratios: Height over width of the anchors.
       scales: Side of a square anchor, in strides.
+      levels: Stages whose maps are each read by a head of its own; none means the last
+        stage alone.
+      adjust: Channels of a 1 x 1 convolution with normalisation and without bias or
+        activation, through which each level's map goes first; 0 leaves it out.
+      template_cells: Side of the middle to which the template's map is then cut, which
+        the search map never is; 0 keeps the whole map.
+      fusion: Mean of the levels' answers ("mean"), or their sum weighted by the softmax
+        of one learned vector for the logits and one for the offsets ("learned").
     """
 
     form: Literal["up_channel", "depthwise"] = "up_channel"
@@ -73,6 +89,12 @@ class RegionHeadSpec:
     kernel: int = 3
     ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
     scales: tuple[int, ...] = (8,)
+    levels: tuple[str, ...] = dataclasses.field(default=(), metadata=OMIT_DEFAULT)
+    adjust: int = dataclasses.field(default=0, metadata=OMIT_DEFAULT)
+    template_cells: int = dataclasses.field(default=0, metadata=OMIT_DEFAULT)
+    fusion: Literal["mean", "learned"] = dataclasses.field(
+        default="mean", metadata=OMIT_DEFAULT
+    )
 
     family: ClassVar[str] = "SiamRPN"
     proposes_boxes: ClassVar[bool] = True
@@ -93,6 +115,27 @@ class RegionHeadSpec:
         few = not up or 4 * self.anchors * self.features <= MAX_WIDTH
         text = f"4 times features times anchors must not exceed {MAX_WIDTH:,}"
         require(few, self, "features", text)
+        self._check_levels(plain=up)
+
+    def _check_levels(self, *, plain: bool) -> None:
+        """Checks the fields of SiamRPN++, which a `plain` head must leave alone."""
+        require_whole(0, MAX_WIDTH, self, "adjust")
+        require_whole(0, MAX_CROP_PX, self, "template_cells")
+        require_one_of(("mean", "learned"), self, "fusion")
+        for field in ("levels", "adjust", "template_cells"):
+            fits = not plain or not getattr(self, field)
+            require(fits, self, field, 'needs form="depthwise"')
+        once = len(set(self.levels)) == len(self.levels)
+        require(once, self, "levels", "name each stage once")
+        fits = not self.adjust or bool(self.levels)
+        require(fits, self, "adjust", "needs levels, whose maps it adjusts")
+        fits = self.template_cells == 0 or self.template_cells >= self.kernel
+        text = f"must not be smaller than the kernel of {self.kernel} cells"
+        require(fits, self, "template_cells", text)
+        several = self.fusion == "mean" or len(self.levels) > 1
+        require(
+            several, self, "fusion", 'must be "mean" unless there are several levels'
+        )
 
     @property
     def anchors(self) -> int:
@@ -110,8 +153,19 @@ class RegionHeadSpec:
         normalised = self.form == "depthwise"
         activation = "relu" if normalised else "none"
         return ConvSpec(
-            self.features, self.kernel, batch_norm=normalised, activation=activation
+            self.features,
+            self.kernel,
+            batch_norm=normalised,
+            activation=activation,
+            bias=not normalised,
         )
+
+    @property
+    def adjusting(self) -> ConvSpec | None:
+        """Returns the convolution that adjusts each level's map, if there is one."""
+        if not self.adjust:
+            return None
+        return ConvSpec(self.adjust, 1, activation="none", bias=False)
 
     def with_features(self, features: int) -> "RegionHeadSpec":
         """Returns the head with `features` channels; the number of outputs stays."""

@@ -12,7 +12,7 @@ from dst_jax.arch.crops import AreaCrop, ContextCrop, Crop, Zooms
 from dst_jax.arch.heads import CorrelationHeadSpec, HeadSpec
 from dst_jax.arch.limits import LEAST, MAX_CROP_PX, MAX_FACTOR, MAX_SCALE
 from dst_jax.decode import OMIT_DEFAULT
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, shortened
 from dst_jax.require import require, require_between, require_whole
 
 _CONTEXT = 0.5
@@ -130,7 +130,9 @@ class TrackerSpec:
     def __post_init__(self):
         # Geometries in which a feature map would vanish are refused.
         template = self.feature_side(self.input.template_px)
-        if self.head.stage and template < self.head.stage.kernel:
+        self._check_levels()
+        self._check_template_cells(template)
+        if self.head.stage and self.template_cells < self.head.stage.kernel:
             name, kernel = type(self.head).__name__, self.head.stage.kernel
             raise InputError(
                 f"{name}.kernel={kernel}: the template's feature map "
@@ -143,9 +145,49 @@ class TrackerSpec:
                     f"is smaller than the template's {template} cells."
                 )
 
+    def _check_levels(self) -> None:
+        """Checks that each level exists and has the grid of the last stage."""
+        owner = f"{type(self.head).__name__}.levels"
+        for px in (self.input.template_px, self.input.search_px):
+            shapes = {shape.name: shape for shape in self.maps(px)}
+            last = list(shapes.values())[-1]
+            for level in self.head.levels:
+                if level not in shapes:
+                    raise InputError(
+                        f"{owner}: there is no stage {shortened(level)}; the backbone "
+                        f"has {', '.join(shapes)}."
+                    )
+                found = shapes[level]
+                if (found.side, found.stride) != (last.side, last.stride):
+                    raise InputError(
+                        f"{owner}: the map of {level} has {found.side} cells of "
+                        f"{found.stride} px, that of the last stage {last.side} of "
+                        f"{last.stride} px; name stages whose maps agree with it."
+                    )
+
+    def _check_template_cells(self, template: int) -> None:
+        """Checks that the middle of the template's map can be cut out."""
+        cells = self.head.template_cells
+        if cells > template or (cells and (template - cells) % 2):
+            kind = "an odd" if template % 2 else "an even"
+            raise InputError(
+                f"{type(self.head).__name__}.template_cells={cells}: the template's "
+                f"map has {template} cells; its middle has {kind} number up to that."
+            )
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Returns the names of the stages whose maps the head reads."""
+        return self.head.levels or self.backbone.stage_names[-1:]
+
+    @property
+    def template_cells(self) -> int:
+        """Returns the side of the template's map as the head reads it, cells."""
+        return self.head.template_cells or self.feature_side(self.input.template_px)
+
     def feature_side(self, image_px: int) -> int:
         """Returns the side of the last feature map of an image of `image_px` pixels."""
-        return self.backbone.stage_sides(image_px)[-1][1]
+        return self.backbone.stage_sides(image_px)[-1].after
 
     def response_side(self, search_px: int) -> int:
         """Returns the side of the response map of a `search_px` pixels search image.
@@ -153,8 +195,7 @@ class TrackerSpec:
         A region head's convolutions take as many cells off both maps, and so none off
         the response.
         """
-        template = self.feature_side(self.input.template_px)
-        return self.feature_side(search_px) - template + 1
+        return self.feature_side(search_px) - self.template_cells + 1
 
     def maps(self, image_px: int) -> tuple[MapShape, ...]:
         """Returns the feature maps of an image of `image_px` pixels, first to last."""

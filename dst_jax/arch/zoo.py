@@ -1,8 +1,12 @@
 """Named architectures: the papers' trackers and a miniature family."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Literal
 
-from dst_jax.arch.backbones.chain import Chain, ConvSpec, PoolSpec
+from dst_jax.arch.backbones.chain import Chain
+from dst_jax.arch.backbones.conv import ConvSpec, PoolSpec
+from dst_jax.arch.backbones.residual import ResidualSpec
 from dst_jax.arch.edit import scale_widths, with_bias, with_widths
 from dst_jax.arch.heads import CorrelationHeadSpec, RegionHeadSpec
 from dst_jax.arch.ids import spec_from_json
@@ -81,6 +85,55 @@ def _mini_siamrpn() -> TrackerSpec:
     return TrackerSpec(backbone, head, mini.input)
 
 
+def _resnet(
+    form: Literal["bottleneck", "basic"],
+    blocks: Sequence[int],
+    *,
+    stem: int = 64,
+    inner: Sequence[int] = (64, 128, 256, 512),
+) -> Chain:
+    """Returns pysot's ResNet, which dilates where others step: total stride 8."""
+    pool = PoolSpec(3, 2, padding=1)
+    geometry = ({}, {"stride": 2}, {"dilation": 2}, {"dilation": 4})
+    layers = (
+        ResidualSpec(width * (4 if form == "bottleneck" else 1), width, n, form, **how)
+        for width, n, how in zip(inner, blocks, geometry, strict=True)
+    )
+    first = ConvSpec(stem, 7, stride=2, bias=False, pool=pool)
+    return Chain((first, *layers), norm_epsilon=1e-5, norm_momentum=0.9)
+
+
+def _siamrpnpp(backbone: Chain, *, width: int = 256, adjust: int = 256) -> TrackerSpec:
+    """Returns SiamRPN++: heads of `width` channels on the last three stages."""
+    head = RegionHeadSpec(
+        form="depthwise",
+        features=width,
+        levels=("layer2", "layer3", "layer4"),
+        adjust=adjust,
+        template_cells=7,
+        fusion="learned",
+    )
+    crops = InputSpec(template_px=127, search_px=255, train_search_px=255)
+    return TrackerSpec(backbone, head, crops)
+
+
+def _mini_siamrpnpp(form: Literal["bottleneck", "basic"], *, width: int) -> TrackerSpec:
+    """Returns a SiamRPN++ of the miniature's size: 13 x 13 cells, 11 in training."""
+    backbone = _resnet(form, (1, 1, 1, 1), stem=16, inner=(8, 12, 16, 24))
+    spec = _siamrpnpp(backbone, width=width, adjust=24)
+    head = dataclasses.replace(spec.head, ratios=(0.5, 1.0, 2.0), scales=(5,))
+    return dataclasses.replace(spec, head=head, input=MINI.input)
+
+
+def _tiny_siamrpnpp() -> TrackerSpec:
+    """Returns the smallest SiamRPN++ with every part, which answers for 5 x 5 cells."""
+    backbone = _resnet("bottleneck", (1, 1, 1, 1), stem=4, inner=(2, 2, 3, 3))
+    spec = _siamrpnpp(backbone, width=6, adjust=4)
+    head = dataclasses.replace(spec.head, ratios=(0.5, 1.0, 2.0), scales=(5,))
+    crops = InputSpec(template_px=79, search_px=95, train_search_px=95)
+    return dataclasses.replace(spec, head=head, input=crops)
+
+
 SIAMFC_ALEXNET = TrackerSpec(_alexnet(groups=2))
 SIAMFC_ALEXNET_UNGROUPED = TrackerSpec(_alexnet(groups=1))
 SIAMFC_HALF = scale_widths(SIAMFC_ALEXNET, 0.5)
@@ -105,6 +158,13 @@ MINI_SIAMRPN_DULL = dataclasses.replace(
     head=dataclasses.replace(MINI_SIAMRPN.head, features=12),
 )
 
+SIAMRPNPP_R50 = _siamrpnpp(_resnet("bottleneck", (3, 4, 6, 3)))
+SIAMRPNPP_R18 = _siamrpnpp(_resnet("basic", (2, 2, 2, 2)))
+# "Four times more channels in RPN" has two readings, of which the first one fits the
+# published speeds.
+SIAMRPNPP_BIG = _siamrpnpp(SIAMRPNPP_R50.backbone, width=1024)
+SIAMRPNPP_BIG_WIDE = _siamrpnpp(SIAMRPNPP_R50.backbone, width=1024, adjust=1024)
+
 ZOO: dict[str, TrackerSpec] = {
     "siamfc-alexnet": SIAMFC_ALEXNET,
     "siamfc-alexnet-ungrouped": SIAMFC_ALEXNET_UNGROUPED,
@@ -122,12 +182,20 @@ ZOO: dict[str, TrackerSpec] = {
     "siamrpn-w50": scale_widths(SIAMRPN_BIG, 0.50),
     "siamrpn-w55": scale_widths(SIAMRPN_BIG, 0.55),
     "siamrpn-depthwise": _siamrpn_depthwise(),
+    "siamrpnpp-r50": SIAMRPNPP_R50,
+    "siamrpnpp-r18": SIAMRPNPP_R18,
+    "siamrpnpp-r34": _siamrpnpp(_resnet("basic", (3, 4, 6, 3))),
+    "siamrpnpp-big": SIAMRPNPP_BIG,
+    "siamrpnpp-big-wide": SIAMRPNPP_BIG_WIDE,
     "mini": MINI,
     "mini-half": MINI_HALF,
     "mini-dull": MINI_DULL,
     "mini-siamrpn": MINI_SIAMRPN,
     "mini-siamrpn-half": MINI_SIAMRPN_HALF,
     "mini-siamrpn-dull": MINI_SIAMRPN_DULL,
+    "mini-siamrpnpp-big": _mini_siamrpnpp("bottleneck", width=96),
+    "mini-siamrpnpp-r50": _mini_siamrpnpp("bottleneck", width=24),
+    "mini-siamrpnpp-r18": _mini_siamrpnpp("basic", width=24),
     # The smallest network with every part of the family, for tests.
     "tiny": dataclasses.replace(
         with_widths(MINI, (4, 6, 8, 8, 6)),
@@ -138,6 +206,7 @@ ZOO: dict[str, TrackerSpec] = {
         head=dataclasses.replace(MINI_SIAMRPN.head, features=6),
         input=InputSpec(template_px=79, search_px=111, train_search_px=111),
     ),
+    "tiny-siamrpnpp": _tiny_siamrpnpp(),
 }
 
 

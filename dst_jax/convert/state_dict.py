@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dst_jax.arch import TrackerSpec
+from dst_jax.arch import TrackerSpec, plain_layers
 from dst_jax.errors import InputError, shortened
 
 # A counter in PyTorch's normalisation, which Flax's normalisation does not have.
@@ -82,12 +82,14 @@ def take_backbone(
       Parameters and statistics of every stage.
 
     Raises:
-      InputError: If a tensor is missing or has another shape than in `spec`.
+      InputError: If a tensor is missing or has another shape than in `spec`, or a
+        stage of the backbone is residual.
     """
     params: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     below = 3
-    for index, layer in enumerate(spec.backbone.layers, start=1):
+    layers = plain_layers(spec.backbone, "This state dict")
+    for index, layer in enumerate(layers, start=1):
         stage, width = f"conv{index}", (layer.features,)
         shape = (layer.features, below // layer.groups, layer.kernel)
         params[stage] = {"conv": take_convolution(entries, (index, 0, ""), shape)}

@@ -3,6 +3,7 @@
 from dst_jax.models.build import ModelConfig as ModelConfig
 from dst_jax.models.build import Variables as Variables
 from dst_jax.models.build import build as build
+from dst_jax.models.build import check_parts as check_parts
 from dst_jax.models.build import forward as forward
 from dst_jax.models.build import forward_train as forward_train
 from dst_jax.models.build import init_variables as init_variables
@@ -14,6 +15,7 @@ from dst_jax.models.heads.answers import CellAnswer as CellAnswer
 from dst_jax.models.heads.answers import Memory as Memory
 from dst_jax.models.heads.answers import RegionAnswer as RegionAnswer
 from dst_jax.models.network import Network as Network
+from dst_jax.models.parts import lies_in as lies_in
 from dst_jax.models.proposals import Proposals as Proposals
 from dst_jax.models.proposals import proposals as proposals
 from dst_jax.models.siamese import Output as Output

@@ -4,7 +4,8 @@ Flax's `apply` returns `Any | tuple`, so the rest of the package uses these call
 """
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import jax
@@ -14,9 +15,11 @@ from flax.core import meta
 from jax.typing import DTypeLike
 
 from dst_jax.arch.spec import TrackerSpec
+from dst_jax.errors import InputError, shortened
 from dst_jax.models.heads.answers import Answer, Memory
 from dst_jax.models.initial import Declared
 from dst_jax.models.network import Network
+from dst_jax.models.parts import lies_in
 from dst_jax.models.siamese import Output, Siamese
 from dst_jax.typing import Array, Float
 
@@ -45,6 +48,7 @@ def build(
     param_dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
     config: ModelConfig = ModelConfig(),
+    frozen: tuple[str, ...] = (),
 ) -> Siamese:
     """Returns the module of `spec`; equal arguments give equal, hashable modules.
 
@@ -54,9 +58,44 @@ def build(
       param_dtype: Type of the parameters.
       axis_name: Device axis over which training synchronises batch normalisation.
       config: Settings for training.
+      frozen: Names of parts (`models.parts`), such as "backbone" or "layer1", that do
+        not learn: in training they compute as in inference, their statistics stand
+        still, and their gradients are zeros for which nothing is computed.
+
+    Raises:
+      InputError: If a name of `frozen` stands for no part.
     """
+    check_parts(spec, frozen, owner="frozen")
     pairs = config.batch_norm == "pair"
-    return Siamese(spec, dtype, param_dtype, axis_name, pairs)
+    return Siamese(spec, dtype, param_dtype, axis_name, pairs, frozen)
+
+
+def check_parts(spec: TrackerSpec, parts: Iterable[str], *, owner: str) -> None:
+    """Checks that each name stands for a part that has parameters.
+
+    Args:
+      spec: The architecture.
+      parts: Names of parts, see `models.parts`.
+      owner: What the names were given to, for the message.
+
+    Raises:
+      InputError: If a name stands for no part of the network.
+    """
+    for part in parts:
+        if not any(lies_in(path, part) for path in _paths(spec)):
+            stages = ", ".join(spec.backbone.stage_names)
+            raise InputError(
+                f"{owner}: {shortened(part)} names no part of the network; there are "
+                f"backbone, {stages}, head, and what lies in these, such as "
+                f"{'/'.join(_paths(spec)[0][:3])}."
+            )
+
+
+@functools.lru_cache(maxsize=64)
+def _paths(spec: TrackerSpec) -> tuple[tuple[str, ...], ...]:
+    """Returns the paths of all parameters of a network."""
+    leaves = jax.tree_util.tree_leaves_with_path(variable_shapes(spec)["params"])
+    return tuple(tuple(entry.key for entry in path) for path, _ in leaves)
 
 
 def init_variables(
@@ -83,7 +122,7 @@ def init_variables(
         if isinstance(leaf, Declared):
             shape, dtype = leaf.value.shape, leaf.value.dtype
             values = leaf.deviation * rng.standard_normal(shape) * leaf.gain
-            return values.astype(dtype)
+            return (values + leaf.mean).astype(dtype)
         ones = path[-1].key in ("scale", "var")
         return (np.ones if ones else np.zeros)(leaf.shape, leaf.dtype)
 

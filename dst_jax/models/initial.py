@@ -7,6 +7,7 @@ from typing import Any
 import flax.core.meta
 import flax.struct
 import jax
+import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dst_jax.typing import Array
@@ -22,11 +23,13 @@ class Declared(flax.struct.PyTreeNode, flax.core.meta.AxisMetadata[Any]):
       value: The parameter.
       deviation: Standard deviation of its first values, before the gain.
       gain: Factor on the first values.
+      mean: Their mean, which is added last.
     """
 
     value: Any
     deviation: float = flax.struct.field(pytree_node=False)
     gain: float = flax.struct.field(pytree_node=False)
+    mean: float = flax.struct.field(pytree_node=False, default=0.0)
 
     def unbox(self) -> Any:
         """Returns the parameter."""
@@ -64,3 +67,19 @@ class Normal:
         spread = self.deviation(shape)
         values = spread * self.gain * jax.random.normal(key, shape, dtype)
         return Declared(values, spread, self.gain)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """An initialiser that gives one number everywhere and declares it.
+
+    Attributes:
+      value: The number.
+    """
+
+    value: float
+
+    def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike) -> Declared:
+        """Returns first values of `shape` together with the declaration."""
+        del key
+        return Declared(jnp.full(shape, self.value, dtype), 0.0, 0.0, self.value)

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dst_jax.arch.backbones.chain import ConvSpec
+from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.models.initial import Normal
+from dst_jax.models.kinds import Kinds
 from dst_jax.ops.channels import add_bias, normalise, power_sums
 from dst_jax.ops.conv import conv2d, max_pool
 from dst_jax.typing import Array, Float
@@ -31,39 +32,35 @@ class Conv(nn.Module):
 
     Attributes:
       spec: Sizes; its normalisation, activation and pooling are not applied here.
-      dtype: Type of the computation.
-      param_dtype: Type of the parameters.
-      use_bias: Whether a bias is added.
+      kinds: Settings that all modules share.
       gain: Factor on the kernel's first values.
     """
 
     spec: ConvSpec
-    dtype: DTypeLike
-    param_dtype: DTypeLike
-    use_bias: bool = True
+    kinds: Kinds
     gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b u v d"]:
         """Returns the convolution of `x`, whose sizes follow from the spec."""
-        spec = self.spec
+        spec, kinds = self.spec, self.kinds
         inputs = x.shape[-1] // spec.groups
         shape = (spec.kernel, spec.kernel, inputs, spec.features)
         fresh = Normal(kernel_deviation, self.gain)
-        kernel: Any = self.param("kernel", fresh, shape, self.param_dtype)
+        kernel: Any = self.param("kernel", fresh, shape, kinds.param_dtype)
         y = conv2d(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
+            x.astype(kinds.dtype),
+            kinds.learnt(self.path, kernel).astype(kinds.dtype),
             stride=spec.stride,
             padding=(spec.padding, spec.padding - spec.trim),
             groups=spec.groups,
+            dilation=spec.dilation,
         )
-        if not self.use_bias:
+        if not spec.bias:
             return y
-        bias = self.param(
-            "bias", nn.initializers.zeros, (spec.features,), self.param_dtype
-        )
-        return add_bias(y, bias.astype(self.dtype))
+        zeros, shape = nn.initializers.zeros, (spec.features,)
+        bias = self.param("bias", zeros, shape, kinds.param_dtype)
+        return add_bias(y, kinds.learnt(self.path, bias).astype(kinds.dtype))
 
 
 class BatchNorm(nn.Module):
@@ -78,6 +75,7 @@ class BatchNorm(nn.Module):
       dtype: Type of the result.
       param_dtype: Type of the parameters.
       axis_name: Mapped axis over which training averages statistics, if any.
+      frozen: Whether training computes as inference does, with constant parameters.
     """
 
     momentum: float
@@ -85,6 +83,7 @@ class BatchNorm(nn.Module):
     dtype: DTypeLike
     param_dtype: DTypeLike
     axis_name: str | None
+    frozen: bool = False
 
     @nn.compact
     def __call__(
@@ -97,10 +96,12 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, channels)
         scale: Any = self.param("scale", ones, channels, self.param_dtype)
         bias: Any = self.param("bias", zeros, channels, self.param_dtype)
+        if self.frozen:
+            scale, bias = (jax.lax.stop_gradient(value) for value in (scale, bias))
         half = jnp.finfo(self.dtype).bits < 32
         exact = jnp.float32 if half else self.dtype
         mean, variance = running_mean.value, running_var.value
-        if train:
+        if train and not self.frozen:
             mean, variance = self._statistics([x.astype(exact) for x in maps])
             if not self.is_initializing():
                 keep = self.momentum
@@ -122,15 +123,15 @@ class BatchNorm(nn.Module):
 
 
 class ConvStage(nn.Module):
-    """The convolution, normalisation, activation and pooling of one `ConvSpec`."""
+    """The convolution, normalisation, activation, crop and pooling of one `ConvSpec`.
+
+    Attributes:
+      spec: The stage.
+      kinds: Settings that all modules share.
+    """
 
     spec: ConvSpec
-    norm_epsilon: float
-    norm_momentum: float
-    dtype: DTypeLike
-    param_dtype: DTypeLike
-    axis_name: str | None
-    use_bias: bool = True
+    kinds: Kinds
 
     @nn.compact
     def __call__(
@@ -140,25 +141,31 @@ class ConvStage(nn.Module):
 
         In training all images together are normalised by their common statistics.
         """
-        types = self.dtype, self.param_dtype
-        conv = Conv(self.spec, *types, use_bias=self.use_bias, name="conv")
+        conv = Conv(self.spec, self.kinds, name="conv")
         maps = [conv(x) for x in images]
         if self.spec.batch_norm:
             maps = self._normalised(maps, train)
         if self.spec.activation == "relu":
             maps = [jax.nn.relu(x) for x in maps]
-        if self.spec.pool is None:
+        if crop := self.spec.crop:
+            maps = [x[:, crop:-crop, crop:-crop] for x in maps]
+        if (pool := self.spec.pool) is None:
             return maps, maps
-        window, stride = self.spec.pool.window, self.spec.pool.stride
-        return maps, [max_pool(x, window=window, stride=stride) for x in maps]
+        window, stride, padding = pool.window, pool.stride, pool.padding
+        pooled = [
+            max_pool(x, window=window, stride=stride, padding=padding) for x in maps
+        ]
+        return maps, pooled
 
     def _normalised(self, maps: Sequence[Array], train: bool) -> Sequence[Array]:
+        kinds = self.kinds
         norm = BatchNorm(
-            momentum=self.norm_momentum,
-            epsilon=self.norm_epsilon,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            axis_name=self.axis_name,
+            momentum=kinds.norm_momentum,
+            epsilon=kinds.norm_epsilon,
+            dtype=kinds.dtype,
+            param_dtype=kinds.param_dtype,
+            axis_name=kinds.axis_name,
+            frozen=kinds.holds((*self.path, "norm")),
             name="norm",
         )
         return norm(maps, train=train)

@@ -1,23 +1,21 @@
 """The Siamese network: one backbone embeds both images, and a head compares them."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dst_jax.arch.backbones.chain import Chain
+from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.spec import TrackerSpec
-from dst_jax.models.heads.answers import Answer, Memory
-from dst_jax.models.heads.build import Kinds, build_head
+from dst_jax.models.heads.answers import Answer, Features, Memory
+from dst_jax.models.heads.build import build_head
+from dst_jax.models.kinds import Kinds
 from dst_jax.models.layers import ConvStage
+from dst_jax.models.residual import ResidualStage
 from dst_jax.typing import Array, Float
-
-# Feature maps of one image stand under the names of their stages, "conv1" first. They
-# are taken after the activation and before the pooling; the last stage of SiamFC has
-# neither.
-Features: TypeAlias = dict[str, Float[Array, "_ _ _ _"]]
 
 
 class Output(NamedTuple):
@@ -26,7 +24,7 @@ class Output(NamedTuple):
     Attributes:
       answer: The network's answer to the search images.
       taps: Feature maps that a term may look at, under the names "template/STAGE" and
-        "search/STAGE", for example "search/conv5".
+        "search/STAGE", for example "search/conv5" or "search/layer3".
     """
 
     answer: Answer
@@ -34,32 +32,30 @@ class Output(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """The stages of a `Chain`."""
+    """The stages of a `Chain`.
+
+    Attributes:
+      spec: The backbone.
+      kinds: Settings that all modules share.
+    """
 
     spec: Chain
-    dtype: DTypeLike
-    param_dtype: DTypeLike
-    axis_name: str | None
+    kinds: Kinds
 
     @nn.compact
     def __call__(
         self, images: Sequence[Float[Array, "_ _ _ 3"]], *, train: bool
-    ) -> list[Features]:
+    ) -> Sequence[Features]:
         """Returns the features of every stage, image by image."""
-        features: list[Features] = [{} for _ in images]
-        for index, layer in enumerate(self.spec.layers, start=1):
-            stage = ConvStage(
-                layer,
-                self.spec.norm_epsilon,
-                self.spec.norm_momentum,
-                self.dtype,
-                self.param_dtype,
-                self.axis_name,
-                name=f"conv{index}",
-            )
+        features: list[dict[str, Array]] = [{} for _ in images]
+        for name, layer in zip(self.spec.stage_names, self.spec.layers, strict=True):
+            if isinstance(layer, ConvSpec):
+                stage = ConvStage(layer, self.kinds, name=name)
+            else:
+                stage = ResidualStage(layer, self.kinds, name=name)
             maps, images = stage(images, train=train)
             for found, one in zip(features, maps, strict=True):
-                found[f"conv{index}"] = one
+                found[name] = one
         return features
 
 
@@ -74,6 +70,7 @@ class Siamese(nn.Module):
       pair_norm: Whether training normalises template and search crops by common
         statistics. Statistics of their own would differ from those of inference, which
         has one set for both.
+      frozen: Names of the parts that do not learn, see `build`.
     """
 
     spec: TrackerSpec
@@ -81,11 +78,20 @@ class Siamese(nn.Module):
     param_dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
     pair_norm: bool = False
+    frozen: tuple[str, ...] = ()
 
     def setup(self) -> None:
         """Builds the backbone and the head."""
-        kinds = Kinds(self.dtype, self.param_dtype, self.axis_name)
-        self.backbone = Backbone(self.spec.backbone, *kinds)
+        backbone = self.spec.backbone
+        kinds = Kinds(
+            self.dtype,
+            self.param_dtype,
+            self.axis_name,
+            backbone.norm_epsilon,
+            backbone.norm_momentum,
+            self.frozen,
+        )
+        self.backbone = Backbone(backbone, kinds)
         self.head = build_head(self.spec, kinds)
 
     def remember(
@@ -134,7 +140,7 @@ class Siamese(nn.Module):
 
     def _embed(
         self, images: Sequence[Float[Array, "_ _ _ 3"]], train: bool
-    ) -> list[Features]:
+    ) -> Sequence[Features]:
         return self.backbone([self._scaled(one) for one in images], train=train)
 
     def _scaled(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
@@ -144,12 +150,11 @@ class Siamese(nn.Module):
         return (images * convention.scale - mean) / std
 
     def _remember(self, template: Features, train: bool) -> Memory:
-        return self.head.kernels(template[self._last_stage], train=train)
+        return self.head.kernels(self._read(template), train=train)
 
     def _respond(self, memory: Memory, search: Features, train: bool) -> Answer:
-        return self.head(memory, search[self._last_stage], train=train)
+        return self.head(memory, self._read(search), train=train)
 
-    @property
-    def _last_stage(self) -> str:
-        """Returns the name of the stage whose features are correlated."""
-        return f"conv{len(self.spec.backbone.layers)}"
+    def _read(self, features: Features) -> Features:
+        """Returns the maps that the head reads."""
+        return {level: features[level] for level in self.spec.levels}

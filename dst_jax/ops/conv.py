@@ -9,7 +9,7 @@ chooses. On accelerators XLA's own operations are the default.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,22 @@ from dst_jax.typing import Array, Float
 PoolFormulation = Literal["lax", "shifted"]
 
 
+class _Steps(NamedTuple):
+    """How a kernel moves over a map, in both directions.
+
+    Attributes:
+      stride: Cells from one place of the kernel to the next.
+      dilation: Cells from one of its taps to the next.
+    """
+
+    stride: int
+    dilation: int
+
+    def places(self, length: int, taps: int) -> int:
+        """Returns the number of places of a kernel of `taps` along `length` cells."""
+        return (length - self.dilation * (taps - 1) - 1) // self.stride + 1
+
+
 def conv2d(
     x: Float[Array, "b h w c"],
     kernel: Float[Array, "kh kw i d"],
@@ -27,6 +43,7 @@ def conv2d(
     stride: int = 1,
     padding: int | tuple[int, int] = 0,
     groups: int = 1,
+    dilation: int = 1,
     formulation: Formulation | tuple[Formulation, ...] | None = None,
 ) -> Float[Array, "b u v d"]:
     """Correlates images with a kernel, as `lax.conv_general_dilated` does.
@@ -42,29 +59,28 @@ def conv2d(
       stride: Step in both directions, cells.
       padding: Zeros added on each side, or before and after; negative padding crops.
       groups: Number of groups into which input and output channels are split.
+      dilation: Cells from one tap of the kernel to the next.
       formulation: Way of computing it, or one for each of `kernels.PASSES`, which
         allows reverse-mode derivatives only; None takes the fastest for the kernels
         of the program.
 
     Returns:
-      Feature maps of side (h + 2 padding - kh) // stride + 1.
+      Feature maps of side (h + 2 padding - dilation (kh - 1) - 1) // stride + 1.
     """
     before, after = (padding, padding) if isinstance(padding, int) else padding
     if before or after:
         edges = [(0, 0, 0), (before, after, 0), (before, after, 0), (0, 0, 0)]
         x = jax.lax.pad(jnp.asarray(x), jnp.zeros((), x.dtype), edges)
-    sides = (
-        (length - size) // stride + 1
-        for length, size in zip(x.shape[1:3], kernel.shape[:2], strict=True)
-    )
+    steps = _Steps(stride, dilation)
+    sides = map(steps.places, x.shape[1:3], kernel.shape[:2])
     inputs, cells = kernel.shape[2], math.prod(sides)
     passes = formulation or fastest_passes(
         batch=x.shape[0], inputs=inputs, groups=groups, cells=cells
     )
     passes = (passes,) if isinstance(passes, str) else passes
     if len(set(passes)) == 1:
-        return _convolved(passes[0], x, kernel, stride, groups)
-    return _by_pass(x, kernel, stride, groups, passes)
+        return _convolved(passes[0], x, kernel, steps, groups)
+    return _by_pass(x, kernel, steps, groups, passes)
 
 
 def max_pool(
@@ -72,9 +88,10 @@ def max_pool(
     *,
     window: int,
     stride: int,
+    padding: int = 0,
     formulation: PoolFormulation | None = None,
 ) -> Float[Array, "b u v c"]:
-    """Returns the largest value of each window, without padding.
+    """Returns the largest value of each window.
 
     "lax" is XLA's `reduce_window`; "shifted" takes the maximum of strided slices. In
     both the first of equal values of a window, in reading order, receives the whole
@@ -84,11 +101,17 @@ def max_pool(
       x: Feature maps, channels last.
       window: Side of the windows, cells.
       stride: Step between windows, cells.
+      padding: Cells added on each side, at most half a window. They are below every
+        number, so that they neither win nor receive a gradient.
       formulation: Way of computing it; None chooses for the backend.
 
     Returns:
-      Feature maps of side (h - window) // stride + 1.
+      Feature maps of side (h + 2 padding - window) // stride + 1.
     """
+    if padding:
+        edge = (padding, padding, 0)
+        lowest = jnp.full((), -jnp.inf, x.dtype)
+        x = jax.lax.pad(x, lowest, [(0, 0, 0), edge, edge, (0, 0, 0)])
     on_cpu = jax.default_backend() == "cpu"
     if (formulation or ("shifted" if on_cpu else "lax")) == "shifted":
         return _shifted_max(jnp.asarray(x), window, stride)
@@ -97,93 +120,92 @@ def max_pool(
 
 
 def _convolved(
-    formulation: Formulation, x: Array, kernel: Array, stride: int, groups: int
+    formulation: Formulation, x: Array, kernel: Array, steps: _Steps, groups: int
 ) -> jax.Array:
     if formulation == "lax":
-        return _lax(x, kernel, stride, groups)
-    return _split_groups(_DENSE[formulation], x, kernel, stride, groups)
+        return _lax(x, kernel, steps, groups)
+    return _split_groups(_DENSE[formulation], x, kernel, steps, groups)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _by_pass(
-    x: jax.Array, kernel: jax.Array, stride: int, groups: int, passes: tuple[Any, ...]
+    x: jax.Array, kernel: jax.Array, steps: _Steps, groups: int, passes: tuple[Any, ...]
 ) -> jax.Array:
-    return _convolved(passes[0], x, kernel, stride, groups)
+    return _convolved(passes[0], x, kernel, steps, groups)
 
 
 def _by_pass_forward(
-    x: jax.Array, kernel: jax.Array, stride: int, groups: int, passes: tuple[Any, ...]
+    x: jax.Array, kernel: jax.Array, steps: _Steps, groups: int, passes: tuple[Any, ...]
 ) -> tuple[Any, Any]:
-    return _convolved(passes[0], x, kernel, stride, groups), (x, kernel)
+    return _convolved(passes[0], x, kernel, steps, groups), (x, kernel)
 
 
 def _by_pass_backward(
-    stride: int, groups: int, passes: tuple[Any, ...], operands: Any, gradient: Array
+    steps: _Steps, groups: int, passes: tuple[Any, ...], operands: Any, gradient: Array
 ) -> tuple[jax.Array, jax.Array]:
     # A convolution is linear in each operand: nothing is computed forward again.
     x, kernel = operands
-    _, of_input = jax.vjp(lambda a: _convolved(passes[1], a, kernel, stride, groups), x)
-    _, of_kernel = jax.vjp(
-        lambda k: _convolved(passes[2], x, k, stride, groups), kernel
-    )
+    _, of_input = jax.vjp(lambda a: _convolved(passes[1], a, kernel, steps, groups), x)
+    _, of_kernel = jax.vjp(lambda k: _convolved(passes[2], x, k, steps, groups), kernel)
     return *of_input(gradient), *of_kernel(gradient)
 
 
 _by_pass.defvjp(_by_pass_forward, _by_pass_backward)
 
 
-def _lax(x: Array, kernel: Array, stride: int, groups: int) -> jax.Array:
+def _lax(x: Array, kernel: Array, steps: _Steps, groups: int) -> jax.Array:
     return jax.lax.conv_general_dilated(
         jnp.asarray(x),
         jnp.asarray(kernel),
-        (stride, stride),
+        (steps.stride, steps.stride),
         "VALID",
+        rhs_dilation=(steps.dilation, steps.dilation),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )
 
 
 def _split_groups(
-    dense: Callable[..., jax.Array], x: Array, kernel: Array, stride: int, groups: int
+    dense: Callable[..., jax.Array], x: Array, kernel: Array, steps: _Steps, groups: int
 ) -> jax.Array:
     """Applies a dense convolution to each group of channels."""
     if groups == 1:
-        return dense(x, kernel, stride)
+        return dense(x, kernel, steps)
     inputs = jnp.split(x, groups, axis=-1)
     kernels = jnp.split(kernel, groups, axis=-1)
-    parts = [dense(i, k, stride) for i, k in zip(inputs, kernels, strict=True)]
+    parts = [dense(i, k, steps) for i, k in zip(inputs, kernels, strict=True)]
     return jnp.concatenate(parts, axis=-1)
 
 
-def _per_example(x: Array, kernel: Array, stride: int) -> jax.Array:
+def _per_example(x: Array, kernel: Array, steps: _Steps) -> jax.Array:
     # The gradient of a split is one concatenation; that of indexing is many pads.
     examples = jnp.split(x, x.shape[0], axis=0)
-    rows = [_lax(example, kernel, stride, 1) for example in examples]
+    rows = [_lax(example, kernel, steps, 1) for example in examples]
     return jnp.concatenate(rows, axis=0)
 
 
-def _stacked(x: Array, kernel: Array, stride: int) -> jax.Array:
+def _stacked(x: Array, kernel: Array, steps: _Steps) -> jax.Array:
     batch, height, width, channels = x.shape
-    rows = -(-height // stride)
-    fill = rows * stride - height
+    rows = -(-height // steps.stride)
+    fill = rows * steps.stride - height
     x = jnp.pad(x, ((0, 0), (0, fill), (0, 0), (0, 0)))
-    tall = x.reshape(1, batch * rows * stride, width, channels)
-    y = _lax(tall, kernel, stride, 1)
+    tall = x.reshape(1, batch * rows * steps.stride, width, channels)
+    y = _lax(tall, kernel, steps, 1)
     y = jnp.pad(y, ((0, 0), (0, batch * rows - y.shape[1]), (0, 0), (0, 0)))
-    valid = (height - kernel.shape[0]) // stride + 1
+    valid = steps.places(height, kernel.shape[0])
     return y.reshape(batch, rows, *y.shape[2:])[:, :valid]
 
 
-def _im2col(x: Array, kernel: Array, stride: int) -> jax.Array:
+def _im2col(x: Array, kernel: Array, steps: _Steps) -> jax.Array:
     side, width, inputs, outputs = kernel.shape
-    rows = (x.shape[1] - side) // stride + 1
-    columns = (x.shape[2] - width) // stride + 1
-    shifted = [_every(x, 2, j, columns, stride) for j in range(width)]
+    stride, apart = steps
+    rows, columns = steps.places(x.shape[1], side), steps.places(x.shape[2], width)
+    shifted = [_every(x, 2, j * apart, columns, stride) for j in range(width)]
     wide = jnp.concatenate(shifted, axis=-1)
     total = jnp.zeros((), x.dtype)
     for i in range(side):
         weights = kernel[i].reshape(width * inputs, outputs)
-        total = total + _every(wide, 1, i, rows, stride) @ weights
+        total = total + _every(wide, 1, i * apart, rows, stride) @ weights
     return total
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from dst_jax.arch import TrackerSpec, width_multiples
-from dst_jax.arch.backbones.chain import ConvSpec
+from dst_jax.arch import TrackerSpec, plain_layers, width_multiples
+from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.heads import HeadSpec
 from dst_jax.errors import InputError
 from dst_jax.models import Variables, variable_shapes
 from dst_jax.models.heads.build import head_channels
+from dst_jax.search.space import SHRINKAGE
 from dst_jax.typing import Int, Params
 
 # The indices at which a child's array lies in its parent's, one array per axis.
@@ -72,7 +73,7 @@ def _stage_places(child: TrackerSpec, parent: TrackerSpec) -> dict[str, Places]:
 
     The places are the parent's taps, input channels of a group, and output channels.
     """
-    layers, wider = child.backbone.layers, parent.backbone.layers
+    layers, wider = (plain_layers(one.backbone, SHRINKAGE) for one in (child, parent))
     if len(layers) != len(wider):
         raise InputError(
             f"a network of {len(layers)} stages cannot lie in one of {len(wider)}."
@@ -131,9 +132,10 @@ def _kept_channels(
 
 
 def _kept_taps(small: ConvSpec, large: ConvSpec, name: str) -> Int[np.ndarray, " _"]:
+    # A space of dilated convolutions is refused, see `space.describe`.
     low = large.padding - small.padding
     high = low + small.trim - large.trim
-    alike = ("stride", "groups", "batch_norm", "activation", "pool")
+    alike = ("stride", "groups", "batch_norm", "activation", "pool", "bias", "crop")
     same = all(getattr(small, field) == getattr(large, field) for field in alike)
     if not same or min(low, high) < 0 or low + small.kernel + high != large.kernel:
         raise InputError(

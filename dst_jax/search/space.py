@@ -9,8 +9,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from dst_jax.arch import TrackerSpec, shrink_kernel, tracker_cost, width_multiples
-from dst_jax.arch.backbones.chain import ConvSpec
+from dst_jax.arch import (
+    TrackerSpec,
+    plain_layers,
+    shrink_kernel,
+    tracker_cost,
+    width_multiples,
+)
+from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.errors import InputError
 from dst_jax.search.config import SearchConfig
 
@@ -18,6 +24,9 @@ ACTIONS: tuple[int, ...] = tuple(range(1, 11))
 FEATURES = ("type", "kernel", "stride", "features", "padding")
 # N2N's numbers for the kinds of layers.
 CONV, MAX_POOL, RELU, BATCH_NORM = 1, 2, 3, 4
+
+# What needs plain convolutions, for messages.
+SHRINKAGE = "Layer shrinkage"
 
 # Actions have one line per primitive layer and in it one tenth per entry of FEATURES.
 Actions: TypeAlias = Sequence[Sequence[int]]
@@ -53,9 +62,10 @@ def describe(parent: TrackerSpec, config: SearchConfig) -> Description:
     feature_out, may shrink; the 2k and 4k outputs belong to the anchors and stay.
 
     Raises:
-      InputError: If `config` frees a layer that does not exist.
+      InputError: If `config` frees a layer that does not exist, a stage is residual or
+        dilated, or the head reads levels.
     """
-    layers, head = parent.backbone.layers, parent.head
+    layers, head = _shrinkable(parent), parent.head
     last = len(layers) + (head.stage is not None)
     chosen = config.layers or tuple(range(1, last + 1))
     if max(chosen) > last:
@@ -82,6 +92,23 @@ def describe(parent: TrackerSpec, config: SearchConfig) -> Description:
         width = {"features"} & set(config.attributes) if last in chosen else ()
         head_row = add(head.stage, tuple(width))
     return Description(tuple(rows), tuple(free), tuple(stages), head_row)
+
+
+def _shrinkable(parent: TrackerSpec) -> tuple[ConvSpec, ...]:
+    """Returns the stages of a network that consists of what can shrink."""
+    layers = plain_layers(parent.backbone, SHRINKAGE)
+    stages = zip(parent.backbone.stage_names, layers, strict=True)
+    if dilated := [name for name, layer in stages if layer.dilation > 1]:
+        raise InputError(
+            f"{SHRINKAGE} needs plain convolutions; {dilated[0]} of the backbone is "
+            "dilated."
+        )
+    if parent.head.levels:
+        raise InputError(
+            f"{SHRINKAGE} needs a head without levels, which reads the last stage; "
+            f"this one reads {', '.join(parent.head.levels)}."
+        )
+    return layers
 
 
 def check_space(parent: TrackerSpec, config: SearchConfig) -> None:
@@ -120,7 +147,8 @@ def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> Track
         return {name: tenth if free else 10 for name, tenth, free in chosen}
 
     multiples = width_multiples(parent.backbone)
-    stages = zip(parent.backbone.layers, description.stages, multiples, strict=True)
+    parents = _shrinkable(parent)
+    stages = zip(parents, description.stages, multiples, strict=True)
     layers = tuple(
         _shrink_stage(layer, tenths(row), multiple, config)
         for layer, row, multiple in stages

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from dst_jax import losses
-from dst_jax.arch import TrackerSpec
+from dst_jax.arch import TrackerSpec, plain_layers
 from dst_jax.bundle import load_bundle
 from dst_jax.data.frames import read_frame
 from dst_jax.data.patches import RolePatch, cut_patch
@@ -17,6 +17,7 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.evaluate import TrackerScore, plots, report
 from dst_jax.files import write_text
 from dst_jax.models import Answer, build, forward, proposals
+from dst_jax.search.space import SHRINKAGE
 from dst_jax.train import read_metrics
 from dst_jax.workflows.search import Searched
 from dst_jax.workflows.search_plot import search_plot
@@ -184,7 +185,7 @@ def _table(rows: list[TrackerLine]) -> report.Table:
 def _search(searched: Searched) -> list[report.Section]:
     best = searched.best
     assert best.spec is not None
-    layers = best.spec.backbone.layers
+    layers = plain_layers(best.spec.backbone, SHRINKAGE)
     widths = ", ".join(str(layer.features) for layer in layers)
     kernels = ", ".join(str(layer.kernel) for layer in layers)
     text = (
@@ -289,7 +290,7 @@ def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePan
             template[None].astype(np.float32),
             search[None].astype(np.float32),
         )
-        stage = f"conv{len(bundle.spec.backbone.layers)}"
+        stage = bundle.spec.backbone.stage_names[-1]
         pair = output.taps[f"search/{stage}"], output.taps[f"template/{stage}"]
         for row, weighted in (("without W", False), ("with W", True)):
             found = losses.search_response(*pair, weighted=weighted)

@@ -1,12 +1,21 @@
 """`dst-jax info` prints layers, sizes and costs of an architecture or a bundle."""
 
+import dataclasses
 from itertools import zip_longest
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dst_jax.arch import ConvSpec, TrackerSpec, read_spec, spec_id, tracker_cost
+from dst_jax.arch import (
+    ConvSpec,
+    LayerCost,
+    ResidualSpec,
+    TrackerSpec,
+    read_spec,
+    spec_id,
+    tracker_cost,
+)
 from dst_jax.bundle import load_bundle
 from dst_jax.errors import InputError
 from dst_jax.files import found_folder, user_path
@@ -31,12 +40,40 @@ def _resolve(name_or_bundle: str) -> tuple[TrackerSpec, tuple[str, ...]]:
     return read_spec(name_or_bundle), ()
 
 
-def _shape(layer: ConvSpec) -> list[str]:
-    """Returns kernel, stride, padding (low, high if they differ), groups and width."""
+def _shape(layer: ConvSpec | ResidualSpec) -> list[str]:
+    """Returns kernel, stride, padding (low, high if they differ), groups and width.
+
+    Of a residual stage it returns the number of blocks and the kernels of one,
+    "3x1-3-1", and the dilation in place of the padding.
+    """
+    if isinstance(layer, ResidualSpec):
+        kernels = "1-3-1" if layer.form == "bottleneck" else "3-3"
+        blocks = f"{layer.blocks}x{kernels}"
+        apart = f"d{layer.dilation}" if layer.dilation > 1 else ""
+        return [blocks, f"{layer.stride}", apart, "", f"{layer.features}"]
     high = layer.padding - layer.trim
     padding = f"{layer.padding}" if not layer.trim else f"{layer.padding}, {high}"
     sides = f"{layer.kernel}x{layer.kernel}"
     return [sides, f"{layer.stride}", padding, f"{layer.groups}", f"{layer.features}"]
+
+
+def _rows(spec: TrackerSpec) -> list[LayerCost]:
+    """Returns the costs of the table's rows; a branch of a level is one row."""
+    layers = tracker_cost(spec).layers
+    if not spec.head.levels:
+        return list(layers)
+    rows: dict[str, LayerCost] = {}
+    for layer in layers:
+        name = " ".join(layer.name.split()[:2])
+        above = rows.get(name)
+        rows[name] = dataclasses.replace(
+            layer,
+            name=name,
+            parameters=layer.parameters + (above.parameters if above else 0),
+            template_side=above.template_side if above else layer.template_side,
+            search_macs=layer.search_macs + (above.search_macs if above else 0),
+        )
+    return list(rows.values())
 
 
 def _millions(count: int) -> str:
@@ -65,7 +102,6 @@ def print_info(name_or_bundle: str, console: Console, *, kernels: int = 0) -> No
 
 
 def _print_layers(spec: TrackerSpec, name: str, console: Console) -> None:
-    cost = tracker_cost(spec)
     inputs = spec.input
     # The table fits 80 columns.
     style = {"box": box.SIMPLE, "padding": (0, 1, 0, 0)}
@@ -75,7 +111,7 @@ def _print_layers(spec: TrackerSpec, name: str, console: Console) -> None:
     sizes = (f"{inputs.template_px}px", f"{inputs.search_px}px", "params")
     for heading in (*headings, *sizes, "M MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for layer, row in zip_longest(spec.backbone.layers, cost.layers):
+    for layer, row in zip_longest(spec.backbone.layers, _rows(spec)):
         shape = [""] * len(headings) if layer is None else _shape(layer)
         table.add_row(
             shown(row.name),

@@ -11,29 +11,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dst_jax.arch import ConvSpec, TrackerSpec
+from dst_jax.arch import Convolution, TrackerSpec
 from dst_jax.ops.conv import conv2d
 from dst_jax.ops.kernels import PASSES, chosen_kernels, compiled, kernel_of
 from dst_jax.workflows.printing import say, shown
 
 _REPEATS = 5
 _NAMES = {"onednn": "oneDNN", "ynnpack": "YNNPACK", "eigen": "Eigen"}
-
-
-class Layer(NamedTuple):
-    """A convolution and what it is applied to.
-
-    Attributes:
-      name: Name in tables.
-      conv: The convolution.
-      side: Side of its input, cells.
-      inputs: Channels of its input.
-    """
-
-    name: str
-    conv: ConvSpec
-    side: int
-    inputs: int
 
 
 class Timed(NamedTuple):
@@ -48,16 +32,20 @@ class Timed(NamedTuple):
     gflops: float
 
 
-def layers_of(spec: TrackerSpec) -> Iterator[Layer]:
-    """Yields the convolutions of a search image in tracking, those of the backbone."""
-    side, inputs = spec.input.search_px, 3
-    sides = spec.backbone.stage_sides(side)
-    for number, conv in enumerate(spec.backbone.layers, start=1):
-        yield Layer(f"conv{number}", conv, side, inputs)
-        side, inputs = sides[number - 1][1], conv.features
+def layers_of(spec: TrackerSpec) -> Iterator[tuple[Convolution, int]]:
+    """Yields the backbone's convolutions of a search image in tracking.
+
+    Yields:
+      A convolution, and how many of its stage are equal to it; these are left out.
+    """
+    for stage in spec.backbone.convolutions(spec.input.search_px):
+        alike = [one._replace(name="") for one in stage]
+        for index, one in enumerate(stage):
+            if alike[index] not in alike[:index]:
+                yield one, alike.count(alike[index])
 
 
-def timed_pass(layer: Layer, which: str, *, batch: int) -> Timed:
+def timed_pass(layer: Convolution, which: str, *, batch: int) -> Timed:
     """Compiles one pass of a layer, runs it some times and returns what it took.
 
     Args:
@@ -72,7 +60,14 @@ def timed_pass(layer: Layer, which: str, *, batch: int) -> Timed:
 
     def forward(x: Any, kernel: Any) -> Any:
         edges = conv.padding, conv.padding - conv.trim
-        return conv2d(x, kernel, stride=conv.stride, padding=edges, groups=conv.groups)
+        return conv2d(
+            x,
+            kernel,
+            stride=conv.stride,
+            padding=edges,
+            groups=conv.groups,
+            dilation=conv.dilation,
+        )
 
     y = jax.eval_shape(forward, x, kernel)
     gradient = jnp.ones(y.shape, y.dtype)
@@ -104,15 +99,16 @@ def print_kernels(spec: TrackerSpec, console: Console, *, batch: int) -> None:
     table.add_column("layer", no_wrap=True)
     for heading in PASSES:
         table.add_column(heading.replace("_", " "), justify="right", no_wrap=True)
-    for layer in layers_of(spec):
+    for layer, count in layers_of(spec):
         cells = []
         for which in PASSES:
-            if which == "input_gradient" and layer.name == "conv1":
+            if which == "input_gradient" and layer.inputs == 3:
                 cells.append("")  # an image needs none
                 continue
             found = timed_pass(layer, which, batch=batch)
             cells.append(f"{found.kernel} {found.gflops:,.0f}")
-        table.add_row(shown(layer.name), *cells)
+        more = f" x{count}" if count > 1 else ""
+        table.add_row(shown(f"{layer.name}{more}"), *cells)
     console.print(table)
     chosen, device = chosen_kernels(), jax.devices()[0]
     say(

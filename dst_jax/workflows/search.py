@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from dst_jax.arch import TrackerSpec, spec_to_json, tracker_cost
+from dst_jax.arch import TrackerSpec, plain_layers, spec_to_json, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import fixed_batches
 from dst_jax.data.sequence import Sequence
@@ -32,6 +32,7 @@ from dst_jax.search import (
     run_search,
     write_summary,
 )
+from dst_jax.search.space import SHRINKAGE
 from dst_jax.train import Deadline, TimeUp
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import counted_steps, waiting
@@ -284,7 +285,7 @@ def print_searched(searched: Searched, console: Console) -> None:
     """Prints the network that was found, its scores, and the files of the search."""
     best = searched.best
     assert best.spec is not None
-    layers, head = best.spec.backbone.layers, best.spec.head
+    layers, head = plain_layers(best.spec.backbone, SHRINKAGE), best.spec.head
     cost = tracker_cost(best.spec)
     read = f"head {head.stage.features}, " if head.stage else ""
     say(

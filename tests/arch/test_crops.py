@@ -40,6 +40,15 @@ IDS = {
     "mini-siamrpn-dull": "a9dede823a03",
     "tiny": "00f29619706a",
     "tiny-siamrpn": "affe3952a88c",
+    "siamrpnpp-r50": "a122ad762244",
+    "siamrpnpp-r18": "cb98fb2df7cd",
+    "siamrpnpp-r34": "12275b04be5b",
+    "siamrpnpp-big": "5709f6fac0cf",
+    "siamrpnpp-big-wide": "e2e7f7a8a897",
+    "mini-siamrpnpp-big": "42b7056c887c",
+    "mini-siamrpnpp-r50": "9ef7089c066d",
+    "mini-siamrpnpp-r18": "24b96a2c1ab4",
+    "tiny-siamrpnpp": "c3b779e90216",
 }
 
 

@@ -17,6 +17,7 @@ from dst_jax.arch import (
     InputSpec,
     PoolSpec,
     RegionHeadSpec,
+    ResidualSpec,
     TrackerSpec,
     Zoom,
 )
@@ -26,6 +27,7 @@ from dst_jax.track.config import SiamFCTracking, SiamRPNTracking
 OWNERS = [
     ConvSpec(4, 3),
     PoolSpec(),
+    ResidualSpec(8, 2, 1),
     Chain((ConvSpec(4, 3),)),
     CorrelationHeadSpec(),
     RegionHeadSpec(),
@@ -53,7 +55,8 @@ def test_the_walk_finds_the_fields():
     found = {f"{type(owner).__name__}.{name}" for owner, name in CASES}
     assert {"Chain.norm_epsilon", "InputSpec.std", "RegionHeadSpec.scales"} <= found
     assert {"SiamFCTracking.lost_below", "ConvSpec.padding"} <= found
-    assert len(CASES) == 44
+    assert {"ResidualSpec.blocks", "RegionHeadSpec.adjust"} <= found
+    assert len(CASES) == 54
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30, 10**9, -(10**9)])
@@ -77,6 +80,17 @@ def test_no_field_takes_what_is_no_number_or_far_too_large(owner, name, bad):
         (lambda: Chain((ConvSpec(3, 1),) * 1_002), "1,002 stages; there may be 1,001"),
         (lambda: Chain((ConvSpec(1, 1),) * 10**6), "1,000,000 stages"),
         (
+            lambda: Chain((ResidualSpec(4, 1, 500),)),
+            "1,500 convolutions one after another; there may be 1,001",
+        ),
+        (
+            lambda: TrackerSpec(
+                Chain((ResidualSpec(4, 2_000, 1, stride=2),)),
+                input=InputSpec(127, 2_048, 255),
+            ),
+            "layer1's map of an image of 2048 px has 2048 x 2048 x 2000 values",
+        ),
+        (
             lambda: Chain((ConvSpec(60_000, 3), ConvSpec(60_000, 3))),
             "kernels hold 3.2e+10 numbers",
         ),
@@ -87,7 +101,7 @@ def test_no_field_takes_what_is_no_number_or_far_too_large(owner, name, bad):
             "conv1's map of an image of 2048 px has 2048 x 2048 x 1000 values",
         ),
     ],
-    ids=range(4),
+    ids=range(6),
 )
 def test_a_network_that_fits_no_memory_is_refused_at_once(make, message):
     began = time.process_time()

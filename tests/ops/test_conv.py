@@ -7,26 +7,36 @@ from dst_jax.ops import conv
 
 FORMULATIONS = ("lax", "per_example", "stacked", "im2col")
 conv2d = jax.jit(
-    conv.conv2d, static_argnames=("stride", "padding", "groups", "formulation")
+    conv.conv2d,
+    static_argnames=("stride", "padding", "groups", "dilation", "formulation"),
 )
-max_pool = jax.jit(conv.max_pool, static_argnames=("window", "stride", "formulation"))
-# batch, side, input channels, output channels, kernel, stride, padding, groups
+max_pool = jax.jit(
+    conv.max_pool, static_argnames=("window", "stride", "padding", "formulation")
+)
+# batch, side, input and output channels, kernel, stride, padding, groups, dilation
 CASES = (
-    (2, 13, 3, 6, 5, 2, 0, 1),
-    (3, 12, 4, 6, 4, 3, 0, 2),
-    (1, 7, 4, 4, 3, 1, 1, 2),
-    (2, 9, 6, 3, 1, 1, -1, 3),
-    (2, 8, 2, 5, 3, 2, 2, 1),
+    (2, 13, 3, 6, 5, 2, 0, 1, 1),
+    (3, 12, 4, 6, 4, 3, 0, 2, 1),
+    (1, 7, 4, 4, 3, 1, 1, 2, 1),
+    (2, 9, 6, 3, 1, 1, -1, 3, 1),
+    (2, 9, 4, 6, 3, 1, 4, 1, 4),
+    (2, 12, 4, 6, 3, 2, 1, 2, 2),
+    (2, 8, 2, 5, 3, 2, 2, 1, 1),
 )
 
 
-def reference_conv(x, kernel, stride, padding, groups):
+def options_of(case):
+    return dict(zip(("stride", "padding", "groups", "dilation"), case[5:], strict=True))
+
+
+def reference_conv(x, kernel, *, stride, padding, groups, dilation):
     """Loops over output cells and groups in float64."""
     if padding > 0:
         x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     elif padding < 0:
         x = x[:, -padding:padding, -padding:padding]
-    side, _, inputs, outputs = kernel.shape
+    taps, _, inputs, outputs = kernel.shape
+    side = (taps - 1) * dilation + 1
     rows = (x.shape[1] - side) // stride + 1
     columns = (x.shape[2] - side) // stride + 1
     y = np.zeros((x.shape[0], rows, columns, outputs))
@@ -35,7 +45,8 @@ def reference_conv(x, kernel, stride, padding, groups):
         for v in range(columns):
             i, j = u * stride, v * stride
             for g in range(groups):
-                patch = x[:, i : i + side, j : j + side, g * inputs : (g + 1) * inputs]
+                patch = x[:, i : i + side : dilation, j : j + side : dilation]
+                patch = patch[..., g * inputs : (g + 1) * inputs]
                 weights = kernel[..., g * share : (g + 1) * share]
                 y[:, u, v, g * share : (g + 1) * share] = np.tensordot(
                     patch, weights, axes=3
@@ -44,7 +55,7 @@ def reference_conv(x, kernel, stride, padding, groups):
 
 
 def draw(case, dtype=np.float32):
-    batch, side, inputs, outputs, size, _, _, groups = case
+    batch, side, inputs, outputs, size, _, _, groups, _ = case
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, side, side, inputs)).astype(dtype)
     kernel = rng.normal(size=(size, size, inputs // groups, outputs)).astype(dtype)
@@ -54,21 +65,19 @@ def draw(case, dtype=np.float32):
 @pytest.mark.parametrize("formulation", [*FORMULATIONS, None])
 @pytest.mark.parametrize("case", CASES)
 def test_conv_equals_a_loop_over_cells(case, formulation):
-    *_, stride, padding, groups = case
     x, kernel = draw(case)
-    options = {"stride": stride, "padding": padding, "groups": groups}
+    options = options_of(case)
     actual = conv2d(x, kernel, formulation=formulation, **options)
-    expected = reference_conv(x.astype(np.float64), kernel, stride, padding, groups)
+    expected = reference_conv(x.astype(np.float64), kernel, **options)
     assert actual.dtype == jnp.float32
     scale = np.abs(expected).max()
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("formulation", FORMULATIONS[1:])
-@pytest.mark.parametrize("case", CASES[:4])
+@pytest.mark.parametrize("case", CASES[:6])
 def test_gradients_equal_those_of_lax_in_float64(case, formulation):
-    *_, stride, padding, groups = case
-    options = {"stride": stride, "padding": padding, "groups": groups}
+    options = options_of(case)
     with jax.enable_x64(True):
         x, kernel = (jnp.asarray(a) for a in draw(case, np.float64))
 
@@ -110,6 +119,19 @@ def test_pool_takes_the_largest_of_each_window(side, window, stride, formulation
     x = np.random.default_rng(1).normal(size=(2, side, side, 3)).astype(np.float32)
     actual = max_pool(x, window=window, stride=stride, formulation=formulation)
     np.testing.assert_array_equal(actual, reference_pool(x, window, stride))
+
+
+@pytest.mark.parametrize("formulation", ["lax", "shifted"])
+def test_padded_cells_neither_win_nor_receive_a_gradient(formulation):
+    # All values are negative, so that a zero in the padding would win.
+    x = np.random.default_rng(1).normal(size=(2, 7, 6, 3)).astype(np.float32) - 9.0
+    sizes = {"window": 3, "stride": 2, "padding": 1, "formulation": formulation}
+    wide = np.full((2, 9, 8, 3), -100.0, np.float32)
+    wide[:, 1:-1, 1:-1] = x
+    np.testing.assert_array_equal(max_pool(x, **sizes), reference_pool(wide, 3, 2))
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(conv.max_pool(x, **sizes))))(x)
+    # Each of the 4 x 3 windows of each channel and image hands on its 1.
+    assert float(jnp.sum(gradient)) == 4 * 3 * 3 * 2
 
 
 def test_pool_gradients_equal_those_of_lax_even_at_ties():

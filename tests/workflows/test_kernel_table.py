@@ -6,7 +6,7 @@ import jax
 import pytest
 from rich.console import Console
 
-from dst_jax.arch import ConvSpec, named
+from dst_jax.arch import Convolution, ConvSpec, named
 from dst_jax.command.main import main
 from dst_jax.ops.kernels import PASSES, VARIABLE
 from dst_jax.workflows import kernel_table
@@ -19,18 +19,38 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("which", PASSES)
 def test_each_pass_is_timed_with_the_kernels_that_it_calls(which, monkeypatch):
     monkeypatch.setenv(VARIABLE, "eigen")
-    layer = kernel_table.Layer("conv2", ConvSpec(8, 3, groups=2), 12, 4)
+    layer = Convolution("conv2", ConvSpec(8, 3, groups=2), 12, 4)
     found = kernel_table.timed_pass(layer, which, batch=2)
     assert found.kernel == "Eigen"
     assert 0.0 < found.gflops < 1e5
 
 
 def test_layers_are_those_of_the_search_image():
-    layers = list(kernel_table.layers_of(named("siamfc-alexnet")))
+    found = list(kernel_table.layers_of(named("siamfc-alexnet")))
+    layers = [layer for layer, _ in found]
+    assert [count for _, count in found] == [1] * 5
     assert [layer.name for layer in layers] == [f"conv{n}" for n in range(1, 6)]
     # Published: 255 px, stride 2, pool; 123, 61, 57, 28, 26, 24 cells.
     assert [layer.side for layer in layers] == [255, 61, 28, 26, 24]
     assert [layer.inputs for layer in layers] == [3, 96, 256, 384, 384]
+
+
+def test_a_residual_stage_lists_its_distinct_convolutions_with_their_number():
+    found = list(kernel_table.layers_of(named("siamrpnpp-r50")))
+    counts = {layer.name: count for layer, count in found}
+    # layer3: six blocks, of which the first differs and has a projection.
+    of_layer3 = {name: n for name, n in counts.items() if name.startswith("layer3")}
+    assert of_layer3 == {
+        "layer3/block1/conv1": 1,
+        "layer3/block1/conv2": 1,
+        "layer3/block1/conv3": 6,
+        "layer3/block1/projection": 1,
+        "layer3/block2/conv1": 5,
+        "layer3/block2/conv2": 5,
+    }
+    assert sum(counts.values()) == 1 + 3 * (3 + 4 + 6 + 3) + 4
+    dilated = {layer.name: layer.conv.dilation for layer, _ in found}
+    assert dilated["layer4/block2/conv2"] == 4
 
 
 def test_the_table_has_a_row_for_each_layer(capsys, monkeypatch):

@@ -1,25 +1,23 @@
-"""A backbone that is a chain of convolutional stages, from RGB to the last map."""
+"""A backbone that is a chain of stages, from RGB to the last map."""
 
 import dataclasses
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
 
-from dst_jax.arch.limits import (
-    LEAST,
-    MAX_KERNEL,
-    MAX_LAYERS,
-    MAX_MAP_VALUES,
-    MAX_PARAMETERS,
-    MAX_WIDTH,
-)
+from dst_jax.arch.backbones.conv import Convolution, ConvSpec
+from dst_jax.arch.backbones.residual import ResidualSpec
+from dst_jax.arch.limits import LEAST, MAX_LAYERS, MAX_MAP_VALUES, MAX_PARAMETERS
 from dst_jax.errors import InputError
-from dst_jax.require import require, require_between, require_whole
+from dst_jax.require import require, require_between
+
+Link: TypeAlias = ConvSpec | ResidualSpec
 
 
 class MapShape(NamedTuple):
     """One feature map that a backbone offers.
 
     Attributes:
-      name: Name of the stage, "conv1" and so on.
+      name: Name of the stage, "conv1" or "layer1" and so on.
       side: Cells per side.
       features: Channels.
       stride: Image pixels per cell.
@@ -31,63 +29,24 @@ class MapShape(NamedTuple):
     stride: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class PoolSpec:
-    """Max pooling over `window` x `window` cells, without padding.
+class StageSides(NamedTuple):
+    """Sides of what a stage makes of an image, cells.
 
     Attributes:
-      window: Side of the pooled square, cells.
-      stride: Step in both directions, cells.
+      before: Side of its map before its pooling.
+      after: Side after its pooling; without one, the same.
     """
 
-    window: int = 3
-    stride: int = 2
-
-    def __post_init__(self):
-        require_whole(1, MAX_KERNEL, self, "window", "stride")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ConvSpec:
-    """Convolution with bias, then batch normalisation, activation and pooling.
-
-    Attributes:
-      features: Output channels.
-      kernel: Side of the square kernel.
-      stride: Step in both directions, cells.
-      padding: Zeros added on each side; negative padding crops.
-      trim: Rows and columns that are then cut off the high edges. A kernel that was
-        shrunk in place by an odd number leaves them unread.
-      groups: Number of groups into which input and output channels are split.
-      batch_norm: Whether a normalisation follows the convolution.
-      activation: Function that follows the normalisation.
-      pool: Pooling that follows the activation, or None.
-    """
-
-    features: int
-    kernel: int
-    stride: int = 1
-    padding: int = 0
-    trim: int = 0
-    groups: int = 1
-    batch_norm: bool = True
-    activation: Literal["relu", "none"] = "relu"
-    pool: PoolSpec | None = None
-
-    def __post_init__(self):
-        require_whole(1, MAX_WIDTH, self, "features", "groups")
-        require_whole(1, MAX_KERNEL, self, "kernel", "stride")
-        require_whole(-MAX_KERNEL, MAX_KERNEL, self, "padding")
-        require_whole(0, MAX_KERNEL, self, "trim")
-        divides = self.features % self.groups == 0
-        require(divides, self, "features", f"must divide into {self.groups} groups")
-        known = self.activation in ("relu", "none")
-        require(known, self, "activation", 'must be "relu" or "none"')
+    before: int
+    after: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain of convolutional stages from RGB; stage j's features are "conv{j}".
+    """A chain of stages from RGB.
+
+    The convolutional stages are "conv1", "conv2" and so on, the residual ones "layer1",
+    "layer2" and so on.
 
     Attributes:
       layers: The stages, first to last.
@@ -95,7 +54,7 @@ class Chain:
       norm_momentum: Share of the old running statistic that an update keeps.
     """
 
-    layers: tuple[ConvSpec, ...]
+    layers: tuple[Link, ...]
     norm_epsilon: float = 1e-6
     norm_momentum: float = 0.95
 
@@ -108,13 +67,20 @@ class Chain:
                 f"Chain.layers: {len(self.layers):,} stages; there may be "
                 f"{MAX_LAYERS:,}."
             )
+        depth = sum(layer.depth for layer in self.layers)
+        if depth > MAX_LAYERS:
+            raise InputError(
+                f"Chain.layers: {depth:,} convolutions one after another; there may "
+                f"be {MAX_LAYERS:,}, so lower blocks."
+            )
         parameters = 0
-        for below, layer in zip((3, *self.widths), self.layers, strict=False):
-            parameters += layer.kernel**2 * (below // layer.groups) * layer.features
-            if below % layer.groups:
+        for found in (one for stage in self._convolutions(0) for one in stage):
+            parameters += found.weights
+            if found.inputs % found.conv.groups:
                 raise InputError(
-                    f"Chain.layers: {layer} cannot split its {below} input "
-                    f"channels into {layer.groups} groups; make the width below even."
+                    f"Chain.layers: {found.conv} cannot split its {found.inputs} input "
+                    f"channels into {found.conv.groups} groups; make the width below "
+                    "even."
                 )
         if parameters > MAX_PARAMETERS:
             raise InputError(
@@ -128,11 +94,21 @@ class Chain:
         return tuple(layer.features for layer in self.layers)
 
     @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Returns the name of each stage, under which its features are found."""
+        counts: dict[str, int] = {}
+        names = []
+        for layer in self.layers:
+            counts[layer.word] = counts.get(layer.word, 0) + 1
+            names.append(f"{layer.word}{counts[layer.word]}")
+        return tuple(names)
+
+    @property
     def total_stride(self) -> int:
         """Returns the image pixels per cell of the last feature map."""
         stride = 1
         for layer in self.layers:
-            stride *= layer.stride * (layer.pool.stride if layer.pool else 1)
+            stride *= layer.total_stride
         return stride
 
     def maps(self, image_px: int) -> tuple[MapShape, ...]:
@@ -146,15 +122,17 @@ class Chain:
         Raises:
           InputError: If a map would have no cell left.
         """
-        sides, shapes, stride = self.stage_sides(image_px), [], 1
-        for index, layer in enumerate(self.layers):
-            stride *= layer.stride
-            before, _ = sides[index]
-            shapes.append(MapShape(f"conv{index + 1}", before, layer.features, stride))
-            stride *= layer.pool.stride if layer.pool else 1
+        shapes, stride = [], 1
+        stages = zip(
+            self.stage_names, self.stage_sides(image_px), self.layers, strict=True
+        )
+        for name, sides, layer in stages:
+            own = stride * layer.stride
+            shapes.append(MapShape(name, sides.before, layer.features, own))
+            stride *= layer.total_stride
         return tuple(shapes)
 
-    def stage_sides(self, image_px: int) -> tuple[tuple[int, int], ...]:
+    def stage_sides(self, image_px: int) -> tuple[StageSides, ...]:
         """Returns the sides of every stage's feature map, before and after its pooling.
 
         Args:
@@ -164,24 +142,41 @@ class Chain:
           InputError: If a map would have no cell left, or more values than fit in
             memory.
         """
-        sides, side = [], image_px
-        for index, layer in enumerate(self.layers, start=1):
-            padded = side + 2 * layer.padding - layer.trim
-            before = (padded - layer.kernel) // layer.stride + 1
-            after = before
-            if layer.pool:
-                after = (before - layer.pool.window) // layer.pool.stride + 1
-            if before < 1 or after < 1:
+        found, side = [], image_px
+        stages = zip(
+            self.stage_names, self.layers, self.convolutions(image_px), strict=True
+        )
+        for name, layer, convolutions in stages:
+            sides = StageSides(*layer.sides(side))
+            if min(sides) < 1:
                 raise InputError(
-                    f"conv{index} has no cell left of an image of {image_px} px; "
+                    f"{name} has no cell left of an image of {image_px} px; "
                     "use a larger crop, a smaller kernel or less pooling."
                 )
-            if before**2 * layer.features > MAX_MAP_VALUES:
+            values, cells, features = max(
+                (one.out_side**2 * one.conv.features, one.out_side, one.conv.features)
+                for one in convolutions
+            )
+            if values > MAX_MAP_VALUES:
                 raise InputError(
-                    f"conv{index}'s map of an image of {image_px} px has "
-                    f"{before} x {before} x {layer.features} values, over 2^30; use a "
-                    "smaller crop or larger strides."
+                    f"{name}'s map of an image of {image_px} px has "
+                    f"{cells} x {cells} x {features} values, over 2^30; use a smaller "
+                    "crop or larger strides."
                 )
-            sides.append((before, after))
-            side = after
-        return tuple(sides)
+            found.append(sides)
+            side = sides.after
+        return tuple(found)
+
+    def convolutions(self, image_px: int) -> tuple[tuple[Convolution, ...], ...]:
+        """Returns the convolutions of every stage and the maps that they read.
+
+        Args:
+          image_px: Side of the image, pixels.
+        """
+        return tuple(self._convolutions(image_px))
+
+    def _convolutions(self, image_px: int) -> Iterator[tuple[Convolution, ...]]:
+        side, inputs = image_px, 3
+        for name, layer in zip(self.stage_names, self.layers, strict=True):
+            yield layer.convolutions(inputs, side, name=name)
+            side, inputs = layer.sides(side)[1], layer.features

@@ -1,5 +1,6 @@
 """The answers of networks to a search image, one kind per family."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from dst_jax.typing import Array, Float
@@ -29,7 +30,19 @@ class RegionAnswer(NamedTuple):
 
 Answer: TypeAlias = CellAnswer | RegionAnswer
 
+# Feature maps of one image stand under the names of their stages, "conv1" first. They
+# are taken after the activation and before the pooling; the last stage of SiamFC has
+# neither. A head gets those of the stages that it reads.
+Features: TypeAlias = Mapping[str, Float[Array, "_ _ _ _"]]
+
 # What a network keeps of a template: any pytree whose leaves have the templates' batch
 # first. Heads here keep what the search map is correlated with, by branch: "cls", and
-# "r" where boxes are regressed.
+# "r" where boxes are regressed. With several levels the level's name comes first:
+# "layer2.cls".
 Memory: TypeAlias = Any
+
+
+def only(features: Features) -> Float[Array, "_ _ _ _"]:
+    """Returns the map of a head that reads one stage."""
+    (found,) = features.values()
+    return found

@@ -1,44 +1,28 @@
 """Builds the module of a head from its spec."""
 
-from typing import NamedTuple, TypeAlias, assert_never
-
-from jax.typing import DTypeLike
+from typing import TypeAlias, assert_never
 
 from dst_jax.arch.heads import CorrelationHeadSpec, HeadSpec, RegionHeadSpec
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.models.heads.channels import HeadChannels
 from dst_jax.models.heads.correlation import CorrelationHead
+from dst_jax.models.heads.levels import LevelsHead
 from dst_jax.models.heads.region import DepthwiseHead, UpChannelHead
+from dst_jax.models.kinds import Kinds
 
-Head: TypeAlias = CorrelationHead | UpChannelHead | DepthwiseHead
-
-
-class Kinds(NamedTuple):
-    """Settings that all parts of a network share.
-
-    Attributes:
-      dtype: Type of the computation.
-      param_dtype: Type of the parameters.
-      axis_name: Device axis over which training synchronises batch normalisation.
-    """
-
-    dtype: DTypeLike
-    param_dtype: DTypeLike
-    axis_name: str | None
+Head: TypeAlias = CorrelationHead | UpChannelHead | DepthwiseHead | LevelsHead
 
 
 def build_head(spec: TrackerSpec, kinds: Kinds) -> Head:
     """Returns the module of a tracker's head."""
     match spec.head:
         case CorrelationHeadSpec() as head:
-            return CorrelationHead(head, kinds.param_dtype)
+            return CorrelationHead(head, kinds)
         case RegionHeadSpec(form="up_channel") as head:
-            side = spec.feature_side(spec.input.template_px)
-            return UpChannelHead(head, side, kinds.dtype, kinds.param_dtype)
+            return UpChannelHead(head, kinds, spec.template_cells)
         case RegionHeadSpec() as head:
-            backbone = spec.backbone
-            norm = backbone.norm_epsilon, backbone.norm_momentum
-            return DepthwiseHead(head, *norm, *kinds)
+            make = LevelsHead if len(spec.levels) > 1 else DepthwiseHead
+            return make(head, kinds)
         case _ as head:
             assert_never(head)
 

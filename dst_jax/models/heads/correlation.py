@@ -1,36 +1,38 @@
 """The head of SiamFC, which is the correlation itself."""
 
 import flax.linen as nn
-from jax.typing import DTypeLike
 
 from dst_jax.arch.heads import CorrelationHeadSpec
-from dst_jax.models.heads.answers import CellAnswer, Memory
+from dst_jax.models.heads.answers import CellAnswer, Features, Memory, only
 from dst_jax.models.heads.channels import HeadChannels
+from dst_jax.models.kinds import Kinds
 from dst_jax.ops.xcorr import xcorr
-from dst_jax.typing import Array, Float
 
 
 class CorrelationHead(nn.Module):
-    """SiamFC's response: the scaled correlation of the last feature maps (eq. 1)."""
+    """SiamFC's response: the scaled correlation of the last feature maps (eq. 1).
+
+    Attributes:
+      spec: The head.
+      kinds: Settings that all modules share.
+    """
 
     spec: CorrelationHeadSpec
-    param_dtype: DTypeLike
+    kinds: Kinds
 
     def setup(self) -> None:
         """Declares the bias, if there is one."""
         if self.spec.bias:
-            zeros = nn.initializers.zeros
-            self.bias = self.param("bias", zeros, (), self.param_dtype)
+            zeros, dtype = nn.initializers.zeros, self.kinds.param_dtype
+            self.bias = self.param("bias", zeros, (), dtype)
 
-    def kernels(
-        self, template: Float[Array, "k i j d"], *, train: bool = False
-    ) -> Memory:
+    def kernels(self, template: Features, *, train: bool = False) -> Memory:
         """Returns the template's features themselves."""
         del train  # this head has no normalisation
-        return {"cls": template}
+        return {"cls": only(template)}
 
     def __call__(
-        self, memory: Memory, search: Float[Array, "b h w d"], *, train: bool = False
+        self, memory: Memory, search: Features, *, train: bool = False
     ) -> CellAnswer:
         """Returns the correlation of memory and search map.
 
@@ -40,9 +42,10 @@ class CorrelationHead(nn.Module):
           train: Ignored, because this head has no normalisation.
         """
         del train
-        response = xcorr(search, memory["cls"]) * self.spec.scale
+        response = xcorr(only(search), memory["cls"]) * self.spec.scale
         if self.spec.bias:
-            response = response + self.bias.astype(response.dtype)
+            bias = self.kinds.learnt(self.path, self.bias)
+            response = response + bias.astype(response.dtype)
         return CellAnswer(response)
 
     @staticmethod

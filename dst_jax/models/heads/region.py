@@ -4,13 +4,16 @@ A head has two halves, so that a tracker runs the first one once a video: `kerne
 makes kernels from the template, and a call correlates the search map with them.
 """
 
-import flax.linen as nn
-from jax.typing import DTypeLike
+import dataclasses
+import math
 
-from dst_jax.arch.backbones.chain import ConvSpec
+import flax.linen as nn
+
+from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.heads import RegionHeadSpec
-from dst_jax.models.heads.answers import Memory, RegionAnswer
+from dst_jax.models.heads.answers import Features, Memory, RegionAnswer, only
 from dst_jax.models.heads.channels import HeadChannels
+from dst_jax.models.kinds import Kinds
 from dst_jax.models.layers import Conv, ConvStage
 from dst_jax.ops.xcorr_region import xcorr_depthwise, xcorr_up
 from dst_jax.typing import Array, Float
@@ -30,15 +33,13 @@ class UpChannelHead(nn.Module):
 
     Attributes:
       spec: The head.
+      kinds: Settings that all modules share.
       template_side: Number of cells per side of the template's feature map.
-      dtype: Type of the computation.
-      param_dtype: Type of the parameters.
     """
 
     spec: RegionHeadSpec
+    kinds: Kinds
     template_side: int
-    dtype: DTypeLike
-    param_dtype: DTypeLike
 
     def setup(self) -> None:
         """Declares the five convolutions."""
@@ -47,34 +48,32 @@ class UpChannelHead(nn.Module):
         unit = (side * side * width) ** -0.5
 
         def conv(features: int, kernel: int, *, gain: float = 1.0) -> Conv:
-            layer = ConvSpec(features, kernel)
-            return Conv(layer, self.dtype, self.param_dtype, gain=gain)
+            return Conv(ConvSpec(features, kernel), self.kinds, gain=gain)
 
         self.cls1 = conv(2 * k * width, kernel, gain=unit)
         self.r1 = conv(4 * k * width, kernel, gain=0.1 * unit)
         self.cls2, self.r2 = conv(width, kernel), conv(width, kernel)
         self.regress_adjust = conv(4 * k, 1)
 
-    def kernels(
-        self, template: Float[Array, "k i j d"], *, train: bool = False
-    ) -> Memory:
+    def kernels(self, template: Features, *, train: bool = False) -> Memory:
         """Returns a kernel for each logit and offset, [k, a, b, width, n]."""
         del train  # this head has no normalisation
         width, made = self.spec.features, {}
         for name, conv in (("cls", self.cls1), ("r", self.r1)):
-            flat = conv(template)
+            flat = conv(only(template))
             outputs = flat.shape[-1] // width
             split = flat.reshape(*flat.shape[:3], outputs, width)
             made[name] = split.swapaxes(-1, -2)
         return made
 
     def __call__(
-        self, memory: Memory, search: Float[Array, "b h w d"], *, train: bool = False
+        self, memory: Memory, search: Features, *, train: bool = False
     ) -> RegionAnswer:
         """Returns logits and offsets of every anchor."""
         del train
-        logits = xcorr_up(self.cls2(search), memory["cls"])
-        offsets = xcorr_up(self.r2(search), memory["r"])
+        shown = only(search)
+        logits = xcorr_up(self.cls2(shown), memory["cls"])
+        offsets = xcorr_up(self.r2(shown), memory["r"])
         return _by_anchor(self.spec.anchors, logits, self.regress_adjust(offsets))
 
     @staticmethod
@@ -93,51 +92,64 @@ class UpChannelHead(nn.Module):
 
 
 class DepthwiseHead(nn.Module):
-    """Classification and regression branches of pysot's `alex` network.
+    """Classification and regression branches of pysot, those of one level.
 
-    In each branch `template` and `search` adjust the two maps, which are correlated
-    channel by channel. Then `mix` and `read` turn the result into logits or offsets,
-    whose channels have the order of those in `UpChannelHead`.
+    Both maps go through `adjust`, where the spec has it; then the template's is cut to
+    its middle. In each branch `template` and `search` read the two maps, and the
+    results are correlated channel by channel. Then `mix` and `read` make logits or
+    offsets of it, whose channels have the order of those in `UpChannelHead`.
+
+    Attributes:
+      spec: The head; of its levels this is one.
+      kinds: Settings that all modules share.
     """
 
     spec: RegionHeadSpec
-    norm_epsilon: float
-    norm_momentum: float
-    dtype: DTypeLike
-    param_dtype: DTypeLike
-    axis_name: str | None
+    kinds: Kinds
 
     def setup(self) -> None:
-        """Declares four layers for each branch."""
-        kernel = self.spec.kernel
-        self.cls_template, self.r_template = self._stage(kernel), self._stage(kernel)
-        self.cls_search, self.r_search = self._stage(kernel), self._stage(kernel)
-        self.cls_mix, self.r_mix = self._stage(1), self._stage(1)
+        """Declares four layers for each branch, and the adjustment."""
+        if self.spec.adjusting is not None:
+            self.adjust = ConvStage(self.spec.adjusting, self.kinds)
+        conv, mix = self.spec.stage, dataclasses.replace(self.spec.stage, kernel=1)
+        for branch in ("cls", "r"):
+            setattr(self, f"{branch}_template", ConvStage(conv, self.kinds))
+            setattr(self, f"{branch}_search", ConvStage(conv, self.kinds))
+            setattr(self, f"{branch}_mix", ConvStage(mix, self.kinds))
         k = self.spec.anchors
-        self.cls_read, self.r_read = self._read(2 * k), self._read(4 * k)
+        self.cls_read, self.r_read = self._read(2 * k, 1.0), self._read(4 * k, 0.1)
 
-    def kernels(
-        self, template: Float[Array, "k i j d"], *, train: bool = False
-    ) -> Memory:
+    def kernels(self, template: Features, *, train: bool = False) -> Memory:
         """Returns for each branch a kernel with the channels of its search map."""
+        seen = self._adjusted(only(template), train)
+        # In training the adjustment's statistics are of the whole map.
+        if cells := self.spec.template_cells:
+            edge = (seen.shape[1] - cells) // 2
+            seen = seen[:, edge : edge + cells, edge : edge + cells]
         return {
-            "cls": _alone(self.cls_template, template, train),
-            "r": _alone(self.r_template, template, train),
+            "cls": _alone(self.cls_template, seen, train),
+            "r": _alone(self.r_template, seen, train),
         }
 
     def __call__(
-        self, memory: Memory, search: Float[Array, "b h w d"], *, train: bool = False
+        self, memory: Memory, search: Features, *, train: bool = False
     ) -> RegionAnswer:
         """Returns logits and offsets of every anchor."""
+        shown = self._adjusted(only(search), train)
         branches = {
             "cls": (self.cls_search, self.cls_mix, self.cls_read),
             "r": (self.r_search, self.r_mix, self.r_read),
         }
         maps = {}
-        for name, (adjust, mix, read) in branches.items():
-            x = xcorr_depthwise(_alone(adjust, search, train), memory[name])
+        for name, (stage, mix, read) in branches.items():
+            x = xcorr_depthwise(_alone(stage, shown, train), memory[name])
             maps[name] = read(_alone(mix, x, train))
         return _by_anchor(self.spec.anchors, maps["cls"], maps["r"])
+
+    def _adjusted(self, features: Array, train: bool) -> Array:
+        if self.spec.adjusting is None:
+            return features
+        return _alone(self.adjust, features, train)
 
     @staticmethod
     def channels(spec: RegionHeadSpec) -> dict[str, HeadChannels]:
@@ -150,19 +162,17 @@ class DepthwiseHead(nn.Module):
             layers[f"{name}_read"] = HeadChannels(1, "features", outputs, widens=False)
         return layers
 
-    def _stage(self, kernel: int) -> ConvStage:
-        return ConvStage(
-            ConvSpec(self.spec.features, kernel, batch_norm=True, activation="relu"),
-            self.norm_epsilon,
-            self.norm_momentum,
-            self.dtype,
-            self.param_dtype,
-            self.axis_name,
-            use_bias=False,
-        )
+    def _read(self, outputs: int, spread: float) -> Conv:
+        """Returns the last layer of a branch.
 
-    def _read(self, outputs: int) -> Conv:
-        return Conv(ConvSpec(outputs, 1), self.dtype, self.param_dtype)
+        Where several levels are fused, the first logits have a spread of about 1 and
+        the first offsets of about 0.1, as in `UpChannelHead`: half of the normalised
+        features pass the ReLU, with a mean square of 1.
+        """
+        gain = 1.0
+        if self.spec.levels:
+            gain = spread * math.sqrt(outputs / self.spec.features)
+        return Conv(ConvSpec(outputs, 1), self.kinds, gain=gain)
 
 
 def _alone(stage: ConvStage, x: Array, train: bool) -> Array:
