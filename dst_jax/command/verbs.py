@@ -173,9 +173,11 @@ class Ablate:
 class Convert:
     """Turn weights of another project into a bundle.
 
-    The weights are those of siamfc-pytorch's network, or of DaSiamRPN's network, whose
-    widths are read from its shapes. The bundle gets the public settings of online
-    tracking. SiamRPNotb has the shapes of SiamRPNvot, so it needs `--preset otb`.
+    The weights are those of siamfc-pytorch's network, of DaSiamRPN's or of pysot's
+    SiamRPN++, whose widths are read from their shapes. The bundle gets the public
+    settings of online tracking. SiamRPNotb has the shapes of SiamRPNvot, so it needs
+    `--preset otb`. A ResNet that classifies ImageNet (imagenet-resnet, or
+    imagenet-resnet-bgr where it reads BGR images of 0-255) becomes a backbone.
 
     Example: dst-jax convert --source siamfc-pytorch alexnet.pth teacher.bundle
     """
@@ -185,7 +187,11 @@ class Convert:
     ]
     out: Annotated[Positional[Path], arg(metavar="OUT", help="folder of the bundle")]
     source: Annotated[
-        str, arg(metavar="PROJECT", help="whose format: siamfc-pytorch or dasiamrpn")
+        str,
+        arg(
+            metavar="PROJECT",
+            help="whose format: siamfc-pytorch, dasiamrpn, pysot or imagenet-resnet",
+        ),
     ]
     architecture: Annotated[
         str | None,
@@ -195,7 +201,8 @@ class Convert:
         str | None,
         optional(
             "NAME",
-            "settings: big, vot, otb or alex; by the network if none",
+            "settings: big, vot, otb, alex, r50, r50-8gpu or r50-otb; by the network "
+            "if none",
         ),
     ] = None
     force: Annotated[Flag[bool], arg(help="replace a bundle that is at OUT")] = False
