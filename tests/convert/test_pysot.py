@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
 from dst_jax import arch
 from dst_jax.convert import siamrpnpp_from_pytorch, siamrpnpp_spec
 from dst_jax.errors import InputError
+from dst_jax.models import build, forward
 
 STEM, INNER, HEAD, ADJUST = 4, (2, 3, 4, 5), 6, 7
 BLOCKS = {"bottleneck": (2, 1, 2, 1), "basic": (1, 2, 1, 1)}
@@ -153,3 +155,26 @@ def test_weights_of_another_depth_name_the_first_tensor_and_both_shapes():
 def test_a_head_without_levels_is_refused():
     with pytest.raises(InputError, match="heads on several levels"):
         siamrpnpp_from_pytorch(state_dict(), arch.named("siamrpn"))
+
+
+def test_the_converted_network_answers_as_pytorch_does():
+    spec, rng = arch.named("tiny-siamrpnpp"), np.random.default_rng(1)
+    sides = spec.input.template_px, spec.input.search_px
+    images = [rng.integers(0, 256, (1, n, n, 3)).astype(np.float32) for n in sides]
+    twin = pytest.importorskip("tests.pysot_twin")
+    reversed_ = [
+        twin.torch.from_numpy(x[..., ::-1].transpose(0, 3, 1, 2).copy()) for x in images
+    ]
+    network = twin.make_twin("tiny-siamrpnpp", *reversed_)
+    with twin.torch.inference_mode():
+        expected = network(*reversed_)
+    variables, left_over = siamrpnpp_from_pytorch(twin.state_dict(network), spec)
+    assert left_over == ()
+    ask = jax.jit(lambda *pair: forward(build(spec), variables, *pair).answer)
+    answer = ask(*images)
+    for found, name in ((answer.response, "cls"), (answer.offsets, "loc")):
+        want = expected[name].numpy().transpose(0, 2, 3, 1)
+        want = want.reshape(*want.shape[:3], -1, spec.head.anchors)
+        want = want.transpose(0, 1, 2, 4, 3)
+        scale = np.abs(want).max()
+        np.testing.assert_allclose(found, want, rtol=0, atol=1e-4 * scale)
