@@ -135,7 +135,7 @@ def _demo(verb: Demo, console: Console) -> None:
     from dst_jax.command.settings import load_experiment
     from dst_jax.workflows.demo import run_demo
 
-    family = {"siamfc": "demo", "siamrpn": "demo_siamrpn"}[verb.family]
+    family = "demo" if verb.family == "siamfc" else f"demo_{verb.family}"
     experiments = [
         dataclasses.replace(load_experiment(f"{family}_{part}"), seed=verb.seed)
         for part in ("teacher", "students")

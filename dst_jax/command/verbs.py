@@ -27,16 +27,17 @@ class Demo:
     """Distil two students on synthetic video, and write a report.
 
     Makes video, trains a miniature teacher, searches the architecture of the dull
-    student, trains both students without (NOKD) and with distillation (TSsKD),
-    evaluates all networks on unseen video, and writes report.html and report.json. This
-    takes about ten minutes on two cores. The same command continues what was stopped.
+    student (those of SiamRPN++ are fixed), trains both students without (NOKD) and with
+    distillation (TSsKD), evaluates all networks on unseen video, and writes report.html
+    and report.json. This takes some minutes on two cores. The same command continues
+    what was stopped.
 
     Example: dst-jax demo --workdir runs/demo
     """
 
     workdir: Annotated[Path, arg(help="folder for data, runs and report")]
     family: Annotated[
-        Literal["siamfc", "siamrpn"], arg(help="of miniature trackers")
+        Literal["siamfc", "siamrpn", "siamrpnpp"], arg(help="of miniature trackers")
     ] = "siamfc"
     seed: Annotated[int, arg(help="of data, weights and data order")] = 0
     time_limit: TimeLimit = None
@@ -173,9 +174,11 @@ class Ablate:
 class Convert:
     """Turn weights of another project into a bundle.
 
-    The weights are those of siamfc-pytorch's network, or of DaSiamRPN's network, whose
-    widths are read from its shapes. The bundle gets the public settings of online
-    tracking. SiamRPNotb has the shapes of SiamRPNvot, so it needs `--preset otb`.
+    The weights are those of siamfc-pytorch's network, of DaSiamRPN's or of pysot's
+    SiamRPN++, whose widths are read from their shapes. The bundle gets the public
+    settings of online tracking. SiamRPNotb has the shapes of SiamRPNvot, so it needs
+    `--preset otb`. A ResNet that classifies ImageNet (imagenet-resnet, or
+    imagenet-resnet-bgr where it reads BGR images of 0-255) becomes a backbone.
 
     Example: dst-jax convert --source siamfc-pytorch alexnet.pth teacher.bundle
     """
@@ -185,7 +188,11 @@ class Convert:
     ]
     out: Annotated[Positional[Path], arg(metavar="OUT", help="folder of the bundle")]
     source: Annotated[
-        str, arg(metavar="PROJECT", help="whose format: siamfc-pytorch or dasiamrpn")
+        str,
+        arg(
+            metavar="PROJECT",
+            help="whose format: siamfc-pytorch, dasiamrpn, pysot or imagenet-resnet",
+        ),
     ]
     architecture: Annotated[
         str | None,
@@ -195,7 +202,8 @@ class Convert:
         str | None,
         optional(
             "NAME",
-            "settings: big, vot, otb or alex; by the network if none",
+            "settings: big, vot, otb, alex, r50, r50-8gpu or r50-otb; by the network "
+            "if none",
         ),
     ] = None
     force: Annotated[Flag[bool], arg(help="replace a bundle that is at OUT")] = False

@@ -124,7 +124,8 @@ class SiamRPNTracking(Tracking):
         require(positive, self, "min_side_px", f"must lie in (0, {MAX_SIDE_PX:,g}] px")
 
 
-# The public settings of DaSiamRPN's three models and of pysot's `alex` network.
+# The public settings of DaSiamRPN's three models and of pysot's networks, of which
+# those on ResNet-50 were released three times.
 SIAMRPN_PRESETS: Mapping[str, SiamRPNTracking] = {
     name: SiamRPNTracking(
         penalty_k=penalty_k,
@@ -137,6 +138,9 @@ SIAMRPN_PRESETS: Mapping[str, SiamRPNTracking] = {
         ("vot", 0.04, 0.44, 0.45, 0),
         ("otb", 0.22, 0.40, 0.30, 0),
         ("alex", 0.16, 0.40, 0.30, 0),
+        ("r50", 0.05, 0.42, 0.38, 0),
+        ("r50-8gpu", 0.04, 0.44, 0.33, 0),
+        ("r50-otb", 0.24, 0.50, 0.25, 0),
     )
 }
 _KINDS: Mapping[str, type[Tracking]] = {

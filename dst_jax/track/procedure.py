@@ -71,6 +71,8 @@ def default_tracking(spec: TrackerSpec) -> Tracking:
     match spec.head:
         case CorrelationHeadSpec():
             return SiamFCTracking()
+        case RegionHeadSpec(levels=levels) if levels:
+            return SIAMRPN_PRESETS["r50"]
         case RegionHeadSpec(form=form):
             return SIAMRPN_PRESETS["alex" if form == "depthwise" else "big"]
         case _ as head:

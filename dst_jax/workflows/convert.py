@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dst_jax.arch import ZOO, TrackerSpec, named
 from dst_jax.bundle import Bundle, card_sizes, check_place, save_bundle
-from dst_jax.convert import SOURCES, read_state_dict
+from dst_jax.convert import SOURCES, read_state_dict, with_scaling
 from dst_jax.digests import file_sha256
 from dst_jax.errors import InputError
 from dst_jax.files import require_place, user_path
@@ -54,6 +54,7 @@ def convert(
     state = read_state_dict(file)
     try:
         spec = spec or SOURCES[source].recognise(state)
+        spec = with_scaling(spec, SOURCES[source].scaling)
         variables, left_over = SOURCES[source].convert(state, spec)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
@@ -64,13 +65,16 @@ def convert(
         "source_file": file.name,
         "source_sha256": file_sha256(file),
         "left_over": list(left_over),
+        "parts": list(SOURCES[source].parts),
         "versions": versions(),
         "sizes": card_sizes(spec),
     }
     save_bundle(Bundle(spec, variables, tracking, card), out)
     parameters = card["sizes"]["parameters"]
-    line = f"{out}: {_shown(spec)}, {parameters:,} parameters, all found."
-    say(console, line)
+    found = "all found"
+    if SOURCES[source].parts == ("backbone",):
+        found = "those of the backbone found; the head is fresh, so use --backbone"
+    say(console, f"{out}: {_shown(spec)}, {parameters:,} parameters, {found}.")
     for name in left_over:
         say(console, f"  did not fit and was left out: {name}")
     return out

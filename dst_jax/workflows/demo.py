@@ -30,6 +30,7 @@ from dst_jax.workflows.workdir import hold
 
 ROWS = ("NOKD", "TSsKD")
 STILL = "still"
+DULL = "dull"  # the student whose architecture is searched, if there is one
 # Of video, checkpoints, bundles and reports, in bytes.
 _SPACE = 60_000_000
 
@@ -45,15 +46,16 @@ def run_demo(
 ) -> list[TrackerLine]:
     """Runs all stages of the demonstration and returns the rows of its table.
 
-    It makes video, trains a teacher, searches the dull student, trains both students in
-    two rows, evaluates all networks and writes a report. The two rows have the same
-    seed, first weights, order of data, steps and learning rate; they differ only in the
-    terms of the objective. Stages that an earlier call has finished are kept.
+    It makes video, trains a teacher, searches the dull student (if one is called so),
+    trains both students in two rows, evaluates all networks and writes a report. The
+    two rows have the same seed, first weights, order of data, steps and learning rate;
+    they differ only in the terms of the objective. Stages that an earlier call has
+    finished are kept.
 
     Args:
       teacher: Experiment that trains one network, called "teacher".
       students: Experiment for the search and for both students; its `data.sources` and
-        the architecture of "dull" are replaced.
+        the architecture of `DULL`, if it has one, are replaced.
       workdir: Folder for data, runs, report.html and report.json.
       seed: Seed of data, weights and order of data.
       deadline: Time by which training and search must have ended.
@@ -78,14 +80,15 @@ def run_demo(
         **how,
     )
     bundles = {"teacher": trained.bundles["teacher"]}
-    console.rule(shown("search of the dull student"))
-    searching = _with_source(students, train_source, seed)
-    searched = search_student(
-        searching, workdir / "search", teacher=bundles["teacher"], **how
-    )
-    print_searched(searched, console)
-    students = _with_dull(students, searched)
-    runs = {}
+    searched, runs = None, {}
+    if DULL in students.students:
+        console.rule(shown("search of the dull student"))
+        searching = _with_source(students, train_source, seed)
+        searched = search_student(
+            searching, workdir / "search", teacher=bundles["teacher"], **how
+        )
+        print_searched(searched, console)
+        students = _with_dull(students, searched)
     for row in ROWS:
         console.rule(shown(f"students, {row}"))
         runs[row] = run_training(
@@ -133,7 +136,7 @@ def _with_row(students: Experiment, row: str, source: str, seed: int) -> Experim
 def _with_dull(students: Experiment, searched: Searched) -> Experiment:
     """Returns the experiment with the network that the search has found."""
     assert searched.best.spec is not None
-    found = {**students.students, "dull": searched.best.spec}
+    found = {**students.students, DULL: searched.best.spec}
     return dataclasses.replace(students, students=found)
 
 

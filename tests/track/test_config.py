@@ -35,6 +35,9 @@ def test_defaults_are_those_of_the_public_tracker():
         ("vot", (0.45, 0.44, 0.04, False)),
         ("otb", (0.30, 0.40, 0.22, False)),
         ("alex", (0.30, 0.40, 0.16, False)),
+        ("r50", (0.38, 0.42, 0.05, False)),
+        ("r50-8gpu", (0.33, 0.44, 0.04, False)),
+        ("r50-otb", (0.25, 0.50, 0.24, False)),
     ],
 )
 def test_presets_are_those_of_the_public_trackers(name, published):
@@ -49,6 +52,7 @@ def test_defaults_are_those_of_the_large_network():
     assert SiamRPNTracking() == SIAMRPN_PRESETS["big"]
     assert default_tracking(named("mini-siamrpn")) == SIAMRPN_PRESETS["big"]
     assert default_tracking(named("siamrpn-depthwise")) == SIAMRPN_PRESETS["alex"]
+    assert default_tracking(named("siamrpnpp-r18")) == SIAMRPN_PRESETS["r50"]
     assert default_tracking(named("mini")) == SiamFCTracking()
 
 

@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_named(weights, tmp_path):
             workflow.convert(source, file, out, console=QUIET, **options)
         assert not out.exists()
 
-    attempt("there is siamfc-pytorch, dasiamrpn", "pysot")
+    attempt("there is siamfc-pytorch, dasiamrpn", "nanotrack")
     attempt("net.model: no tensor is called backbone", "siamfc-pytorch")
     attempt("has shape", "dasiamrpn", architecture="siamrpn")
     attempt("up-channel head", "dasiamrpn", architecture="siamfc-alexnet")

@@ -1,0 +1,24 @@
+"""The two students of the SiamRPN++ demonstration, whose architectures are fixed.
+
+Run:     dst-jax demo --family siamrpnpp --workdir runs/demo-pp  (its last stages)
+Expect:  docs/results.md, "SiamRPN++ in miniature".
+"""
+
+import dataclasses
+
+from dst_jax.arch import named
+from dst_jax.configs import demo_siamrpn_students, demo_siamrpnpp_teacher
+from dst_jax.experiment import Experiment
+
+
+def experiment() -> Experiment:
+    """Returns TSsKD of students with bottleneck and with basic blocks, as in Table 6.
+
+    Data and number of steps are those of the teacher; terms are those of SiamRPN's
+    demonstration.
+    """
+    return dataclasses.replace(
+        demo_siamrpnpp_teacher.experiment(),
+        students={n: named(f"mini-siamrpnpp-{n}") for n in ("r50", "r18")},
+        distill=demo_siamrpn_students.experiment().distill,
+    )
