@@ -233,6 +233,7 @@ def _collector(
     def view(name: str, batch: _Batch, epoch: Scalar, term: str) -> View:
         return View(
             name=name,
+            spec=students[name],
             term=term,
             student=batch.outputs[name],
             teacher=batch.outputs.get("teacher"),
