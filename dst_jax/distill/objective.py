@@ -9,6 +9,7 @@ The configuration chooses the terms; the code of the objective names none of the
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -33,6 +34,7 @@ from dst_jax.models import (
     forward,
     forward_train,
 )
+from dst_jax.models.parts import choose
 from dst_jax.ops.examples import Examples, examples_for
 from dst_jax.typing import Array, Params, Scalar
 
@@ -81,6 +83,8 @@ class _Batch(NamedTuple):
 
 # By "student/term".
 _Parts: TypeAlias = dict[str, list[Part]]
+# Frozen parts by student.
+Frozen: TypeAlias = Mapping[str, tuple[str, ...]]
 Objective: TypeAlias = Callable[..., tuple[Scalar, tuple[Params, Metrics]]]
 
 
@@ -91,6 +95,7 @@ def make_objective(
     *,
     axis_name: str | None = None,
     dtype: DTypeLike = jnp.float32,
+    frozen: Frozen = MappingProxyType({}),
 ) -> Objective:
     """Returns the loss of all students as one pure function.
 
@@ -100,6 +105,8 @@ def make_objective(
       setting: Settings of terms, labels, the tracker's own loss and the networks.
       axis_name: Device axis over which batches are split, or None.
       dtype: Type of parameters and computation.
+      frozen: Parts of students (`models.parts`) that get no gradient and whose
+        statistics stand still, by student.
 
     Returns:
       `objective(params, stats, teacher_vars, examples, *, epoch, key)`, which returns
@@ -118,9 +125,9 @@ def make_objective(
         name: build(spec, axis_name=axis_name, config=setting.model, **kinds)
         for name, spec in students.items()
     }
-    frozen = None
+    teaching = None
     if teacher is not None and needs_teacher(students, setting.distill):
-        specs["teacher"], frozen = teacher, build(teacher, **kinds)
+        specs["teacher"], teaching = teacher, build(teacher, **kinds)
     view, label = _viewer(specs), _labeller(specs, setting.labels)
     everywhere = functools.partial(psum, axis_name=axis_name)
     collect = _collector(students, setting, everywhere)
@@ -136,9 +143,9 @@ def make_objective(
     ) -> tuple[Scalar, tuple[Params, Metrics]]:
         seen = view(examples)
         taught = {}
-        if frozen is not None:
-            taught["teacher"] = _teach(frozen, teacher_vars, seen["teacher"])
-        learnt, new_stats = _learn(modules, params, stats, seen)
+        if teaching is not None:
+            taught["teacher"] = _teach(teaching, teacher_vars, seen["teacher"])
+        learnt, new_stats = _learn(modules, params, stats, seen, frozen)
         outputs = learnt | taught
         labels = label(seen, key)
         task = _task_losses(outputs, labels, setting.task, everywhere)
@@ -198,13 +205,19 @@ def _learn(
     params: Params,
     stats: Params,
     seen: Mapping[str, Examples],
+    frozen: Frozen,
 ) -> tuple[dict[str, Output], dict[str, Any]]:
     outputs, new_stats = {}, {}
     for name, module in modules.items():
-        variables = {"params": params[name], "batch_stats": stats[name]}
-        outputs[name], new_stats[name] = forward_train(
-            module, variables, seen[name].template, seen[name].search
+        still = frozen.get(name, ())
+        own = choose(still, jax.lax.stop_gradient(params[name]), params[name])
+        outputs[name], new = forward_train(
+            module,
+            {"params": own, "batch_stats": stats[name]},
+            seen[name].template,
+            seen[name].search,
         )
+        new_stats[name] = choose(still, stats[name], new)
     return outputs, new_stats
 
 

@@ -423,9 +423,7 @@ def test_networks_that_do_not_fit_together_are_named():
     with pytest.raises(InputError, match=r"dull, term str: .*layers has layer2; the b"):
         layers = objectives.changed(CONFIG, {"str.layers": ("layer2",)})
         make_objective(TEACHER, STUDENTS, layers)
-    with pytest.raises(
-        InputError, match=r"layers=.*'conv2'\): name each"
-    ):
+    with pytest.raises(InputError, match=r"layers=.*'conv2'\): name each"):
         layers = objectives.changed(CONFIG, {"str.layers": (2, "conv2")})
         make_objective(TEACHER, STUDENTS, layers)
     with pytest.raises(InputError, match="no student"):
