@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dst_jax.ops.kernels import chosen_kernels, compiled
 from dst_jax.ops.xcorr import default_xcorr_formulation, xcorr, xcorr_same
 from dst_jax.ops.xcorr_region import (
     default_depthwise_formulation,
@@ -29,7 +30,7 @@ from dst_jax.ops.xcorr_region import (
 FORMULATIONS = {
     "xcorr": ("conv", "unrolled", "matmul", "fft"),
     "up": ("conv", "unrolled", "im2col", "matmul"),
-    "depthwise": ("conv", "shifted"),
+    "depthwise": ("conv", "unrolled", "shifted", "matmul"),
 }
 
 
@@ -43,6 +44,8 @@ class Case(NamedTuple):
     template: tuple[int, ...]
     # Tens of seconds per call on a CPU, or gigabytes.
     too_large: tuple[str, ...] = ()
+    # Correlations of such maps in one program.
+    calls: int = 1
 
     @property
     def default(self) -> str:
@@ -59,6 +62,14 @@ def region(name: str, batch: int, width: int, outputs: int) -> Case:
     search, template = (batch, 22, 22, width), (batch, 4, 4, width, outputs)
     slow = ("conv",) if batch > 1 and width > 256 else ()
     return Case(f"{name}, batch {batch}", "up", xcorr_up, search, template, slow)
+
+
+def levels(name: str, batch: int, width: int, *, calls: int = 1) -> Case:
+    """A depth-wise correlation of SiamRPN++, or one for each level and branch."""
+    search, template = (batch, 29, 29, width), (batch, 5, 5, width)
+    slow = ("conv", "matmul") if batch * width * calls > 8 * 256 else ()
+    sizes = search, template, slow, calls
+    return Case(name, "depthwise", xcorr_depthwise, *sizes)
 
 
 CASES = (
@@ -86,20 +97,11 @@ CASES = (
     region("logits, width 2", 8, 512, 10),
     region("offsets, width 2", 8, 512, 20),
     region("offsets, width 1", 1, 256, 20),
-    Case(
-        "depth-wise, batch 8",
-        "depthwise",
-        xcorr_depthwise,
-        (8, 20, 20, 256),
-        (8, 4, 4, 256),
-    ),
-    Case(
-        "depth-wise, batch 1",
-        "depthwise",
-        xcorr_depthwise,
-        (1, 24, 24, 256),
-        (1, 4, 4, 256),
-    ),
+    levels("one level, batch 8", 8, 256),
+    levels("six apart, batch 8", 8, 256, calls=6),
+    levels("six joined, batch 8", 8, 1536),
+    levels("one level, batch 28", 28, 256),
+    levels("one level, batch 1", 1, 256),
 )
 
 
@@ -123,21 +125,22 @@ def milliseconds(
 def make_jobs(case: Case, formulation: str) -> tuple[Callable[[], Any], ...]:
     """Calls that run the forward pass, and forward and backward together."""
     rng = np.random.default_rng(0)
-    arrays = [
-        jnp.asarray(rng.standard_normal(shape, np.float32))
+    maps = [
+        [jnp.asarray(rng.standard_normal(shape, np.float32)) for _ in range(case.calls)]
         for shape in (case.search, case.template)
     ]
 
-    def forward(search: jax.Array, template: jax.Array) -> Any:
-        return case.function(search, template, formulation=formulation)
+    def forward(*maps: list[jax.Array]) -> list[Any]:
+        pairs = zip(*maps, strict=True)
+        return [case.function(x, z, formulation=formulation) for x, z in pairs]
 
-    def loss(search: jax.Array, template: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.square(forward(search, template)))
+    def loss(*maps: list[jax.Array]) -> jax.Array:
+        return jnp.sum(jnp.stack([jnp.sum(jnp.square(y)) for y in forward(*maps)]))
 
-    once, gradient = jax.jit(forward), jax.jit(jax.grad(loss, argnums=(0, 1)))
+    once, gradient = compiled(forward), compiled(jax.grad(loss, argnums=(0, 1)))
     return (
-        lambda: jax.block_until_ready(once(*arrays)),
-        lambda: jax.block_until_ready(gradient(*arrays)),
+        lambda: jax.block_until_ready(once(*maps)),
+        lambda: jax.block_until_ready(gradient(*maps)),
     )
 
 
@@ -161,7 +164,8 @@ def main() -> None:
     parser.add_argument("--formulations", nargs="*", help="only these")
     parser.add_argument("--seconds", type=float, default=0.5, help="per measurement")
     given = parser.parse_args()
-    print(f"{jax.default_backend()}, jax {jax.__version__}; milliseconds")
+    chosen = f"{jax.default_backend()}, {chosen_kernels().kind}"
+    print(f"{chosen}, jax {jax.__version__}; milliseconds")
     print(f"{'case':28}{'formulation':>11}{'forward':>9}{'+ backward':>12}")
     for case in CASES:
         if case.kind in given.only:

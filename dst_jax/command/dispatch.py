@@ -168,12 +168,24 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         experiment,
         verb.workdir,
         teacher=teacher,
-        init=settings.parse_init(verb.init, experiment.students),
+        **_start_of(verb, experiment),
         verb=f"dst-jax {type(verb).__name__.lower()}",
         deadline=deadline,
         console=console,
     )
     print_trained(trained, console)
+
+
+def _start_of(verb: Train | Distill, experiment: "Experiment") -> dict[str, Any]:
+    """Returns the bundles that students begin with, as `run_training` takes them."""
+    from dst_jax.command.settings import parse_bundles
+
+    given = {"--init": verb.init, "--backbone": verb.backbone}
+    init, backbones = (
+        parse_bundles(choices, experiment.students, option=option)
+        for option, choices in given.items()
+    )
+    return {"init": init, "backbones": backbones}
 
 
 def _overridden(

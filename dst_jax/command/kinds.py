@@ -46,6 +46,10 @@ Students: TypeAlias = Annotated[
         help="in the zoo, or SPEC.json; +bias for SiamFC's; replace the config's",
     ),
 ]
+Backbones: TypeAlias = Annotated[
+    Append[tuple[str, ...]],
+    arg(metavar="[NAME=]BUNDLE", help="start a student with the backbone of this one"),
+]
 Sources: TypeAlias = Annotated[
     Positional[tuple[str, ...]],
     optional("[SOURCE ...]", "LAYOUT:DIR, such as got10k:DIR; the config's if none"),

@@ -197,12 +197,15 @@ def with_students(experiment: Experiment, choices: Sequence[str]) -> Experiment:
     return dataclasses.replace(experiment, students=students, tracking=tracking)
 
 
-def parse_init(choices: Sequence[str], names: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the bundles that students begin from.
+def parse_bundles(
+    choices: Sequence[str], names: Mapping[str, Any], *, option: str
+) -> dict[str, Any]:
+    """Returns the bundles that students begin with.
 
     Args:
-      choices: Values of `--init`: NAME=BUNDLE or, for a single student, BUNDLE.
+      choices: Values of the option: NAME=BUNDLE or, for a single student, BUNDLE.
       names: The students by name.
+      option: The option, "--init" or "--backbone".
 
     Returns:
       Paths of bundles by name; it is not checked that such students exist.
@@ -215,9 +218,11 @@ def parse_init(choices: Sequence[str], names: Mapping[str, Any]) -> dict[str, An
         name, separator, path = choice.partition("=")
         if not separator:
             if len(names) != 1:
-                raise InputError(f"--init {choice}: several students; use NAME=BUNDLE.")
+                raise InputError(
+                    f"{option} {choice}: several students; use NAME=BUNDLE."
+                )
             name, path = next(iter(names)), choice
         if not name or not path:
-            raise InputError(f"--init {choice}: expected NAME=BUNDLE or BUNDLE.")
+            raise InputError(f"{option} {choice}: expected NAME=BUNDLE or BUNDLE.")
         found[name] = user_path(path)
     return found

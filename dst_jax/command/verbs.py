@@ -11,6 +11,7 @@ from dst_jax.command.data_verbs import Data
 from dst_jax.command.kinds import (
     CONFIG,
     Append,
+    Backbones,
     Flag,
     Path,
     Seed,
@@ -61,6 +62,7 @@ class Train:
         Append[tuple[str, ...]],
         arg(metavar="[NAME=]BUNDLE", help="start a student from these weights"),
     ] = ()
+    backbone: Backbones = ()
     sources: Sources = ()
     seed: Seed = None
     skip_bad: SkipBad = False
@@ -92,6 +94,7 @@ class Distill:
         Append[tuple[str, ...]],
         arg(metavar="NAME=BUNDLE", help="start a student from these weights"),
     ] = ()
+    backbone: Backbones = ()
     sources: Sources = ()
     seed: Seed = None
     skip_bad: SkipBad = False

@@ -14,11 +14,15 @@ from dst_jax.experiment import Experiment
 def experiment() -> Experiment:
     """Returns TSsKD of students with bottleneck and with basic blocks, as in Table 6.
 
-    Data and number of steps are those of the teacher; terms are those of SiamRPN's
-    demonstration.
+    Data and number of steps are those of the teacher. Terms are those of SiamRPN's
+    demonstration, with the responses of the stages that the heads read.
     """
+    terms = demo_siamrpn_students.experiment().distill
+    response = dataclasses.replace(
+        terms.terms["str"], layers=("layer2", "layer3", "layer4")
+    )
     return dataclasses.replace(
         demo_siamrpnpp_teacher.experiment(),
         students={n: named(f"mini-siamrpnpp-{n}") for n in ("r50", "r18")},
-        distill=demo_siamrpn_students.experiment().distill,
+        distill=terms.with_terms(str=response),
     )

@@ -117,6 +117,7 @@ PAPER: Mapping[str, Term] = {
     "str": Response(
         weight=100.0,
         layers=(3, 4, 5),
+        template_cells="head",
         norm="l2",
         weighted=True,
         stop_weight=False,

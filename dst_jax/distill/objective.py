@@ -9,6 +9,7 @@ The configuration chooses the terms; the code of the objective names none of the
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -81,6 +82,8 @@ class _Batch(NamedTuple):
 
 # By "student/term".
 _Parts: TypeAlias = dict[str, list[Part]]
+# Frozen parts by student.
+Frozen: TypeAlias = Mapping[str, tuple[str, ...]]
 Objective: TypeAlias = Callable[..., tuple[Scalar, tuple[Params, Metrics]]]
 
 
@@ -91,6 +94,7 @@ def make_objective(
     *,
     axis_name: str | None = None,
     dtype: DTypeLike = jnp.float32,
+    frozen: Frozen = MappingProxyType({}),
 ) -> Objective:
     """Returns the loss of all students as one pure function.
 
@@ -100,6 +104,8 @@ def make_objective(
       setting: Settings of terms, labels, the tracker's own loss and the networks.
       axis_name: Device axis over which batches are split, or None.
       dtype: Type of parameters and computation.
+      frozen: Parts of students (`models.parts`) that get no gradient, run in inference
+        mode and whose statistics stand still, by student.
 
     Returns:
       `objective(params, stats, teacher_vars, examples, *, epoch, key)`, which returns
@@ -114,13 +120,15 @@ def make_objective(
     check_fit(teacher, students, setting.distill)
     specs = dict(students)
     kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype}
+    kinds |= {"axis_name": axis_name}
     modules = {
-        name: build(spec, axis_name=axis_name, config=setting.model, **kinds)
+        name: build(spec, config=setting.model, frozen=frozen.get(name, ()), **kinds)
         for name, spec in students.items()
     }
-    frozen = None
+    teaching = None
     if teacher is not None and needs_teacher(students, setting.distill):
-        specs["teacher"], frozen = teacher, build(teacher, **kinds)
+        kinds["axis_name"] = None
+        specs["teacher"], teaching = teacher, build(teacher, **kinds)
     view, label = _viewer(specs), _labeller(specs, setting.labels)
     everywhere = functools.partial(psum, axis_name=axis_name)
     collect = _collector(students, setting, everywhere)
@@ -136,8 +144,8 @@ def make_objective(
     ) -> tuple[Scalar, tuple[Params, Metrics]]:
         seen = view(examples)
         taught = {}
-        if frozen is not None:
-            taught["teacher"] = _teach(frozen, teacher_vars, seen["teacher"])
+        if teaching is not None:
+            taught["teacher"] = _teach(teaching, teacher_vars, seen["teacher"])
         learnt, new_stats = _learn(modules, params, stats, seen)
         outputs = learnt | taught
         labels = label(seen, key)
@@ -201,9 +209,11 @@ def _learn(
 ) -> tuple[dict[str, Output], dict[str, Any]]:
     outputs, new_stats = {}, {}
     for name, module in modules.items():
-        variables = {"params": params[name], "batch_stats": stats[name]}
         outputs[name], new_stats[name] = forward_train(
-            module, variables, seen[name].template, seen[name].search
+            module,
+            {"params": params[name], "batch_stats": stats[name]},
+            seen[name].template,
+            seen[name].search,
         )
     return outputs, new_stats
 
@@ -233,6 +243,7 @@ def _collector(
     def view(name: str, batch: _Batch, epoch: Scalar, term: str) -> View:
         return View(
             name=name,
+            spec=students[name],
             term=term,
             student=batch.outputs[name],
             teacher=batch.outputs.get("teacher"),

@@ -7,13 +7,14 @@ from typing import Literal, assert_never
 import jax.numpy as jnp
 
 from dst_jax import losses
+from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.distill.labels.anchors import AnchorLabels
 from dst_jax.distill.labels.cells import CellLabels
 from dst_jax.distill.labels.make import Labels
 from dst_jax.distill.parts import Part, mean_over_all
 from dst_jax.models import Answer, CellAnswer, RegionAnswer
 from dst_jax.require import require
-from dst_jax.typing import Array, Float
+from dst_jax.typing import Array, Float, Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +28,25 @@ class TaskConfig:
         (SiamRPN).
       regression_beta: Distance at which smooth L1 turns from square to linear; 0 gives
         plain L1.
+      regression_over: Pairs over which the loss of boxes is averaged: those that have a
+        positive anchor ("pairs"), or all of the batch, negative ones too ("batch"), as
+        in public code (SiamRPN).
     """
 
     classification: Literal["balanced", "mean"] = "balanced"
     regression_weight: float = 1.0
     regression_beta: float = 1.0
+    # The JSON leaves it out at its default, so that older runs can go on.
+    regression_over: Literal["pairs", "batch"] = dataclasses.field(
+        default="pairs", metadata=OMIT_DEFAULT
+    )
 
     def __post_init__(self):
         for field in ("regression_weight", "regression_beta"):
             fits = 0.0 <= getattr(self, field) < math.inf
             require(fits, self, field, "must be finite and at least 0")
+        known = self.regression_over in ("pairs", "batch")
+        require(known, self, "regression_over", 'must be "pairs" or "batch"')
 
 
 def task_parts(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]:
@@ -85,6 +95,12 @@ def balanced(values: Float[Array, "b u v"], cells: CellLabels) -> list[Part]:
 def regression(
     values: Float[Array, "b u v k"], anchors: AnchorLabels, config: TaskConfig
 ) -> Part:
-    """Returns the mean over the positives of a pair, averaged over pairs with any."""
+    """Returns the mean over the positives of a pair, averaged as the settings say."""
     total = jnp.sum(values * anchors.weights)
-    return Part(total, anchors.pairs, config.regression_weight)
+    return Part(total, regressed_pairs(anchors, config), config.regression_weight)
+
+
+def regressed_pairs(anchors: AnchorLabels, config: TaskConfig) -> Scalar:
+    """Returns the number of pairs over which losses of boxes are averaged."""
+    every = config.regression_over == "batch"
+    return jnp.sum(anchors.mask) if every else anchors.pairs

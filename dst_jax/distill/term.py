@@ -19,6 +19,7 @@ class View(NamedTuple):
 
     Attributes:
       name: Name of the student.
+      spec: Architecture of the student.
       term: Name of the term that looks.
       student: Answer and taps of the student.
       teacher: Answer and taps of the teacher, without gradient; None if no term reads
@@ -38,6 +39,7 @@ class View(NamedTuple):
     """
 
     name: str
+    spec: TrackerSpec
     term: str
     student: Output
     teacher: Output | None

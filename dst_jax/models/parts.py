@@ -4,10 +4,15 @@
 alone, "layer2", means that stage of the backbone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import jax
+
+BACKBONE = "backbone"
 
 # The first words of all paths.
-_ROOTS = ("backbone", "head")
+_ROOTS = (BACKBONE, "head")
 
 
 def lies_in(path: Sequence[str], part: str) -> bool:
@@ -27,3 +32,22 @@ def lies_in(path: Sequence[str], part: str) -> bool:
     if words[0] not in _ROOTS:
         words = [_ROOTS[0], *words]
     return list(path[: len(words)]) == words
+
+
+def choose(parts: Collection[str], inside: Any, outside: Any) -> Any:
+    """Returns a tree with the leaves of `inside` in the parts, else of `outside`.
+
+    Args:
+      parts: Parts of the network.
+      inside: Parameters, their gradients or statistics of one network.
+      outside: Others of the same structure.
+    """
+    if not parts:
+        return outside
+
+    def one(path: tuple[Any, ...], within: Any, without: Any) -> Any:
+        names = [entry.key for entry in path]
+        held = any(lies_in(names, part) for part in parts)
+        return within if held else without
+
+    return jax.tree_util.tree_map_with_path(one, inside, outside)

@@ -16,6 +16,7 @@ from dst_jax.train.device_data import DeviceSet as DeviceSet
 from dst_jax.train.device_data import device_set as device_set
 from dst_jax.train.device_data import gathering as gathering
 from dst_jax.train.loop import Interrupted as Interrupted
+from dst_jax.train.loop import Later as Later
 from dst_jax.train.loop import LoopConfig as LoopConfig
 from dst_jax.train.loop import Run as Run
 from dst_jax.train.loop import fit as fit
@@ -24,7 +25,11 @@ from dst_jax.train.optim import make_optimizer as make_optimizer
 from dst_jax.train.parallel import AXIS_NAME as AXIS_NAME
 from dst_jax.train.parallel import check_batch as check_batch
 from dst_jax.train.parallel import data_parallel as data_parallel
+from dst_jax.train.parallel import on_every_device as on_every_device
 from dst_jax.train.parallel import sharded as sharded
+from dst_jax.train.phases import Phase as Phase
+from dst_jax.train.phases import forget_momentum as forget_momentum
+from dst_jax.train.phases import make_phases as make_phases
 from dst_jax.train.state import TrainState as TrainState
 from dst_jax.train.state import init_state as init_state
 from dst_jax.train.step import Constants as Constants
@@ -35,6 +40,7 @@ from dst_jax.train.step import make_train_step as make_train_step
 from dst_jax.train.validate import PLAIN as PLAIN
 from dst_jax.train.validate import held_out_crops as held_out_crops
 from dst_jax.train.validate import make_validate as make_validate
+from dst_jax.train.window import SKIPPED as SKIPPED
 from dst_jax.train.writers import METRICS as METRICS
 from dst_jax.train.writers import MetricWriter as MetricWriter
 from dst_jax.train.writers import read_metrics as read_metrics

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -53,11 +53,25 @@ class LoopConfig:
 Report: TypeAlias = Callable[[int, Mapping[str, float]], None]
 
 
+class Later(NamedTuple):
+    """A later phase of a run, in which other parts are frozen.
+
+    Attributes:
+      first: Step with which it begins, counted from 0.
+      step: The compiled step.
+      begin: Function of the state at its beginning, before that step.
+    """
+
+    first: int
+    step: TrainStep
+    begin: Callable[[TrainState], TrainState]
+
+
 class Run(NamedTuple):
     """The parts of a run.
 
     Attributes:
-      step: The compiled step.
+      step: The compiled step, that of the first phase.
       constants: Constants of the step.
       batches: Endless stream of batches, beginning at the state's step.
       validate: Function that validates on held-out videos; None for no validation.
@@ -74,6 +88,7 @@ class Run(NamedTuple):
         "checkpoint", or "" for steps.
       deadline: Time by which the run must have ended, which stops and saves before it;
         None for no limit.
+      later: Its later phases, in order.
     """
 
     step: TrainStep
@@ -89,6 +104,11 @@ class Run(NamedTuple):
     saved: Callable[[Snapshot], None] = lambda snapshot: None
     tell: Callable[[str], None] = lambda what: None
     deadline: Deadline | None = None
+    later: Sequence[Later] = ()
+
+    def changes(self, step: int) -> bool:
+        """Returns whether a later phase begins with this step."""
+        return any(phase.first == step for phase in self.later)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -128,7 +148,7 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     report: dict[str, float] = {}
     with _stop_flag() as stopped:
         while step < run.total_steps:
-            state, metrics, waited = _take_step(state, run)
+            state, metrics, waited = _take_step(step, state, run)
             step += 1
             window.add(metrics, waited)
             # These are read once per step; a later signal is served after the next.
@@ -150,18 +170,29 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     return Snapshot(state, best)
 
 
-def _take_step(state: TrainState, run: Run) -> tuple[TrainState, StepMetrics, float]:
+def _take_step(
+    number: int, state: TrainState, run: Run
+) -> tuple[TrainState, StepMetrics, float]:
     """Returns the new state, metrics and the seconds that the step waited for data."""
     asked = time.perf_counter()
     batch = next(run.batches)
     waited = time.perf_counter() - asked
-    state, metrics = run.step(state, run.constants, batch)
+    step = run.step
+    for phase in run.later:
+        if number >= phase.first:
+            step = phase.step
+        if number == phase.first:
+            state = phase.begin(state)
+    state, metrics = step(state, run.constants, batch)
     if jax.default_backend() == "cpu" or run.deadline:
         # Several steps in flight deadlock CPU collectives when devices outnumber cores,
         # and a step that is not awaited has no duration.
         jax.block_until_ready(state)
     if run.deadline:
-        run.deadline.took_again("step", time.perf_counter() - asked)
+        # Each phase compiles a program of its own.
+        note = run.deadline.took if run.changes(number) else run.deadline.took_again
+        name = "first step" if run.changes(number) else "step"
+        note(name, time.perf_counter() - asked)
     return state, metrics, waited
 
 
@@ -200,7 +231,7 @@ def _due(step: int, every: int, run: Run) -> bool:
 
 def _late(step: int, run: Run, config: LoopConfig) -> bool:
     """Returns whether the next step could end too late to be saved in time."""
-    parts = ["step", "checkpoint"]
+    parts = ["first step" if run.changes(step) else "step", "checkpoint"]
     if run.validate and _due(step + 1, config.validate_every, run):
         parts.append("validation")
     return run.deadline is not None and run.deadline.is_near(*parts)

@@ -130,6 +130,11 @@ def _place(tree: Any, sharding: NamedSharding) -> Any:
     return jax.device_put(tree, sharding) if jax.process_count() == 1 else tree
 
 
+def on_every_device(tree: Any) -> Any:
+    """Returns a tree on every device of this process, which no step copies again."""
+    return _place(tree, on_all(jax.local_devices()))
+
+
 def on_all(devices: Sequence[Device]) -> NamedSharding:
     """Returns the sharding that puts a whole copy on each device."""
     # The mesh keeps the given order, which `pmap` needs; `jax.make_mesh` may change it.

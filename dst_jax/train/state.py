@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 
 from dst_jax.arch import TrackerSpec
 from dst_jax.models import Variables, init_variables, variable_shapes
+from dst_jax.models.parts import BACKBONE
 from dst_jax.typing import Array, Int, Params
 
 
@@ -36,6 +37,7 @@ def init_state(
     tx: optax.GradientTransformation,
     *,
     start: Mapping[str, Variables] | None = None,
+    backbones: Mapping[str, Variables] | None = None,
     param_dtype: DTypeLike = jnp.float32,
 ) -> TrainState:
     """Returns the state before the first step.
@@ -48,6 +50,8 @@ def init_state(
       students: Architectures by name.
       tx: The optimizer; every student gets a state of its own.
       start: Variables by name, for students that do not begin with random weights.
+      backbones: Variables by name of networks with the student's backbone, which the
+        student begins with.
       param_dtype: Type of the parameters.
     """
     variables: dict[str, Any] = {}
@@ -56,6 +60,9 @@ def init_state(
         if given is None:
             own = jax.random.fold_in(key, zlib.crc32(name.encode()) & 0x7FFFFFFF)
             given = init_variables(own, spec, param_dtype=param_dtype)
+        for kind, values in (backbones or {}).get(name, {}).items():
+            copied = {part: values[part] for part in values if part == BACKBONE}
+            given = {**given, kind: {**given[kind], **copied}}
         shapes = variable_shapes(spec, param_dtype=param_dtype)
         variables[name] = jax.tree.map(
             lambda like, value: jnp.asarray(value, like.dtype), shapes, given

@@ -16,6 +16,7 @@ from dst_jax.arch import InputSpec
 from dst_jax.distill import Metrics, Objective, psum
 from dst_jax.models import Variables
 from dst_jax.ops.augment import AugmentConfig, augment
+from dst_jax.train.phases import ONLY_PHASE, Phase, keep_rate, update
 from dst_jax.train.state import TrainState
 from dst_jax.typing import Array, Params, Scalar
 
@@ -29,12 +30,15 @@ class StepMetrics(NamedTuple):
       globals: Losses on the labels, "gt/NAME", and logs of terms, such as "sigma/NAME"
         and "gate/NAME".
       gradient_norm: Norm of the gradient by student, before clipping.
+      skipped: 1 if the step changed nothing, else 0; None where no step may be
+        skipped.
     """
 
     loss: Scalar
     terms: Mapping[str, Scalar]
     globals: Mapping[str, Scalar]
     gradient_norm: Mapping[str, Array]
+    skipped: Scalar | None = None
 
 
 _NONE: Mapping[str, Any] = {}
@@ -84,6 +88,8 @@ def make_train_step(
     *,
     steps_per_epoch: int,
     axis_name: str | None = None,
+    phase: Phase = ONLY_PHASE,
+    skip_above: float | None = None,
 ) -> TrainStep:
     """Returns the training step.
 
@@ -93,6 +99,9 @@ def make_train_step(
       crops: Settings of the crops. The crops of an example depend on seed and index.
       steps_per_epoch: Number of steps in an epoch of the objective.
       axis_name: Device axis over which the batch is split, or None.
+      phase: Phase of the run; the objective is made with its frozen parts.
+      skip_above: Loss above which the step changes nothing but its number, as where
+        the loss is not finite; None for no such limit.
 
     Returns:
       `step(state, constants, batch) -> (state, metrics)`.
@@ -126,15 +135,34 @@ def make_train_step(
         value, terms = psum((value, metrics.terms), axis_name)
         params, opt_state = {}, {}
         for name, gradient in gradients.items():
-            updates, opt_state[name] = tx.update(
-                gradient, state.opt_state[name], state.params[name]
-            )
-            params[name] = optax.apply_updates(state.params[name], updates)
+            before = state.opt_state[name], state.params[name]
+            opt_state[name], params[name] = update(tx, phase, name, gradient, before)
         new_state = TrainState(state.step + 1, params, stats, opt_state)
         norms = {name: optax.tree.norm(g) for name, g in gradients.items()}
-        return new_state, StepMetrics(value, terms, metrics.globals, norms)
+        found = StepMetrics(value, terms, metrics.globals, norms)
+        if skip_above is None:
+            return new_state, found
+        return _unless_above(skip_above, state, new_state, found)
 
     return step
+
+
+def _unless_above(
+    most: float, before: TrainState, after: TrainState, found: StepMetrics
+) -> tuple[TrainState, StepMetrics]:
+    """Returns the state before a step whose loss is not finite or above `most`.
+
+    The number of the step and the place of the learning rate go on.
+    """
+    fits = jnp.isfinite(found.loss) & (found.loss <= most)
+    kept = jax.tree.map(lambda new, old: jnp.where(fits, new, old), after, before)
+    going_on = {
+        name: keep_rate(after.opt_state[name], own)
+        for name, own in kept.opt_state.items()
+    }
+    skipped = 1.0 - fits.astype(found.loss.dtype)
+    state = kept._replace(step=after.step, opt_state=going_on)
+    return state, found._replace(skipped=skipped)
 
 
 def _masked(

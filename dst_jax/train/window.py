@@ -11,6 +11,8 @@ from dst_jax.train.step import StepMetrics
 # So many steps wait at most to be averaged, whatever `log_every` is.
 MOST_WAITING = 1000
 NOTHING = OpenWindow()
+# Name of the share of steps that changed nothing, see `OptimConfig.skip_above`.
+SKIPPED = "skipped"
 
 
 class Window:
@@ -55,13 +57,21 @@ class Window:
         """Returns averages and rates, and begins a new window."""
         self._add_up()
         elapsed = max(time.perf_counter() - self._began, 1e-9)
-        values = {key: total / self._steps for key, total in self._sums.items()}
+        values = self._means()
         values["steps"] = self._steps
         values["pairs_per_s"] = self._timed * self._batch / elapsed
         values["data_wait_share"] = self._waited / elapsed
         values["data_wait_s"] = self._waited / self._timed  # per step
         self._begin(NOTHING)
         return values
+
+    def _means(self) -> dict[str, float]:
+        """Returns the means over the steps that were not skipped, and those's share."""
+        sums = dict(self._sums)
+        skipped = sums.pop(SKIPPED, None)
+        counted = self._steps - (skipped or 0.0)
+        means = {key: total / counted for key, total in sums.items()}
+        return means if skipped is None else {**means, SKIPPED: skipped / self._steps}
 
     def _add_up(self) -> None:
         """Moves the metrics that wait into the sums.
@@ -77,10 +87,17 @@ class Window:
 
 
 def _named(metrics: StepMetrics) -> dict[str, Any]:
-    """Returns metrics by flat names: "loss", "loss/STUDENT/TERM", "gt/NAME", ..."""
+    """Returns metrics by flat names: "loss", "loss/STUDENT/TERM", "gt/NAME", ...
+
+    A skipped step has no other value.
+    """
+    skipped = {} if metrics.skipped is None else {SKIPPED: metrics.skipped}
+    if skipped and metrics.skipped:
+        return skipped
     return (
         {"loss": metrics.loss}
         | {f"loss/{name}": value for name, value in metrics.terms.items()}
         | dict(metrics.globals)
         | {f"gradient_norm/{n}": value for n, value in metrics.gradient_norm.items()}
+        | skipped
     )

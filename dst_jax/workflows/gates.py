@@ -1,10 +1,10 @@
-"""Tells after a run whether its students shared anything (eq. 22)."""
+"""Tells after a run whether its students shared anything (eq. 22), and what it left."""
 
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from dst_jax.train import read_metrics
+from dst_jax.train import SKIPPED, read_metrics
 
 
 def gates_line(metrics: pathlib.Path) -> str | None:
@@ -28,6 +28,26 @@ def gates_line(metrics: pathlib.Path) -> str | None:
     return (
         "nothing was shared: no gate was open, because no student's loss came nearer "
         f"to the teacher's than Sharing.margin; lowest gap reported: {gaps}"
+    )
+
+
+def skipped_line(metrics: pathlib.Path) -> str | None:
+    """Returns a line that says how many steps of a run changed nothing.
+
+    Args:
+      metrics: The file `metrics.jsonl`.
+
+    Returns:
+      The line, or None if there was none or the run was to leave out none.
+    """
+    rows = [row for row in read_metrics(metrics) if SKIPPED in row]
+    steps = sum(row["steps"] for row in rows)
+    left_out = round(sum(row[SKIPPED] * row["steps"] for row in rows))
+    if not left_out:
+        return None
+    return (
+        f"{left_out} of {steps} steps changed nothing: their loss was not finite or "
+        "above OptimConfig.skip_above"
     )
 
 

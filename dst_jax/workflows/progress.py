@@ -110,8 +110,10 @@ class TrainingBar:
         self._step = done
         self._status.tell("")
         if report:
+            # Where every step was skipped there is no loss.
+            loss = f"{report['loss']:.4f}" if "loss" in report else "skipped"
             self._status.show(
-                f"loss {report['loss']:.4f}  {report['pairs_per_s']:.1f} pairs/s  "
+                f"loss {loss}  {report['pairs_per_s']:.1f} pairs/s  "
                 f"data wait {report['data_wait_share']:.0%}"
             )
         self._progress.update(self._task, completed=done)

@@ -1,10 +1,12 @@
 """Gathers the parts of a training run: data, step, validation."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 from rich.console import Console
 
 from dst_jax.bundle import Bundle
@@ -17,18 +19,25 @@ from dst_jax.train import (
     AXIS_NAME,
     Constants,
     Crops,
+    Later,
+    Phase,
     Run,
+    TrainState,
     TrainStep,
     data_parallel,
     device_set,
+    forget_momentum,
     gathering,
     make_optimizer,
+    make_phases,
     make_train_step,
     make_validate,
+    on_every_device,
 )
 from dst_jax.workflows.export import Made
 from dst_jax.workflows.progress import waiting
 from dst_jax.workflows.training_data import patch_spec, widest_input
+from dst_jax.workflows.warm_start import Start
 
 VALIDATION_PAIRS = 256
 
@@ -39,7 +48,7 @@ class Given(NamedTuple):
     Attributes:
       experiment: The configuration.
       teacher: The frozen teacher, or None.
-      start: Bundles to begin from, by student.
+      start: Bundles that students begin with.
       train_set: Sequences to train on.
       validation_set: Held-out sequences.
       config: What identifies the run, as JSON values.
@@ -48,7 +57,7 @@ class Given(NamedTuple):
 
     experiment: Experiment
     teacher: Bundle | None
-    start: Mapping[str, Bundle]
+    start: Start
     train_set: tuple[Sequence, ...]
     validation_set: tuple[Sequence, ...]
     config: Mapping[str, Any]
@@ -75,52 +84,79 @@ def make_run(given: Given, step: int, console: Console) -> Run:
     batch, seen = experiment.data.batch, teacher.spec if teacher else None
     patch = patch_spec(experiment, teacher=seen)
     constants = Constants(dict(teacher.variables) if teacher else {})
-    constants = jax.device_put(constants)
+    constants = on_every_device(constants)
     position: Any = {
         "seed": experiment.seed,
         "start_step": step,
         "process_index": jax.process_index(),
         "process_count": jax.process_count(),
     }
-    compiled = _step(experiment, teacher)
+    steps = _steps(experiment, teacher)
     if experiment.data.cache == "device":
         with waiting(console, "reading all patches"):
             held = device_set(given.train_set, experiment.data, patch, **position)
         batches, constants = held.batches, constants._replace(patches=held.patches)
-        compiled = gathering(compiled)
+        steps = [one._replace(step=gathering(one.step)) for one in steps]
     else:
         batches = train_batches(given.train_set, experiment.data, patch, **position)
     with waiting(console, "reading held-out pairs"):
         validate = _validation(experiment, teacher, given.validation_set, patch)
+    first, *later = [one._replace(step=data_parallel(one.step)) for one in steps]
     return Run(
-        step=data_parallel(compiled),
+        step=first.step,
         constants=constants,
         batches=batches,
         validate=validate,
         total_steps=experiment.optim.total_steps(batch),
         steps_per_epoch=experiment.optim.steps_per_epoch(batch),
         batch=batch,
+        later=later,
     )
 
 
-def _step(experiment: Experiment, teacher: Bundle | None) -> TrainStep:
-    batch = experiment.data.batch
+def _steps(experiment: Experiment, teacher: Bundle | None) -> list[Later]:
+    """Returns the steps of all phases of a run, not mapped over devices yet."""
+    optim, batch = experiment.optim, experiment.data.batch
+    tx = make_optimizer(optim, total_steps=optim.total_steps(batch))
+
+    def begin(state: TrainState, phase: Phase) -> TrainState:
+        if optim.on_thaw == "keep":
+            return state
+        return forget_momentum(state, tx, phase.thawed)
+
+    return [
+        Later(
+            phase.first,
+            _step(experiment, teacher, tx, phase),
+            functools.partial(begin, phase=phase),
+        )
+        for phase in make_phases(optim, experiment.students, batch=batch)
+    ]
+
+
+def _step(
+    experiment: Experiment,
+    teacher: Bundle | None,
+    tx: optax.GradientTransformation,
+    phase: Phase,
+) -> TrainStep:
     objective = make_objective(
         teacher.spec if teacher else None,
         experiment.students,
         experiment.setting,
         axis_name=AXIS_NAME,
+        frozen=phase.frozen,
     )
     input = widest_input(experiment, teacher=teacher.spec if teacher else None)
     crops = Crops(input, experiment.augment, experiment.seed)
     return make_train_step(
         objective,
-        make_optimizer(
-            experiment.optim, total_steps=experiment.optim.total_steps(batch)
-        ),
+        tx,
         crops,
-        steps_per_epoch=experiment.optim.steps_per_epoch(batch),
+        steps_per_epoch=experiment.optim.steps_per_epoch(experiment.data.batch),
         axis_name=AXIS_NAME,
+        phase=phase,
+        skip_above=experiment.optim.skip_above,
     )
 
 

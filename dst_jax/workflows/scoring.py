@@ -210,9 +210,18 @@ def _train_step(objective: Any, exam: Exam) -> Any:
 
 
 def _optimizer(exam: Exam) -> optax.GradientTransformation:
-    """Returns the experiment's optimizer with a constant learning rate."""
+    """Returns the experiment's optimizer with a constant learning rate.
+
+    Candidates learn for so short a time that nothing rises or thaws.
+    """
     optim = exam.experiment.optim
-    constant = dataclasses.replace(optim, final_learning_rate=optim.learning_rate)
+    constant = dataclasses.replace(
+        optim,
+        final_learning_rate=optim.learning_rate,
+        rise_epochs=0.0,
+        rate_per="step",
+        parts=(),
+    )
     return make_optimizer(constant, total_steps=exam.experiment.search.train_steps)
 
 

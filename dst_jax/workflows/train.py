@@ -9,8 +9,7 @@ from collections.abc import Mapping
 import jax
 from rich.console import Console
 
-from dst_jax.arch import TrackerSpec, spec_id
-from dst_jax.bundle import Bundle, load_bundle
+from dst_jax.bundle import load_bundle
 from dst_jax.distill import check_fit
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
@@ -30,12 +29,13 @@ from dst_jax.train import (
     fit,
     init_state,
     make_optimizer,
+    make_phases,
     read_metrics,
     read_record,
     saved_steps,
 )
 from dst_jax.workflows.export import write_bundles
-from dst_jax.workflows.gates import gates_line
+from dst_jax.workflows.gates import gates_line, skipped_line
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar, waiting
 from dst_jax.workflows.run_parts import Given, make_run
@@ -46,6 +46,7 @@ from dst_jax.workflows.training_data import (
     require_memory,
 )
 from dst_jax.workflows.versions import versions
+from dst_jax.workflows.warm_start import load_start
 from dst_jax.workflows.workdir import BUNDLES, CHECKPOINTS, CONFIG, open_workdir
 
 
@@ -71,6 +72,7 @@ def run_training(
     *,
     teacher: pathlib.Path | None = None,
     init: Mapping[str, pathlib.Path] | None = None,
+    backbones: Mapping[str, pathlib.Path] | None = None,
     verb: str = "dst-jax distill",
     deadline: Deadline | None = None,
     console: Console,
@@ -84,6 +86,7 @@ def run_training(
       workdir: Folder for configuration, metrics, checkpoints and bundles.
       teacher: Bundle of the frozen teacher; needed if a term reads the teacher.
       init: Bundles to begin from, by student.
+      backbones: Bundles whose backbones students begin with, by student.
       verb: Name of the command for the cards of the bundles.
       deadline: Time by which the run must have ended, finished or not.
       console: Console for the bar and messages.
@@ -100,14 +103,15 @@ def run_training(
         raise TimeUp(f"before {workdir} began or went on")
     check_batch(experiment.data.batch)
     _require_space(experiment, workdir)
+    # Parts that name nothing are told before the data are read.
+    make_phases(experiment.optim, experiment.students, batch=experiment.data.batch)
     for spec in experiment.students.values():
         require_matching(spec, experiment.tracking)
     teacher_bundle = load_bundle(teacher) if teacher is not None else None
     teacher_spec = teacher_bundle.spec if teacher_bundle else None
     check_fit(teacher_spec, experiment.students, experiment.distill)
     require_memory(experiment.data, patch_spec(experiment, teacher=teacher_spec))
-    start = {name: load_bundle(path) for name, path in (init or {}).items()}
-    _check_start(experiment.students, start)
+    start = load_start(experiment.students, init or {}, backbones or {})
     card = {
         "made_by": verb,
         "versions": versions(),
@@ -119,7 +123,7 @@ def run_training(
     config = {
         "experiment": without(experiment_to_json(experiment), "search", "policy"),
         "teacher": teacher_bundle.weights_sha256 if teacher_bundle else None,
-        "init": {name: bundle.weights_sha256 for name, bundle in start.items()},
+        **start.identity,
         "data": data_hash(train_set),
     }
     sets = train_set, validation_set
@@ -185,22 +189,8 @@ def print_trained(trained: Trained, console: Console) -> None:
     say(console, f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
     if line := gates_line(trained.metrics):
         say(console, line)
-
-
-def _check_start(
-    students: Mapping[str, TrackerSpec], start: Mapping[str, Bundle]
-) -> None:
-    for name, bundle in start.items():
-        if name not in students:
-            raise InputError(
-                f"--init {name}=...: there is no such student; "
-                f"there are {', '.join(students)}."
-            )
-        if spec_id(bundle.spec) != spec_id(students[name]):
-            raise InputError(
-                f"--init {name}=...: the bundle's architecture is not the student's; "
-                "give a bundle of the same architecture."
-            )
+    if line := skipped_line(trained.metrics):
+        say(console, line)
 
 
 def _tell_of_other_kernels(
@@ -227,7 +217,8 @@ def _fit(
         jax.random.key(experiment.seed),
         experiment.students,
         make_optimizer(experiment.optim, total_steps=total_steps),
-        start={name: bundle.variables for name, bundle in given.start.items()},
+        start={n: bundle.variables for n, bundle in given.start.whole.items()},
+        backbones={n: one.variables for n, one in given.start.backbones.items()},
     )
     checkpoints = Checkpoints(
         workdir / CHECKPOINTS, config_hash=config_hash(given.config), card=given.card

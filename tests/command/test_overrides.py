@@ -91,6 +91,12 @@ def test_no_share_length_or_weight_takes_what_is_not_a_number(word):
         (("--seed", "1e3"), "--seed 1e3: expected INT."),
         (("--workdir", ""), "--workdir : expected PATH."),
         (("--init", "a="), "--init a=: expected NAME=BUNDLE or BUNDLE."),
+        (("--backbone", "a="), "--backbone a=: expected NAME=BUNDLE or BUNDLE."),
+        (("--optim.parts", "conv1", "0"), "--optim.parts conv1 0: expected [STR FLOAT"),
+        (
+            ("--optim.parts", "conv1", ".1", "99"),
+            "OptimConfig.parts: conv1 is to learn from epoch 99, and the run has",
+        ),
         (("--init", "=b"), "--init =b: expected NAME=BUNDLE or BUNDLE."),
         (("--student", "=tiny"), "--student =tiny: expected NAME=ZOO or"),
         (("--student", "a b=tiny"), "student name 'a b': letters, digits, "),

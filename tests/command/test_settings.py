@@ -144,7 +144,7 @@ def test_files_in_the_home_folder_are_found(tmp_path, monkeypatch):
     assert settings.load_experiment("~/mine.py") == settings.load_experiment(
         "demo_teacher"
     )
-    found = settings.parse_init(["a=~/bundle"], {})
+    found = settings.parse_bundles(["a=~/bundle"], {}, option="--init")
     assert found == {"a": tmp_path / "bundle"}
 
 

@@ -415,8 +415,16 @@ def test_networks_that_do_not_fit_together_are_named():
         make_objective(*mini, Setting())
     with pytest.raises(InputError, match="no teacher"):
         make_objective(None, STUDENTS, CONFIG)
-    with pytest.raises(InputError, match=r"dull, term str: .*layers has 6; .* has 3"):
+    with pytest.raises(
+        InputError, match=r"term str: .*layers has 6; .* has conv1, conv2, "
+    ):
         layers = objectives.changed(CONFIG, {"str.layers": (6,)})
+        make_objective(TEACHER, STUDENTS, layers)
+    with pytest.raises(InputError, match=r"dull, term str: .*layers has layer2; the b"):
+        layers = objectives.changed(CONFIG, {"str.layers": ("layer2",)})
+        make_objective(TEACHER, STUDENTS, layers)
+    with pytest.raises(InputError, match=r"layers=.*'conv2'\): name each"):
+        layers = objectives.changed(CONFIG, {"str.layers": (2, "conv2")})
         make_objective(TEACHER, STUDENTS, layers)
     with pytest.raises(InputError, match="no student"):
         make_objective(TEACHER, {}, CONFIG)

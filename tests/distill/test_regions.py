@@ -14,6 +14,7 @@ from dst_jax.distill import (
     Hard,
     Sharing,
     Soft,
+    Task,
     TaskConfig,
     make_labels,
     make_objective,
@@ -311,6 +312,52 @@ def test_anchors_are_weighed_as_the_reduction_says(reduction):
     }.get(reduction, kl.mean())
     boxes = reference.smooth_l1(s.answer.offsets, q.answer.offsets, beta=0.5)
     np.testing.assert_allclose(found, classes + 1.5 * boxes[target].mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("over", ["pairs", "batch"])
+def test_boxes_are_averaged_over_pairs_with_positives_or_over_all(over):
+    """Of three pairs the second has no positive anchor, the third does not count."""
+    anchors, student = some_anchors(), one_pair(0, b=3)
+    more = jax.tree.map(lambda x: jnp.concatenate([x[:1], x[:1], x[1:]]), anchors)
+    anchors = more._replace(
+        mask=jnp.array([1.0, 1.0, 0.0]),
+        labels=more.labels.at[1].set(0).at[2].set(-1),
+        weights=more.weights.at[1:].set(0.0),
+    )
+    task = TaskConfig(regression_weight=1.2, regression_beta=0.0, regression_over=over)
+    found = value(Task(), view_of(student, labels=anchors, task=task))
+    offsets, deltas = (
+        np.asarray(x, np.float64) for x in (student.answer.offsets, anchors.deltas)
+    )
+    # The first pair's two positive anchors, in plain L1.
+    boxes = np.abs(offsets - deltas)[0, 0, 0, :2].sum(-1).mean()
+    classes = reference.anchor_cross_entropy(
+        np.asarray(student.answer.response, np.float64), np.asarray(anchors.labels)
+    )
+    expected = classes + 1.2 * boxes / {"pairs": 1, "batch": 2}[over]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("over", ["pairs", "batch"])
+def test_a_gate_over_the_batch_compares_the_means_that_are_learnt(over):
+    """One pair of two has positives, so that over the batch both means are halved."""
+    anchors = some_anchors()
+    anchors = anchors._replace(
+        labels=anchors.labels.at[1].set(0), weights=anchors.weights.at[1].set(0.0)
+    )
+    student, teacher = (
+        with_offsets(one_pair(0), anchors.deltas.at[0, 0, 0, :2, 0].add(off))
+        for off in (0.003, 0.015)
+    )
+    task = TaskConfig(regression_beta=0.0, regression_over=over)
+    seen = view_of(student, teacher, labels=anchors, task=task)
+    found = value(Hard(margin=0.01, gate="batch"), seen)
+    classes = reference.anchor_cross_entropy(
+        np.asarray(student.answer.response, np.float64), np.asarray(anchors.labels)
+    )
+    # A lead of .012 shuts the gate, one of .006 does not.
+    boxes = {"pairs": 0.0, "batch": 0.0015}[over]
+    np.testing.assert_allclose(found, classes + boxes, rtol=1e-5)
 
 
 @pytest.mark.parametrize("better", [False, True])

@@ -1,5 +1,6 @@
 """Single terms on made-up outputs, without any network."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from dst_jax import arch, losses
+from dst_jax.arch import RegionHeadSpec
 from dst_jax.distill import (
     Response,
     Sharing,
@@ -21,6 +23,7 @@ from dst_jax.distill.labels.cells import cell_labels
 from dst_jax.distill.terms.response import SEARCH_SCALE, TEMPLATE_SCALE
 from dst_jax.errors import InputError
 from dst_jax.models import CellAnswer, Output
+from tests import networks
 from tests.distill import reference
 from tests.distill.views import value, view_of
 
@@ -153,6 +156,54 @@ def test_the_constants_belong_to_the_maps_of_siamfc():
     for side, constant in ((239, SEARCH_SCALE), (127, TEMPLATE_SCALE)):
         cells = [spec.maps(side)[layer - 1].side ** 2 for layer in (3, 4, 5)]
         assert constant == pytest.approx(np.mean([1 / n for n in cells]), rel=1e-12)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CutHead(RegionHeadSpec):
+    """A head that correlates the middle of the template's map alone."""
+
+    template_cells: int = 3
+
+
+# Maps of 7, 5 and 5 cells of the template.
+CUT = dataclasses.replace(networks.REGION_TEACHER, head=CutHead(features=4))
+
+
+def taps(seed, *, depth, side):
+    """Maps of a stage of 5 cells and of one of 6, and their search maps."""
+    rng = np.random.default_rng(seed)
+    sizes = {"template/conv1": 6, "template/conv3": side, "search/conv1": 9}
+    sizes |= {"search/conv3": 8}
+    return {
+        name: jnp.asarray(rng.normal(size=(1, s, s, depth)).astype(np.float32))
+        for name, s in sizes.items()
+    }
+
+
+@pytest.mark.parametrize("which", ["head", "full"])
+def test_template_maps_are_cut_to_the_cells_that_the_head_sees(which):
+    labels = cell_labels(jnp.zeros((4, 4)), jnp.ones(1), jnp.zeros(1))
+    found = [taps(seed, depth=depth, side=5) for seed, depth in ((0, 3), (1, 4))]
+    outputs = [Output(CellAnswer(jnp.zeros((1, 4, 4))), one) for one in found]
+    # The stage of 6 cells is not the head's: nothing of it is cut.
+    kept = slice(1, 4) if which == "head" else slice(5)
+    cut = [
+        {n: x[:, kept, kept] if n == "template/conv3" else x for n, x in one.items()}
+        for one in jax.tree.map(lambda x: np.asarray(x, np.float64), found)
+    ]
+    expected = reference.target_response(*cut, ("conv1", "conv3"))
+    term = Response(layers=("conv1", 3), template_cells=which)
+    got = value(term, view_of(*outputs, labels=labels, spec=CUT))
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def test_templates_that_are_cut_otherwise_do_not_compare():
+    whole = dataclasses.replace(CUT, head=CutHead(features=4, template_cells=0))
+    term = Response(layers=("conv1", "conv3"))
+    term.check(CUT, CUT, {})
+    with pytest.raises(InputError, match=r"\[15, 3\], the teacher's \[15, 5\]; .*cut"):
+        term.check(CUT, whole, {})
+    dataclasses.replace(term, template_cells="full").check(CUT, whole, {})
 
 
 @pytest.mark.parametrize("scale", ["mean", "cells"])

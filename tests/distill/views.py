@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from dst_jax.distill import TaskConfig, View, reduce_parts
+from tests import networks
 
 
 def view_of(student, teacher=None, *, labels, task=None, peers=None, **rest):
@@ -12,6 +13,7 @@ def view_of(student, teacher=None, *, labels, task=None, peers=None, **rest):
     even = {name: jnp.zeros(()) for name in ("own", "teacher", *peers)}
     made = View(
         name="own",
+        spec=networks.TEACHER,
         term="str",
         student=student,
         teacher=teacher,

@@ -13,7 +13,7 @@ xcorr_up, xcorr_depthwise = (
     for function in (xcorr_region.xcorr_up, xcorr_region.xcorr_depthwise)
 )
 UP = ("conv", "unrolled", "im2col", "matmul")
-DEPTHWISE = ("conv", "shifted")
+DEPTHWISE = ("conv", "unrolled", "shifted", "matmul")
 
 
 def arrays(*shapes):
@@ -50,6 +50,34 @@ def test_every_channel_slides_over_its_own(formulation, templates):
         kernels = template[:, :, :, d : d + 1, None]
         want = up_loop(search[..., d : d + 1], kernels)[..., 0]
         np.testing.assert_allclose(found[..., d], want, atol=1e-12)
+
+
+@pytest.mark.parametrize("side", [3, 5])
+@pytest.mark.parametrize("formulation", DEPTHWISE)
+def test_depthwise_gradients_are_sums_over_the_cells_that_a_value_meets(
+    formulation, side
+):
+    """Kernels of fewer and of more cells than the result, on a map of 6 x 7."""
+    search, template = arrays((2, 6, 7, 3), (2, side, side, 3))
+    of_result = arrays((2, 7 - side, 8 - side, 3))[0]
+
+    def loss(x, z):
+        found = xcorr_depthwise(x, z, formulation=formulation)
+        return jnp.sum(found * of_result)
+
+    want = np.zeros(search.shape), np.zeros(template.shape)
+    for b, u, v, i, j, d in np.ndindex(2, 7 - side, 8 - side, side, side, 3):
+        of_cell = of_result[b, u, v, d]
+        want[0][b, u + i, v + j, d] += of_cell * template[b, i, j, d]
+        want[1][b, i, j, d] += of_cell * search[b, u + i, v + j, d]
+    with jax.enable_x64(True):
+        value, found = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(
+            search, template
+        )
+    for ours, theirs in zip(found, want, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+    # Linear in the template: its gradient times it is the value.
+    np.testing.assert_allclose(value, np.sum(want[1] * template), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

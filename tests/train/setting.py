@@ -18,6 +18,7 @@ from dst_jax.train import (
     make_train_step,
     sharded,
 )
+from dst_jax.train.phases import ONLY_PHASE
 from tests import networks, objectives
 
 TEACHER, STUDENTS = networks.TEACHER, networks.STUDENTS
@@ -74,8 +75,14 @@ def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
     dtype = kinds.get("dtype", jnp.float32)
     axis = None if mesh else AXIS_NAME
     teacher = kinds.get("teacher", TEACHER)
+    phase = kinds.get("phase", ONLY_PHASE)
     objective = make_objective(
-        teacher, students or STUDENTS, config, axis_name=axis, dtype=dtype
+        teacher,
+        students or STUDENTS,
+        config,
+        axis_name=axis,
+        dtype=dtype,
+        frozen=phase.frozen,
     )
     step = make_train_step(
         objective,
@@ -83,6 +90,8 @@ def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
         Crops(teacher.input, AUGMENT, seed=5, dtype=dtype),
         steps_per_epoch=10,
         axis_name=axis,
+        phase=phase,
+        skip_above=kinds.get("skip_above"),
     )
     mapping = sharded if mesh else data_parallel
     here = None if devices is None else jax.local_devices()[:devices]

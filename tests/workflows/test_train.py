@@ -31,7 +31,7 @@ from dst_jax.train import (
     make_validate,
 )
 from dst_jax.workflows.export import export_run
-from dst_jax.workflows.train import gate_share, run_training
+from dst_jax.workflows.train import gate_share, print_trained, run_training
 from tests import networks, objectives
 from tests.distill import reference
 
@@ -121,6 +121,71 @@ def test_running_again_goes_on_to_the_same_weights(plain, distilled, teacher, tm
             for run in (whole, again)
         )
         assert one == two, kind
+
+
+@pytest.fixture
+def thawing(plain):
+    """A run of two epochs of two steps; the middle stage thaws in the second."""
+    optim = dataclasses.replace(
+        plain.optim,
+        momentum=0.9,
+        parts=(("conv1", 0.0, 0.0), ("conv2", 0.1, 1.0)),
+        on_thaw="reset",
+        skip_above=1e4,
+    )
+    return dataclasses.replace(plain, optim=optim)
+
+
+def test_a_run_that_is_stopped_before_a_thaw_goes_on_to_the_same_weights(
+    thawing, teacher, tmp_path
+):
+    class Stop(Deadline):
+        def is_near(self, *parts):
+            return True
+
+    kinds = {"backbones": {"teacher": teacher.bundles["teacher"]}, "console": CONSOLE}
+    whole = run_training(thawing, tmp_path / "whole", **kinds)
+    with pytest.raises(TimeUp, match="step 1 of 4"):
+        run_training(thawing, tmp_path / "cut", deadline=Stop(60.0), **kinds)
+    again = run_training(thawing, tmp_path / "cut", **kinds)
+    one, two = (load_bundle(run.bundles["teacher"]) for run in (whole, again))
+    assert one.weights_sha256 == two.weights_sha256
+    start = load_bundle(teacher.bundles["teacher"]).variables
+    for kind in ("params", "batch_stats"):
+        before, after = (v[kind]["backbone"] for v in (start, one.variables))
+        still, moving = (
+            list(zip(*map(jax.tree.leaves, (before[n], after[n])), strict=True))
+            for n in ("conv1", "conv2")
+        )
+        assert all(a.tobytes() == b.tobytes() for a, b in still)
+        assert any((a != b).any() for a, b in moving)
+    rows = [json.loads(line) for line in whole.metrics.read_text().splitlines()]
+    assert [row["skipped"] for row in rows if "loss" in row] == [0.0] * 4
+    assert "backbone" in json.loads((tmp_path / "cut" / "config.json").read_text())
+
+
+def test_steps_that_were_left_out_are_told(thawing, tmp_path):
+    optim = dataclasses.replace(thawing.optim, skip_above=1e-6)
+    said = io.StringIO()
+    trained = run_training(
+        dataclasses.replace(thawing, optim=optim), tmp_path / "run", console=CONSOLE
+    )
+    print_trained(trained, Console(file=said, width=200))
+    assert "4 of 4 steps changed nothing: their loss was not finite" in said.getvalue()
+
+
+def test_a_part_that_names_nothing_is_told_before_data_are_read(
+    plain, tmp_path, monkeypatch
+):
+    from dst_jax.workflows import train
+
+    monkeypatch.setattr(train, "load_data", lambda *_: pytest.fail("read data"))
+    optim = dataclasses.replace(plain.optim, parts=(("layer2", 0.1, 1.0),))
+    with pytest.raises(InputError, match="parts: layer2 names nothing of student teac"):
+        run_training(
+            dataclasses.replace(plain, optim=optim), tmp_path / "run", console=CONSOLE
+        )
+    assert not (tmp_path / "run").exists()
 
 
 def finished(teacher, tmp_path):

@@ -11,7 +11,12 @@ from dst_jax import losses
 from dst_jax.arch import TrackerSpec
 from dst_jax.distill.labels import AnchorLabels
 from dst_jax.distill.parts import Parts, divide
-from dst_jax.distill.task import classification, regression, task_parts
+from dst_jax.distill.task import (
+    classification,
+    regressed_pairs,
+    regression,
+    task_parts,
+)
 from dst_jax.distill.term import Term, View, require_same_grid
 from dst_jax.models import CellAnswer, RegionAnswer
 from dst_jax.require import require
@@ -86,5 +91,5 @@ class Hard(Term):
         """Returns the losses to compare, of each anchor or as a mean over devices."""
         if self.gate == "anchor":
             return values
-        sums = jnp.sum(values * labels.weights), labels.pairs
+        sums = jnp.sum(values * labels.weights), regressed_pairs(labels, view.task)
         return divide(*view.psum(sums))

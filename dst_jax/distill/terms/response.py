@@ -8,9 +8,11 @@ import jax.numpy as jnp
 
 from dst_jax import losses
 from dst_jax.arch import TrackerSpec
+from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.distill.parts import Parts, agreed_mean, mean_over_examples
 from dst_jax.distill.term import Term, View
 from dst_jax.errors import InputError
+from dst_jax.models import Output
 from dst_jax.require import require
 from dst_jax.typing import Array
 
@@ -31,7 +33,11 @@ class Response(Term):
 
     Attributes:
       weight: omega of eq. 16; 0 removes the term.
-      layers: tau, the stages whose maps are compared, counted from 1.
+      layers: tau, the stages whose maps are compared, by name ("layer2") or, for
+        plain chains, by number counted from 1 (3 is "conv3").
+      template_cells: Cells of the template's maps that are compared and that W is made
+        with. "head": those in the middle that the head's correlation sees, where it
+        cuts its map and a stage's has the same side; "full": all.
       norm: Whether each map is divided by its own norm ("l2"); the equations do not
         divide ("none").
       weighted: Whether the search map is weighted by W, eq. 14.
@@ -45,12 +51,16 @@ class Response(Term):
     """
 
     weight: float = 100.0
-    layers: tuple[int, ...] = (3, 4, 5)
+    layers: tuple[int | str, ...] = (3, 4, 5)
     norm: Literal["l2", "none"] = "l2"
     weighted: bool = True
     stop_weight: bool = False
     reduction: Literal["mse", "l2"] = "mse"
     scale: Literal["mean", "cells"] = "mean"
+    # The JSON leaves it out at its default, so that older runs can go on.
+    template_cells: Literal["head", "full"] = dataclasses.field(
+        default="head", metadata=OMIT_DEFAULT
+    )
 
     def __post_init__(self):
         once = bool(self.layers) and len(set(self.layers)) == len(self.layers)
@@ -71,31 +81,25 @@ class Response(Term):
         """
         del peers
         for spec in (student, *([teacher] if teacher is not None else [])):
-            depth = len(spec.maps(spec.input.template_px))
-            if bad := [j for j in self.layers if not 1 <= j <= depth]:
-                raise InputError(
-                    f"Response.layers has {bad[0]}; the backbone has {depth}."
-                )
+            self._require_stages(spec)
         if teacher is None:
             return
-        for role in ("template_px", "train_search_px"):
-            ours, theirs = (
-                [spec.maps(getattr(spec.input, role))[j - 1].side for j in self.layers]
-                for spec in (student, teacher)
-            )
+        for ours, theirs in zip(
+            self._sides(student), self._sides(teacher), strict=True
+        ):
             if ours != theirs:
                 raise InputError(
                     f"the student's feature maps of layers {self.layers} have sides "
-                    f"{ours}, the teacher's {theirs}; kernels, strides and pooling "
-                    "must agree, only widths may differ."
+                    f"{ours}, the teacher's {theirs}; kernels, strides, pooling and "
+                    "the cut of templates must agree, only widths may differ."
                 )
 
     def __call__(self, view: View) -> Parts:
         """Returns the distance between the maps, summed over layers, and its logs."""
         mask = view.labels.mask
         values, search, template = (jnp.zeros_like(mask) for _ in range(3))
-        for layer in self.layers:
-            of_search, of_template = self._distances(layer, view)
+        for stage in self._stages:
+            of_search, of_template = self._distances(stage, view)
             values += of_search + of_template
             search += of_search
             template += of_template
@@ -106,12 +110,56 @@ class Response(Term):
         }
         return Parts([mean_over_examples(values, mask)], logs)
 
-    def _distances(self, layer: int, view: View) -> tuple[Array, Array]:
-        """Returns L_x and L_z of one layer, [b] each."""
+    @property
+    def _stages(self) -> tuple[str, ...]:
+        """Returns the names of the stages; a number is one of a plain chain."""
+        return tuple(n if isinstance(n, str) else f"conv{n}" for n in self.layers)
+
+    def _require_stages(self, spec: TrackerSpec) -> None:
+        """Raises InputError if a network lacks a stage, or one is named twice."""
+        known = [one.name for one in spec.maps(spec.input.template_px)]
+        for layer, stage in zip(self.layers, self._stages, strict=True):
+            if stage not in known:
+                raise InputError(
+                    f"Response.layers has {layer}; the backbone has {', '.join(known)}."
+                )
+        once = len(set(self._stages)) == len(self._stages)
+        require(once, self, "layers", "name each layer once")
+
+    def _sides(self, spec: TrackerSpec) -> tuple[list[int], list[int]]:
+        """Returns the sides of the maps that are compared, of template and search."""
+        template, search = (
+            {one.name: one.side for one in spec.maps(px)}
+            for px in (spec.input.template_px, spec.input.train_search_px)
+        )
+        whole = [template[stage] for stage in self._stages]
+        seen = [len(range(side)[self._seen(side, spec)]) for side in whole]
+        return seen, [search[stage] for stage in self._stages]
+
+    def _seen(self, side: int, spec: TrackerSpec) -> slice:
+        """Returns the cells of a template's map, along a side, that are compared."""
+        # Heads that cut nothing need not say so.
+        cells = getattr(spec.head, "template_cells", 0)
+        whole = spec.feature_side(spec.input.template_px)
+        if self.template_cells == "full" or not cells or side != whole:
+            return slice(side)
+        before = (side - cells) // 2
+        return slice(before, before + cells)
+
+    def _maps(
+        self, stage: str, output: Output, spec: TrackerSpec
+    ) -> tuple[Array, Array]:
+        """Returns the maps of search image and template, the latter as it is seen."""
+        template = output.taps[f"template/{stage}"]
+        rows, columns = (self._seen(side, spec) for side in template.shape[1:3])
+        return output.taps[f"search/{stage}"], template[:, rows, columns]
+
+    def _distances(self, stage: str, view: View) -> tuple[Array, Array]:
+        """Returns L_x and L_z of one stage, [b] each."""
         assert view.teacher is not None
-        taps = f"search/conv{layer}", f"template/conv{layer}"
-        own = [view.student.taps[tap] for tap in taps]
-        other = [view.teacher.taps[tap] for tap in taps]
+        # The teacher's maps have the same sides, as the check has seen.
+        outputs = view.student, view.teacher
+        own, other = (self._maps(stage, one, view.spec) for one in outputs)
         search = losses.search_response_loss(
             own[0],
             own[1],

@@ -1,0 +1,111 @@
+"""What students begin with in place of random weights: whole bundles, or backbones."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dst_jax.arch import InputSpec, TrackerSpec, spec_id
+from dst_jax.bundle import Bundle, load_bundle
+from dst_jax.errors import InputError
+from dst_jax.models import Variables, variable_shapes
+from dst_jax.models.parts import BACKBONE
+
+# What of an input decides which values a backbone sees; crops may differ in size.
+_VALUES = ("scale", "mean", "std")
+
+
+class Start(NamedTuple):
+    """Bundles that students begin with.
+
+    Attributes:
+      whole: Those of which all weights are taken, by student.
+      backbones: Those of which the backbone's are, by student.
+    """
+
+    whole: Mapping[str, Bundle]
+    backbones: Mapping[str, Bundle]
+
+    @property
+    def identity(self) -> dict[str, dict[str, str]]:
+        """Returns the digests of the weights, by option and student."""
+        digests = {
+            kind: {name: bundle.weights_sha256 for name, bundle in bundles.items()}
+            for kind, bundles in (("init", self.whole), ("backbone", self.backbones))
+        }
+        # A run without backbones is the one that it was before there were any.
+        return {k: v for k, v in digests.items() if v or k == "init"}
+
+
+def load_start(
+    students: Mapping[str, TrackerSpec],
+    init: Mapping[str, pathlib.Path],
+    backbones: Mapping[str, pathlib.Path],
+) -> Start:
+    """Reads the bundles that students begin with, and checks that they fit.
+
+    Args:
+      students: The networks that learn, by name.
+      init: Bundles whose weights are taken, by student.
+      backbones: Bundles whose backbones are taken, by student.
+
+    Raises:
+      InputError: If there is no such student or bundle, or it does not fit.
+    """
+    for option, given in (("--init", init), ("--backbone", backbones)):
+        for name in given:
+            if name not in students:
+                raise InputError(
+                    f"{option} {name}=...: there is no such student; "
+                    f"there are {', '.join(students)}."
+                )
+    if both := [name for name in backbones if name in init]:
+        raise InputError(
+            f"--backbone {both[0]}=...: --init gives all weights of {both[0]}; give "
+            "one of the two."
+        )
+    start = Start(
+        {name: load_bundle(path) for name, path in init.items()},
+        {name: load_bundle(path) for name, path in backbones.items()},
+    )
+    for name, bundle in start.whole.items():
+        if spec_id(bundle.spec) != spec_id(students[name]):
+            raise InputError(
+                f"--init {name}=...: the bundle's architecture is not the student's; "
+                "give a bundle of the same architecture."
+            )
+    for name, bundle in start.backbones.items():
+        _require_backbone(name, bundle, students[name])
+    return start
+
+
+def _require_backbone(name: str, bundle: Bundle, student: TrackerSpec) -> None:
+    """Raises InputError if a bundle's backbone is not one for the student."""
+    theirs, ours = _values(bundle.spec.input), _values(student.input)
+    for field in _VALUES:
+        if theirs[field] != ours[field]:
+            raise InputError(
+                f"--backbone {name}=...: its InputSpec.{field} is {theirs[field]}, the "
+                f"student's {ours[field]}; give a backbone that sees the same values."
+            )
+    found, wanted = _shapes(bundle.variables), _shapes(variable_shapes(student))
+    for path in sorted(found | wanted):
+        if found.get(path) != wanted.get(path):
+            raise InputError(
+                f"--backbone {name}=...: its {path} has shape "
+                f"{found.get(path, 'none')}, the student's {wanted.get(path, 'none')}; "
+                "give a backbone of the same stages and widths."
+            )
+
+
+def _values(input: InputSpec) -> dict[str, Any]:
+    return {field: getattr(input, field) for field in _VALUES}
+
+
+def _shapes(variables: Variables) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a backbone's variables by their paths."""
+    own = {kind: values.get(BACKBONE, {}) for kind, values in variables.items()}
+    leaves = jax.tree_util.tree_leaves_with_path(own)
+    return {"/".join(e.key for e in path[1:]): np.shape(leaf) for path, leaf in leaves}
