@@ -125,7 +125,7 @@ def test_running_again_goes_on_to_the_same_weights(plain, distilled, teacher, tm
 
 @pytest.fixture
 def thawing(plain):
-    """A run of two epochs of two steps, in the second of which the middle stage thaws."""
+    """A run of two epochs of two steps; in the second the middle stage thaws."""
     optim = dataclasses.replace(
         plain.optim,
         momentum=0.9,
