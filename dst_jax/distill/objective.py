@@ -261,8 +261,7 @@ def _collector(
     def collect(batch: _Batch, epoch: Scalar) -> tuple[_Parts, dict[str, Scalar]]:
         # 0 in the warm-up and 1 after it; without one, a constant, which costs nothing.
         after: Any = jnp.where(epoch < warmup, 0.0, 1.0) if warmup else 1.0
-        parts: _Parts = {}
-        logs: dict[str, Scalar] = {}
+        parts, logs = _Parts(), dict[str, Scalar]()
         for name in students:
             if warmup:
                 plain = batch.task_parts(name, setting.task)

@@ -32,6 +32,7 @@ from dst_jax.train.phases import forget_momentum as forget_momentum
 from dst_jax.train.phases import make_phases as make_phases
 from dst_jax.train.state import TrainState as TrainState
 from dst_jax.train.state import init_state as init_state
+from dst_jax.train.step import SKIPPED as SKIPPED
 from dst_jax.train.step import Constants as Constants
 from dst_jax.train.step import Crops as Crops
 from dst_jax.train.step import StepMetrics as StepMetrics
@@ -40,7 +41,6 @@ from dst_jax.train.step import make_train_step as make_train_step
 from dst_jax.train.validate import PLAIN as PLAIN
 from dst_jax.train.validate import held_out_crops as held_out_crops
 from dst_jax.train.validate import make_validate as make_validate
-from dst_jax.train.window import SKIPPED as SKIPPED
 from dst_jax.train.writers import METRICS as METRICS
 from dst_jax.train.writers import MetricWriter as MetricWriter
 from dst_jax.train.writers import read_metrics as read_metrics

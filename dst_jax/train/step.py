@@ -28,20 +28,20 @@ class StepMetrics(NamedTuple):
       loss: The objective.
       terms: Its parts by "student/term", which add up to `loss`.
       globals: Losses on the labels, "gt/NAME", and logs of terms, such as "sigma/NAME"
-        and "gate/NAME".
+        and "gate/NAME". Where steps may be left out, `SKIPPED` is 1 for a step that
+        changed nothing, else 0.
       gradient_norm: Norm of the gradient by student, before clipping.
-      skipped: 1 if the step changed nothing, else 0; None where no step may be
-        skipped.
     """
 
     loss: Scalar
     terms: Mapping[str, Scalar]
     globals: Mapping[str, Scalar]
     gradient_norm: Mapping[str, Array]
-    skipped: Scalar | None = None
 
 
 _NONE: Mapping[str, Any] = {}
+# Name of the share of steps that changed nothing, see `OptimConfig.skip_above`.
+SKIPPED = "skipped"
 
 
 class Constants(NamedTuple):
@@ -162,7 +162,7 @@ def _unless_above(
     }
     skipped = 1.0 - fits.astype(found.loss.dtype)
     state = kept._replace(step=after.step, opt_state=going_on)
-    return state, found._replace(skipped=skipped)
+    return state, found._replace(globals={**found.globals, SKIPPED: skipped})
 
 
 def _masked(

@@ -6,13 +6,11 @@ from typing import Any
 import jax
 
 from dst_jax.train.checkpoint import OpenWindow
-from dst_jax.train.step import StepMetrics
+from dst_jax.train.step import SKIPPED, StepMetrics
 
 # So many steps wait at most to be averaged, whatever `log_every` is.
 MOST_WAITING = 1000
 NOTHING = OpenWindow()
-# Name of the share of steps that changed nothing, see `OptimConfig.skip_above`.
-SKIPPED = "skipped"
 
 
 class Window:
@@ -91,13 +89,11 @@ def _named(metrics: StepMetrics) -> dict[str, Any]:
 
     A skipped step has no other value.
     """
-    skipped = {} if metrics.skipped is None else {SKIPPED: metrics.skipped}
-    if skipped and metrics.skipped:
-        return skipped
+    if metrics.globals.get(SKIPPED):
+        return {SKIPPED: metrics.globals[SKIPPED]}
     return (
         {"loss": metrics.loss}
         | {f"loss/{name}": value for name, value in metrics.terms.items()}
         | dict(metrics.globals)
         | {f"gradient_norm/{n}": value for n, value in metrics.gradient_norm.items()}
-        | skipped
     )

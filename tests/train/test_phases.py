@@ -313,7 +313,9 @@ def test_a_step_above_the_limit_changes_its_number_and_the_rates_place_alone():
     before = host(state)
     step = made(PHASES[1], skip_above=1e-6)
     after, metrics = take(state, step, 0, 2)
-    assert [m.skipped for m in metrics] == [1.0, 1.0] and int(after.step) == 2
+    assert [m.globals["skipped"] for m in metrics] == [1.0, 1.0] and int(
+        after.step
+    ) == 2
     assert_same((before.params, before.batch_stats), (after.params, after.batch_stats))
     trace = optax.tree.get(after.opt_state["dull"], "trace")
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(trace))
@@ -323,14 +325,14 @@ def test_a_step_above_the_limit_changes_its_number_and_the_rates_place_alone():
 def test_a_step_that_is_not_finite_is_left_out_and_others_are_as_without_a_limit(steps):
     bounded = made(PHASES[1], skip_above=1e6)
     state, metrics = take(fresh(), bounded, 0, 2)
-    assert [m.skipped for m in metrics] == [0.0, 0.0]
+    assert [m.globals["skipped"] for m in metrics] == [0.0, 0.0]
     plain, _ = take(fresh(), steps[1], 0, 2)
     pairs = (s.params["dull"] for s in (state, plain))
     assert setting.relative_difference(*pairs) < 1e-6
     spoilt = host(fresh())
     spoilt.params["dull"]["backbone"]["conv3"]["conv"]["bias"][:] = np.nan
     after, metrics = take(spoilt, bounded, 0, 1)
-    assert metrics[0].skipped == 1.0 and not np.isfinite(metrics[0].loss)
+    assert metrics[0].globals["skipped"] == 1.0 and not np.isfinite(metrics[0].loss)
     assert_same(spoilt.batch_stats, after.batch_stats)
     for name in ("conv1", "conv2"):
         kernel = after.params["dull"]["backbone"][name]["conv"]["kernel"]
@@ -338,8 +340,8 @@ def test_a_step_that_is_not_finite_is_left_out_and_others_are_as_without_a_limit
 
 
 def step_metrics(loss, skipped):
-    values = (np.float32(loss), np.float32(skipped))
-    return StepMetrics(values[0], {}, {"gate/dull": values[0]}, {}, values[1])
+    loss, skipped = np.float32(loss), np.float32(skipped)
+    return StepMetrics(loss, {}, {"gate/dull": loss, "skipped": skipped}, {})
 
 
 def test_the_share_of_steps_left_out_is_reported_and_they_enter_no_mean():
