@@ -29,11 +29,13 @@ from dst_jax.data.readers.tables import read_labels, read_lines, read_rows
 from dst_jax.data.sequence import Sequence
 from dst_jax.digests import file_sha256
 from dst_jax.errors import InputError
+from dst_jax.typing import Mark
 
 _MEND = (
     "correct the line, mark the frame 1 in absence.label, or take the sequence out of "
     "list.txt"
 )
+_LABELS: dict[str, Mark] = {"absence.label": "absent", "cover.label": "covered"}
 # As published, these sequences have frames of another video under their boxes. Source:
 # issues 10, 29 and 73 of github.com/got-10k/toolkit.
 _KNOWN_BAD = (1636, 1638, *range(8623, 8638), 9058, 9059)
@@ -123,6 +125,7 @@ def _annotation(entry: pathlib.Path, source: str, frames_required: bool) -> Anno
         video=_video_key(meta.get("url", "")) or entry.name,
         absent=absent | nowhere(rows),
         hidden=covered,
+        marks=tuple(m for name, m in _LABELS.items() if (entry / name).is_file()),
         category="" if category == "n/a" else category,
         size=_resolution(meta.get("resolution", "")),
         empty_codes=True,
