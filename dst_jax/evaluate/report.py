@@ -80,8 +80,10 @@ def score_table(
       fps: End-to-end frames per second of each tracker for which they were measured.
     """
     protocol = next(iter(scores.values())).protocol
-    named = f"{dataset} by {protocol.name}" if dataset else f"by {protocol.name}"
-    table = rich.table.Table(title=_plain(named))
+    title = _plain(f"by {protocol.name}")
+    if dataset:
+        title = rich.text.Text("\n").join([_plain(dataset), title])
+    table = rich.table.Table(title=title)
     table.add_column("tracker")
     headings = [measure.heading for measure in protocol.measures]
     headings += ["frames/s"] if fps else []

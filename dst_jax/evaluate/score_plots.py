@@ -23,7 +23,24 @@ from dst_jax.evaluate.style import (
 
 AnyScore: TypeAlias = Score | SequenceScore
 
+Box: TypeAlias = tuple[float, float, float, float]
+
 _MARKERS = "osD^vPX*"
+# Sizes in points of a 72nd of an inch: of a letter, and of the panel.
+_POINTS_A_LETTER = 5.9
+_PANEL_POINTS = (380.0, 250.0)
+# Where a name may stand: its offset from the point in points, and the share of its
+# width that lies to the left of that.
+_SIDES = {
+    "right": (9.0, 0.0, 0.0),
+    "left": (-9.0, 0.0, 1.0),
+    "above": (0.0, 13.0, 0.5),
+    "below": (0.0, -13.0, 0.5),
+    "right above": (7.0, 11.0, 0.0),
+    "left below": (-7.0, -11.0, 1.0),
+    "left above": (-7.0, 11.0, 1.0),
+    "right below": (7.0, -11.0, 0.0),
+}
 
 
 def success_plot(
@@ -38,9 +55,7 @@ def success_plot(
       scores: Score of each tracker, all under one protocol.
       colours: Colour of each tracker; those of `name_colours` if None.
     """
-    figure, axes = single_panel("Success", "Overlap threshold (IoU)")
-    _curves(figure, axes, scores, "success", colours)
-    return figure
+    return _curves("Success", "Overlap threshold (IoU)", scores, "success", colours)
 
 
 def precision_plot(
@@ -55,9 +70,8 @@ def precision_plot(
       scores: Score of each tracker, all under one protocol.
       colours: Colour of each tracker; those of `name_colours` if None.
     """
-    figure, axes = single_panel("Precision", "Centre error threshold (px)")
-    _curves(figure, axes, scores, "precision", colours)
-    return figure
+    x = "Centre error threshold (px)"
+    return _curves("Precision", x, scores, "precision", colours)
 
 
 def norm_precision_plot(
@@ -70,22 +84,21 @@ def norm_precision_plot(
       colours: Colour of each tracker; those of `name_colours` if None.
     """
     x = "Centre error threshold (widths and heights of the target)"
-    figure, axes = single_panel("Normalised precision", x)
-    _curves(figure, axes, scores, "norm_precision", colours)
-    return figure
+    return _curves("Normalised precision", x, scores, "norm_precision", colours)
 
 
 def _curves(
-    figure: Figure,
-    axes: Axes,
+    title: str,
+    x: str,
     scores: Mapping[str, AnyScore],
     curve: Curve,
     colours: Colours | None,
-) -> None:
+) -> Figure:
     protocol = next(iter(scores.values())).protocol
     thresholds, leading = protocol.thresholds(curve), protocol.leading(curve)
     if leading is None:
         raise ValueError(f"{protocol.name} has no {curve} curve")
+    figure, axes = single_panel(f"{title} by {protocol.name}", x)
     axes.set_ylim(0.0, 1.02)
     axes.set_ylabel("Share of frames")
     axes.set_xlim(0.0, float(thresholds[-1]))
@@ -104,8 +117,9 @@ def _curves(
         lines += axes.plot(thresholds, y, dashes[name], linewidth=2.0, **style)
     columns = 1 if len(scores) < 4 or max(map(len, scores)) > 20 else 2
     figure.set_figheight(3.4 + 0.21 * -(-len(scores) // columns))
-    title = {"title": f"tracker, {leading.heading}", "title_fontsize": 9}
-    name_legend(figure, lines, labels, ncols=columns, **title)
+    heading = {"title": f"tracker, {leading.heading}", "title_fontsize": 9}
+    name_legend(figure, lines, labels, ncols=columns, **heading)
+    return figure
 
 
 def speed_plot(
@@ -127,11 +141,13 @@ def speed_plot(
       Liu et al., "Teacher-Students Knowledge Distillation for Siamese Trackers",
       arXiv 1907.10586, Fig. 1.
     """
-    leading = next(iter(scores.values())).protocol.measures[0]
+    protocol = next(iter(scores.values())).protocol
+    leading = protocol.measures[0]
     colours = colours or name_colours(scores)
     figure = new_figure(6.0, 4.2)
     axes = figure.add_subplot()
-    dress(axes, f"{leading.heading} over speed", "Speed (frames per second)")
+    title = f"{leading.heading} by {protocol.name} over speed"
+    dress(axes, title, "Speed (frames per second)")
     axes.set_xscale("log")
     axes.set_ylabel(leading.heading)
     heights = {name: scores[name].values[leading.name] for name in fps}
@@ -145,14 +161,14 @@ def speed_plot(
 
 def _limit(axes: Axes, speeds: list[float], heights: list[float]) -> None:
     """Gives the points room for their names, and the axes round numbers."""
-    low, high = min(speeds), max(speeds)
-    ratio = max(high / low, 4.0) ** 0.12
-    axes.set_xlim(low / ratio, high * ratio * max(high / low, 4.0) ** 0.3)
-    spread = max(max(heights) - min(heights), 0.05)
-    axes.set_ylim(min(heights) - 0.15 * spread, max(heights) + 0.15 * spread)
+    ratio = max(max(speeds) / min(speeds), 4.0) ** 0.2
+    axes.set_xlim(min(speeds) / ratio, max(speeds) * ratio)
+    margin = 0.15 * max(max(heights) - min(heights), 0.05)
+    axes.set_ylim(min(heights) - margin, max(heights) + margin)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda speed, _: f"{speed:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(which="both", length=0)
 
 
 def _name_points(
@@ -161,19 +177,43 @@ def _name_points(
     heights: Mapping[str, float],
     colours: Colours,
 ) -> None:
-    """Writes each name to the right of its point, moved up where names would meet."""
-    low, high = axes.get_ylim()
-    step = 0.055 * (high - low)
-    taken: list[float] = []
-    for name in sorted(heights, key=lambda name: heights[name]):
-        height = max([heights[name], *(place + step for place in taken[-1:])])
-        taken.append(height)
+    """Writes each name beside its point, where it meets no marker and no other name."""
+    places = {name: _place(axes, fps[name], heights[name]) for name in heights}
+    taken = [(x - 6.0, y - 6.0, x + 6.0, y + 6.0) for x, y in places.values()]
+    for name, (x, y) in places.items():
+        width = _POINTS_A_LETTER * len(plain(name))
+        boxes = {}
+        for side, (dx, dy, share) in _SIDES.items():
+            left, middle = x + dx - width * share, y + dy
+            boxes[side] = (left, middle - 5.0, left + width, middle + 5.0)
+        free = [side for side, box in boxes.items() if _is_free(box, taken)]
+        side = free[0] if free else "right"
+        taken.append(boxes[side])
+        dx, dy, share = _SIDES[side]
         axes.annotate(
             plain(name),
             xy=(fps[name], heights[name]),
-            xytext=(9, (height - heights[name]) / (high - low) * 230),
+            xytext=(dx, dy),
             textcoords="offset points",
+            ha={0.0: "left", 0.5: "center", 1.0: "right"}[share],
             va="center",
             fontsize=9.5,
             color=colours[name],
         )
+
+
+def _place(axes: Axes, speed: float, height: float) -> tuple[float, float]:
+    """Returns where a point lies in the panel, in points of a 72nd of an inch."""
+    shares = axes.transLimits.transform(axes.transScale.transform((speed, height)))
+    return float(shares[0]) * _PANEL_POINTS[0], float(shares[1]) * _PANEL_POINTS[1]
+
+
+def _is_free(box: Box, taken: list[Box]) -> bool:
+    inside = box[0] > 0.0 and box[1] > 0.0
+    inside &= box[2] < _PANEL_POINTS[0] and box[3] < _PANEL_POINTS[1]
+    return inside and not any(_meet(box, other) for other in taken)
+
+
+def _meet(box: Box, other: Box) -> bool:
+    across = box[0] < other[2] and other[0] < box[2]
+    return across and box[1] < other[3] and other[1] < box[3]
