@@ -91,9 +91,10 @@ def _truth(
 def _boxes(name: str, parts: list[SequenceScore]) -> list[str]:
     found = []
     if empty := sum(part.empty_predicted for part in parts):
-        found.append(
-            f"{name}: {empty:,} of its boxes have no area and so overlap nothing."
-        )
+        what = "overlap nothing"
+        if parts[0].protocol.empty_predicted == "repeated":
+            what = "count as the box before them"
+        found.append(f"{name}: {empty:,} of its boxes have no area and so {what}.")
     if parts and not any(part.moves for part in parts):
         found.append(f"{name}: its boxes never differ from the first of a sequence.")
     return found

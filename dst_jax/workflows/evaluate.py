@@ -80,7 +80,7 @@ def evaluate_results(
         sequences = read_videos(dataset, frames_required=False)
         chosen = choose_protocol(dataset, protocol, sequences)
         if chosen.protocol.clipped and any(s.size is None for s in sequences):
-            sequences = read_videos(dataset)
+            sequences = _with_sizes(dataset, chosen)
     frames = {sequence.name: len(sequence) for sequence in sequences}
     first_pixel = origin_of(sequences) if origin is None else origin
     with telling(console, f"reading {results_dir}"):
@@ -98,6 +98,17 @@ def evaluate_results(
     )
     publish(evaluation, sequences, outputs, console)
     return evaluation
+
+
+def _with_sizes(dataset: str, chosen: Chosen) -> tuple[Sequence, ...]:
+    """Returns the sequences with the sizes of their frames, which are read for that."""
+    try:
+        return read_videos(dataset)
+    except InputError as error:
+        raise InputError(
+            f"protocol {chosen.protocol.name}: clips boxes to the image, and without "
+            f"its frames {dataset} does not state the size: {error}"
+        ) from None
 
 
 def evaluate_trackers(

@@ -83,6 +83,29 @@ def test_what_the_data_set_cannot_serve_is_refused_and_not_the_default(tmp_path)
     assert "By otb/got10k, since lasot/pysot needs marks of the frames whose" in text
 
 
+def test_boxes_are_not_clipped_to_an_image_of_unknown_size(tmp_path):
+    data, mine = write_lasot(tmp_path / "d"), write_results(tmp_path / "mine")
+    message = (
+        rf"protocol got10k/got10k: clips boxes to the image, and without its frames "
+        rf"{data} does not state the size: frame folder .*Ant/img does not exist"
+    )
+    with pytest.raises(InputError, match=message):
+        evaluate_results(data, mine, protocol="got10k")
+    for name in NAMES:
+        write_frames(tmp_path / "d" / name / "img", (1, 2, 3, 4))
+    (score,) = evaluate_results(data, mine, protocol="got10k").scores.values()
+    assert score.values["average_overlap"] == 1.0
+
+
+def test_boxes_without_area_are_told_as_the_protocol_takes_them(tmp_path):
+    data = write_lasot(tmp_path / "d")
+    mine = write_results(tmp_path / "mine", [*ROWS[:1], (6, 8, 0, 20), *ROWS[2:]])
+    _, text = shown(data, mine)
+    assert "mine: 2 of its boxes have no area and so overlap nothing." in text
+    _, text = shown(data, mine, protocol="lasot/pytracking")
+    assert "2 of its boxes have no area and so count as the box before them." in text
+
+
 def test_an_unknown_protocol_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(InputError, match="protocol 'x': unknown"):
         evaluate_results("otb:nowhere", tmp_path, protocol="x")
