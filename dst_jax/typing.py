@@ -5,7 +5,7 @@ u v response map, d features, 4 a box, p patch side in pixels.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ Boxes: TypeAlias = Float[Array, "*batch 4"]
 Image: TypeAlias = UInt8[Array, "h w 3"]
 Scalar: TypeAlias = Float[Array, ""]
 Params: TypeAlias = Mapping[str, Any]
+Mark: TypeAlias = Literal["absent", "covered"]
 
 __all__ = [
     "Array",
@@ -24,6 +25,7 @@ __all__ = [
     "Float",
     "Image",
     "Int",
+    "Mark",
     "Params",
     "Scalar",
     "UInt8",

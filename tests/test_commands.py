@@ -57,10 +57,10 @@ OPEN = (
     "dst-jax ablate siamfc_dst --teacher BUNDLE --dataset otb:DIR --seeds 0 1 2",
     "dst-jax ablate siamfc_dst --teacher BUNDLE --students 1 2 3 4",
     "dst-jax evaluate --dataset dtb70:DIR --tracker A ...",
-    "dst-jax evaluate --dataset lasot:DIR ...",
-    "dst-jax evaluate --dataset otb:DIR --tracker A --tracker B --json F",
-    "dst-jax evaluate --dataset otb:DIR --tracker A ...",
-    "dst-jax evaluate --dataset trackingnet:DIR --results-out R",
+    "dst-jax evaluate --dataset lasot:DIR --tracker A ...",
+    "dst-jax evaluate --dataset otb:DIR --tracker A --tracker B --plots P",
+    "dst-jax evaluate --dataset otb:DIR --tracker A ... --plots P",
+    "dst-jax evaluate --dataset trackingnet:DIR --tracker A --submit ZIP",
     "dst-jax evaluate --results DIR",
 )
 

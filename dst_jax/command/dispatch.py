@@ -251,6 +251,7 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
 
 def _evaluate(verb: Evaluate, console: Console) -> None:
     from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
+    from dst_jax.workflows.publishing import Outputs
 
     if bool(verb.tracker) == (verb.results is not None):
         raise InputError("give either --tracker BUNDLE (repeatable) or --results DIR.")
@@ -258,20 +259,23 @@ def _evaluate(verb: Evaluate, console: Console) -> None:
         raise InputError("--results-origin is for --results; trackers count from 0.")
     if verb.results is not None and verb.results_out is not None:
         raise InputError("--results-out is for --tracker; --results has files already.")
+    outputs = Outputs(json=verb.json, plots=verb.plots, submission=verb.submit)
     if verb.results is not None:
         evaluate_results(
             verb.dataset,
             verb.results,
-            json_path=verb.json,
+            protocol=verb.protocol,
             origin=verb.results_origin,
+            outputs=outputs,
             console=console,
         )
     else:
         evaluate_trackers(
             verb.dataset,
             verb.tracker,
-            json_path=verb.json,
+            protocol=verb.protocol,
             results_out=verb.results_out,
+            outputs=outputs,
             console=console,
         )
 

@@ -232,7 +232,10 @@ class Evaluate:
     """Score trackers, or result files of any tracker, on a data set.
 
     Result files are called <sequence>.txt and have a line x,y,w,h per frame, in the
-    data set's own convention (OTB counts pixels from 1). Scoring them needs no frames.
+    data set's own convention (OTB counts pixels from 1), or as GOT-10k's toolkit lays
+    them out. Scoring them needs no frames. The table names the protocol: the rules of
+    the data set's papers, or those of --protocol (otb, uav123, dtb70, lasot, lasot_ext,
+    trackingnet, got10k, nfs, tc128, each as one kit or several do it).
 
     Example: dst-jax evaluate --dataset otb:OTB100 --tracker BUNDLE --json scores.json
     """
@@ -258,6 +261,18 @@ class Evaluate:
     json: Annotated[
         Path | None,
         optional("FILE", "file for the scores"),
+    ] = None
+    protocol: Annotated[
+        str | None,
+        optional("NAME[/KIT]", "e.g. lasot/pytracking; as papers score it if none"),
+    ] = None
+    plots: Annotated[
+        Path | None,
+        optional("DIR", "folder for plots of success, precision, speed"),
+    ] = None
+    submit: Annotated[
+        Path | None,
+        optional("ZIP", "archive for the server of TrackingNet or GOT-10k"),
     ] = None
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 
 from dst_jax.errors import InputError
-from dst_jax.typing import Bool, Float
+from dst_jax.typing import Bool, Float, Mark
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +25,11 @@ class Sequence:
       size: (height, width) of the frames in pixels, or None if unknown.
       origin: Coordinate of the first pixel in the files of the data set, 0 or 1, and so
         in its result files. `boxes` count from 0 in any case.
+      stated: Boxes as the files state them, as some evaluation kits read them, also
+        where the target is marked absent; None if that is `boxes`.
+      covered: Frames in which the target is marked as wholly covered; None for none.
+      marks: What the files mark, of "absent" and "covered", whether or not a frame has
+        the mark.
     """
 
     name: str
@@ -36,6 +41,9 @@ class Sequence:
     source: str = ""
     size: tuple[int, int] | None = None
     origin: int = 0
+    stated: Float[np.ndarray, "t 4"] | None = None
+    covered: Bool[np.ndarray, " t"] | None = None
+    marks: tuple[Mark, ...] = ()
 
     def __post_init__(self):
         count = len(self.boxes)
@@ -52,8 +60,9 @@ class Sequence:
                 "mark those frames absent."
             )
         # Arrays are shared between threads and between filtered copies.
-        self.boxes.setflags(write=False)
-        self.visible.setflags(write=False)
+        for array in (self.boxes, self.visible, self.stated, self.covered):
+            if array is not None:
+                array.setflags(write=False)
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -1,8 +1,12 @@
 """Scoring boxes: metrics, protocols, result files, reports and plots."""
 
 from dst_jax.evaluate.protocols import OTB as OTB
+from dst_jax.evaluate.protocols import PRESETS as PRESETS
+from dst_jax.evaluate.protocols import Measure as Measure
 from dst_jax.evaluate.protocols import Protocol as Protocol
-from dst_jax.evaluate.protocols import SequenceScore as SequenceScore
-from dst_jax.evaluate.protocols import TrackerScore as TrackerScore
-from dst_jax.evaluate.protocols import score as score
-from dst_jax.evaluate.protocols import score_sequence as score_sequence
+from dst_jax.evaluate.protocols import named_protocol as named_protocol
+from dst_jax.evaluate.score import Score as Score
+from dst_jax.evaluate.score import SequenceScore as SequenceScore
+from dst_jax.evaluate.score import score as score
+from dst_jax.evaluate.score import score_sequence as score_sequence
+from dst_jax.evaluate.truth import Truth as Truth

@@ -139,3 +139,13 @@ def area_under(curve: Float[np.ndarray, " n"]) -> float:
       0.952
     """
     return float(np.mean(curve))
+
+
+def trapezoid(curve: Float[np.ndarray, " n"]) -> float:
+    """Returns the area below a curve over evenly spaced thresholds, scaled to [0, 1].
+
+    Example:
+      >>> trapezoid(np.array([1.0, 1.0, 0.0]))
+      0.75
+    """
+    return float((curve[1:] + curve[:-1]).mean() / 2)

@@ -3,17 +3,21 @@
 from collections.abc import Mapping
 
 from dst_jax.errors import printable
-from dst_jax.evaluate.protocols import SequenceScore, TrackerScore
+from dst_jax.evaluate.score import Score, SequenceScore
 
 _TREATMENTS = {
     "left_out": ("it does not count", "they do not count"),
     "missed": ("it counts as missed", "they count as missed"),
+    "precise": (
+        "it counts as missed, but as precise",
+        "they count as missed, but as precise",
+    ),
     "no_overlap": ("it counts as overlap 0", "they count as overlap 0"),
 }
 _MOST_NAMED = 4
 
 
-def notes(scores: Mapping[str, TrackerScore]) -> tuple[str, ...]:
+def notes(scores: Mapping[str, Score]) -> tuple[str, ...]:
     """Returns what must be known of a data set and of its trackers' boxes.
 
     That is how frames are treated whose true box is missing or has no area, and which
@@ -36,11 +40,7 @@ def notes(scores: Mapping[str, TrackerScore]) -> tuple[str, ...]:
             "a true box without area",
             _TREATMENTS[first.protocol.empty_truth],
         ),
-        *_truth(
-            {name: part.absent for name, part in first.sequences.items()},
-            "no true box",
-            _TREATMENTS[first.protocol.invalid_truth],
-        ),
+        *_hidden(first),
     ]
     if first.sequences and all(map(_only_first, first.sequences.values())):
         found.append("Only first frames have a true box: these scores say nothing.")
@@ -49,9 +49,29 @@ def notes(scores: Mapping[str, TrackerScore]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _hidden(score: Score) -> list[str]:
+    """Returns notes on frames that are marked, or that have no true box."""
+    protocol, parts = score.protocol, score.sequences
+    invalid = _TREATMENTS[protocol.invalid_truth]
+    if protocol.unseen == protocol.invalid_truth:
+        counts = {name: part.unseen + part.absent for name, part in parts.items()}
+        seen = "no true box" if "covered" not in protocol.marks else "no visible target"
+        return _truth(counts, seen, invalid)
+    return [
+        *_truth(
+            {name: part.unseen for name, part in parts.items()},
+            "no visible target",
+            _TREATMENTS[protocol.unseen],
+        ),
+        *_truth(
+            {name: part.absent for name, part in parts.items()}, "no true box", invalid
+        ),
+    ]
+
+
 def _only_first(part: SequenceScore) -> bool:
     given = part.protocol.first_frame == "truth"
-    return given and part.frames == 1 and part.absent > 0
+    return given and part.frames == 1 and part.absent + part.unseen > 0
 
 
 def _truth(
@@ -71,9 +91,10 @@ def _truth(
 def _boxes(name: str, parts: list[SequenceScore]) -> list[str]:
     found = []
     if empty := sum(part.empty_predicted for part in parts):
-        found.append(
-            f"{name}: {empty:,} of its boxes have no area and so overlap nothing."
-        )
+        what = "overlap nothing"
+        if parts[0].protocol.empty_predicted == "repeated":
+            what = "count as the box before them"
+        found.append(f"{name}: {empty:,} of its boxes have no area and so {what}.")
     if parts and not any(part.moves for part in parts):
         found.append(f"{name}: its boxes never differ from the first of a sequence.")
     return found

@@ -7,7 +7,7 @@ figures are given the same `colours`; make them once with `name_colours`.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import matplotlib.colors
 import numpy as np
@@ -16,7 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from dst_jax.evaluate.protocols import SequenceScore, TrackerScore
+from dst_jax.evaluate.score_plots import norm_precision_plot as norm_precision_plot
+from dst_jax.evaluate.score_plots import precision_plot as precision_plot
+from dst_jax.evaluate.score_plots import speed_plot as speed_plot
+from dst_jax.evaluate.score_plots import success_plot as success_plot
 from dst_jax.evaluate.style import (
     QUIET,
     TRUTH_COLOUR,
@@ -24,85 +27,14 @@ from dst_jax.evaluate.style import (
     bare,
     dress,
     legend_below,
-    line_styles,
-    name_legend,
     new_figure,
     plain,
-    single_panel,
 )
 from dst_jax.evaluate.style import figure_to_png as figure_to_png
 from dst_jax.evaluate.style import figure_to_png_base64 as figure_to_png_base64
 from dst_jax.evaluate.style import figure_to_svg as figure_to_svg
 from dst_jax.evaluate.style import name_colours as name_colours
 from dst_jax.typing import Float, Image
-
-Score: TypeAlias = TrackerScore | SequenceScore
-
-
-def success_plot(
-    scores: Mapping[str, Score], *, colours: Colours | None = None
-) -> Figure:
-    """Returns the plot of the success rate over the overlap threshold.
-
-    The legend holds the AUC of each tracker, best first.
-
-    Args:
-      scores: Score of each tracker, all under one protocol.
-      colours: Colour of each tracker; those of `name_colours` if None.
-    """
-    figure, axes = single_panel("Success", "Overlap threshold (IoU)")
-    curves = {
-        name: (score.protocol.overlap_thresholds, score.success, score.success_auc)
-        for name, score in scores.items()
-    }
-    _curves(figure, axes, curves, colours or name_colours(scores), "AUC")
-    axes.set_xlim(0.0, 1.0)
-    return figure
-
-
-def precision_plot(
-    scores: Mapping[str, Score], *, colours: Colours | None = None
-) -> Figure:
-    """Returns the plot of the precision over the distance.
-
-    The legend holds the precision of each tracker at 20 px, best first.
-
-    Args:
-      scores: Score of each tracker, all under one protocol.
-      colours: Colour of each tracker; those of `name_colours` if None.
-    """
-    figure, axes = single_panel("Precision", "Centre error threshold (px)")
-    curves = {
-        name: (score.protocol.error_thresholds_px, score.precision, score.precision_20)
-        for name, score in scores.items()
-    }
-    axes.axvline(20.0, color=QUIET, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-    _curves(figure, axes, curves, colours or name_colours(scores), "at 20 px")
-    axes.set_xlim(0.0, max(float(x[-1]) for x, _, _ in curves.values()))
-    return figure
-
-
-def _curves(
-    figure: Figure,
-    axes: Axes,
-    curves: Mapping[str, tuple[tuple[float, ...], Any, float]],
-    colours: Colours,
-    unit: str,
-) -> None:
-    axes.set_ylim(0.0, 1.02)
-    axes.set_ylabel("Share of frames")
-    dashes = line_styles({name: colours[name] for name in curves})
-    ranked = sorted(curves.items(), key=lambda item: -item[1][2])
-    lines, labels = [], []
-    for rank, (name, (x, y, value)) in enumerate(ranked):
-        # The best curve lies on top, so that it is seen where curves coincide.
-        style = {"color": colours[name], "zorder": 3 + len(ranked) - rank}
-        labels.append(f"{name}  {value:.3f}")
-        lines += axes.plot(x, y, dashes[name], linewidth=2.0, **style)
-    columns = 1 if len(curves) < 4 or max(map(len, curves)) > 20 else 2
-    figure.set_figheight(3.4 + 0.21 * -(-len(curves) // columns))
-    title = {"title": f"tracker, {unit}", "title_fontsize": 9}
-    name_legend(figure, lines, labels, ncols=columns, **title)
 
 
 def loss_curves(

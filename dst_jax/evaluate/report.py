@@ -16,16 +16,15 @@ import rich.text
 
 from dst_jax.errors import printable
 from dst_jax.evaluate.notes import notes
-from dst_jax.evaluate.protocols import SequenceScore, TrackerScore
+from dst_jax.evaluate.score import Score, SequenceScore
 
 NOTHING = "\N{EN DASH}"
-METRICS = ("success_auc", "precision_20", "op_50")
 
 Cell: TypeAlias = str | int | float | None
 
 
 def scores_json(
-    scores: Mapping[str, TrackerScore],
+    scores: Mapping[str, Score],
     *,
     dataset: str,
     fps: Mapping[str, float] | None = None,
@@ -38,18 +37,19 @@ def scores_json(
       fps: End-to-end frames per second of each tracker for which they were measured.
 
     Returns:
-      `protocol` (its conventions), `dataset`, `notes` and `trackers`. Each tracker has
-      by its name `success_auc`, `precision_20`, `op_50`, `fps` if measured, and
-      `sequences`, which hold by their names the same three shares and `frames`.
+      `protocol` (its name and conventions), `dataset`, `notes` and `trackers`. Each
+      tracker has by its name the numbers of the protocol's measures, such as
+      `success_auc`, `fps` if measured, and `sequences`, which hold by their names the
+      same numbers and `frames`.
     """
     speeds = fps or {}
     protocol = next(iter(scores.values())).protocol
     trackers = {
         name: {
-            **metric_values(score),
+            **score.values,
             **({"fps": float(speeds[name])} if name in speeds else {}),
             "sequences": {
-                sequence: {**metric_values(part), "frames": part.frames}
+                sequence: {**part.values, "frames": part.frames}
                 for sequence, part in score.sequences.items()
             },
         }
@@ -63,29 +63,30 @@ def scores_json(
     }
 
 
-def metric_values(score: TrackerScore | SequenceScore) -> dict[str, float]:
-    """Returns the three numbers that a report quotes, by the names of `METRICS`."""
-    return {metric: float(getattr(score, metric)) for metric in METRICS}
-
-
 def score_table(
-    scores: Mapping[str, TrackerScore],
+    scores: Mapping[str, Score],
     *,
     dataset: str = "",
     fps: Mapping[str, float] | None = None,
 ) -> rich.table.Table:
     """Returns a table of every tracker's means, for a terminal.
 
-    If there is only one tracker, the table also holds its score on each sequence.
+    Its title names the protocol, whose measures are the columns. If there is only one
+    tracker, the table also holds its score on each sequence.
 
     Args:
       scores: Score of each tracker, all under one protocol.
       dataset: The data set as the user named it, for the title.
       fps: End-to-end frames per second of each tracker for which they were measured.
     """
-    table = rich.table.Table(title=_plain(dataset) if dataset else None)
+    protocol = next(iter(scores.values())).protocol
+    title = _plain(f"by {protocol.name}")
+    if dataset:
+        title = rich.text.Text("\n").join([_plain(dataset), title])
+    table = rich.table.Table(title=title)
     table.add_column("tracker")
-    headings = ["AUC", "P@20", "OP.5"] + (["frames/s"] if fps else [])
+    headings = [measure.heading for measure in protocol.measures]
+    headings += ["frames/s"] if fps else []
     for heading in headings:
         table.add_column(heading, justify="right")
     for name, score in scores.items():
@@ -104,8 +105,8 @@ def _plain(name: str) -> rich.text.Text:
     return rich.text.Text(printable(name))
 
 
-def _decimals(score: TrackerScore | SequenceScore) -> list[str]:
-    return [f"{value:.3f}" for value in metric_values(score).values()]
+def _decimals(score: Score | SequenceScore) -> list[str]:
+    return [f"{value:.3f}" for value in score.values.values()]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,42 +1,26 @@
-"""Finding, reading and writing raw result files, `<sequence>.txt`, of any tracker.
+"""Reading and writing raw result files, `<sequence>.txt`, of any tracker.
 
 A file holds x,y,w,h of every frame, the first included, in its data set's convention:
 `origin` is the coordinate of the first pixel, which the reader of the data set knows
 (`Sequence.origin`). Boxes in memory are 0-based.
 """
 
-import collections
-import dataclasses
 import os
-import pathlib
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from dst_jax import boxes as box_math
-from dst_jax.data.readers.folders import subfolders
-from dst_jax.data.readers.tables import LINE_LENGTH, read_rows, require_size
+from dst_jax.data.readers.tables import (
+    LINE_LENGTH,
+    read_numbers,
+    read_rows,
+    require_size,
+)
 from dst_jax.errors import InputError
-from dst_jax.evaluate.protocols import require_names
+from dst_jax.evaluate.result_folders import ResultFiles
 from dst_jax.files import user_path, whole_folder
 from dst_jax.typing import Float
-
-
-@dataclasses.dataclass(frozen=True)
-class ResultFiles:
-    """The result files of one tracker.
-
-    Attributes:
-      folder: Folder that holds them, whose name is the tracker's.
-      files: File of each sequence.
-      others: Files that look like results, of no sequence of the data set.
-    """
-
-    folder: pathlib.Path
-    files: Mapping[str, pathlib.Path]
-    others: tuple[pathlib.Path, ...] = ()
 
 
 def read_boxes(
@@ -79,71 +63,48 @@ def read_boxes(
     return _from_file_rows(rows, origin)
 
 
-def find_results(folder: str | os.PathLike[str], names: Iterable[str]) -> ResultFiles:
-    """Finds the result file of every sequence.
-
-    A sequence's file is `<sequence>.txt`, the suffix in any case, or, as GOT-10k lays
-    it out, `<sequence>/<sequence>_001.txt`. If the folder holds no file of a sequence
-    but one of its folders does, or one of theirs, that one is taken.
-
-    Args:
-      folder: The folder as the user named it.
-      names: Names of the sequences.
-
-    Raises:
-      InputError: If there is no such folder, a sequence has no file or several, or
-        several folders hold results; it names what is there.
-    """
-    root, keys = user_path(folder), {_key(name): name for name in names}
-    if not root.is_dir():
-        what = "is no folder" if root.exists() else "does not exist"
-        raise InputError(
-            f"results folder {folder} {what}; name the folder that holds the files "
-            "<sequence>.txt."
-        )
-    place = _place_of_results(root, keys)
-    found = _result_files(place)
-    if not found:
-        raise InputError(
-            f"{place}: no result for any sequence; it holds {_contents(place)}. Name "
-            "the folder that holds the files <sequence>.txt."
-        )
-    require_names(keys, found, where=str(place))
-    files: dict[str, pathlib.Path] = {}
-    for key, name in keys.items():
-        several = found.pop(key)
-        if len(several) > 1:
-            shown = " and ".join(str(path.relative_to(place)) for path in several[:2])
-            raise InputError(
-                f"{place}: sequence {name!r} has {len(several)} result files, such as "
-                f"{shown}; keep one."
-            )
-        files[name] = several[0]
-    others = sorted(path for several in found.values() for path in several)
-    return ResultFiles(place, files, tuple(others))
-
-
 def read_results(
-    folder: str | os.PathLike[str], frames: Mapping[str, int], *, origin: int
-) -> dict[str, Float[np.ndarray, "_ 4"]]:
-    """Reads the result file of every sequence of a data set.
+    found: ResultFiles, frames: Mapping[str, int], *, origin: int
+) -> dict[str, Float[np.ndarray, "*repeats _ 4"]]:
+    """Reads the result files of every sequence of a data set.
 
     Args:
-      folder: The argument of `find_results`.
+      found: The files, as `find_results` finds them.
       frames: Number of frames of each sequence.
       origin: Coordinate of the first pixel in the files.
 
     Returns:
-      Boxes of each sequence, as from `read_boxes`.
+      Boxes of each sequence, as from `read_boxes`; of a tracker that ran several times
+      an array with a further axis, one entry a file.
 
     Raises:
-      InputError: If `find_results` or `read_boxes` refuses.
+      InputError: If `read_boxes` refuses a file.
     """
-    found = find_results(folder, frames)
-    return {
-        name: read_boxes(found.files[name], origin=origin, frames=count)
-        for name, count in frames.items()
-    }
+    boxes: dict[str, Float[np.ndarray, "*repeats _ 4"]] = {}
+    for name, files in found.files.items():
+        runs = [read_boxes(f, origin=origin, frames=frames[name]) for f in files]
+        boxes[name] = np.stack(runs) if len(runs) > 1 else runs[0]
+    return boxes
+
+
+def read_speed(found: ResultFiles) -> float | None:
+    """Returns the frames per second that files of times give, None if there is none.
+
+    That is the number of frames over their seconds; the first frame's time, which some
+    trackers leave at 0, does not count then.
+
+    Args:
+      found: The files, as `find_results` finds them.
+
+    Raises:
+      InputError: If a file holds anything but numbers.
+    """
+    count, seconds = 0, 0.0
+    for file in found.times.values():
+        values = read_numbers(file)
+        used = values[np.isfinite(values) & (values > 0.0)]
+        count, seconds = count + len(used), seconds + float(used.sum())
+    return count / seconds if count else None
 
 
 def require_new(folder: str | os.PathLike[str]) -> None:
@@ -229,50 +190,3 @@ def _from_file_rows(
 ) -> Float[np.ndarray, "t 4"]:
     boxes = np.asarray(box_math.xywh_to_cxcywh(rows))
     return boxes - np.array([origin, origin, 0.0, 0.0])
-
-
-def _key(name: str) -> str:
-    # Some disks keep accents decomposed, whatever name was given.
-    return unicodedata.normalize("NFC", name)
-
-
-def _result_files(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """Returns the files in a folder that could be results, by sequence."""
-    found: dict[str, list[pathlib.Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() == ".txt" and path.is_file():
-            found.setdefault(_key(path.stem), []).append(path)
-    for inner in subfolders(folder):
-        repetition = re.compile(re.escape(inner.name) + r"_\d+\.txt", re.IGNORECASE)
-        for path in sorted(inner.iterdir()):
-            if repetition.fullmatch(path.name) and path.is_file():
-                found.setdefault(_key(inner.name), []).append(path)
-    return found
-
-
-def _place_of_results(root: pathlib.Path, keys: Iterable[str]) -> pathlib.Path:
-    """Returns the folder at or below `root`, two levels at most, that has results."""
-    wanted, level = set(keys), [root]
-    for _ in range(3):
-        holding = [folder for folder in level if wanted & _result_files(folder).keys()]
-        if len(holding) == 1:
-            return holding[0]
-        if holding:
-            shown = ", ".join(str(path.relative_to(root)) for path in holding[:5])
-            more = f" and {len(holding) - 5} more" if len(holding) > 5 else ""
-            raise InputError(
-                f"results folder {root} holds the folders {shown}{more}, each with "
-                f"results; name one of them, such as {holding[0]}."
-            )
-        level = [inner for folder in level for inner in subfolders(folder)]
-    return root
-
-
-def _contents(folder: pathlib.Path) -> str:
-    """Returns in a few words what a folder holds."""
-    kinds = collections.Counter(
-        "folder" if path.is_dir() else f"{path.suffix} file".strip()
-        for path in folder.iterdir()
-    )
-    shown = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in kinds.most_common(3)]
-    return " and ".join(shown) or "nothing"

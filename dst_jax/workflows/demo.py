@@ -15,7 +15,7 @@ from dst_jax.arch import tracker_cost
 from dst_jax.bundle import load_bundle
 from dst_jax.data.sequence import Sequence
 from dst_jax.distill import with_row
-from dst_jax.evaluate import TrackerScore
+from dst_jax.evaluate import Score
 from dst_jax.experiment import Experiment, require_seed
 from dst_jax.files import remove_leftovers, require_place, user_path, write_json
 from dst_jax.train import Deadline
@@ -145,9 +145,7 @@ def _evaluate(
     runs: Mapping[str, Trained],
     test: tuple[Sequence, ...],
     console: Console,
-) -> tuple[
-    list[TrackerLine], dict[str, TrackerScore], dict[str, Mapping[str, np.ndarray]]
-]:
+) -> tuple[list[TrackerLine], dict[str, Score], dict[str, Mapping[str, np.ndarray]]]:
     """Returns lines, scores and boxes of all trackers, with one that never moves."""
     rows, scores, boxes = [], {STILL: score_still(test)}, {}
     reference = tracker_cost(load_bundle(bundles["teacher"]).spec).parameters
@@ -164,14 +162,14 @@ def _evaluate(
                 megabytes=cost.megabytes,
                 compression=reference / cost.parameters,
                 search_macs=cost.search_macs,
-                success_auc=found.score.success_auc,
-                precision_20=found.score.precision_20,
+                success_auc=found.score.values["success_auc"],
+                precision_20=found.score.values["precision_20"],
                 fps=found.fps,
                 gate_open=gate_share(runs[row].metrics, student) if row else None,
             )
         )
     still = scores[STILL]
-    numbers = still.success_auc, still.precision_20
+    numbers = still.values["success_auc"], still.values["precision_20"]
     rows.append(TrackerLine(STILL, 0, 0.0, None, 0, *numbers, None, None))
     return rows, scores, boxes
 

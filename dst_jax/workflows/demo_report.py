@@ -14,7 +14,7 @@ from dst_jax.bundle import load_bundle
 from dst_jax.data.frames import read_frame
 from dst_jax.data.patches import RolePatch, cut_patch
 from dst_jax.data.sequence import Sequence
-from dst_jax.evaluate import TrackerScore, plots, report
+from dst_jax.evaluate import OTB, Score, plots, report
 from dst_jax.files import write_text
 from dst_jax.models import Answer, build, forward, proposals
 from dst_jax.search.space import SHRINKAGE
@@ -70,7 +70,7 @@ class TrackerLine:
 
 def demo_json(
     rows: list[TrackerLine],
-    scores: Mapping[str, TrackerScore],
+    scores: Mapping[str, Score],
     *,
     seed: int,
     versions: Mapping[str, str],
@@ -94,7 +94,7 @@ def demo_json(
 def write_report(
     path: pathlib.Path,
     rows: list[TrackerLine],
-    scores: Mapping[str, TrackerScore],
+    scores: Mapping[str, Score],
     boxes: Mapping[str, Mapping[str, np.ndarray]],
     bundles: Mapping[str, pathlib.Path],
     runs: Mapping[str, Trained],
@@ -183,7 +183,8 @@ def _table(rows: list[TrackerLine]) -> report.Table:
             "speed": ".0f",
             "gate open": ".0f",
         },
-        caption="“still” never moves its first box. A gate is open while a student's "
+        caption=f"AUC and P@20 are those of {OTB.name}. “still” never moves its first "
+        "box. A gate is open while a student's "
         "loss is within h = 0.005 of the teacher's (eq. 22).",
     )
 
@@ -218,7 +219,7 @@ def _figure(figure: Any, caption: str) -> report.Figure:
 
 def _strips(
     boxes: Mapping[str, Mapping[str, np.ndarray]],
-    scores: Mapping[str, TrackerScore],
+    scores: Mapping[str, Score],
     test: tuple[Sequence, ...],
     *,
     videos: int = 3,
@@ -226,7 +227,9 @@ def _strips(
 ) -> list[report.Figure]:
     """Returns film strips of videos easy, medium and hard for the dull student."""
     student = "dull TSsKD"
-    ranked = sorted(test, key=lambda s: scores[student].sequences[s.name].success_auc)
+    ranked = sorted(
+        test, key=lambda s: scores[student].sequences[s.name].values["success_auc"]
+    )
     picks = [ranked[round(q * (len(ranked) - 1))] for q in (0.9, 0.5, 0.1)][:videos]
     strips = []
     for sequence in picks:
@@ -243,7 +246,7 @@ def _strips(
             truth=sequence.boxes[times],
             labels=[f"frame {t}" for t in times],
         )
-        auc = scores[student].sequences[sequence.name].success_auc
+        auc = scores[student].sequences[sequence.name].values["success_auc"]
         strips.append(
             report.Figure(
                 plots.figure_to_png_base64(figure),

@@ -1,20 +1,20 @@
 """`dst-jax evaluate` scores result files, or trackers that it runs."""
 
 import collections.abc
-import contextlib
-import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
 
+import numpy as np
 from rich.console import Console
 
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.evaluate import TrackerScore, report, results
-from dst_jax.evaluate.notes import notes
-from dst_jax.files import remove_leftovers, require_place, user_path, write_json
+from dst_jax.evaluate import Score, results
+from dst_jax.evaluate.result_folders import find_results
+from dst_jax.files import remove_leftovers, require_place, user_path
+from dst_jax.typing import Float
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_boxes
 from dst_jax.workflows.kept_results import (
     Kept,
@@ -25,78 +25,100 @@ from dst_jax.workflows.kept_results import (
     require_file_names,
     require_kept_place,
 )
-from dst_jax.workflows.printing import say, shown
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Scores of trackers on one data set.
-
-    Attributes:
-      dataset: Name that the user gave, `LAYOUT:DIR`.
-      scores: Scores by tracker.
-      fps: End-to-end frames per second by tracker; empty for result files.
-      ignored: Result files that belong to no sequence of the data set.
-    """
-
-    dataset: str
-    scores: Mapping[str, TrackerScore]
-    fps: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
+from dst_jax.workflows.protocol_choice import (
+    Chosen,
+    choose_protocol,
+    require_known,
+    truth_is_hidden,
+)
+from dst_jax.workflows.publishing import (
+    NOTHING,
+    Evaluation,
+    Outputs,
+    print_scores,
+    publish,
+    require_outputs,
+    telling,
+)
 
 
 def evaluate_results(
     dataset: str,
     results_dir: str | os.PathLike[str],
     *,
-    json_path: str | os.PathLike[str] | None = None,
+    protocol: str | None = None,
     origin: int | None = None,
+    outputs: Outputs = NOTHING,
     console: Console | None = None,
 ) -> Evaluation:
     """Scores raw result files of any tracker and returns the scores.
 
-    This needs the ground truth of the data set but no frames.
+    This needs the ground truth of the data set but no frames, except where boxes are
+    clipped to an image whose size no other file states.
 
     Args:
       dataset: Layout and folder, such as "otb:DIR".
-      results_dir: Folder with a file of every sequence, see `results.find_results`; the
-        name of the folder that holds them is the name of the tracker.
-      json_path: File for the scores, which appears whole or not at all; None for none.
+      results_dir: Folder with a file of every sequence, see `find_results`; the name of
+        the folder that holds them is the name of the tracker.
+      protocol: Name of the protocol, such as "lasot/pytracking"; None for the one by
+        which papers score the data set.
       origin: Coordinate of the first pixel in the files, 0 or 1; None for that of the
         data set, which its reader knows.
+      outputs: Files to write.
       console: Console for the table; None for no output.
 
     Raises:
-      InputError: If the data set or a file is faulty, or a sequence has no result.
+      InputError: If the data set or a file is faulty, a sequence has no result, or the
+        data set lacks what the protocol needs.
       OSError: If the scores cannot be written, after they were printed.
     """
     if origin not in (None, 0, 1):
         raise InputError(f"results origin {origin}: must be 0 or 1.")
-    _require_file(json_path)
-    with _telling(console, f"reading {dataset}"):
+    require_known(protocol)
+    require_outputs(outputs, dataset, trackers=1)
+    with telling(console, f"reading {dataset}"):
         sequences = read_videos(dataset, frames_required=False)
+        chosen = choose_protocol(dataset, protocol, sequences)
+        if chosen.protocol.clipped and any(s.size is None for s in sequences):
+            sequences = _with_sizes(dataset, chosen)
     frames = {sequence.name: len(sequence) for sequence in sequences}
     first_pixel = origin_of(sequences) if origin is None else origin
-    with _telling(console, f"reading {results_dir}"):
-        found = results.find_results(results_dir, frames)
-        boxes = {
-            name: results.read_boxes(file, origin=first_pixel, frames=frames[name])
-            for name, file in found.files.items()
-        }
-    ignored = tuple(path.name for path in found.others)
-    scores = {found.folder.resolve().name: score_boxes(boxes, sequences)}
-    evaluation = Evaluation(dataset, scores, ignored=ignored)
-    _publish(evaluation, json_path, console)
+    with telling(console, f"reading {results_dir}"):
+        found = find_results(results_dir, frames)
+        boxes = results.read_results(found, frames, origin=first_pixel)
+        speed = results.read_speed(found)
+    name = found.folder.resolve().name
+    evaluation = Evaluation(
+        dataset,
+        scores=_scores({name: boxes}, sequences, chosen),
+        fps={} if speed is None else {name: speed},
+        ignored=tuple(path.name for path in found.others),
+        remarks=chosen.remarks,
+        boxes={name: boxes},
+    )
+    publish(evaluation, sequences, outputs, console)
     return evaluation
+
+
+def _with_sizes(dataset: str, chosen: Chosen) -> tuple[Sequence, ...]:
+    """Returns the sequences with the sizes of their frames, which are read for that."""
+    try:
+        return read_videos(dataset)
+    except InputError as error:
+        raise InputError(
+            f"protocol {chosen.protocol.name}: clips boxes to the image, and without "
+            f"its frames {dataset} does not state the size: {error}"
+        ) from None
 
 
 def evaluate_trackers(
     dataset: str,
     bundles: collections.abc.Sequence[str | os.PathLike[str]],
     *,
-    json_path: str | os.PathLike[str] | None = None,
+    protocol: str | None = None,
     results_out: str | os.PathLike[str] | None = None,
     batch: int | None = None,
+    outputs: Outputs = NOTHING,
     console: Console | None = None,
 ) -> Evaluation:
     """Runs trackers on every sequence of a data set and returns their scores.
@@ -105,12 +127,14 @@ def evaluate_trackers(
       dataset: Layout and folder, such as "otb:DIR", with its frames.
       bundles: Folders of trackers, at least one; a folder's name is the name of the
         tracker.
-      json_path: File for the scores, which appears whole or not at all; None for none.
+      protocol: Name of the protocol, such as "lasot/pytracking"; None for the one by
+        which papers score the data set.
       results_out: Folder for the boxes, `<tracker>/<sequence>.txt` in the data set's
         convention; None for none. A tracker's folder appears whole, once the tracker
         has finished, and a further call takes its boxes up.
       batch: Number of videos tracked at a time; None for the default of
         `Tracker.track_many`.
+      outputs: Files to write.
       console: Console for progress and the table; None for no output.
 
     Raises:
@@ -119,18 +143,19 @@ def evaluate_trackers(
         except bad frames and missing first boxes are found before a tracker runs.
       OSError: If a file cannot be written, after the scores were printed.
     """
-    _require_file(json_path)
+    require_known(protocol)
     names = _tracker_names(bundles)
+    require_outputs(outputs, dataset, trackers=len(names))
     out = None if results_out is None else user_path(results_out)
     if out:
         for name in names:
             require_kept_place(out / name)
     loaded = {n: load_bundle(b) for n, b in zip(names, bundles, strict=True)}
-    with _telling(console, f"reading {dataset}"):
+    with telling(console, f"reading {dataset}"):
         sequences = read_videos(dataset)
+    chosen = choose_protocol(dataset, protocol, sequences)
     kept = _kept(loaded, sequences, out) if out else {}
-    scores: dict[str, TrackerScore] = {}
-    fps: dict[str, float] = {}
+    finished: dict[str, Kept] = {}
     failed: list[OSError | InputError] = []
     try:
         for name, bundle in loaded.items():
@@ -138,16 +163,45 @@ def evaluate_trackers(
                 found = _run(name, bundle, sequences, batch, console)
                 if out:
                     found = _written(out / name, found, bundle, sequences, failed)
-            scores[name] = score_boxes(found.boxes, sequences)
-            fps[name] = found.fps
+            finished[name] = found
     except (InputError, KeyboardInterrupt):
-        _print_scores(Evaluation(dataset, scores, fps), console)
+        print_scores(_evaluation(dataset, finished, sequences, chosen), console)
         raise
-    evaluation = Evaluation(dataset, scores, fps)
-    _publish(evaluation, json_path, console)
+    evaluation = _evaluation(dataset, finished, sequences, chosen)
+    publish(evaluation, sequences, outputs, console)
     if failed:
         raise failed[0]
     return evaluation
+
+
+def _evaluation(
+    dataset: str,
+    finished: Mapping[str, Kept],
+    sequences: collections.abc.Sequence[Sequence],
+    chosen: Chosen,
+) -> Evaluation:
+    boxes = {name: found.boxes for name, found in finished.items()}
+    return Evaluation(
+        dataset,
+        scores=_scores(boxes, sequences, chosen),
+        fps={name: found.fps for name, found in finished.items()},
+        remarks=chosen.remarks,
+        boxes=boxes,
+    )
+
+
+def _scores(
+    boxes: Mapping[str, Mapping[str, Float[np.ndarray, "*repeats _ 4"]]],
+    sequences: collections.abc.Sequence[Sequence],
+    chosen: Chosen,
+) -> dict[str, Score]:
+    """Returns scores by tracker; none where the truth is not published."""
+    if truth_is_hidden(sequences):
+        return {}
+    return {
+        name: score_boxes(found, sequences, chosen.protocol)
+        for name, found in boxes.items()
+    }
 
 
 def _run(
@@ -212,55 +266,3 @@ def _tracker_names(
                 f"{count} trackers are called {name!r} after their folders; rename one."
             )
     return names
-
-
-def _require_file(json_path: str | os.PathLike[str] | None) -> None:
-    if json_path is None:
-        return
-    path = user_path(json_path)
-    if path.is_dir():
-        raise InputError(f"{json_path} is a folder; name a file for the report.")
-    if path.exists() and not path.is_file():
-        raise InputError(f"{json_path} is no regular file; name one for the report.")
-    require_place(path)
-    remove_leftovers(path.parent)
-
-
-def _telling(
-    console: Console | None, what: str
-) -> contextlib.AbstractContextManager[object]:
-    """Returns a context in which the console shows what takes a while."""
-    if console is None:
-        return contextlib.nullcontext()
-    return console.status(shown(what))
-
-
-def _publish(
-    evaluation: Evaluation,
-    json_path: str | os.PathLike[str] | None,
-    console: Console | None,
-) -> None:
-    """Prints the scores, and only then writes them, whatever becomes of the file."""
-    _print_scores(evaluation, console)
-    if json_path is None:
-        return
-    path = user_path(json_path)
-    values = report.scores_json(
-        evaluation.scores, dataset=evaluation.dataset, fps=evaluation.fps
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, values, sort_keys=False)
-    if console is not None:
-        say(console, f"wrote {json_path}")
-
-
-def _print_scores(evaluation: Evaluation, console: Console | None) -> None:
-    if console is None or not evaluation.scores:
-        return
-    named = {"dataset": evaluation.dataset, "fps": evaluation.fps}
-    console.print(report.score_table(evaluation.scores, **named))
-    for note in notes(evaluation.scores):
-        say(console, note)
-    if evaluation.ignored:
-        files = ", ".join(evaluation.ignored)
-        say(console, f"not scored, of no sequence: {files}")

@@ -29,11 +29,12 @@ from dst_jax.data.readers import read_with_report
 from dst_jax.data.readers.annotation import NO_AREA_FAULT, OUTSIDE_FAULT
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError, printable
-from dst_jax.evaluate import OTB, TrackerScore, score
+from dst_jax.evaluate import OTB, Protocol, Score, score
 from dst_jax.track import Tracker, TrackResult, make_tracker
 from dst_jax.track.run import canvas_size
 from dst_jax.typing import Float
 from dst_jax.workflows.progress import description
+from dst_jax.workflows.protocol_choice import truths_of
 
 # This many frames of a video are decoded ahead of the tracker.
 _AHEAD = 16
@@ -54,7 +55,7 @@ class Evaluated:
     """
 
     boxes: Mapping[str, Float[np.ndarray, "_ 4"]]
-    score: TrackerScore
+    score: Score
     fps: float
 
 
@@ -112,29 +113,31 @@ def evaluate_bundle(
     tracker = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
     with _frame_bar(name, sequences, console) as advance:
         boxes, fps = run_tracker(tracker, sequences, batch=batch, advance=advance)
-    return Evaluated(boxes, score_boxes(boxes, sequences), fps)
+    return Evaluated(boxes, score_boxes(boxes, sequences, OTB), fps)
 
 
-def score_still(sequences: collections.abc.Sequence[Sequence]) -> TrackerScore:
-    """Returns the score of a tracker that never moves the first box of a sequence."""
+def score_still(sequences: collections.abc.Sequence[Sequence]) -> Score:
+    """Returns the score, by OTB, of a tracker that never moves its first box."""
     boxes = {s.name: np.repeat(s.boxes[:1], len(s.boxes), axis=0) for s in sequences}
-    return score_boxes(boxes, sequences)
+    return score_boxes(boxes, sequences, OTB)
 
 
 def score_boxes(
-    boxes: Mapping[str, Float[np.ndarray, "_ 4"]],
+    boxes: Mapping[str, Float[np.ndarray, "*repeats _ 4"]],
     sequences: collections.abc.Sequence[Sequence],
-) -> TrackerScore:
-    """Returns the score of boxes under OTB's protocol.
+    protocol: Protocol,
+) -> Score:
+    """Returns the score of boxes under a protocol.
 
     Args:
       boxes: Boxes (cx, cy, w, h) of every frame by sequence, frame pixels.
       sequences: Sequences with the true boxes; frames are not read.
+      protocol: The conventions.
 
     Raises:
       InputError: If a sequence has no boxes, too few of them, or none that counts.
     """
-    return score(boxes, {s.name: s.boxes for s in sequences}, OTB)
+    return score(boxes, truths_of(sequences), protocol)
 
 
 def run_tracker(

@@ -19,6 +19,7 @@ from dst_jax.data import sequence as data
 from dst_jax.digests import bytes_sha256, file_sha256, json_sha256, parts_sha256
 from dst_jax.errors import InputError
 from dst_jax.evaluate import results
+from dst_jax.evaluate.result_folders import ResultFiles
 from dst_jax.track.config import tracking_to_json
 from dst_jax.typing import Float
 
@@ -144,7 +145,8 @@ def read_kept(
         if not file.is_file() or file_sha256(file) != digests[name]:
             raise InputError(f"{file} is not as it was written; {mend}.")
     frames = {sequence.name: len(sequence) for sequence in sequences}
-    boxes = results.read_results(folder, frames, origin=origin_of(sequences))
+    found = ResultFiles(folder, {name: (folder / f"{name}.txt",) for name in names})
+    boxes = results.read_results(found, frames, origin=origin_of(sequences))
     return Kept(boxes, fps)
 
 

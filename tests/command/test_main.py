@@ -120,6 +120,14 @@ def test_config_list_and_show(capsys):
         (("data", "verify", "gone"), "write LAYOUT:DIR"),
         (("evaluate", "--dataset", "otb:D"), "either --tracker"),
         (
+            ("evaluate", "--dataset", "otb:D", "--results", "R", "--protocol", "lsot"),
+            "protocol 'lsot': unknown (did you mean lasot?); the protocols are otb, ",
+        ),
+        (
+            ("evaluate", "--dataset", "otb:D", "--results", "R", "--submit", "a.zip"),
+            "--submit: no server takes boxes of otb; it is for trackingnet:DIR",
+        ),
+        (
             ("evaluate", "--dataset", "otb:D", "--tracker", "T", *ORIGIN),
             "--results-origin is for --results",
         ),

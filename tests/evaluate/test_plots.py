@@ -1,5 +1,6 @@
 """Figures: what they say, where boxes lie, and that they disturb nobody."""
 
+import itertools
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -9,7 +10,7 @@ import pytest
 from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_hex
 
-from dst_jax.evaluate import OTB, plots, score
+from dst_jax.evaluate import OTB, Score, Truth, named_protocol, plots, score
 
 TRUTH = np.array([[20.0 + 2 * t, 30.0, 8.0, 10.0] for t in range(6)])
 IMAGE = np.zeros((40, 60, 3), np.uint8)
@@ -44,6 +45,55 @@ def test_the_precision_plot_draws_the_curves_and_the_20_px_line(scores):
 def test_sequence_scores_are_plotted_too(scores):
     figure = plots.success_plot({"a": scores["still"].sequences["a"]})
     assert legend_texts(figure) == ["a  0.333"]
+
+
+def test_the_plots_name_the_protocol_and_what_they_quote(scores):
+    figure = plots.precision_plot(scores)
+    assert figure.axes[0].get_title(loc="left") == "Precision by otb/got10k"
+    assert figure.legends[0].get_title().get_text() == "tracker, P@20"
+
+
+def test_normalised_precision_has_a_plot_with_a_line_at_a_fifth():
+    truths, protocol = {"a": TRUTH}, named_protocol("lasot")
+    figure = plots.norm_precision_plot({"perfect": score(truths, truths, protocol)})
+    fifth, curve = figure.axes[0].lines
+    assert list(fifth.get_xdata()) == [0.2, 0.2]
+    np.testing.assert_allclose(curve.get_xdata(), np.arange(51) / 100)
+    assert legend_texts(figure) == ["perfect  1.000"]
+
+
+def test_a_curve_that_the_protocol_lacks_is_no_plot():
+    truth = Truth(TRUTH, size=(100, 100))
+    found = score({"a": TRUTH}, {"a": truth}, named_protocol("got10k"))
+    with pytest.raises(ValueError, match="has no precision curve"):
+        plots.precision_plot({"perfect": found})
+
+
+def quoted(auc):
+    return Score(OTB, {"success_auc": auc, "precision_20": 0.5, "op_50": 0.5}, {}, {})
+
+
+def test_the_speed_plot_has_a_marker_and_a_name_per_tracker_over_a_log_axis():
+    scores = {"slow $x$": quoted(0.6), "fast": quoted(0.5), "unknown": quoted(0.4)}
+    figure = plots.speed_plot(scores, {"slow $x$": 8.0, "fast": 230.0})
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    places = [(*line.get_xdata(), *line.get_ydata()) for line in axes.lines]
+    assert places == [(8.0, 0.6), (230.0, 0.5)]
+    assert len({line.get_marker() for line in axes.lines}) == 2
+    assert [text.get_text() for text in axes.texts] == [r"slow \$x\$", "fast"]
+    assert [text.xy for text in axes.texts] == places
+
+
+def test_names_of_neighbours_in_the_speed_plot_do_not_meet():
+    # Three points a name's width apart, and as far between slow and fast as in Fig. 1.
+    speeds = {"SiamRPN": 90.0, "DSTrpn": 120.0, "DaSiamRPN": 160.0, "MDNet": 1.0}
+    heights = {"SiamRPN": 0.642, "DSTrpn": 0.644, "DaSiamRPN": 0.641, "MDNet": 0.4}
+    scores = {name: quoted(auc) for name, auc in heights.items()}
+    figure = plots.speed_plot(scores, speeds)
+    plots.figure_to_png(figure)  # lays the figure out
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_a_name_keeps_its_colour_and_no_two_share_one():

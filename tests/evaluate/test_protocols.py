@@ -34,11 +34,15 @@ def golden_score(golden):
 
 
 def assert_same(ours, kit):
-    np.testing.assert_allclose(ours.success, kit["success_curve"], rtol=1e-12)
-    np.testing.assert_allclose(ours.precision, kit["precision_curve"], rtol=1e-12)
-    assert ours.success_auc == pytest.approx(kit["success_score"], rel=1e-12)
-    assert ours.precision_20 == pytest.approx(kit["precision_score"], rel=1e-12)
-    assert ours.op_50 == pytest.approx(kit["success_rate"], rel=1e-12)
+    np.testing.assert_allclose(ours.curves["success"], kit["success_curve"], rtol=1e-12)
+    np.testing.assert_allclose(
+        ours.curves["precision"], kit["precision_curve"], rtol=1e-12
+    )
+    assert ours.values["success_auc"] == pytest.approx(kit["success_score"], rel=1e-12)
+    assert ours.values["precision_20"] == pytest.approx(
+        kit["precision_score"], rel=1e-12
+    )
+    assert ours.values["op_50"] == pytest.approx(kit["success_rate"], rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["good", "poor", "lost", "ties", "empty"])
@@ -52,24 +56,34 @@ def test_the_mean_over_sequences_is_the_got10k_toolkits(golden, golden_score):
 
 def test_a_perfect_tracker_scores_twenty_twentyfirsts():
     perfect = score_sequence(TRUTH, TRUTH, OTB)
-    assert perfect.success_auc == pytest.approx(20 / 21, rel=1e-12)
-    assert (perfect.precision_20, perfect.op_50, perfect.frames) == (1.0, 1.0, 6)
+    assert perfect.values["success_auc"] == pytest.approx(20 / 21, rel=1e-12)
+    assert (
+        perfect.values["precision_20"],
+        perfect.values["op_50"],
+        perfect.frames,
+    ) == (1.0, 1.0, 6)
 
 
 def test_a_tracker_that_never_moves_scores_what_the_hand_computes():
     still = score_sequence(np.repeat(TRUTH[:1], 6, axis=0), TRUTH, OTB)
     # The target moves 2 px a frame, of its 8 px width: overlaps 1, 6/10, 4/12, 2/14,
     # 0, 0 exceed 20, 12, 7, 3, 0, 0 of the 21 thresholds.
-    assert still.success_auc == pytest.approx((20 + 12 + 7 + 3) / 21 / 6, rel=1e-12)
-    assert still.op_50 == pytest.approx(2 / 6)
-    np.testing.assert_allclose(still.precision[[0, 1, 2, 10]] * 6, [1, 1, 2, 6])
+    assert still.values["success_auc"] == pytest.approx(
+        (20 + 12 + 7 + 3) / 21 / 6, rel=1e-12
+    )
+    assert still.values["op_50"] == pytest.approx(2 / 6)
+    np.testing.assert_allclose(
+        still.curves["precision"][[0, 1, 2, 10]] * 6, [1, 1, 2, 6]
+    )
 
 
 def test_the_first_prediction_follows_the_protocol():
     wrong = TRUTH.copy()
     wrong[0] += 500.0
     ops = {
-        first: score_sequence(wrong, TRUTH, Protocol("x", first_frame=first)).op_50
+        first: score_sequence(wrong, TRUTH, Protocol("x", first_frame=first)).values[
+            "op_50"
+        ]
         for first in ("truth", "given", "left_out")
     }
     assert ops == {"truth": 1.0, "given": pytest.approx(5 / 6), "left_out": 1.0}
@@ -87,10 +101,14 @@ def test_frames_without_a_valid_truth_are_left_out_or_missed(invalid):
     miss = Protocol("x", invalid_truth="missed", empty_truth="missed")
     left_out = score_sequence(TRUTH, truth, out)
     missed = score_sequence(TRUTH, truth, miss)
-    assert (left_out.frames, left_out.op_50, left_out.precision_20) == (5, 1.0, 1.0)
+    assert (
+        left_out.frames,
+        left_out.values["op_50"],
+        left_out.values["precision_20"],
+    ) == (5, 1.0, 1.0)
     assert missed.frames == 6
-    assert missed.op_50 == pytest.approx(5 / 6)
-    assert missed.precision_20 == pytest.approx(5 / 6)
+    assert missed.values["op_50"] == pytest.approx(5 / 6)
+    assert missed.values["precision_20"] == pytest.approx(5 / 6)
 
 
 def test_otb_leaves_nan_out_and_counts_truth_without_area_as_got10k_does():
@@ -100,9 +118,9 @@ def test_otb_leaves_nan_out_and_counts_truth_without_area_as_got10k_does():
     near[3] = [20.0, 45.0, 8.0, 10.0]  # 15 px from the centre that the truth states
     got = score_sequence(near, truth, OTB)
     assert (got.frames, got.absent, got.empty) == (5, 1, 1)
-    assert got.success_auc == pytest.approx(4 / 5 * 20 / 21, rel=1e-12)
-    assert got.op_50 == pytest.approx(4 / 5)
-    assert got.precision[[14, 15]].tolist() == [4 / 5, 1.0]
+    assert got.values["success_auc"] == pytest.approx(4 / 5 * 20 / 21, rel=1e-12)
+    assert got.values["op_50"] == pytest.approx(4 / 5)
+    assert got.curves["precision"][[14, 15]].tolist() == [4 / 5, 1.0]
 
 
 def test_a_score_counts_the_boxes_without_area_and_says_if_none_moves():
@@ -118,7 +136,9 @@ def test_a_sequence_counts_the_same_whatever_its_length():
     results = {"long": TRUTH, "short": TRUTH[:2] + 1000.0}
     truths = {"long": TRUTH, "short": TRUTH[:2]}
     got = score(results, truths, OTB)
-    assert got.op_50 == pytest.approx((1 + 1 / 2) / 2)  # the first frame is given
+    assert got.values["op_50"] == pytest.approx(
+        (1 + 1 / 2) / 2
+    )  # the first frame is given
 
 
 def test_float32_boxes_of_whole_pixels_score_as_float64_ones(golden, golden_score):
@@ -127,7 +147,9 @@ def test_float32_boxes_of_whole_pixels_score_as_float64_ones(golden, golden_scor
         from_file_convention(boxes[k]).astype("f4") for k in ("predicted", "truth")
     ]
     got = score_sequence(*halves, OTB)
-    np.testing.assert_array_equal(got.success, golden_score.sequences["ties"].success)
+    np.testing.assert_array_equal(
+        got.curves["success"], golden_score.sequences["ties"].curves["success"]
+    )
 
 
 def test_a_nan_prediction_names_the_sequence_and_the_frame():

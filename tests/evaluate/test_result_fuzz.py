@@ -49,7 +49,7 @@ def test_any_bytes_are_boxes_that_can_be_scored_or_one_line(tmp_path, content):
     boxes = outcome(file)
     if boxes is not None:
         assert boxes.shape == (3, 4) and np.isfinite(boxes).all()
-        assert 0.0 <= score_sequence(boxes, TRUTH, OTB).success_auc <= 20 / 21
+        assert 0.0 <= score_sequence(boxes, TRUTH, OTB).values["success_auc"] <= 20 / 21
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 
 from dst_jax.errors import InputError
-from dst_jax.evaluate.results import find_results, read_results
+from dst_jax.evaluate.result_folders import find_results
+from dst_jax.evaluate.results import read_results, read_speed
 
 ROWS = "1,2,10,20\n3,4,10,20\n"
 WANT = [[5.0, 11.0, 10.0, 20.0], [7.0, 13.0, 10.0, 20.0]]  # of ROWS, 1-based
@@ -16,7 +17,8 @@ def write(root, *files):
 
 
 def read(root, *names):
-    return read_results(root, dict.fromkeys(names, 2), origin=1)
+    found = find_results(root, names)
+    return read_results(found, dict.fromkeys(names, 2), origin=1)
 
 
 @pytest.mark.parametrize(
@@ -61,17 +63,79 @@ def test_several_trackers_are_named_and_none_is_chosen(tmp_path):
     )
 
 
+def test_two_files_of_one_sequence_are_refused_by_name(tmp_path):
+    write(tmp_path, "Ant.txt", "Ant.TXT")
+    message = r"'Ant' has 2 result files, such as Ant\.TXT and Ant\.txt; keep one"
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, "Ant")
+
+
+def test_the_runs_of_a_sequence_are_read_together(tmp_path):
+    write(tmp_path, "Ant/Ant_001.txt", "Ant/Ant_002.txt", "Bee/Bee_001.txt")
+    (tmp_path / "Ant" / "Ant_002.txt").write_text("11,2,10,20\n13,4,10,20\n")
+    boxes = read(tmp_path, "Ant", "Bee")
+    moved = [[15.0, 11.0, 10.0, 20.0], [17.0, 13.0, 10.0, 20.0]]
+    assert boxes["Ant"].tolist() == [WANT, moved]
+    assert boxes["Bee"].tolist() == WANT
+
+
+def test_a_file_beside_the_runs_of_a_sequence_is_refused(tmp_path):
+    write(tmp_path, "Ant.txt", "Ant/Ant_001.txt")
+    with pytest.raises(InputError, match=r"'Ant' has 2 result files"):
+        read(tmp_path, "Ant")
+
+
 @pytest.mark.parametrize(
-    ("files", "shown"),
+    ("results", "times"),
     [
-        (("Ant.txt", "Ant.TXT"), "Ant.TXT and Ant.txt"),
-        (("Ant/Ant_001.txt", "Ant/Ant_002.txt"), "Ant/Ant_001.txt and Ant/Ant_002.txt"),
+        (("Ant.txt", "Bee.txt"), ("times/Ant_time.txt", "times/Bee_time.txt")),
+        (("Ant.txt", "Bee.txt"), ("Ant_time.txt", "Bee_time.txt")),
+        (("Ant/Ant_001.txt", "Bee/Bee_001.txt"), ("Ant/Ant_time.txt",)),
     ],
 )
-def test_two_files_of_one_sequence_are_refused_by_name(tmp_path, files, shown):
+def test_times_beside_the_results_give_the_speed_and_are_no_results(
+    tmp_path, results, times
+):
+    write(tmp_path, *results, *times)
+    for file in times:
+        (tmp_path / file).write_text("0.0,nan\n0.02,0.03\n")
+    found = find_results(tmp_path, ["Ant", "Bee"])
+    assert found.others == ()
+    assert read_speed(found) == pytest.approx(2 / 0.05)  # frames over their seconds
+
+
+def test_without_times_there_is_no_speed(tmp_path):
+    write(tmp_path, "Ant.txt")
+    assert read_speed(find_results(tmp_path, ["Ant"])) is None
+
+
+def test_a_file_of_times_with_words_is_refused(tmp_path):
+    write(tmp_path, "Ant.txt", "Ant_time.txt")
+    (tmp_path / "Ant_time.txt").write_text("fast\n")
+    with pytest.raises(InputError, match=r"Ant_time\.txt holds more than numbers"):
+        read_speed(find_results(tmp_path, ["Ant"]))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("Ant.mat", "Bee.mat"), "has the layout of OTB's kit in MATLAB, .mat files;"),
+        (("uav_Ant.txt", "uav_Bee.txt"), "layout of pytracking, .* uav_<sequence>.txt"),
+        (("baseline/Ant/Ant_001.txt",), "has the layout of a VOT workspace"),
+    ],
+)
+def test_the_layout_of_another_kit_is_named_with_the_mend(tmp_path, files, message):
     write(tmp_path, *files)
-    with pytest.raises(InputError, match=f"'Ant' has 2 result files.*{shown}; keep"):
-        read(tmp_path, "Ant")
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, "Ant", *(["Bee"] if len(files) > 1 else []))
+
+
+def test_an_archive_of_results_is_to_be_unpacked(tmp_path):
+    (tmp_path / "mine.zip").write_bytes(b"")
+    with pytest.raises(
+        InputError, match="is no folder; unpack it, and name the folder"
+    ):
+        read(tmp_path / "mine.zip", "Ant")
 
 
 def test_a_folder_without_results_is_refused_with_what_it_holds(tmp_path):

@@ -5,9 +5,14 @@ import pytest
 
 from dst_jax.errors import InputError
 from dst_jax.evaluate import results
+from dst_jax.evaluate.result_folders import find_results
 
 ROWS = "1,2,10,20\n3,4,10,20\n"
 WANT = [[5.0, 11.0, 10.0, 20.0], [7.0, 13.0, 10.0, 20.0]]  # of ROWS, 1-based
+
+
+def read(folder, frames):
+    return results.read_results(find_results(folder, frames), frames, origin=1)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,7 @@ def test_the_origin_moves_boxes_by_one_pixel(tmp_path):
 def test_a_bad_file_is_refused_with_its_line(tmp_path, text, message):
     (tmp_path / "a.txt").write_text(text)
     with pytest.raises(InputError, match=message):
-        results.read_results(tmp_path, {"a": 3}, origin=1)
+        read(tmp_path, {"a": 3})
 
 
 def test_missing_files_are_listed_with_the_nearest_spelling(tmp_path):
@@ -55,9 +60,9 @@ def test_missing_files_are_listed_with_the_nearest_spelling(tmp_path):
     with pytest.raises(
         InputError, match=r"2 sequences Human4-2 \(did you mean human4_2"
     ):
-        results.read_results(tmp_path, {"Human4-2": 2, "Dog": 2}, origin=1)
+        read(tmp_path, {"Human4-2": 2, "Dog": 2})
     with pytest.raises(InputError, match="does not exist"):
-        results.read_results(tmp_path / "none", {"Dog": 2}, origin=1)
+        read(tmp_path / "none", {"Dog": 2})
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -65,7 +70,7 @@ def test_what_is_written_is_read_back(tmp_path):
     results.write_results(
         tmp_path / "out" / "x", {"a": boxes, "b": boxes[:2]}, origin=1
     )
-    got = results.read_results(tmp_path / "out" / "x", {"a": 9, "b": 2}, origin=1)
+    got = read(tmp_path / "out" / "x", {"a": 9, "b": 2})
     np.testing.assert_allclose(got["a"], boxes, atol=2e-4)  # four decimals
     np.testing.assert_allclose(got["b"], boxes[:2], atol=2e-4)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["x"]

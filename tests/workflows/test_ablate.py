@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -13,7 +12,7 @@ from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import Soft
 from dst_jax.errors import InputError
-from dst_jax.evaluate import OTB, TrackerScore
+from dst_jax.evaluate import OTB, Score
 from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.track.config import SiamFCTracking
@@ -33,7 +32,7 @@ from dst_jax.workflows.ablation.plan import (
     uniform_students,
 )
 from dst_jax.workflows.ablation.run import run_ablation
-from dst_jax.workflows.evaluate import Evaluation
+from dst_jax.workflows.publishing import Evaluation
 from dst_jax.workflows.train import Trained
 from tests import networks, objectives
 
@@ -100,8 +99,8 @@ class Stub:
             seed, row = path.parts[-5:-3]
             auc = AUC.get(row, 0.75) + 0.04 * int(seed.removeprefix("seed"))
             auc += 0.1 * (path.name == "intelligent")
-        curve = np.zeros(21)
-        return TrackerScore(OTB, {}, curve, np.zeros(51), auc, auc - 0.1, auc)
+        values = {"success_auc": auc, "precision_20": auc - 0.1, "op_50": auc}
+        return Score(OTB, values, {}, {})
 
     def run(self, workdir, source, teacher, *, experiment=None, **choice):
         choice = {"datasets": (source,), **choice}

@@ -21,6 +21,7 @@ from dst_jax.models import init_variables
 from dst_jax.track import SiamFCTracking, Tracker, TrackResult, make_tracker
 from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
 from dst_jax.workflows.evaluation import run_tracker
+from dst_jax.workflows.publishing import Outputs
 
 TRUTH = "11,21,20,10\n13,21,20,10\n15,21,20,10\n17,21,20,10\n"
 STILL = "11,21,20,10\n" * 4
@@ -63,7 +64,7 @@ def folder(tmp_path, **files):
 def test_a_tracker_that_never_moves_scores_what_the_hand_computes(tmp_path, dataset):
     made = folder(tmp_path, Dog=STILL, Human4_2=TRUTH, Other=STILL)
     report = tmp_path / "new" / "folder" / "r.json"
-    evaluation = evaluate_results(dataset, made, json_path=report)
+    evaluation = evaluate_results(dataset, made, outputs=Outputs(json=report))
     # Overlaps of Dog: 1, 18/22, 16/24, 14/26 exceed 20, 17, 14, 11 thresholds of 21.
     dog = (20 + 17 + 14 + 11) / 21 / 4
     written = json.loads(report.read_text())
@@ -83,8 +84,8 @@ def test_the_origin_of_the_files_can_be_stated(tmp_path, dataset):
     made = folder(tmp_path, Dog=zero, Human4_2=zero)
     right = evaluate_results(dataset, made, origin=0).scores["still"]
     wrong = evaluate_results(dataset, made).scores["still"]
-    assert right.success_auc == pytest.approx(20 / 21)
-    assert wrong.success_auc < 0.9
+    assert right.values["success_auc"] == pytest.approx(20 / 21)
+    assert wrong.values["success_auc"] < 0.9
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_bad_results_are_refused_and_nothing_is_written(
     made = folder(tmp_path, **files)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(InputError, match=message):
-        evaluate_results(dataset, made, json_path=tmp_path / "r.json")
+        evaluate_results(dataset, made, outputs=Outputs(json=tmp_path / "r.json"))
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -129,11 +130,11 @@ def test_public_siamfc_results_score_as_published(real_data):
         pytest.skip(f"no reference results at {results}")
     evaluation = evaluate_results(f"otb:{real_data / 'otb'}", results)
     (got,) = evaluation.scores.values()
-    assert got.success_auc == pytest.approx(0.5478, abs=5e-5)
-    assert got.precision_20 == pytest.approx(0.7905, abs=5e-5)
+    assert got.values["success_auc"] == pytest.approx(0.5478, abs=5e-5)
+    assert got.values["precision_20"] == pytest.approx(0.7905, abs=5e-5)
     assert set(got.sequences) == set(PUBLISHED)
     for name, part in got.sequences.items():
-        pair = (part.success_auc, part.precision_20)
+        pair = (part.values["success_auc"], part.values["precision_20"])
         np.testing.assert_allclose(pair, PUBLISHED[name], atol=5.1e-4, err_msg=name)
 
 
@@ -167,14 +168,14 @@ def test_a_tracker_is_run_scored_and_its_boxes_written(moving, tmp_path):
     evaluation = evaluate_trackers(
         dataset,
         [moving / "mine"],
-        json_path=tmp_path / "r.json",
+        outputs=Outputs(json=tmp_path / "r.json"),
         results_out=tmp_path / "boxes",
     )
     mine = evaluation.scores["mine"]
     assert list(mine.sequences) == ["Ant", "Bee", "Cow"]
     assert [part.frames for part in mine.sequences.values()] == [5, 3, 2]
     written = json.loads((tmp_path / "r.json").read_text())["trackers"]["mine"]
-    assert written["success_auc"] == mine.success_auc
+    assert written["success_auc"] == mine.values["success_auc"]
     assert written["fps"] == evaluation.fps["mine"] > 0.0
     # Independently: one video at a time, and the files scored as anybody's are.
     bundle = load_bundle(moving / "mine")
@@ -186,7 +187,9 @@ def test_a_tracker_is_run_scored_and_its_boxes_written(moving, tmp_path):
         got = read_boxes(file, origin=1, frames=len(sequence))
         np.testing.assert_allclose(got, want, atol=2e-4)
     again = evaluate_results(dataset, tmp_path / "boxes" / "mine").scores["mine"]
-    assert again.success_auc == pytest.approx(mine.success_auc, abs=1e-9)
+    assert again.values["success_auc"] == pytest.approx(
+        mine.values["success_auc"], abs=1e-9
+    )
 
 
 def test_the_table_and_the_progress_go_to_the_console(moving):
@@ -242,7 +245,7 @@ def test_what_can_be_known_beforehand_is_refused_before_any_tracking(moving, tmp
     with pytest.raises(InputError, match="already holds something"):
         evaluate_trackers(dataset, [bundle], results_out=tmp_path / "boxes")
     with pytest.raises(InputError, match="is a folder"):
-        evaluate_trackers(dataset, [bundle], json_path=tmp_path)
+        evaluate_trackers(dataset, [bundle], outputs=Outputs(json=tmp_path))
     with pytest.raises(InputError, match="no tracker"):
         evaluate_trackers(dataset, [])
     with pytest.raises(InputError, match="no such bundle"):

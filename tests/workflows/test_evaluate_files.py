@@ -9,11 +9,13 @@ from rich.console import Console
 
 from dst_jax.bundle import load_bundle
 from dst_jax.errors import InputError
+from dst_jax.evaluate.result_folders import find_results
 from dst_jax.evaluate.results import read_results
 from dst_jax.track import Tracker, TrackResult
-from dst_jax.workflows import evaluate, evaluation
+from dst_jax.workflows import evaluate, evaluation, publishing
 from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
 from dst_jax.workflows.evaluation import run_tracker
+from dst_jax.workflows.publishing import Outputs
 from tests.data.readers.trees import write_frames, write_rows
 from tests.workflows.bundles import save_tiny
 
@@ -69,11 +71,11 @@ def shown_by(work, *arguments, **options):
 
 def test_a_rerun_takes_up_what_was_kept_and_says_the_same(tmp_path, data, mine):
     out, first, second = tmp_path / "out", tmp_path / "1.json", tmp_path / "2.json"
-    evaluate_trackers(data, [mine], results_out=out, json_path=first)
+    evaluate_trackers(data, [mine], results_out=out, outputs=Outputs(json=first))
     calls = Drifts.calls
     (out / ".tmp-0123abcd-mine").mkdir()  # as a kill leaves it
     (tmp_path / ".tmp-0123abcd-2.json").write_text("{")
-    evaluate_trackers(data, [mine], results_out=out, json_path=second)
+    evaluate_trackers(data, [mine], results_out=out, outputs=Outputs(json=second))
     assert Drifts.calls == calls
     assert second.read_bytes() == first.read_bytes()
     assert [path.name for path in out.iterdir()] == ["mine"]
@@ -149,16 +151,27 @@ def full_disk(*_, **__):
     raise OSError(28, "No space left on device", "scores.json")
 
 
-@pytest.mark.parametrize("kind", ["json_path", "results_out"])
+def asked(kind, place):
+    """Arguments that ask for a file or folder."""
+    if kind == "results_out":
+        return {kind: place}
+    return {"outputs": Outputs(**{kind: place})}
+
+
+@pytest.mark.parametrize("kind", ["json", "plots", "results_out"])
 def test_scores_are_shown_whatever_becomes_of_the_files(
     tmp_path, data, mine, monkeypatch, kind
 ):
-    name = {"json_path": "write_json", "results_out": "keep"}[kind]
-    monkeypatch.setattr(evaluate, name, full_disk)
+    module, name = {
+        "json": (publishing, "write_json"),
+        "plots": (publishing, "write_plots"),
+        "results_out": (evaluate, "keep"),
+    }[kind]
+    monkeypatch.setattr(module, name, full_disk)
     console = Console(file=io.StringIO(), width=300)
-    options = {kind: tmp_path / "new", "console": console}
+    options = asked(kind, tmp_path / "new")
     with pytest.raises(OSError, match="No space left"):
-        evaluate_trackers(data, [mine], **options)
+        evaluate_trackers(data, [mine], console=console, **options)
     assert "AUC" in console.file.getvalue() and "Bee" in console.file.getvalue()
     assert not (tmp_path / "new").exists()
 
@@ -181,29 +194,35 @@ def test_trackers_that_were_finished_are_shown_when_a_run_is_interrupted(
     assert "AUC" in console.file.getvalue() and "mine" in console.file.getvalue()
 
 
-@pytest.mark.parametrize("option", ["json_path", "results_out"])
+@pytest.mark.parametrize("option", ["json", "plots", "results_out"])
 def test_places_that_cannot_be_written_are_refused_before_the_work(
     tmp_path, data, mine, option
 ):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file" / "x", "/proc/dst-jax/x"):
         with pytest.raises(InputError, match=r"is no folder|nothing can be written"):
-            evaluate_trackers(data, [mine], **{option: place})
+            evaluate_trackers(data, [mine], **asked(option, place))
     assert Drifts.calls == 0
     with pytest.raises(InputError, match="is no regular file"):
-        evaluate_trackers(data, [mine], json_path="/dev/null")
+        evaluate_trackers(data, [mine], outputs=Outputs(json="/dev/null"))
 
 
 def test_names_are_shown_as_they_are(tmp_path, data):
     name = "[red]$\\frac$ \x1b[2J"
     mine = save_tiny(tmp_path / name)
     shown = shown_by(
-        evaluate_trackers, data, [mine], results_out=tmp_path / "o[/]", json_path=None
+        evaluate_trackers,
+        data,
+        [mine],
+        results_out=tmp_path / "o[/]",
     )
     assert "[red]$\\frac$ \\x1b[2J" in shown
     assert "\x1b[2J" not in shown
     shown = shown_by(
-        evaluate_results, data, tmp_path / "o[/]" / name, json_path=tmp_path / "[/].j"
+        evaluate_results,
+        data,
+        tmp_path / "o[/]" / name,
+        outputs=Outputs(json=tmp_path / "[/].j"),
     )
     assert f"wrote {tmp_path}/[/].j" in shown and "[red]$" in shown
 
@@ -237,6 +256,7 @@ def test_a_tracker_without_a_finite_answer_gets_no_score(data, mine, monkeypatch
 
 def test_kept_files_are_anybodys_result_files(tmp_path, data, mine):
     evaluate_trackers(data, [mine], results_out=tmp_path / "out")
-    boxes = read_results(tmp_path / "out", dict.fromkeys(NAMES, 3), origin=1)
+    found = find_results(tmp_path / "out", NAMES)
+    boxes = read_results(found, dict.fromkeys(NAMES, 3), origin=1)
     # x,y,w,h 5,7,10,20 from 1: the centre is 9, 16 from 0; it moves by 1/3.
     np.testing.assert_allclose(boxes["Ant"][2][:2], [9 + 2 / 3, 16 + 2 / 3], atol=1e-4)

@@ -13,7 +13,7 @@ from dst_jax.data.frames import read_frame
 from dst_jax.data.image_file import check_frame
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.typing import Bool, Float
+from dst_jax.typing import Bool, Float, Mark
 
 # Kinds of faults.
 NO_AREA_FAULT = "box has no area"
@@ -41,6 +41,7 @@ class Annotation:
         truth of a frame has no area.
       place: Function that names the place of a row, counted from 0; None means the
         row's line in `file`.
+      marks: What the files mark, of "absent" and "covered", in any frame or in none.
       mend: Imperative clause that says what to do about a bad box.
     """
 
@@ -57,6 +58,7 @@ class Annotation:
     size: tuple[int, int] | None = None
     empty_codes: bool = False
     place: Callable[[int], str] | None = None
+    marks: tuple[Mark, ...] = ()
     mend: str = "correct the line, or take the sequence out of the folder"
 
 
@@ -94,7 +96,9 @@ def to_sequence(annotation: Annotation, problems: Problems) -> Sequence:
         for row in np.flatnonzero(rows & ~absent & ~empty & ~bad).tolist():
             bad[row] = True
             problems.add(_box_fault(annotation, row, problem))
-    boxes[absent | ~_finite(boxes)] = np.nan
+    boxes[~_finite(boxes)] = np.nan
+    stated = boxes.astype(np.float32) if np.isfinite(boxes[absent]).any() else None
+    boxes[absent] = np.nan
     return Sequence(
         name=annotation.name,
         video=annotation.video or annotation.name,
@@ -105,6 +109,9 @@ def to_sequence(annotation: Annotation, problems: Problems) -> Sequence:
         source=annotation.source,
         size=size,
         origin=annotation.origin,
+        stated=stated,
+        covered=hidden if hidden.any() else None,
+        marks=annotation.marks,
     )
 
 

@@ -16,6 +16,8 @@ import os
 import pathlib
 import re
 
+import numpy as np
+
 from dst_jax.data.checks.lint import DataFault, Finding, Problems
 from dst_jax.data.frames import image_names
 from dst_jax.data.readers.annotation import Annotation, nowhere, read_each
@@ -29,11 +31,13 @@ from dst_jax.data.readers.tables import read_labels, read_lines, read_rows
 from dst_jax.data.sequence import Sequence
 from dst_jax.digests import file_sha256
 from dst_jax.errors import InputError
+from dst_jax.typing import Mark
 
 _MEND = (
     "correct the line, mark the frame 1 in absence.label, or take the sequence out of "
     "list.txt"
 )
+_LABELS: dict[str, Mark] = {"absence.label": "absent", "cover.label": "covered"}
 # As published, these sequences have frames of another video under their boxes. Source:
 # issues 10, 29 and 73 of github.com/got-10k/toolkit.
 _KNOWN_BAD = (1636, 1638, *range(8623, 8638), 9058, 9059)
@@ -53,7 +57,8 @@ def read_got10k(
     first frames are equal files. Parts of one video that start at different frames
     and have no such url are not recognised. Sequences of the published set that are
     known to show another video (`KNOWN_BAD`) are left out and counted, and so are
-    folders of frames that the list does not name.
+    folders of frames that the list does not name. In a folder `test` a sequence may
+    have its first box alone, as published; the others are there without one.
 
     Args:
       root: The folder of `list.txt`.
@@ -74,7 +79,7 @@ def read_got10k(
     source = f"got10k:{root}"
 
     def read(entry: pathlib.Path) -> list[Annotation]:
-        return [_annotation(entry, source, frames_required)]
+        return [_annotation(entry, source, frames_required, problems)]
 
     return _join_videos(read_each(_entries(folder, problems), read, problems))
 
@@ -105,11 +110,19 @@ def _require_folder(entry: pathlib.Path) -> None:
     )
 
 
-def _annotation(entry: pathlib.Path, source: str, frames_required: bool) -> Annotation:
+def _annotation(
+    entry: pathlib.Path, source: str, frames_required: bool, problems: Problems
+) -> Annotation:
     _require_folder(entry)
     file = entry / "groundtruth.txt"
     require_annotation(file, entry)
     rows = read_rows(file, columns=4)
+    frames = frames_in(entry) if frames_required else None
+    count = len(rows) if frames is None else len(frames)
+    if entry.parent.name == "test" and len(rows) == 1 < count:
+        reason = "test frame, whose box is not published"
+        problems.left_out.append(Finding(entry.name, count - 1, reason))
+        rows = np.concatenate([rows, np.full((count - 1, 4), np.nan)])
     absent = read_labels(entry / "absence.label", len(rows), default=0) != 0
     covered = read_labels(entry / "cover.label", len(rows), default=8) == 0
     meta = _meta(entry / "meta_info.ini")
@@ -118,11 +131,12 @@ def _annotation(entry: pathlib.Path, source: str, frames_required: bool) -> Anno
         name=entry.name,
         file=file,
         xywh=rows,
-        frames=frames_in(entry) if frames_required else None,
+        frames=frames,
         source=source,
         video=_video_key(meta.get("url", "")) or entry.name,
         absent=absent | nowhere(rows),
         hidden=covered,
+        marks=tuple(m for name, m in _LABELS.items() if (entry / name).is_file()),
         category="" if category == "n/a" else category,
         size=_resolution(meta.get("resolution", "")),
         empty_codes=True,

@@ -25,8 +25,13 @@ from dst_jax.data.readers.folders import (
 )
 from dst_jax.data.readers.tables import read_labels, read_rows
 from dst_jax.data.sequence import Sequence
+from dst_jax.typing import Mark
 
 _BOXES = "groundtruth.txt"
+_LABELS: dict[str, Mark] = {
+    "out_of_view.txt": "absent",
+    "full_occlusion.txt": "covered",
+}
 # Some downloads have one frame without a box at the end (issue 6 of
 # HengLan/LaSOT_Evaluation_Toolkit, which cuts such frames off, as its issue 18 says).
 _SURPLUS_FRAMES = 1
@@ -85,8 +90,8 @@ def _annotation(
     file = entry / _BOXES
     require_annotation(file, entry)
     rows = read_rows(file, columns=4)
-    gone = read_labels(entry / "out_of_view.txt", len(rows), default=0) != 0
-    covered = read_labels(entry / "full_occlusion.txt", len(rows), default=0) != 0
+    labels = [entry / name for name in _LABELS]
+    gone, covered = (read_labels(file, len(rows), default=0) != 0 for file in labels)
     frames = frames_in(entry / "img") if frames_required else None
     if frames is not None and 0 < len(frames) - len(rows) <= _SURPLUS_FRAMES:
         surplus = len(frames) - len(rows)
@@ -102,6 +107,7 @@ def _annotation(
         origin=1,
         absent=gone | absent_codes(rows),
         hidden=covered,
+        marks=tuple(_LABELS[file.name] for file in labels if file.is_file()),
         category=entry.name.rpartition("-")[0],
         mend="correct the line, or mark the frame 1 in out_of_view.txt",
     )

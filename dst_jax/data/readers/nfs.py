@@ -123,6 +123,7 @@ def _annotations(
             source=source,
             absent=rows[:, 6] != 0.0,
             hidden=rows[:, 7] != 0.0,
+            marks=("absent", "covered"),
             empty_codes=True,
             category=label,
             place=lambda row: f"{file} line {lines_kept[row] + 1}",

@@ -157,6 +157,21 @@ def _row(
     return values
 
 
+def read_numbers(path: str | os.PathLike[str]) -> Float[np.ndarray, " n"]:
+    """Reads all numbers of a text file, however many a line has.
+
+    Raises:
+      InputError: If the file is missing or holds anything else.
+    """
+    require_size(path, MOST_BYTES, "numbers of a sequence")
+    text = "\n".join(read_lines(path))
+    fields = [field for field in re.split(r"[,;\s]+", text.strip()) if field]
+    try:
+        return np.array([float(field) for field in fields], float)
+    except ValueError:
+        raise InputError(f"{path} holds more than numbers; restore it.") from None
+
+
 def read_labels(
     path: str | os.PathLike[str], count: int, *, default: int
 ) -> Int[np.ndarray, " t"]:

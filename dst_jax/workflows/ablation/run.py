@@ -1,6 +1,7 @@
 """Runs `dst-jax ablate`: it trains and evaluates rows and writes their tables."""
 
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +13,7 @@ from dst_jax.arch import TrackerSpec, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import read_sources
 from dst_jax.errors import InputError
-from dst_jax.evaluate import TrackerScore
-from dst_jax.evaluate.report import metric_values
+from dst_jax.evaluate import OTB, Score
 from dst_jax.experiment import Experiment, experiment_to_json, without
 from dst_jax.files import found_folder, user_path, write_json, write_text
 from dst_jax.workflows.ablation.plan import (
@@ -37,10 +37,11 @@ from dst_jax.workflows.demo_video import (
     make_missing_video,
     write_video,
 )
-from dst_jax.workflows.evaluate import Evaluation, evaluate_trackers
+from dst_jax.workflows.evaluate import evaluate_trackers
 from dst_jax.workflows.evaluation import read_videos, score_still
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.progress import waiting
+from dst_jax.workflows.publishing import Evaluation
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.training_data import data_hash
 from dst_jax.workflows.versions import versions
@@ -57,6 +58,9 @@ _UNREAD = ("search", "policy", "seed")
 Train = Callable[..., Trained]
 Evaluate = Callable[[str, Sequence[pathlib.Path]], Evaluation]
 
+# The paper's tables are of OTB, whatever the data set here.
+_evaluate_by_otb = functools.partial(evaluate_trackers, protocol=OTB.name)
+
 
 def run_ablation(
     experiment: Experiment,
@@ -65,7 +69,7 @@ def run_ablation(
     *,
     teacher: pathlib.Path | None = None,
     train: Train = run_training,
-    evaluate: Evaluate = evaluate_trackers,
+    evaluate: Evaluate = _evaluate_by_otb,
     console: Console,
 ) -> dict[str, Any]:
     """Trains and evaluates the rows that are missing, and writes the tables.
@@ -252,8 +256,8 @@ def _synthetic(workdir: pathlib.Path, console: Console) -> Dataset:
     return _read_dataset(SYNTHETIC, f"got10k:{folder}")
 
 
-def _values(found: TrackerScore, targets: str, fps: float | None) -> dict[str, Any]:
-    return {"targets": targets, **metric_values(found), "fps": fps}
+def _values(found: Score, targets: str, fps: float | None) -> dict[str, Any]:
+    return {"targets": targets, **found.values, "fps": fps}
 
 
 def _outcome(spec: TrackerSpec, *, gate_open: float | None = None) -> Outcome:

@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dst_jax.evaluate import OTB
 from dst_jax.workflows.ablation.paper import (
     compare_pairs,
     kendall,
@@ -32,12 +33,12 @@ TITLES = {
 }
 SHUT = "shut"
 READING = (
-    "Scores are means over n seeds, in brackets the sample standard deviation (n - 1) "
-    "of the seeds. MB: parameters as float32, in 10^6 bytes. fps: frames/s end to end, "
-    "decoding included. gates: share of training steps in which the sharing gate "
-    "(eq. 22) was open; shut: in none, so the row is TSKD. The last two columns are "
-    "the paper's, on OTB-100 with networks, data and training of its own: "
-    "compare the order of rows, not the numbers."
+    f"Scores are those of {OTB.name}, means over n seeds, in brackets the sample "
+    "standard deviation (n - 1) of the seeds. MB: parameters as float32, in 10^6 "
+    "bytes. fps: frames/s end to end, decoding included. gates: share of training "
+    "steps in which the sharing gate (eq. 22) was open; shut: in none, so the row is "
+    "TSKD. The last two columns are the paper's, on OTB-100 with networks, data and "
+    "training of its own: compare the order of rows, not the numbers."
 )
 
 
