@@ -24,7 +24,7 @@ import jax
 from claim_table import STILL, TEACHER, report
 from rich.console import Console
 
-from dst_jax.arch import tracker_cost
+from dst_jax.arch import scale_widths, tracker_cost
 from dst_jax.bundle import load_bundle
 from dst_jax.command.startup import silence_decoders, start_jax
 from dst_jax.configs import (
@@ -34,7 +34,7 @@ from dst_jax.configs import (
     demo_teacher,
 )
 from dst_jax.data.sequence import Sequence
-from dst_jax.distill import Hard, Sharing, literal, with_row
+from dst_jax.distill import Hard, Response, Sharing, literal, with_row
 from dst_jax.errors import InputError, printable
 from dst_jax.evaluate import TrackerScore
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json
@@ -54,13 +54,21 @@ ROWS = ("NOKD", "TSKD", "TSsKD literal gates", WORKING_ROW)
 TRAIN = dataclasses.replace(TRAIN_VIDEOS, videos=480)
 # Three times the demonstration's, because its 16 leave a wide interval.
 TEST = dataclasses.replace(TEST_VIDEOS, videos=48)
-# The demonstration's teacher has as many pairs as a student, 6,400; this one 16,000.
-TEACHER_EPOCHS = 10.0
-# lambda of AH, .1 in the paper, whose teacher has seen two million pairs. Ours has not,
-# so the labels count in full beside it.
+# What follows was chosen on seed 100, before any seed was run that is reported. The
+# demonstration's teacher has the widths of "mini" and 6,400 pairs, as many as a student.
+# With 16,000 its AUC was .577, hardly above the intelligent student's .556 (NOKD).
+TEACHER_WIDTH, TEACHER_EPOCHS = 1.5, 10.0
+# lambda of AH is .1 in the paper, whose teacher has seen two million pairs. Ours has not, so the
+# labels count in full beside it.
 HARD = Hard(weight=1.0)
-# The gate of an example in place of the batch's; chosen on seed 100.
-WORKING = Sharing(margin=0.05, gate_over="example")
+# The paper's weight as it stands for AlexNet's maps. As a mean over cells it is four to
+# five times as much for the miniatures' small maps: it was most of the loss, and the dull
+# student lost by it.
+RESPONSE = Response(weight=100.0, scale="cells")
+# An example's gate, since a batch's opens for all or none. At h = .15 it was open in 47 %
+# of the dull and 71 % of the intelligent student's examples under the narrower teacher;
+# the wider one's loss on held-out pairs is .05 lower.
+WORKING = Sharing(margin=0.2, gate_over="example")
 # Of the video, checkpoints and bundles of one seed, in bytes.
 _SPACE = 150_000_000
 
@@ -81,9 +89,10 @@ def experiment_of(family: str, name: str, seed: int, source: str) -> Experiment:
     base = dataclasses.replace(base, data=data, seed=seed)
     if name == TEACHER:
         optim = dataclasses.replace(base.optim, epochs=TEACHER_EPOCHS)
-        return dataclasses.replace(base, optim=optim)
+        wide = scale_widths(base.students[TEACHER], TEACHER_WIDTH)
+        return dataclasses.replace(base, students={TEACHER: wide}, optim=optim)
     sharing = WORKING if name == WORKING_ROW else literal(base.distill).terms["ks"]
-    terms = base.distill.with_terms(ah=HARD, ks=sharing)
+    terms = base.distill.with_terms(ah=HARD, str=RESPONSE, ks=sharing)
     distill = with_row(terms, name.partition(" ")[0])
     return dataclasses.replace(base, distill=distill)
 
