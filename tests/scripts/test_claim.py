@@ -47,9 +47,16 @@ def test_rows_differ_in_the_terms_alone(scripts, family):
     assert working.terms["ks"] != gate
 
 
-def test_the_teacher_has_16000_pairs(scripts):
-    optim = scripts.claim.experiment_of("siamfc", "teacher", 0, "got10k:x").optim
-    assert optim.epochs * optim.pairs_per_epoch == 16_000
+def test_the_teacher_is_wider_than_both_students_and_has_16000_pairs(scripts):
+    teacher, plain = (
+        scripts.claim.experiment_of("siamfc", name, 0, "got10k:x")
+        for name in ("teacher", "NOKD")
+    )
+    assert teacher.optim.epochs * teacher.optim.pairs_per_epoch == 16_000
+    widths = [layer.features for layer in teacher.students["teacher"].backbone.layers]
+    assert widths == [36, 72, 96, 96, 72]
+    halves = plain.students["intelligent"].backbone.layers
+    assert [layer.features for layer in halves] == [12, 24, 32, 32, 24]
 
 
 def test_equal_differences_have_no_interval(scripts):
