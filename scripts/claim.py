@@ -54,12 +54,12 @@ ROWS = ("NOKD", "TSKD", "TSsKD literal gates", WORKING_ROW)
 TRAIN = dataclasses.replace(TRAIN_VIDEOS, videos=480)
 # Three times the demonstration's, because its 16 leave a wide interval.
 TEST = dataclasses.replace(TEST_VIDEOS, videos=48)
-# What follows was chosen on seed 100, before any seed ran that is reported. A teacher of
-# the demonstration's widths reached .577 with 16,000 pairs, hardly more than the plain
-# intelligent student (.556); one and a half times as wide it is well above both students.
+# What follows was chosen on seed 100, before any seed ran that is reported. A teacher
+# of the demonstration's widths reached .577 with 16,000 pairs, hardly more than the
+# plain intelligent student (.556). One half as wide again is well above both students.
 TEACHER_WIDTH, TEACHER_EPOCHS = 1.5, 10.0
-# lambda of AH is .1 in the paper, whose teacher has seen two million pairs. Ours has not,
-# so that labels count in full beside it.
+# lambda of AH is .1 in the paper, whose teacher has seen two million pairs. Ours has
+# not, so that labels count in full beside it.
 HARD = Hard(weight=1.0)
 # The paper's weight as it stands for AlexNet's maps. As a mean over cells it is four to
 # five times as much for the miniatures' small maps: it was most of the loss, and the
