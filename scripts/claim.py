@@ -277,6 +277,8 @@ def main() -> None:
             jax.clear_caches()
     except InputError as error:
         sys.exit(f"claim.py: {printable(str(error))}")
+    except KeyboardInterrupt as end:
+        sys.exit(f"claim.py: {printable(str(end))}; the same command goes on.")
 
 
 if __name__ == "__main__":

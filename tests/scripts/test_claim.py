@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from dst_jax.errors import InputError
+from dst_jax.train import Interrupted
 from dst_jax.workflows.train import Trained
 
 
@@ -198,3 +199,28 @@ def test_a_result_of_another_setting_is_refused(scripts, seed, monkeypatch):
     monkeypatch.setattr(claim, "TEACHER_EPOCHS", 4.0)
     with pytest.raises(InputError, match="was made with another setting"):
         claim.run_seed(seed.one, ["NOKD"], seed.console)
+
+
+def test_a_stopped_run_ends_in_one_line_and_goes_on(scripts, seed, monkeypatch):
+    claim, train = scripts.claim, scripts.claim.run_training
+
+    def stop(experiment, workdir, **how):
+        if workdir.name == "tskd":
+            raise Interrupted("stopped at step 3 of 400", number=15)
+        return train(experiment, workdir, **how)
+
+    monkeypatch.setattr(claim, "run_training", stop)
+    # Other tests keep JAX as it is, with the programs that it has.
+    monkeypatch.setattr(claim, "start_jax", lambda: None)
+    monkeypatch.setattr(claim.jax, "clear_caches", lambda: None)
+    command = ["claim.py", "--workdir", str(seed.one.workdir), "--seeds", "5"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        claim.main()
+    assert ended.value.code == (
+        "claim.py: stopped at step 3 of 400; the same command goes on."
+    )
+    monkeypatch.setattr(claim, "run_training", train)
+    claim.main()
+    names = [name for name, _ in seed.trained]
+    assert names[:2] == ["teacher", "nokd"] and len(names) == 5
