@@ -1,5 +1,6 @@
 """The paper's claim in miniature: rows that differ in terms, intervals, resumption."""
 
+import dataclasses
 import importlib
 import json
 import pathlib
@@ -196,7 +197,7 @@ def test_a_result_of_another_setting_is_refused(scripts, seed, monkeypatch):
     claim.run_seed(seed.one, ["NOKD"], seed.console)
     path = seed.one.folder / "nokd.json"
     assert json.loads(path.read_text())["trackers"]["dull"]["auc"] == {"a": 0.5}
-    monkeypatch.setattr(claim, "TEACHER_EPOCHS", 4.0)
+    monkeypatch.setattr(claim, "TEST", dataclasses.replace(claim.TEST, videos=4))
     with pytest.raises(InputError, match="was made with another setting"):
         claim.run_seed(seed.one, ["NOKD"], seed.console)
 
