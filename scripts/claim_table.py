@@ -17,6 +17,8 @@ COMPARED = (
     ("TSsKD literal gates", "TSKD"),
     ("TSsKD working gates", "TSKD"),
     ("TSsKD working gates", "NOKD"),
+    ("TSKD fast", "NOKD fast"),
+    ("TSKD", "NOKD fast"),
 )
 
 # Results by seed and stage, and AUC by seed and video.

@@ -31,7 +31,7 @@ def scripts():
 def test_rows_differ_in_the_terms_alone(scripts, family):
     made = [
         scripts.claim.experiment_of(family, row, 7, "got10k:x")
-        for row in scripts.claim.ROWS
+        for row in ("NOKD", "TSKD", "TSsKD literal gates", "TSsKD working gates")
     ]
     rest = {(e.data, e.optim, e.loop, e.labels, e.augment, e.seed) for e in made}
     assert len(rest) == 1 and made[0].seed == 7
@@ -47,6 +47,18 @@ def test_rows_differ_in_the_terms_alone(scripts, family):
     gate = literal.terms["ks"]
     assert (gate.margin, gate.gate, gate.gate_over) == (0.005, "learner", "batch")
     assert working.terms["ks"] != gate
+
+
+@pytest.mark.parametrize(("family", "rate"), [("siamfc", 0.1), ("siamrpn", 1e-3 / 0.3)])
+def test_fast_rows_differ_in_the_rate_alone(scripts, family, rate):
+    for row in ("NOKD", "TSKD"):
+        usual, fast = (
+            scripts.claim.experiment_of(family, name, 7, "got10k:x")
+            for name in (row, f"{row} fast")
+        )
+        assert fast.optim.learning_rate == pytest.approx(rate)
+        same = dataclasses.replace(fast.optim, learning_rate=usual.optim.learning_rate)
+        assert dataclasses.replace(fast, optim=same) == usual
 
 
 def test_the_teacher_is_wider_than_both_students_and_has_16000_pairs(scripts):
@@ -183,9 +195,12 @@ def test_a_rerun_makes_only_what_is_missing(scripts, seed, capsys):
     assert seed.trained == [("teacher", False), ("nokd", True)]
     claim.run_seed(seed.one, [*claim.ROWS], seed.console)
     later = [name for name, _ in seed.trained[2:]]
-    assert later == ["tskd", "tsskd-literal-gates", "tsskd-working-gates"]
+    assert later == [
+        *("tskd", "tsskd-literal-gates", "tsskd-working-gates"),
+        *("nokd-fast", "tskd-fast"),
+    ]
     claim.run_seed(seed.one, [*claim.ROWS], seed.console)
-    assert len(seed.trained) == 5
+    assert len(seed.trained) == 7
     assert (
         "siamfc seed 5 NOKD: dull 0.500, intelligent 0.500" in capsys.readouterr().out
     )
@@ -224,4 +239,4 @@ def test_a_stopped_run_ends_in_one_line_and_goes_on(scripts, seed, monkeypatch):
     monkeypatch.setattr(claim, "run_training", train)
     claim.main()
     names = [name for name, _ in seed.trained]
-    assert names[:2] == ["teacher", "nokd"] and len(names) == 5
+    assert names[:2] == ["teacher", "nokd"] and len(names) == 7
