@@ -1,0 +1,184 @@
+"""Makes the tables of scripts/claim.py from results: means, intervals, open gates."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+# Draws of the bootstrap, and their seed.
+DRAWS, DRAW_SEED = 10_000, 0
+TEACHER, STILL = "teacher", "still"
+STUDENTS = ("dull", "intelligent")
+BEST = "the better NOKD student"
+# Pairs of rows whose difference is reported of each student.
+COMPARED = (
+    ("TSKD", "NOKD"),
+    ("TSsKD literal gates", "TSKD"),
+    ("TSsKD working gates", "TSKD"),
+    ("TSsKD working gates", "NOKD"),
+    ("TSKD fast", "NOKD fast"),
+    ("TSKD", "NOKD fast"),
+)
+
+# Results by seed and stage, and AUC by seed and video.
+Results = Mapping[int, Mapping[str, Any]]
+Scores = dict[int, dict[str, float]]
+
+
+def auc_of(results: Results, stage: str, tracker: str) -> Scores:
+    """Returns AUC by seed and video of a tracker, over seeds that have the stage."""
+    return {
+        seed: dict(found[stage]["trackers"][tracker]["auc"])
+        for seed, found in results.items()
+        if stage in found
+    }
+
+
+def best_plain(results: Results) -> Scores:
+    """Returns AUC of the NOKD student that is the better one of each seed.
+
+    It is chosen by the same videos, which favours the student over the teacher.
+    """
+    both = [auc_of(results, "NOKD", name) for name in STUDENTS]
+    return {
+        seed: max((one[seed] for one in both), key=lambda auc: np.mean([*auc.values()]))
+        for seed in both[0]
+    }
+
+
+def differences(first: Scores, second: Scores) -> dict[int, np.ndarray]:
+    """Returns first less second, video by video, of the seeds that both have.
+
+    Raises:
+      ValueError: If the videos of a seed are not the same.
+    """
+    found = {}
+    for seed in sorted(first.keys() & second.keys()):
+        ours, theirs = first[seed], second[seed]
+        if ours.keys() != theirs.keys():
+            raise ValueError(f"seed {seed}: scores are of different videos")
+        found[seed] = np.array([ours[v] - theirs[v] for v in sorted(ours)], np.float64)
+    return found
+
+
+def interval(
+    values: Sequence[np.ndarray], *, draws: int = DRAWS, seed: int = DRAW_SEED
+) -> tuple[float, float]:
+    """Returns the ends of the 95 % interval of the mean of seeds' means.
+
+    A draw takes as many seeds as there are, with replacement, and of each seed taken as
+    many of its videos, with replacement. The interval lies between the 2.5 and 97.5 %
+    quantiles of the draws' means (a percentile bootstrap in float64).
+
+    Args:
+      values: Differences by video, one array per seed, at least one.
+      draws: Number of draws.
+      seed: Seed of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    means = np.empty((draws, len(values)))
+    for place, taken in enumerate(
+        rng.integers(len(values), size=(len(values), draws), dtype=np.int64)
+    ):
+        for which, videos in enumerate(values):
+            here = np.flatnonzero(taken == which)
+            chosen = rng.integers(len(videos), size=(len(here), len(videos)))
+            means[here, place] = np.asarray(videos, np.float64)[chosen].mean(axis=1)
+    low, high = np.quantile(means.mean(axis=1), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def t_interval(means: Sequence[float]) -> tuple[float, float] | None:
+    """Returns Student's 95 % interval of the mean over seeds; None with one seed."""
+    if len(means) < 2:
+        return None
+    reach = stats.sem(means) * stats.t.ppf(0.975, len(means) - 1)
+    middle = float(np.mean(means))
+    return middle - float(reach), middle + float(reach)
+
+
+def report(results: Results, rows: Sequence[str]) -> str:
+    """Returns the tables of scores and of differences as Markdown.
+
+    Args:
+      results: Results by seed and stage.
+      rows: Rows in the order of the table.
+    """
+    lines = [
+        "| tracker | parameters | AUC | between seeds | seeds | gates open | seconds |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *_score_lines(results, TEACHER, TEACHER),
+    ]
+    for name in STUDENTS:
+        for row in rows:
+            lines += _score_lines(results, row, name)
+    lines += _score_lines(results, TEACHER, STILL)
+    lines += [
+        "",
+        "| AUC less AUC | tracker | difference | 95 %, seeds and videos drawn "
+        "| 95 %, Student's t over seeds | ahead | by seed |",
+        "|---|---|---:|---|---|---:|---|",
+    ]
+    lines += _difference_lines(results)
+    return "\n".join(lines)
+
+
+def _score_lines(results: Results, stage: str, tracker: str) -> list[str]:
+    scores = auc_of(results, stage, tracker)
+    if not scores:
+        return []
+    found = [results[seed][stage] for seed in scores]
+    means = [float(np.mean([*auc.values()])) for auc in scores.values()]
+    values = [each["trackers"][tracker] for each in found]
+    gates = [v["gate_open"] for v in values if v.get("gate_open") is not None]
+    still = tracker == STILL
+    cells = [
+        tracker if stage == TEACHER else f"{tracker}, {stage}",
+        "" if still else f"{values[0]['parameters']:,}",
+        _fraction(float(np.mean(means))),
+        _fraction(float(np.std(means, ddof=1))) if len(means) > 1 else "",
+        str(len(means)),
+        f"{np.mean(gates):.0%} ({min(gates):.0%} to {max(gates):.0%})" if gates else "",
+        "" if still else f"{np.median([f['seconds']['training'] for f in found]):.0f}",
+    ]
+    return [f"| {' | '.join(cells)} |"]
+
+
+def _difference_lines(results: Results) -> list[str]:
+    pairs = [
+        (f"{row} - {other}", name, *(auc_of(results, r, name) for r in (row, other)))
+        for row, other in COMPARED
+        for name in STUDENTS
+    ]
+    teacher = auc_of(results, TEACHER, TEACHER)
+    pairs.append((f"teacher - {BEST}", "", teacher, best_plain(results)))
+    lines = []
+    for what, name, first, second in pairs:
+        if not (found := differences(first, second)):
+            continue
+        means = [float(np.mean(values)) for values in found.values()]
+        student = t_interval(means)
+        cells = [
+            what,
+            name,
+            _signed(float(np.mean(means))),
+            _between(interval(list(found.values()))),
+            "" if student is None else _between(student),
+            f"{sum(mean > 0.0 for mean in means)} of {len(means)}",
+            ", ".join(map(_signed, means)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _fraction(value: float) -> str:
+    return f"{value:.3f}".replace("0.", ".", 1)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("0.", ".", 1)
+
+
+def _between(ends: tuple[float, float]) -> str:
+    return f"{_signed(ends[0])} to {_signed(ends[1])}"
