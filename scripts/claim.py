@@ -37,7 +37,7 @@ from dst_jax.configs import (
 from dst_jax.data.sequence import Sequence
 from dst_jax.distill import Hard, Response, Sharing, literal, with_row
 from dst_jax.errors import InputError, printable
-from dst_jax.evaluate import TrackerScore
+from dst_jax.evaluate import Score
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json
 from dst_jax.files import read_json, require_place, user_path, write_json
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
@@ -227,8 +227,8 @@ def _score(trained: Trained, test: tuple[Sequence, ...]) -> dict[str, Any]:
     return found
 
 
-def _by_video(score: TrackerScore) -> dict[str, float]:
-    return {name: float(one.success_auc) for name, one in score.sequences.items()}
+def _by_video(score: Score) -> dict[str, float]:
+    return {name: one.values["success_auc"] for name, one in score.sequences.items()}
 
 
 def _line(scored: Mapping[str, Any]) -> str:

@@ -181,7 +181,7 @@ def seed(scripts, monkeypatch, tmp_path):
     monkeypatch.setattr(claim, "_make_videos", lambda *_: ())
     monkeypatch.setattr(claim, "_score", score)
     still = types.SimpleNamespace(
-        sequences={"a": types.SimpleNamespace(success_auc=0.1)}
+        sequences={"a": types.SimpleNamespace(values={"success_auc": 0.1})}
     )
     monkeypatch.setattr(claim, "score_still", lambda _: still)
     return types.SimpleNamespace(
