@@ -177,11 +177,10 @@ class Ablate:
 class Convert:
     """Turn weights of another project into a bundle.
 
-    The weights are those of siamfc-pytorch's network, of DaSiamRPN's or of pysot's
-    SiamRPN++, whose widths are read from their shapes. The bundle gets the public
-    settings of online tracking. SiamRPNotb has the shapes of SiamRPNvot, so it needs
-    `--preset otb`. A ResNet that classifies ImageNet (imagenet-resnet, or
-    imagenet-resnet-bgr where it reads BGR images of 0-255) becomes a backbone.
+    Projects are siamfc-pytorch, dasiamrpn, pysot (SiamRPN++) and, for a backbone alone,
+    imagenet-resnet or imagenet-resnet-bgr (BGR images of 0-255); widths are read from
+    shapes. Settings of tracking are the public ones, or the preset big, vot, otb, alex,
+    r50, r50-8gpu or r50-otb: SiamRPNotb, like SiamRPNvot in shape, needs `otb`.
 
     Example: dst-jax convert --source siamfc-pytorch alexnet.pth teacher.bundle
     """
@@ -191,11 +190,7 @@ class Convert:
     ]
     out: Annotated[Positional[Path], arg(metavar="OUT", help="folder of the bundle")]
     source: Annotated[
-        str,
-        arg(
-            metavar="PROJECT",
-            help="whose format: siamfc-pytorch, dasiamrpn, pysot or imagenet-resnet",
-        ),
+        str, arg(metavar="PROJECT", help="whose format, one of those named above")
     ]
     architecture: Annotated[
         str | None,
@@ -203,11 +198,7 @@ class Convert:
     ] = None
     preset: Annotated[
         str | None,
-        optional(
-            "NAME",
-            "settings: big, vot, otb, alex, r50, r50-8gpu or r50-otb; by the network "
-            "if none",
-        ),
+        optional("NAME", "settings, one of those named above; the network's if none"),
     ] = None
     force: Annotated[Flag[bool], arg(help="replace a bundle that is at OUT")] = False
 
