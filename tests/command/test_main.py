@@ -71,6 +71,23 @@ def test_info_prints_layers_and_published_size(capsys):
     assert "17 x 17" in out
 
 
+@pytest.mark.parametrize("name", ["siamrpnpp-r50", "siamrpnpp-big-wide"])
+def test_info_shows_stages_and_levels_within_80_columns(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(capsys, "info", name)
+    assert code == 0
+    assert "…" not in out  # the table has room for all
+    rows = {line[:15].strip(): line[15:].split() for line in out.splitlines()}
+    # Blocks, stride, dilation, channels, sides, parameters, M MACs.
+    assert rows["layer3"][:6] == ["6x1-3-1", "1", "d2", "1024", "15", "31"]
+    assert rows["layer4 adjust"][:2] == ["15", "31"]
+    assert rows["layer4 cls"][:2] == ["5", "25"]
+    assert rows["fusion"] == ["25", "6", "0.0"]
+    size = {"siamrpnpp-r50": "53,950,624 = 215.802 MB"}
+    assert size.get(name, "168,871,072 = 675.484 MB") in out
+    assert "25 x 25 in tracking, 25 x 25 in training, stride 8 px" in out
+
+
 def test_config_list_and_show(capsys):
     _, out, _ = run(capsys, "config", "list")
     assert "demo_students" in out

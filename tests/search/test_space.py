@@ -155,6 +155,37 @@ def test_any_actions_give_a_smaller_network_on_the_same_grid():
         assert tracker_cost(child).parameters < tracker_cost(ALEXNET).parameters
 
 
+def replaced(spec, *, stage=None, **head):
+    """A network with another second stage, or another head."""
+    if stage is not None:
+        layers = (spec.backbone.layers[0], stage, *spec.backbone.layers[2:])
+        backbone = dataclasses.replace(spec.backbone, layers=layers)
+        return dataclasses.replace(spec, backbone=backbone)
+    return dataclasses.replace(spec, head=dataclasses.replace(spec.head, **head))
+
+
+@pytest.mark.parametrize(
+    ("parent", "message"),
+    [
+        (networks.LEVELS, "needs plain convolutions; layer1 of the backbone is a res"),
+        (
+            replaced(networks.TEACHER, stage=ConvSpec(8, 3, padding=2, dilation=2)),
+            "Layer shrinkage needs plain convolutions; conv2 of the backbone is dila",
+        ),
+        (
+            replaced(named("siamrpn-depthwise"), levels=("conv5",)),
+            "needs a head without levels, which reads the last stage; this one reads "
+            "conv5.",
+        ),
+    ],
+    ids=["residual", "dilated", "levels"],
+)
+def test_what_cannot_shrink_is_refused_in_words(parent, message):
+    with pytest.raises(InputError) as error:
+        check_space(parent, SearchConfig())
+    assert message in str(error.value)
+
+
 def test_nothing_shrunk_is_impossible():
     with pytest.raises(ImpossibleError, match="a network not smaller"):
         shrink(ALEXNET, actions_for(ALEXNET), SearchConfig())

@@ -10,6 +10,7 @@ from dst_jax.arch import Convolution, ConvSpec, named
 from dst_jax.command.main import main
 from dst_jax.ops.kernels import PASSES, VARIABLE
 from dst_jax.workflows import kernel_table
+from tests import networks
 
 pytestmark = pytest.mark.skipif(
     jax.default_backend() != "cpu", reason="accelerators have kernels of their own"
@@ -51,6 +52,18 @@ def test_a_residual_stage_lists_its_distinct_convolutions_with_their_number():
     assert sum(counts.values()) == 1 + 3 * (3 + 4 + 6 + 3) + 4
     dilated = {layer.name: layer.conv.dilation for layer, _ in found}
     assert dilated["layer4/block2/conv2"] == 4
+
+
+def test_the_table_of_a_residual_network_ends(capsys, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "eigen")
+    console = Console(file=io.StringIO(), width=80)
+    kernel_table.print_kernels(networks.LEVELS, console, batch=1)
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    rows = {words[0]: words[1:] for words in lines if len(words) > 3}
+    # The projection of the dilated layer2 has half of its dilation, which is 1, as the
+    # first convolution of its block does; their widths differ.
+    assert {"conv1", "layer1/block1/conv2", "layer2/block1/projection"} <= set(rows)
+    assert rows["layer2/block1/conv2"][::2] == ["Eigen"] * 3
 
 
 def test_the_table_has_a_row_for_each_layer(capsys, monkeypatch):

@@ -61,6 +61,22 @@ def teacher(tmp_path_factory):
     return path
 
 
+def test_a_residual_teacher_is_refused_before_anything_is_written(experiment, tmp_path):
+    variables = init_variables(jax.random.key(0), networks.LEVELS)
+    bundle = Bundle(networks.LEVELS, variables, SiamRPNTracking(), {})
+    save_bundle(bundle, tmp_path / "teacher")
+    message = (
+        r"^Layer shrinkage needs plain convolutions; layer1 of the backbone is a "
+        r"residual stage\.$"
+    )
+    workdir = tmp_path / "search"
+    with pytest.raises(InputError, match=message):
+        search_student(
+            experiment, workdir, teacher=tmp_path / "teacher", console=CONSOLE
+        )
+    assert not workdir.exists()
+
+
 @pytest.fixture(scope="module")
 def searched(experiment, teacher, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("search")
