@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from dst_jax import arch
+from dst_jax.data.frames import frame_paths, read_frame
 from dst_jax.models import build
 from tests import pysot_twin
+from tests.track import reference
 
 torch = pysot_twin.torch
 RELATIVE = 1e-4
@@ -146,6 +148,27 @@ def compare(name, template, search, *, train=False):
 @pytest.mark.parametrize("train", [False, True], ids=["inference", "training"])
 def test_every_map_agrees_with_the_twin(name, train):
     compare(name, *images(name, batch=2), train=train)
+
+
+def crops_of(folder, crops):
+    """The first target of a video: template and search crop, RGB, [1, h, w, 3]."""
+    frame = read_frame(frame_paths(folder / "img")[0])
+    first = (folder / "groundtruth_rect.txt").read_text().split()[0]
+    x, y, w, h = (float(number) for number in first.split(","))
+    centre, found = (x + w / 2, y + h / 2), []
+    for side in (crops.template_px, crops.search_px):
+        covered = reference.context_side(w, h) * side / crops.template_px
+        colour = frame.mean(axis=(0, 1))
+        crop = reference.subwindow(frame, centre, side, round(covered), colour)
+        found.append(crop[None].astype(np.float32))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["siamrpnpp-r50", "siamrpnpp-r18", "siamrpnpp-big"])
+def test_every_map_of_a_real_crop_agrees_with_the_twin(name, real_data):
+    compare(name, *crops_of(real_data / "otb" / "Deer", arch.named(name).input))
 
 
 @pytest.mark.slow
