@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from dst_jax.arch.spec import InputSpec
+from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.ops.colour import (
     SHORTEST_BLUR_PX,
     blurred,
@@ -58,6 +59,10 @@ class AugmentConfig:
       fill: Colour beyond the edge of a patch: the frame's mean colour or zero. No
         window leaves a patch of the size that `patch_sides` asks for; the host has
         filled what lies outside the frame.
+      scale_of: What the factors of stretch and scale multiply. "crop": the object in
+        the crop, so that the window is the crop divided by them, and the shift counts
+        pixels of the finished crop. "window": the window, as in public SiamRPN++, and
+        the shift counts pixels of the patch.
     """
 
     stretch: float = 0.05
@@ -72,6 +77,10 @@ class AugmentConfig:
     blur: float = 0.0
     blur_px: int = 45
     fill: Literal["mean", "zero"] = "mean"
+    # The JSON leaves it out at its default, so that older runs can go on.
+    scale_of: Literal["crop", "window"] = dataclasses.field(
+        default="crop", metadata=OMIT_DEFAULT
+    )
 
     def __post_init__(self):
         for field in ("stretch", "search_stretch", "scale", "brightness"):
@@ -83,6 +92,7 @@ class AugmentConfig:
         fits = self.blur_px >= SHORTEST_BLUR_PX and self.blur_px % 2 == 1
         require(fits, self, "blur_px", f"must be odd, at least {SHORTEST_BLUR_PX} px")
         require_one_of(("mean", "zero"), self, "fill")
+        require_one_of(("crop", "window"), self, "scale_of")
 
 
 def patch_sides(input: InputSpec, augment: AugmentConfig) -> tuple[int, int]:
@@ -106,8 +116,13 @@ def patch_sides(input: InputSpec, augment: AugmentConfig) -> tuple[int, int]:
     """
 
     def side(crop_px: int, shift_px: float, stretch: float) -> int:
-        widest = 1.0 / ((1.0 - stretch) * (1.0 - augment.scale))
-        needed = math.ceil(widest * (crop_px + 2.0 * shift_px) - 1e-9)
+        if augment.scale_of == "window":
+            widest = (1.0 + stretch) * (1.0 + augment.scale)
+            reach = widest * crop_px + 2.0 * shift_px
+        else:
+            widest = 1.0 / ((1.0 - stretch) * (1.0 - augment.scale))
+            reach = widest * (crop_px + 2.0 * shift_px)
+        needed = math.ceil(reach - 1e-9)
         return needed + (needed - crop_px) % 2
 
     return (
@@ -269,9 +284,7 @@ def _windows(
     stretches = config.stretch, _search_stretch(config)
     sides = input.template_px, input.train_search_px
     first, second = (
-        _random_window(
-            keys[i], patch, sides[i], shifts[i], (stretches[i], config.scale)
-        )
+        _random_window(keys[i], patch, sides[i], shifts[i], stretches[i], config)
         for i, patch in enumerate((template, search))
     )
     return first, second
@@ -282,13 +295,16 @@ def _random_window(
     patch: _Patch,
     out_px: int,
     shift_px: float,
-    spreads: tuple[float, float],
+    stretch: float,
+    config: AugmentConfig,
 ) -> _Window:
     keys = jax.random.split(key, 3)
-    stretch, scale = spreads
-    # An object grows as the window shrinks, so the factors divide the window's sides.
-    size = out_px / (factor(keys[0], (1,), scale) * factor(keys[1], (2,), stretch))
+    factors = factor(keys[0], (1,), config.scale) * factor(keys[1], (2,), stretch)
     shift = jax.random.uniform(keys[2], (2,), jnp.float32, -shift_px, shift_px)
+    if config.scale_of == "window":
+        return _Window(patch.centre + shift, out_px * factors, out_px)
+    # An object grows as the window shrinks, so the factors divide the window's sides.
+    size = out_px / factors
     return _Window(patch.centre + shift * size / out_px, size, out_px)
 
 

@@ -180,6 +180,43 @@ def test_search_crops_may_stretch_by_a_range_of_their_own():
     assert patch_sides(INPUT, config) == (39, 103)
 
 
+def test_windows_can_be_scaled_in_place_of_the_object():
+    """The same draws: what one makes larger by a factor the other makes smaller."""
+    crop = dataclasses.replace(STILL, scale=0.1, search_stretch=0.15)
+    window = dataclasses.replace(crop, scale_of="window")
+    batch = make_batch(dataclasses.replace(crop, scale=0.2), batch=64)
+    ours, theirs = (augmented(config, batch).search_box for config in (crop, window))
+    np.testing.assert_allclose(ours[:, 2:] * theirs[:, 2:], [[256.0, 144.0]] * 64, 1e-5)
+    smallest, largest = 16 / (1.1 * 1.15), 16 / (0.9 * 0.85)
+    assert np.all((theirs[:, 2] >= smallest) & (theirs[:, 2] <= largest))
+    assert theirs[:, 2].min() < 14.5 and theirs[:, 2].max() > 18
+    painted = np.array([painted_box(c) for c in augmented(window, batch).search])
+    np.testing.assert_allclose(painted, theirs, atol=0.15)
+
+
+def test_scaled_windows_move_by_pixels_of_the_patch():
+    config = dataclasses.replace(
+        STILL, search_shift_px=5.0, search_stretch=0.3, scale_of="window"
+    )
+    boxes = augmented(config, make_batch(config, batch=64)).search_box
+    # A pixel of the patch is 1 / size of the object's width in the crop.
+    moved = np.abs(boxes[:, :2] - 35.5) * np.array([16.0, 12.0]) / boxes[:, 2:]
+    assert np.all(moved <= 5.0 + 1e-4) and moved.max() > 4.8
+
+
+def test_the_widest_window_of_the_public_recipe_stays_in_its_patch():
+    """127.5 x 1.18 + 64 = 214.45 px from the middle of a patch of 511 px."""
+    config = AugmentConfig(
+        stretch=0.05,
+        search_stretch=0.18,
+        template_shift_px=4.0,
+        search_shift_px=64.0,
+        scale_of="window",
+    )
+    public = InputSpec(template_px=127, search_px=255, train_search_px=255)
+    assert patch_sides(public, config) == (143, 429)
+
+
 def test_flip_mirrors_both_images_of_a_pair_or_neither():
     config = dataclasses.replace(STILL, flip=0.5)
     batch = make_batch(WILD, batch=32, texture=True)

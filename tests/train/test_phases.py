@@ -17,9 +17,11 @@ from dst_jax.ops.augment import augment
 from dst_jax.train import (
     Checkpoints,
     Constants,
+    Deadline,
     Later,
     LoopConfig,
     OptimConfig,
+    Phase,
     Run,
     Snapshot,
     first_best,
@@ -28,6 +30,7 @@ from dst_jax.train import (
     make_optimizer,
     make_phases,
 )
+from dst_jax.train.phases import update
 from dst_jax.train.step import StepMetrics
 from dst_jax.train.window import Window
 from tests import networks, objectives
@@ -357,3 +360,56 @@ def test_the_share_of_steps_left_out_is_reported_and_they_enter_no_mean():
     later.add(step_metrics(np.nan, 1), 0.0)
     report = later.close()
     assert "loss" not in report and (report["skipped"], report["steps"]) == (1.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "taken", "begun"),
+    [(0, "aabbc", [2, 4]), (2, "bbc", [2, 4]), (3, "bc", [4])],
+)
+def test_every_phase_takes_its_steps_and_is_begun_once(first, taken, begun):
+    """From step `first` on, also where it is that of a phase."""
+    seen, begins, asked = [], [], []
+
+    class Asked(Deadline):
+        def is_near(self, *parts):
+            asked.append(parts[0])
+            return False
+
+    def stub(name):
+        def step(state, constants, batch):
+            seen.append(name)
+            return state._replace(step=state.step + 1), step_metrics(1.0, 0)
+
+        return step
+
+    def begin(state):
+        begins.append(int(state.step))
+        return state
+
+    state = fresh()._replace(step=jnp.asarray(first))
+    run = Run(
+        step=stub("a"),
+        constants=Constants(),
+        batches=itertools.repeat({}),
+        validate=None,
+        total_steps=5,
+        steps_per_epoch=10,
+        batch=4,
+        deadline=Asked(60.0),
+        later=[Later(2, stub("b"), begin), Later(4, stub("c"), begin)],
+    )
+    fit(Snapshot(state, first_best(state)), run, LoopConfig())
+    assert "".join(seen) == taken and begins == begun
+    # Before a phase begins the time limit must leave time to compile its step.
+    expected = ["step", "first step", "step", "first step", "step"]
+    assert asked == expected[first:]
+
+
+def test_no_number_that_is_not_finite_reaches_what_is_frozen():
+    tx = make_optimizer(OptimConfig(clip_norm=1.0, momentum=0.9), total_steps=3)
+    params = {"backbone": {"conv1": jnp.ones(2)}, "head": jnp.ones(2)}
+    gradient = {"backbone": {"conv1": jnp.zeros(2)}, "head": jnp.full(2, jnp.nan)}
+    phase = Phase(frozen={"dull": ("conv1",)})
+    _, found = update(tx, phase, "dull", gradient, (tx.init(params), params))
+    assert found["backbone"]["conv1"].tolist() == [1.0, 1.0]
+    assert np.isnan(found["head"]).all()
