@@ -71,10 +71,9 @@ def default_tracking(spec: TrackerSpec) -> Tracking:
     match spec.head:
         case CorrelationHeadSpec():
             return SiamFCTracking()
-        case RegionHeadSpec(levels=levels) if levels:
-            return SIAMRPN_PRESETS["r50"]
-        case RegionHeadSpec(form=form):
-            return SIAMRPN_PRESETS["alex" if form == "depthwise" else "big"]
+        case RegionHeadSpec(form=form) as head:
+            network = "r50" if head.levels else "alex"
+            return SIAMRPN_PRESETS[network if form == "depthwise" else "big"]
         case _ as head:
             assert_never(head)
 

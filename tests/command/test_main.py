@@ -168,7 +168,7 @@ def test_config_list_and_show(capsys):
             ("convert", "--source", "siamfc-pytorch", "gone.pth", "OUT"),
             "gone.pth: no such file",
         ),
-        (("convert", "--source", "pysot", "gone.pth", "OUT"), "--source pysot"),
+        (("convert", "--source", "other", "gone.pth", "OUT"), "--source other"),
         (
             ("track", "--tracker", "T", "--video", "V", "--box", "1,2", *OUT),
             "--box",

@@ -158,15 +158,9 @@ def test_the_constants_belong_to_the_maps_of_siamfc():
         assert constant == pytest.approx(np.mean([1 / n for n in cells]), rel=1e-12)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class CutHead(RegionHeadSpec):
-    """A head that correlates the middle of the template's map alone."""
-
-    template_cells: int = 3
-
-
 # Maps of 7, 5 and 5 cells of the template.
-CUT = dataclasses.replace(networks.REGION_TEACHER, head=CutHead(features=4))
+CUT_HEAD = RegionHeadSpec(form="depthwise", features=4, template_cells=3)
+CUT = dataclasses.replace(networks.REGION_TEACHER, head=CUT_HEAD)
 
 
 def taps(seed, *, depth, side):
@@ -198,7 +192,8 @@ def test_template_maps_are_cut_to_the_cells_that_the_head_sees(which):
 
 
 def test_templates_that_are_cut_otherwise_do_not_compare():
-    whole = dataclasses.replace(CUT, head=CutHead(features=4, template_cells=0))
+    head = dataclasses.replace(CUT_HEAD, template_cells=0)
+    whole = dataclasses.replace(CUT, head=head)
     term = Response(layers=("conv1", "conv3"))
     term.check(CUT, CUT, {})
     with pytest.raises(InputError, match=r"\[15, 3\], the teacher's \[15, 5\]; .*cut"):
