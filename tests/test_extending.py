@@ -27,7 +27,7 @@ def clone(tmp_path):
     shutil.copytree(PATCH.parent, tmp_path / "tests" / "families", ignore=hidden)
     shutil.rmtree(tmp_path / "tests" / "families" / "__pycache__", ignore_errors=True)
     for package in (".", "distill"):
-        names = ["__init__.py", "pages.py"] if package == "." else None
+        names = ["__init__.py", "networks.py", "pages.py"] if package == "." else None
         source, target = ROOT / "tests" / package, tmp_path / "tests" / package
         target.mkdir(exist_ok=True)
         for file in names or [path.name for path in source.glob("*.py")]:

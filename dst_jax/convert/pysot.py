@@ -9,7 +9,6 @@ import numpy as np
 
 from dst_jax.arch import (
     ConvSpec,
-    RegionHeadSpec,
     ResidualSpec,
     TrackerSpec,
     named,
@@ -56,12 +55,12 @@ def siamrpnpp_spec(state: Mapping[str, np.ndarray]) -> TrackerSpec:
     """
     state = _own_names(state)
     base = named("siamrpnpp-r50")
-    assert isinstance(base.head, RegionHeadSpec)
+    public: Any = base.head
     stem, *stages = base.backbone.layers
     assert isinstance(stem, ConvSpec)
     layers = [dataclasses.replace(stem, features=_outputs(state, "backbone.conv1"))]
     layers += [_stage(state, n, stage) for n, stage in enumerate(stages, start=1)]
-    levels = [level.removeprefix("layer") for level in base.head.levels]
+    levels = [level.removeprefix("layer") for level in public.levels]
     missing = [n for n in levels if f"rpn_head.rpn{n}.cls.head.3.weight" not in state]
     if missing:
         raise InputError(
@@ -70,16 +69,16 @@ def siamrpnpp_spec(state: Mapping[str, np.ndarray]) -> TrackerSpec:
         )
     first = levels[0]
     head = dataclasses.replace(
-        base.head,
+        public,
         features=_outputs(state, f"rpn_head.rpn{first}.cls.conv_kernel.0"),
         adjust=_outputs(state, f"neck.downsample{first}.downsample.0"),
         fusion="learned" if "rpn_head.cls_weight" in state else "mean",
     )
     answers = _outputs(state, f"rpn_head.rpn{first}.cls.head.3")
-    if answers != 2 * head.anchors:
+    if answers != 2 * public.anchors:
         raise InputError(
             f"rpn_head.rpn{first}.cls.head.3.weight has {answers} outputs; "
-            f"{head.anchors} anchors have {2 * head.anchors}."
+            f"{public.anchors} anchors have {2 * public.anchors}."
         )
     chain = dataclasses.replace(base.backbone, layers=tuple(layers))
     return dataclasses.replace(base, backbone=chain, head=head)

@@ -179,8 +179,8 @@ def test_what_is_frozen_stays_to_the_last_bit_and_gathers_no_momentum(steps):
 
 
 def test_a_part_learns_at_its_share_of_the_rate(steps):
-    """Beside a run without parts, from the same state."""
-    free = made(make_phases(OptimConfig(), STUDENTS, batch=4)[0])
+    """Beside a step with the same frozen part and no rates, from the same state."""
+    free = made(PHASES[1]._replace(rates={}))
     start = host(fresh())
     (slow, _), (plain, _) = (take(start, one, 0, 1) for one in (steps[1], free))
 
@@ -188,7 +188,8 @@ def test_a_part_learns_at_its_share_of_the_rate(steps):
         old, new = (s.params["dull"]["backbone"][stage] for s in (start, state))
         return jax.tree.map(lambda a, b: np.float64(b) - a, old, new)
 
-    for stage, share in (("conv1", 0.0), ("conv2", 0.1), ("conv3", 1.0)):
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(moved(slow, "conv1")))
+    for stage, share in (("conv2", 0.1), ("conv3", 1.0)):
         ours, theirs = moved(slow, stage), moved(plain, stage)
         assert np.abs(theirs["conv"]["kernel"]).max() > 1e-5
         for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
@@ -284,7 +285,7 @@ def test_four_devices_take_the_steps_of_one_across_a_thaw():
                 )
             found.append(host(state))
     one, four = (stages(state, "conv1", "conv2", "conv3") for state in found)
-    assert setting.relative_difference(one, four) < 1e-10
+    assert setting.relative_difference(one, four) < 3e-10
 
 
 @pytest.mark.parametrize("method", ["sgd", "adam"])
