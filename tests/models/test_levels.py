@@ -18,6 +18,8 @@ from dst_jax.models import (
     variable_shapes,
 )
 from tests import networks
+from tests.arch.test_residual import COUNTED, SIDES
+from tests.models.programs import multiply_adds
 
 SPEC = networks.LEVELS
 
@@ -130,6 +132,41 @@ def test_a_fresh_head_answers_with_unit_logits_and_boxes_near_anchors():
     logits, offsets = run(fresh)
     assert 0.3 < float(logits.std()) < 3.0
     assert 0.03 < float(offsets.std()) < 0.3
+
+
+def counted(name):
+    """A network of the table; two of them are traced in every run."""
+    quick = name in ("siamrpnpp-r50", "siamrpnpp-r18")
+    return pytest.param(name, marks=() if quick else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [counted(name) for name in COUNTED])
+def test_the_program_has_the_multiply_adds_and_sides_of_the_table(name):
+    spec = arch.named(name)
+    module, shapes = build(spec), variable_shapes(spec)
+    template, search = (
+        jax.ShapeDtypeStruct((1, side, side, 3), np.float32) for side in SIDES
+    )
+    seen, memory = jax.make_jaxpr(
+        lambda v, z: remember(module, v, z), return_shape=True
+    )(shapes, template)
+    shown = jax.make_jaxpr(lambda v, m, x: respond(module, v, m, x))(
+        shapes, memory, search
+    )
+    # Correlations are left out, because they may be computed in several ways.
+    correlations = 24_000_000 * spec.head.features // 256
+    found = multiply_adds(seen.jaxpr), multiply_adds(shown.jaxpr) + correlations
+    assert found == COUNTED[name][-2:]
+    both = jax.eval_shape(
+        lambda v, z, x: forward(module, v, z, x), shapes, template, search
+    )
+    for role, (stem, _, *stages) in zip(
+        ("template", "search"), SIDES.values(), strict=True
+    ):
+        taps = {n: t.shape[1:3] for n, t in both.taps.items() if n.startswith(role)}
+        assert list(taps.values()) == [(side, side) for side in (stem, *stages)]
+    assert both.answer.response.shape == (1, 25, 25, 5, 2)
+    assert both.answer.offsets.shape == (1, 25, 25, 5, 4)
 
 
 def test_one_level_without_adjustment_has_the_names_of_a_head_without_levels():
