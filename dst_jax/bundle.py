@@ -111,8 +111,12 @@ def check_place(path: pathlib.Path, *, replace: bool = True) -> None:
         )
 
 
-def load_bundle(path: str | os.PathLike[str]) -> Bundle:
+def load_bundle(path: str | os.PathLike[str], *, partial: bool = False) -> Bundle:
     """Reads a bundle and checks it: format, digests, architecture, names, shapes.
+
+    Args:
+      path: Folder of the bundle.
+      partial: Whether it may hold a backbone alone, under a head that never learnt.
 
     Raises:
       InputError: If anything is missing, damaged or of another format version.
@@ -132,6 +136,11 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
             "dst_jax."
         )
     card = files.read_json(path / _CARD)
+    if card.get("backbone_alone") and not partial:
+        raise InputError(
+            f"{path}: holds a backbone alone, its head has never learnt; train with "
+            "--backbone NAME=BUNDLE."
+        )
     digests = _digests(path / _CARD, card, version)
     for name in (_SPEC, _TRACKING):
         if name in digests:

@@ -12,12 +12,20 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dst_jax.arch import ResidualSpec, TrackerSpec, named
 from dst_jax.convert.pysot import backbone_name
-from dst_jax.convert.state_dict import COUNTER, Entries, entry_name, plain_names, take
+from dst_jax.convert.state_dict import (
+    COUNTER,
+    Entries,
+    entry_name,
+    plain_names,
+    take_tensor,
+)
 from dst_jax.errors import InputError
 from dst_jax.models.build import init_variables
+from dst_jax.models.parts import BACKBONE
 
 # torchvision's scaling of RGB values 0-255.
 RGB_SCALING = {
@@ -79,15 +87,14 @@ def resnet_from_pytorch(
     if not any(isinstance(s, ResidualSpec) for s in spec.backbone.layers):
         raise InputError("a ResNet needs a residual backbone; use siamrpnpp-r50.")
     entries: Entries = {(0, 0, n): array for n, array in _own_names(state).items()}
-    fresh = jax.device_get(init_variables(jax.random.key(0), spec))
-    fresh = {kind: dict(parts) for kind, parts in fresh.items()}
-    for parts in fresh.values():
-        parts["backbone"] = _taken(entries, parts["backbone"], ())
+    flat: Any = flatten_dict(jax.device_get(init_variables(jax.random.key(0), spec)))
+    for path in [path for path in flat if path[1] == BACKBONE]:
+        flat[path] = _tensor(entries, backbone_name(path[2:]), np.shape(flat[path]))
     if spec.input.scale == 1.0:
-        first = fresh["params"]["backbone"]["conv1"]["conv"]
-        first["kernel"] = np.ascontiguousarray(first["kernel"][:, :, ::-1])
+        first = ("params", BACKBONE, "conv1", "conv", "kernel")
+        flat[first] = np.ascontiguousarray(flat[first][:, :, ::-1])
     left_over = [entry_name(k) for k in entries if not k[2].endswith(COUNTER)]
-    return fresh, tuple(sorted(left_over))
+    return unflatten_dict(flat), tuple(sorted(left_over))
 
 
 def with_scaling(spec: TrackerSpec, scaling: Mapping[str, Any]) -> TrackerSpec:
@@ -95,30 +102,14 @@ def with_scaling(spec: TrackerSpec, scaling: Mapping[str, Any]) -> TrackerSpec:
     return dataclasses.replace(spec, input=dataclasses.replace(spec.input, **scaling))
 
 
-def _taken(entries: Entries, tree: Mapping[str, Any], above: tuple[str, ...]) -> Any:
-    """Returns the tree with tensors in the place of its leaves."""
-    found = {}
-    for name, part in tree.items():
-        path = (*above, name)
-        if isinstance(part, Mapping):
-            found[name] = _taken(entries, part, path)
-        else:
-            found[name] = _tensor(entries, backbone_name(path), np.shape(part))
-    return found
-
-
 def _tensor(entries: Entries, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    entry = (0, 0, name)
-    if len(shape) != 4:
-        return take(entries, entry, shape)
-    height, width, inputs, outputs = shape
-    narrow = entry in entries and entries[entry].shape[2:] == (1, 1)
-    if not narrow or (height, width) == (1, 1):
-        kernel = take(entries, entry, (outputs, inputs, height, width))
-        return np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
+    """Takes a tensor; a 1 x 1 kernel becomes the middle tap of a larger one."""
+    found = entries.get((0, 0, name))
+    if found is None or found.shape[2:] != (1, 1) or shape[:2] == (1, 1):
+        return take_tensor(entries, name, shape)
     kernel = np.zeros(shape, np.float32)
-    tap = take(entries, entry, (outputs, inputs, 1, 1))
-    kernel[height // 2, width // 2] = tap[:, :, 0, 0].T
+    middle = shape[0] // 2, shape[1] // 2
+    kernel[middle] = take_tensor(entries, name, (1, 1, *shape[2:]))[0, 0]
     return kernel
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dst_jax.arch import (
     ConvSpec,
@@ -13,7 +14,7 @@ from dst_jax.arch import (
     TrackerSpec,
     named,
 )
-from dst_jax.convert.state_dict import COUNTER, entry_name, plain_names, take
+from dst_jax.convert.state_dict import COUNTER, entry_name, plain_names, take_tensor
 from dst_jax.errors import InputError
 from dst_jax.models.build import variable_shapes
 
@@ -109,14 +110,15 @@ def siamrpnpp_from_pytorch(
             "pysot's weights need heads on several levels; use siamrpnpp-r50."
         )
     entries = {(0, 0, name): array for name, array in _own_names(state).items()}
-    variables: dict[str, Any] = {}
-    for path, shape in _paths(variable_shapes(spec)):
-        array = _take(entries, pysot_name(path), shape)
-        if path == ("params", "backbone", "conv1", "conv", "kernel"):
-            array = np.ascontiguousarray(array[:, :, ::-1])
-        _put(variables, path, array)
+    shapes: Any = flatten_dict(variable_shapes(spec))
+    flat = {
+        path: take_tensor(entries, pysot_name(path), leaf.shape)
+        for path, leaf in shapes.items()
+    }
+    first = ("params", "backbone", "conv1", "conv", "kernel")
+    flat[first] = np.ascontiguousarray(flat[first][:, :, ::-1])
     left_over = [entry_name(k) for k in entries if not k[2].endswith(COUNTER)]
-    return variables, tuple(sorted(left_over))
+    return unflatten_dict(flat), tuple(sorted(left_over))
 
 
 def backbone_name(path: tuple[str, ...]) -> str:
@@ -155,33 +157,6 @@ def pysot_name(path: tuple[str, ...]) -> str:
     place = places[1] if inner[0] == "norm" else places[0]
     stem = f"rpn_head.rpn{number}.{_BRANCHES[branch]}.{name}.{place}"
     return f"{stem}.{_FIELDS[inner[-1]]}"
-
-
-def _take(entries: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Takes a tensor; kernels come as OIHW and go as HWIO."""
-    if len(shape) != 4:
-        return take(entries, (0, 0, name), shape)
-    height, width, inputs, outputs = shape
-    kernel = take(entries, (0, 0, name), (outputs, inputs, height, width))
-    return np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
-
-
-def _paths(
-    tree: Mapping[str, Any], above: tuple[str, ...] = ()
-) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:
-    """Returns the path and shape of each leaf."""
-    found = []
-    for name, part in tree.items():
-        path = (*above, name)
-        deeper = isinstance(part, Mapping)
-        found += _paths(part, path) if deeper else [(path, tuple(part.shape))]
-    return found
-
-
-def _put(tree: dict[str, Any], path: tuple[str, ...], value: np.ndarray) -> None:
-    for name in path[:-1]:
-        tree = tree.setdefault(name, {})
-    tree[path[-1]] = value
 
 
 def _stage(state: Mapping[str, np.ndarray], number: int, public: Any) -> ResidualSpec:

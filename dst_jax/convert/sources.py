@@ -26,13 +26,13 @@ class Source(NamedTuple):
       recognise: Returns the architecture of a state dict if the user names none.
       convert: Returns the variables and the names that were not used.
       scaling: Fields of the architecture's `InputSpec` that these weights need.
-      parts: What of the tracker is converted; the rest has fresh weights.
+      backbone_alone: Whether the head is not converted and gets fresh weights.
     """
 
     recognise: Callable[[StateDict], TrackerSpec]
     convert: Callable[[StateDict, TrackerSpec], tuple[dict[str, Any], tuple[str, ...]]]
     scaling: Mapping[str, Any] = MappingProxyType({})
-    parts: tuple[str, ...] = ("backbone", "head")
+    backbone_alone: bool = False
 
 
 SOURCES: Mapping[str, Source] = {
@@ -40,9 +40,9 @@ SOURCES: Mapping[str, Source] = {
     "dasiamrpn": Source(siamrpn_spec, siamrpn_from_pytorch),
     "pysot": Source(siamrpnpp_spec, siamrpnpp_from_pytorch),
     "imagenet-resnet": Source(
-        resnet_spec, resnet_from_pytorch, RGB_SCALING, ("backbone",)
+        resnet_spec, resnet_from_pytorch, RGB_SCALING, backbone_alone=True
     ),
     "imagenet-resnet-bgr": Source(
-        resnet_spec, resnet_from_pytorch, parts=("backbone",)
+        resnet_spec, resnet_from_pytorch, backbone_alone=True
     ),
 }

@@ -69,6 +69,24 @@ def take_convolution(
     return {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), "bias": bias}
 
 
+def take_tensor(entries: Entries, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Takes a tensor of no stage by its name; kernels come as OIHW and go as HWIO.
+
+    Args:
+      entries: Tensors that are not used yet.
+      name: Its name.
+      shape: The shape of the result.
+
+    Raises:
+      InputError: As `take` raises it.
+    """
+    if len(shape) != 4:
+        return take(entries, (0, 0, name), shape)
+    height, width, inputs, outputs = shape
+    kernel = take(entries, (0, 0, name), (outputs, inputs, height, width))
+    return np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
+
+
 def take_backbone(
     entries: Entries, spec: TrackerSpec
 ) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -54,6 +54,7 @@ def convert(
     state = read_state_dict(file)
     try:
         spec = spec or SOURCES[source].recognise(state)
+        shown = _shown(spec)
         spec = with_scaling(spec, SOURCES[source].scaling)
         variables, left_over = SOURCES[source].convert(state, spec)
     except InputError as error:
@@ -65,16 +66,16 @@ def convert(
         "source_file": file.name,
         "source_sha256": file_sha256(file),
         "left_over": list(left_over),
-        "parts": list(SOURCES[source].parts),
+        "backbone_alone": SOURCES[source].backbone_alone,
         "versions": versions(),
         "sizes": card_sizes(spec),
     }
     save_bundle(Bundle(spec, variables, tracking, card), out)
     parameters = card["sizes"]["parameters"]
     found = "all found"
-    if SOURCES[source].parts == ("backbone",):
+    if SOURCES[source].backbone_alone:
         found = "those of the backbone found; the head is fresh, so use --backbone"
-    say(console, f"{out}: {_shown(spec)}, {parameters:,} parameters, {found}.")
+    say(console, f"{out}: {shown}, {parameters:,} parameters, {found}.")
     for name in left_over:
         say(console, f"  did not fit and was left out: {name}")
     return out

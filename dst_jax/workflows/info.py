@@ -35,7 +35,7 @@ def _resolve(name_or_bundle: str) -> tuple[TrackerSpec, tuple[str, ...]]:
       InputError: If the argument is none of them.
     """
     if found_folder(user_path(name_or_bundle)).is_dir():
-        bundle = load_bundle(name_or_bundle)
+        bundle = load_bundle(name_or_bundle, partial=True)
         return bundle.spec, bundle.unprotected
     return read_spec(name_or_bundle), ()
 

@@ -68,7 +68,7 @@ def load_start(
         )
     start = Start(
         {name: load_bundle(path) for name, path in init.items()},
-        {name: load_bundle(path) for name, path in backbones.items()},
+        {n: load_bundle(path, partial=True) for n, path in backbones.items()},
     )
     for name, bundle in start.whole.items():
         if spec_id(bundle.spec) != spec_id(students[name]):
@@ -88,7 +88,8 @@ def _require_backbone(name: str, bundle: Bundle, student: TrackerSpec) -> None:
         if theirs[field] != ours[field]:
             raise InputError(
                 f"--backbone {name}=...: its InputSpec.{field} is {theirs[field]}, the "
-                f"student's {ours[field]}; give a backbone that sees the same values."
+                f"student's {ours[field]}; give a backbone that sees the same values, "
+                f"or the student by --student {name}=BUNDLE/spec.json."
             )
     found, wanted = _shapes(bundle.variables), _shapes(variable_shapes(student))
     for path in sorted(found | wanted):

@@ -170,3 +170,36 @@ def test_a_bundle_of_format_1_is_shown_with_what_is_unprotected(
     assert main(["info", str(out)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "damage of spec.json, tracking.json, card.json is not" in shown
+
+
+@pytest.mark.slow
+def test_a_classifier_becomes_a_backbone_that_is_not_tracked_with(tmp_path, capsys):
+    shapes = {"fc.weight": (10, 512), "conv1.weight": (64, 3, 7, 7)}
+    norms = {"bn1": 64}
+    below = 64
+    for stage, width in enumerate((64, 128, 256, 512), start=1):
+        for block in range(2):
+            stem = f"layer{stage}.{block}"
+            shapes[f"{stem}.conv1.weight"] = (width, below, 3, 3)
+            shapes[f"{stem}.conv2.weight"] = (width, width, 3, 3)
+            norms |= {f"{stem}.bn1": width, f"{stem}.bn2": width}
+            if below != width:
+                shapes[f"{stem}.downsample.0.weight"] = (width, below, 1, 1)
+                norms[f"{stem}.downsample.1"] = width
+            below = width
+    state = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    for name, width in norms.items():
+        for field in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{name}.{field}"] = torch.ones(width)
+    path, bundle = tmp_path / "resnet18.pth", tmp_path / "r18"
+    torch.save(state, path)
+    words = ["convert", "--source", "imagenet-resnet", str(path), str(bundle)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "siamrpnpp-r18" in said and "the head is fresh" in said
+    assert "left out: fc.weight" in said
+    loaded = load_bundle(bundle, partial=True)
+    assert loaded.spec.input.mean == (0.485, 0.456, 0.406)
+    video = ["--video", str(tmp_path), "--box", "1,2,3,4", "--out", "x.txt"]
+    assert main(["track", "--tracker", str(bundle), *video]) == 2
+    assert "holds a backbone alone" in capsys.readouterr().err

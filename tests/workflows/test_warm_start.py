@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dst_jax import arch
-from dst_jax.bundle import Bundle, save_bundle
+from dst_jax.bundle import Bundle, load_bundle, save_bundle
 from dst_jax.errors import InputError
 from dst_jax.models import init_variables
 from dst_jax.track.config import SiamFCTracking
@@ -116,3 +116,15 @@ def test_a_student_begins_with_one_bundle_that_is_its_own(path):
         load_start(STUDENTS, {"r": path}, {})
     same = {"t": arch.with_widths(networks.TEACHER, networks.TEACHER.backbone.widths)}
     assert load_start(same, {"t": path}, {}).whole
+
+
+def test_a_backbone_alone_begins_a_student_and_is_no_tracker(path, tmp_path):
+    whole = load_bundle(path)
+    card = {"backbone_alone": True}
+    alone = save_bundle(dataclasses.replace(whole, card=card), tmp_path / "alone")
+    start = load_start(STUDENTS, {}, {"r": alone})
+    assert_same(start.backbones["r"].variables, whole.variables)
+    with pytest.raises(InputError, match="alone: holds a backbone alone"):
+        load_bundle(alone)
+    with pytest.raises(InputError, match="holds a backbone alone"):
+        load_start({"t": networks.TEACHER}, {"t": alone}, {})
