@@ -130,6 +130,12 @@ class TrackerSpec:
     def __post_init__(self):
         # Geometries in which a feature map would vanish are refused.
         template = self.feature_side(self.input.template_px)
+        last = self.backbone.stage_sides(self.input.template_px)[-1]
+        if last.before != last.after:
+            raise InputError(
+                "Chain.layers: the head reads the last stage before its pooling; leave "
+                "that pooling out."
+            )
         self._check_levels()
         self._check_template_cells(template)
         if self.head.stage and self.template_cells < self.head.stage.kernel:

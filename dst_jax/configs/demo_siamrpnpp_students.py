@@ -1,7 +1,7 @@
 """The two students of the SiamRPN++ demonstration, whose architectures are fixed.
 
 Run:     dst-jax demo --family siamrpnpp --workdir runs/demo-pp  (its last stages)
-Expect:  docs/results.md, "SiamRPN++ in miniature".
+Expect:  no figure; docs/results.md has those of the demonstrations that were run.
 """
 
 import dataclasses

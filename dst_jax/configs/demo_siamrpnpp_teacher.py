@@ -1,7 +1,7 @@
 """The teacher of the SiamRPN++ demonstration: a miniature with wide heads.
 
 Run:     dst-jax demo --family siamrpnpp --workdir runs/demo-pp  (its second stage)
-Expect:  docs/results.md, "SiamRPN++ in miniature".
+Expect:  no figure; docs/results.md has those of the demonstrations that were run.
 """
 
 import dataclasses

@@ -13,7 +13,7 @@ from dst_jax.distill.labels.cells import CellLabels
 from dst_jax.distill.labels.make import Labels
 from dst_jax.distill.parts import Part, mean_over_all
 from dst_jax.models import Answer, CellAnswer, RegionAnswer
-from dst_jax.require import require
+from dst_jax.require import require, require_one_of
 from dst_jax.typing import Array, Float, Scalar
 
 
@@ -45,8 +45,7 @@ class TaskConfig:
         for field in ("regression_weight", "regression_beta"):
             fits = 0.0 <= getattr(self, field) < math.inf
             require(fits, self, field, "must be finite and at least 0")
-        known = self.regression_over in ("pairs", "batch")
-        require(known, self, "regression_over", 'must be "pairs" or "batch"')
+        require_one_of(("pairs", "batch"), self, "regression_over")
 
 
 def task_parts(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]:

@@ -23,7 +23,7 @@ def require_names(wanted: Iterable[str], found: Iterable[str], *, where: str) ->
     Raises:
       InputError: If a name is missing.
     """
-    wanted, found = tuple(wanted), tuple(found)
+    wanted, found = dict.fromkeys(wanted), dict.fromkeys(found)
     missing = [name for name in wanted if name not in found]
     if not missing:
         return

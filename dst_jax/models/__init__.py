@@ -7,6 +7,7 @@ from dst_jax.models.build import check_parts as check_parts
 from dst_jax.models.build import forward as forward
 from dst_jax.models.build import forward_train as forward_train
 from dst_jax.models.build import init_variables as init_variables
+from dst_jax.models.build import parameter_paths as parameter_paths
 from dst_jax.models.build import remember as remember
 from dst_jax.models.build import respond as respond
 from dst_jax.models.build import variable_shapes as variable_shapes

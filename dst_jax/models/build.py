@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.core import meta
+from flax.traverse_util import flatten_dict
 from jax.typing import DTypeLike
 
 from dst_jax.arch.spec import TrackerSpec
@@ -82,20 +83,20 @@ def check_parts(spec: TrackerSpec, parts: Iterable[str], *, owner: str) -> None:
       InputError: If a name stands for no part of the network.
     """
     for part in parts:
-        if not any(lies_in(path, part) for path in _paths(spec)):
+        if not any(lies_in(path, part) for path in parameter_paths(spec)):
             stages = ", ".join(spec.backbone.stage_names)
             raise InputError(
                 f"{owner}: {shortened(part)} names no part of the network; there are "
                 f"backbone, {stages}, head, and what lies in these, such as "
-                f"{'/'.join(_paths(spec)[0][:3])}."
+                f"{'/'.join(parameter_paths(spec)[0][:3])}."
             )
 
 
 @functools.lru_cache(maxsize=64)
-def _paths(spec: TrackerSpec) -> tuple[tuple[str, ...], ...]:
-    """Returns the paths of all parameters of a network."""
-    leaves = jax.tree_util.tree_leaves_with_path(variable_shapes(spec)["params"])
-    return tuple(tuple(entry.key for entry in path) for path, _ in leaves)
+def parameter_paths(spec: TrackerSpec) -> tuple[tuple[str, ...], ...]:
+    """Returns the paths of all parameters of a network, as keys from the root."""
+    shapes: Any = variable_shapes(spec)["params"]
+    return tuple(flatten_dict(shapes))
 
 
 def init_variables(

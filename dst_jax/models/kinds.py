@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.typing import DTypeLike
 
-from dst_jax.models.parts import lies_in
+from dst_jax.models.parts import lies_in_any
 
 
 class Kinds(NamedTuple):
@@ -30,7 +30,7 @@ class Kinds(NamedTuple):
 
     def holds(self, path: Sequence[str]) -> bool:
         """Returns whether the module or parameter of a path is frozen."""
-        return any(lies_in(path, part) for part in self.frozen)
+        return lies_in_any(path, self.frozen)
 
     def learnt(self, path: Sequence[str], value: Any) -> Any:
         """Returns a parameter, as a constant for the gradient where it is frozen."""

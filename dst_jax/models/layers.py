@@ -7,7 +7,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 
 from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.models.initial import Normal
@@ -50,7 +49,7 @@ class Conv(nn.Module):
         kernel: Any = self.param("kernel", fresh, shape, kinds.param_dtype)
         y = conv2d(
             x.astype(kinds.dtype),
-            kinds.learnt(self.path, kernel).astype(kinds.dtype),
+            kinds.learnt((*self.path, "kernel"), kernel).astype(kinds.dtype),
             stride=spec.stride,
             padding=(spec.padding, spec.padding - spec.trim),
             groups=spec.groups,
@@ -60,30 +59,22 @@ class Conv(nn.Module):
             return y
         zeros, shape = nn.initializers.zeros, (spec.features,)
         bias = self.param("bias", zeros, shape, kinds.param_dtype)
-        return add_bias(y, kinds.learnt(self.path, bias).astype(kinds.dtype))
+        bias = kinds.learnt((*self.path, "bias"), bias)
+        return add_bias(y, bias.astype(kinds.dtype))
 
 
 class BatchNorm(nn.Module):
     """Flax's batch normalisation of several maps by their common statistics.
 
-    Its variables, defaults and float32 arithmetic are those of `flax.linen.BatchNorm`,
-    which would need the maps copied into one array.
+    Its variables, their first values and its float32 arithmetic are those of
+    `flax.linen.BatchNorm`, which would need the maps copied into one array. Where it is
+    frozen, training computes as inference does.
 
     Attributes:
-      momentum: Share of the running statistics that a step keeps.
-      epsilon: Added to the variance.
-      dtype: Type of the result.
-      param_dtype: Type of the parameters.
-      axis_name: Mapped axis over which training averages statistics, if any.
-      frozen: Whether training computes as inference does, with constant parameters.
+      kinds: Settings that all modules share.
     """
 
-    momentum: float
-    epsilon: float
-    dtype: DTypeLike
-    param_dtype: DTypeLike
-    axis_name: str | None
-    frozen: bool = False
+    kinds: Kinds
 
     @nn.compact
     def __call__(
@@ -94,30 +85,32 @@ class BatchNorm(nn.Module):
         channels = (maps[0].shape[-1],)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels)
-        scale: Any = self.param("scale", ones, channels, self.param_dtype)
-        bias: Any = self.param("bias", zeros, channels, self.param_dtype)
-        if self.frozen:
-            scale, bias = (jax.lax.stop_gradient(value) for value in (scale, bias))
-        half = jnp.finfo(self.dtype).bits < 32
-        exact = jnp.float32 if half else self.dtype
+        kinds = self.kinds
+        scale: Any = self.param("scale", ones, channels, kinds.param_dtype)
+        bias: Any = self.param("bias", zeros, channels, kinds.param_dtype)
+        scale = kinds.learnt((*self.path, "scale"), scale)
+        bias = kinds.learnt((*self.path, "bias"), bias)
+        half = jnp.finfo(kinds.dtype).bits < 32
+        exact = jnp.float32 if half else kinds.dtype
         mean, variance = running_mean.value, running_var.value
-        if train and not self.frozen:
+        if train and not kinds.holds(self.path):
             mean, variance = self._statistics([x.astype(exact) for x in maps])
             if not self.is_initializing():
-                keep = self.momentum
+                keep = kinds.norm_momentum
                 running_mean.value = keep * running_mean.value + (1 - keep) * mean
                 running_var.value = keep * running_var.value + (1 - keep) * variance
-        inverse = jax.lax.rsqrt(variance + self.epsilon)
+        inverse = jax.lax.rsqrt(variance + kinds.norm_epsilon)
         shared = [v.astype(exact) for v in (mean, inverse, scale, bias)]
-        return [normalise(x.astype(exact), *shared).astype(self.dtype) for x in maps]
+        return [normalise(x.astype(exact), *shared).astype(kinds.dtype) for x in maps]
 
     def _statistics(self, maps: Sequence[Array]) -> tuple[Array, Array]:
         """Returns mean and variance of each channel of all maps, of all devices."""
         cells = sum(math.prod(x.shape[:-1]) for x in maps)
         sums = [power_sums(x) for x in maps]
         both = jnp.stack([sum(total) / cells for total in zip(*sums, strict=True)])
-        if self.axis_name is not None and not self.is_initializing():
-            both = jax.lax.pmean(both, self.axis_name)
+        axis_name = self.kinds.axis_name
+        if axis_name is not None and not self.is_initializing():
+            both = jax.lax.pmean(both, axis_name)
         # Rounding may leave less than nothing.
         return both[0], jnp.maximum(0.0, both[1] - both[0] ** 2)
 
@@ -158,14 +151,4 @@ class ConvStage(nn.Module):
         return maps, pooled
 
     def _normalised(self, maps: Sequence[Array], train: bool) -> Sequence[Array]:
-        kinds = self.kinds
-        norm = BatchNorm(
-            momentum=kinds.norm_momentum,
-            epsilon=kinds.norm_epsilon,
-            dtype=kinds.dtype,
-            param_dtype=kinds.param_dtype,
-            axis_name=kinds.axis_name,
-            frozen=kinds.holds((*self.path, "norm")),
-            name="norm",
-        )
-        return norm(maps, train=train)
+        return BatchNorm(self.kinds, name="norm")(maps, train=train)

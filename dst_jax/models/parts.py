@@ -30,8 +30,13 @@ def lies_in(path: Sequence[str], part: str) -> bool:
     """
     words = part.split("/")
     if words[0] not in _ROOTS:
-        words = [_ROOTS[0], *words]
+        words = [BACKBONE, *words]
     return list(path[: len(words)]) == words
+
+
+def lies_in_any(path: Sequence[str], parts: Collection[str]) -> bool:
+    """Returns whether a parameter, or a module, lies in one of the parts."""
+    return any(lies_in(path, part) for part in parts)
 
 
 def choose(parts: Collection[str], inside: Any, outside: Any) -> Any:
@@ -47,7 +52,6 @@ def choose(parts: Collection[str], inside: Any, outside: Any) -> Any:
 
     def one(path: tuple[Any, ...], within: Any, without: Any) -> Any:
         names = [entry.key for entry in path]
-        held = any(lies_in(names, part) for part in parts)
-        return within if held else without
+        return within if lies_in_any(names, parts) else without
 
     return jax.tree_util.tree_map_with_path(one, inside, outside)

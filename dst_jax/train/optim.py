@@ -5,6 +5,7 @@ import math
 from typing import Any, Literal
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dst_jax.decode import OMIT_DEFAULT
@@ -15,7 +16,7 @@ from dst_jax.require import (
     require_one_of,
     require_positive,
 )
-from dst_jax.typing import Array
+from dst_jax.typing import Array, Float
 
 # Far beyond what anyone uses; the latter are the powers of ten that float32 holds.
 MOST_EPOCHS, MOST_PAIRS = 1e6, 10**9
@@ -194,7 +195,7 @@ def _by_step(config: OptimConfig, total_steps: int) -> optax.Schedule:
 
 def _by_epoch(config: OptimConfig, total_steps: int) -> optax.Schedule:
     """Returns the rate as a function of the step, the same within an epoch."""
-    rates = jnp.asarray(epoch_rates(config))
+    rates = jnp.asarray(_epoch_rates(config))
     # At least 1, and too long only where the whole run is shorter than an epoch.
     steps_per_epoch = max(math.floor(total_steps / config.epochs + 1e-9), 1)
 
@@ -204,25 +205,11 @@ def _by_epoch(config: OptimConfig, total_steps: int) -> optax.Schedule:
     return rate
 
 
-def epoch_rates(config: OptimConfig) -> list[float]:
+def _epoch_rates(config: OptimConfig) -> Float[np.ndarray, " n"]:
     """Returns the learning rate of every epoch for `rate_per="epoch"`."""
     rising, held = round(config.rise_epochs), round(config.hold_epochs)
     falling = math.ceil(config.epochs) - rising - held
-    rise = _geometric(
-        config.rise_from,
-        config.learning_rate,
-        rising,
-        intervals=rising - config.rise_reaches,
-    )
-    fall = _geometric(
-        config.learning_rate,
-        config.final_learning_rate,
-        falling,
-        intervals=falling - 1,
-    )
-    return [*rise, *[config.learning_rate] * held, *fall]
-
-
-def _geometric(first: float, last: float, count: int, *, intervals: int) -> list[float]:
-    """Returns numbers from `first` on, of which `last` would be that of `intervals`."""
-    return [first * (last / first) ** (i / max(intervals, 1)) for i in range(count)]
+    peak = config.learning_rate
+    rise = np.geomspace(config.rise_from, peak, rising, endpoint=config.rise_reaches)
+    fall = np.geomspace(peak, config.final_learning_rate, falling)
+    return np.concatenate([rise, np.full(held, peak), fall])

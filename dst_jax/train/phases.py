@@ -14,7 +14,7 @@ import optax
 
 from dst_jax.arch import TrackerSpec
 from dst_jax.errors import InputError
-from dst_jax.models import variable_shapes
+from dst_jax.models import check_parts, parameter_paths
 from dst_jax.models.parts import choose, lies_in
 from dst_jax.train.optim import OptimConfig
 from dst_jax.train.state import TrainState
@@ -78,8 +78,12 @@ def make_phases(
             for name, own in parts.items()
         }
         rates = {name: {p.path: p.rate for p in own} for name, own in parts.items()}
-        thawed = [n for n, own in parts.items() if any(p.first == first for p in own)]
-        return Phase(first, frozen, rates, tuple(thawed) if first else ())
+        thawed = tuple(
+            name
+            for name, own in parts.items()
+            if any(p.rate and p.first == first for p in own)
+        )
+        return Phase(first, frozen, rates, thawed if first else ())
 
     return tuple(phase(first) for first in sorted({0, *thaws}))
 
@@ -170,17 +174,10 @@ def _parts_of(
 
 def _require_parts(name: str, spec: TrackerSpec, parts: list[_Part]) -> None:
     """Raises InputError if a part of a student holds nothing, or what another has."""
-    leaves = jax.tree_util.tree_leaves_with_path(variable_shapes(spec)["params"])
-    paths = [tuple(entry.key for entry in path) for path, _ in leaves]
     owner: dict[tuple[str, ...], str] = {}
     for part in parts:
-        held = [path for path in paths if lies_in(path, part.path)]
-        if not held:
-            tops = dict.fromkeys("/".join(path[:2]) for path in paths)
-            raise InputError(
-                f"OptimConfig.parts: {part.given} names nothing of student {name}; it "
-                f"has {', '.join(tops)}."
-            )
+        check_parts(spec, [part.path], owner=f"OptimConfig.parts, student {name}")
+        held = (path for path in parameter_paths(spec) if lies_in(path, part.path))
         for path in held:
             if path in owner:
                 raise InputError(

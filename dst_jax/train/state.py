@@ -61,8 +61,9 @@ def init_state(
             own = jax.random.fold_in(key, zlib.crc32(name.encode()) & 0x7FFFFFFF)
             given = init_variables(own, spec, param_dtype=param_dtype)
         for kind, values in (backbones or {}).get(name, {}).items():
-            copied = {part: values[part] for part in values if part == BACKBONE}
-            given = {**given, kind: {**given[kind], **copied}}
+            if BACKBONE in values:
+                copied = {**given[kind], BACKBONE: values[BACKBONE]}
+                given = {**given, kind: copied}
         shapes = variable_shapes(spec, param_dtype=param_dtype)
         variables[name] = jax.tree.map(
             lambda like, value: jnp.asarray(value, like.dtype), shapes, given

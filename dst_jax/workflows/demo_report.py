@@ -113,6 +113,7 @@ def write_report(
       searched: The search of the dull student, if there was one.
       test: The test videos.
     """
+    students = list(next(iter(runs.values())).bundles)
     sections: list[report.Section] = [
         report.Paragraph(
             f"A miniature {_family(bundles)} was trained on synthetic video. "
@@ -138,9 +139,9 @@ def write_report(
         ),
         *([] if searched is None else _search(searched)),
         report.Heading("On the film"),
-        *_strips(boxes, scores, test),
+        *_strips(boxes, scores, test, students[0 if searched else -1]),
         report.Heading("What the networks look at"),
-        _responses(bundles, test),
+        _responses(bundles, students, test),
         report.Heading("Training"),
         *(_losses(row, trained) for row, trained in runs.items()),
     ]
@@ -221,12 +222,13 @@ def _strips(
     boxes: Mapping[str, Mapping[str, np.ndarray]],
     scores: Mapping[str, Score],
     test: tuple[Sequence, ...],
+    followed: str,
     *,
     videos: int = 3,
     shown: int = 6,
 ) -> list[report.Figure]:
-    """Returns film strips of videos easy, medium and hard for the dull student."""
-    student = "dull TSsKD"
+    """Returns film strips of videos easy, medium and hard for a student."""
+    student, plain = f"{followed} TSsKD", f"{followed} NOKD"
     ranked = sorted(
         test, key=lambda s: scores[student].sequences[s.name].values["success_auc"]
     )
@@ -238,7 +240,7 @@ def _strips(
         shown_boxes = {
             name: found[sequence.name][times]
             for name, found in boxes.items()
-            if name in ("teacher", student, "dull NOKD")
+            if name in ("teacher", student, plain)
         }
         figure = plots.film_strip(
             frames,
@@ -257,14 +259,12 @@ def _strips(
 
 
 def _responses(
-    bundles: Mapping[str, pathlib.Path], test: tuple[Sequence, ...]
+    bundles: Mapping[str, pathlib.Path],
+    students: list[str],
+    test: tuple[Sequence, ...],
 ) -> report.Figure:
     """Returns response maps of the networks with and without W, as in Fig. 3."""
-    names = {
-        "teacher": "teacher",
-        "dull": "dull TSsKD",
-        "intelligent": "intelligent TSsKD",
-    }
+    names = {"teacher": "teacher"} | {name: f"{name} TSsKD" for name in students}
     networks = {name: load_bundle(bundles[key]) for name, key in names.items()}
     panels = [_panel(networks, sequence) for sequence in test[:2]]
     figure = plots.response_maps(panels, shared_scale=False)

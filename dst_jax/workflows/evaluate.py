@@ -79,7 +79,8 @@ def evaluate_results(
     with telling(console, f"reading {dataset}"):
         sequences = read_videos(dataset, frames_required=False)
         chosen = choose_protocol(dataset, protocol, sequences)
-        if chosen.protocol.clipped and any(s.size is None for s in sequences):
+        scored = chosen.protocol.clipped and not truth_is_hidden(sequences)
+        if scored and any(s.size is None for s in sequences):
             sequences = _with_sizes(dataset, chosen)
     frames = {sequence.name: len(sequence) for sequence in sequences}
     first_pixel = origin_of(sequences) if origin is None else origin

@@ -102,7 +102,8 @@ def print_kernels(spec: TrackerSpec, console: Console, *, batch: int) -> None:
     for layer, count in layers_of(spec):
         cells = []
         for which in PASSES:
-            if which == "input_gradient" and layer.inputs == 3:
+            of_image = layer.side == spec.input.search_px and layer.inputs == 3
+            if which == "input_gradient" and of_image:
                 cells.append("")  # an image needs none
                 continue
             found = timed_pass(layer, which, batch=batch)

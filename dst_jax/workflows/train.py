@@ -19,6 +19,7 @@ from dst_jax.ops.kernels import VARIABLE, chosen_kernels
 from dst_jax.track.procedure import require_matching
 from dst_jax.train import (
     METRICS,
+    SKIPPED,
     Checkpoints,
     Deadline,
     MetricWriter,
@@ -175,9 +176,11 @@ def gate_share(metrics: pathlib.Path, name: str) -> float | None:
             f"{metrics}: a line with gates lacks its number of steps, which an older "
             "release did not write; train anew in another folder."
         )
-    steps = sum(row["steps"] for row in rows)
-    open_steps = sum(row[f"gate/{name}"] * row["steps"] for row in rows)
-    return open_steps / steps if steps else None
+    # The means of a line are of the steps that were not left out.
+    counts = [row["steps"] * (1.0 - row.get(SKIPPED, 0.0)) for row in rows]
+    opened = (row[f"gate/{name}"] for row in rows)
+    open_steps = sum(n * share for n, share in zip(counts, opened, strict=True))
+    return open_steps / sum(counts) if sum(counts) else None
 
 
 def print_trained(trained: Trained, console: Console) -> None:

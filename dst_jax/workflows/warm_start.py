@@ -4,8 +4,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from dst_jax.arch import InputSpec, TrackerSpec, spec_id
 from dst_jax.bundle import Bundle, load_bundle
@@ -107,6 +107,7 @@ def _values(input: InputSpec) -> dict[str, Any]:
 
 def _shapes(variables: Variables) -> dict[str, tuple[int, ...]]:
     """Returns the shapes of a backbone's variables by their paths."""
-    own = {kind: values.get(BACKBONE, {}) for kind, values in variables.items()}
-    leaves = jax.tree_util.tree_leaves_with_path(own)
-    return {"/".join(e.key for e in path[1:]): np.shape(leaf) for path, leaf in leaves}
+    parts: Any = [
+        flatten_dict(values.get(BACKBONE, {}), sep="/") for values in variables.values()
+    ]
+    return {path: np.shape(leaf) for part in parts for path, leaf in part.items()}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dst_jax import arch
-from dst_jax.arch import ConvSpec, PoolSpec
+from dst_jax.arch import Chain, ConvSpec, PoolSpec, TrackerSpec
 from dst_jax.errors import InputError
 
 
@@ -97,3 +97,9 @@ def test_arch_loads_no_array_library():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert out.stdout.strip() == "[]", out.stderr
+
+
+def test_a_head_does_not_read_behind_a_pooling():
+    layers = (ConvSpec(4, 7, stride=2), ConvSpec(4, 3, pool=PoolSpec()))
+    with pytest.raises(InputError, match="reads the last stage before its pooling"):
+        TrackerSpec(Chain(layers))

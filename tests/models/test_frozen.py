@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
+from dst_jax.arch import named, with_bias
 from dst_jax.errors import InputError
 from dst_jax.models import (
     build,
@@ -131,6 +133,27 @@ def test_a_part_that_is_none_is_named():
 )
 def test_a_part_is_a_prefix_of_whole_words(path, part, inside):
     assert lies_in(tuple(path.split("/")), part) == inside
+
+
+@pytest.mark.parametrize(
+    "leaf", ["conv1/conv/kernel", "conv1/norm/scale", "conv1/norm/bias", "head/bias"]
+)
+def test_a_single_parameter_is_frozen_alone(leaf):
+    spec = with_bias(named("tiny"))
+    variables = init_variables(jax.random.key(0), spec)
+    rng = np.random.default_rng(0)
+    images = [rng.uniform(0, 255, (2, n, n, 3)).astype(np.float32) for n in (79, 111)]
+
+    def loss(params):
+        given = {**variables, "params": params}
+        output, _ = forward_train(build(spec, frozen=(leaf,)), given, *images)
+        return jnp.sum(jnp.sin(output.answer.response))
+
+    gradient = flatten_dict(jax.jit(jax.grad(loss))(variables["params"]), sep="/")
+    still = [path for path, values in gradient.items() if not np.any(values)]
+    whole = leaf if leaf.startswith("head") else f"backbone/{leaf}"
+    # A bias before a normalisation has no gradient but rounding.
+    assert [path for path in still if not path.endswith("conv/bias")] == [whole]
 
 
 def test_modules_are_equal_if_they_freeze_the_same():

@@ -6,9 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dst_jax.models.kinds import Kinds
 from dst_jax.models.layers import BatchNorm
 
 SETTINGS = {"momentum": 0.9, "epsilon": 1e-3}
+
+
+def kinds(*, dtype=jnp.float32, axis_name=None):
+    """The same settings as our modules get them."""
+    return Kinds(
+        dtype, jnp.float32, axis_name, SETTINGS["epsilon"], SETTINGS["momentum"]
+    )
 
 
 def maps(count: int, dtype=np.float32) -> list[np.ndarray]:
@@ -26,9 +34,7 @@ def reference(variables, images, *, train, dtype=jnp.float32):
 
 
 def ours(variables, images, *, train, dtype=jnp.float32, axis_name=None):
-    norm = BatchNorm(
-        dtype=dtype, param_dtype=jnp.float32, axis_name=axis_name, **SETTINGS
-    )
+    norm = BatchNorm(kinds(dtype=dtype, axis_name=axis_name))
     results, changed = norm.apply(
         variables, images, train=train, mutable=["batch_stats"]
     )
@@ -91,9 +97,7 @@ def test_a_mapped_axis_shares_the_statistics():
 
 
 def test_fresh_variables_are_flaxs():
-    norm = BatchNorm(
-        dtype=jnp.float32, param_dtype=jnp.float32, axis_name="devices", **SETTINGS
-    )
+    norm = BatchNorm(kinds(axis_name="devices"))
     actual = norm.init(jax.random.key(0), maps(2), train=True)
     theirs = nn.BatchNorm(use_running_average=False, **SETTINGS)
     expected = theirs.init(jax.random.key(0), maps(2)[0])

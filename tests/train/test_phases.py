@@ -116,14 +116,21 @@ def test_a_part_of_all_students_or_of_one():
     assert make_phases(OptimConfig(), setting.STUDENTS, batch=4)[0].frozen == {}
 
 
+def test_what_never_learns_does_not_thaw_at_its_epoch():
+    parts = (("dull:conv1", 0.0, 0.5), ("intelligent:conv3", 0.5, 0.5))
+    config = OptimConfig(epochs=2.0, pairs_per_epoch=40, parts=parts)
+    _, late = make_phases(config, setting.STUDENTS, batch=4)
+    assert late.thawed == ("intelligent",)
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
         (
             (("layer2", 0.1, 0.0),),
-            "layer2 names nothing of student dull; it has backbo",
+            "student dull: 'layer2' names no part of the network",
         ),
-        ((("conv", 0.1, 0.0),), "conv names nothing of student dull"),
+        ((("conv", 0.1, 0.0),), "student dull: 'conv' names no part"),
         (
             (("big:conv1", 0.1, 0.0),),
             "big:conv1: there is no student 'big'; there are ",
@@ -136,7 +143,7 @@ def test_a_part_of_all_students_or_of_one():
 )
 def test_parts_that_mean_nothing_or_overlap_are_one_line(parts, message):
     config = OptimConfig(parts=parts)
-    with pytest.raises(InputError, match=f"OptimConfig.parts: {re.escape(message)}"):
+    with pytest.raises(InputError, match=f"OptimConfig.parts[:,] {re.escape(message)}"):
         make_phases(config, setting.STUDENTS, batch=4)
 
 

@@ -109,3 +109,19 @@ def test_the_demonstration_reports_every_tracker_and_goes_on(tmp_path, monkeypat
         [(r.tracker, r.success_auc, r.gate_open) for r in x] for x in (rows, again)
     ]
     assert scores[0] == scores[1]
+
+
+def test_students_that_are_chosen_by_hand_are_not_searched(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "TRAIN_VIDEOS", SMALL)
+    monkeypatch.setattr(demo, "TEST_VIDEOS", dataclasses.replace(SMALL, videos=2))
+    teacher, students = experiments()
+    own = dict(zip(("r50", "r18"), networks.STUDENTS.values(), strict=True))
+    students = dataclasses.replace(students, students=own)
+    console = Console(file=io.StringIO(), width=80)
+    rows = demo.run_demo(teacher, students, workdir=tmp_path, seed=3, console=console)
+    expected = [f"{name} {row}" for row in demo.ROWS for name in own]
+    assert [row.tracker for row in rows] == ["teacher", *expected, demo.STILL]
+    assert not (tmp_path / "search").exists()
+    html = (tmp_path / "report.html").read_text()
+    assert "chosen by hand" in html and "r18 TSsKD has an AUC of" in html
+    assert "policy searched" not in html

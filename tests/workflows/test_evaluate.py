@@ -116,7 +116,9 @@ def test_an_origin_other_than_0_and_1_is_refused(tmp_path, dataset):
 def test_single_images_are_no_video_to_evaluate_on(tmp_path):
     with pytest.raises(InputError, match="single images"):
         evaluate_results("coco:x", tmp_path)
-    (tmp_path / "Dog").mkdir()
+    (tmp_path / "Dog" / "img").mkdir(parents=True)
+    blank = np.zeros((40, 60, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "Dog" / "img" / "0001.jpg"), blank)
     (tmp_path / "Dog" / "groundtruth_rect.txt").write_text("11,21,20,10\n")
     (tmp_path / "Dog.txt").write_text("11,21,20,10\n")
     with pytest.raises(InputError, match="single images"):

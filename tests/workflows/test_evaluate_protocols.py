@@ -176,6 +176,15 @@ def test_trackingnets_archive_has_a_file_per_video(tmp_path, bundle):
     assert len(files["Ant.txt"].splitlines()) == 4
 
 
+@pytest.mark.parametrize("write", [write_got10k_test, write_trackingnet_test])
+def test_result_files_of_a_hidden_set_become_an_archive(tmp_path, write):
+    data, mine = write(tmp_path / "d"), write_results(tmp_path / "mine")
+    place = tmp_path / "a.zip"
+    evaluation = evaluate_results(data, mine, outputs=Outputs(submission=place))
+    assert evaluation.scores == {}
+    assert any("Bee" in name for name in entries(place))
+
+
 def test_result_files_become_the_same_archive_whenever_it_is_made(tmp_path):
     (tmp_path / "d" / "TRAIN_0" / "anno").mkdir(parents=True)
     for name in NAMES:

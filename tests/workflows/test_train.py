@@ -181,7 +181,7 @@ def test_a_part_that_names_nothing_is_told_before_data_are_read(
 
     monkeypatch.setattr(train, "load_data", lambda *_: pytest.fail("read data"))
     optim = dataclasses.replace(plain.optim, parts=(("layer2", 0.1, 1.0),))
-    with pytest.raises(InputError, match="parts: layer2 names nothing of student teac"):
+    with pytest.raises(InputError, match="student teacher: 'layer2' names no part"):
         run_training(
             dataclasses.replace(plain, optim=optim), tmp_path / "run", console=CONSOLE
         )

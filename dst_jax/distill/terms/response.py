@@ -63,7 +63,7 @@ class Response(Term):
     )
 
     def __post_init__(self):
-        once = bool(self.layers) and len(set(self.layers)) == len(self.layers)
+        once = bool(self.layers) and len(set(self._stages)) == len(self._stages)
         require(once, self, "layers", "name each layer once, at least one")
         fits = self.scale == "mean" or self.reduction == "mse"
         require(fits, self, "scale", "must be 'mean' where reduction='l2', a norm")
@@ -116,15 +116,13 @@ class Response(Term):
         return tuple(n if isinstance(n, str) else f"conv{n}" for n in self.layers)
 
     def _require_stages(self, spec: TrackerSpec) -> None:
-        """Raises InputError if a network lacks a stage, or one is named twice."""
+        """Raises InputError if a network lacks a stage."""
         known = [one.name for one in spec.maps(spec.input.template_px)]
         for layer, stage in zip(self.layers, self._stages, strict=True):
             if stage not in known:
                 raise InputError(
                     f"Response.layers has {layer}; the backbone has {', '.join(known)}."
                 )
-        once = len(set(self._stages)) == len(self._stages)
-        require(once, self, "layers", "name each layer once")
 
     def _sides(self, spec: TrackerSpec) -> tuple[list[int], list[int]]:
         """Returns the sides of the maps that are compared, of template and search."""

@@ -44,7 +44,7 @@ class CorrelationHead(nn.Module):
         del train
         response = xcorr(only(search), memory["cls"]) * self.spec.scale
         if self.spec.bias:
-            bias = self.kinds.learnt(self.path, self.bias)
+            bias = self.kinds.learnt((*self.path, "bias"), self.bias)
             response = response + bias.astype(response.dtype)
         return CellAnswer(response)
 

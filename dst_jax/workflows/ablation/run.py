@@ -41,6 +41,7 @@ from dst_jax.workflows.evaluate import evaluate_trackers
 from dst_jax.workflows.evaluation import read_videos, score_still
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.progress import waiting
+from dst_jax.workflows.protocol_choice import truth_is_hidden
 from dst_jax.workflows.publishing import Evaluation
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.training_data import data_hash
@@ -244,6 +245,11 @@ def _identity(
 
 def _read_dataset(name: str, source: str) -> Dataset:
     sequences = read_videos(source)
+    if truth_is_hidden(sequences):
+        raise InputError(
+            f"data set {source!r}: only first frames have a true box, so nothing can "
+            "be scored; give one with all boxes."
+        )
     targets = data_hash(sequences)
     still = _values(score_still(sequences), targets, None)
     return Dataset(name, source, targets, still)
