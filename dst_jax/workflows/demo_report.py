@@ -108,10 +108,10 @@ def write_report(
         report.Paragraph(
             f"A miniature {_family(bundles)} was trained on synthetic video. A policy "
             "searched the architecture of the dull student; the intelligent one is the "
-            "teacher at half its width. Both were trained twice, once on the ground "
-            "truth alone (NOKD) and once with teacher-students knowledge distillation "
-            "(TSsKD): same first weights, same pairs, same steps. All were then run on "
-            "videos that none had seen."
+            "teacher at a third of its width. Both were trained three times: on the "
+            "ground truth alone (NOKD), with the teacher's knowledge (TSKD), and "
+            "sharing theirs too (TSsKD), with the same first weights, pairs and steps. "
+            "All were then run on videos that none had seen."
         ),
         _table(rows),
         report.Heading("Accuracy"),
