@@ -18,7 +18,10 @@ COMPARED = (
     ("TSsKD working gates", "TSKD"),
     ("TSsKD working gates", "NOKD"),
     ("TSKD fast", "NOKD fast"),
+    ("TSsKD working gates fast", "TSKD fast"),
     ("TSKD", "NOKD fast"),
+    ("NOKD bias", "NOKD"),
+    ("TSKD bias", "TSKD"),
 )
 
 # Results by seed and stage, and AUC by seed and video.

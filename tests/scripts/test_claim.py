@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from dst_jax import arch
 from dst_jax.errors import InputError
 from dst_jax.train import Interrupted
 from dst_jax.workflows.train import Trained
@@ -59,6 +60,18 @@ def test_fast_rows_differ_in_the_rate_alone(scripts, family, rate):
         assert fast.optim.learning_rate == pytest.approx(rate)
         same = dataclasses.replace(fast.optim, learning_rate=usual.optim.learning_rate)
         assert dataclasses.replace(fast, optim=same) == usual
+
+
+def test_biased_rows_differ_in_the_students_bias_alone(scripts):
+    plain, biased = (
+        scripts.claim.experiment_of("siamfc", name, 3, "got10k:x")
+        for name in ("TSKD", "TSKD bias")
+    )
+    assert [spec.head.bias for spec in biased.students.values()] == [True, True]
+    assert [spec.head.bias for spec in plain.students.values()] == [False, False]
+    same = {n: arch.with_bias(spec) for n, spec in plain.students.items()}
+    assert dataclasses.replace(plain, students=same) == biased
+    assert not {"NOKD bias", "TSKD bias"} & set(scripts.claim.rows_of("siamrpn"))
 
 
 def test_the_teacher_is_wider_than_both_students_and_has_16000_pairs(scripts):
@@ -197,10 +210,11 @@ def test_a_rerun_makes_only_what_is_missing(scripts, seed, capsys):
     later = [name for name, _ in seed.trained[2:]]
     assert later == [
         *("tskd", "tsskd-literal-gates", "tsskd-working-gates"),
-        *("nokd-fast", "tskd-fast"),
+        *("nokd-fast", "tskd-fast", "tsskd-working-gates-fast"),
+        *("nokd-bias", "tskd-bias"),
     ]
     claim.run_seed(seed.one, [*claim.ROWS], seed.console)
-    assert len(seed.trained) == 7
+    assert len(seed.trained) == 10
     assert (
         "siamfc seed 5 NOKD: dull 0.500, intelligent 0.500" in capsys.readouterr().out
     )
@@ -239,4 +253,4 @@ def test_a_stopped_run_ends_in_one_line_and_goes_on(scripts, seed, monkeypatch):
     monkeypatch.setattr(claim, "run_training", train)
     claim.main()
     names = [name for name, _ in seed.trained]
-    assert names[:2] == ["teacher", "nokd"] and len(names) == 7
+    assert names[:2] == ["teacher", "nokd"] and len(names) == 10
