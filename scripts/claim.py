@@ -20,7 +20,7 @@ import dataclasses
 import pathlib
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -37,7 +37,7 @@ from dst_jax.configs import (
     demo_teacher,
 )
 from dst_jax.data.sequence import Sequence
-from dst_jax.distill import literal, with_row
+from dst_jax.distill import DistillConfig, literal, with_row
 from dst_jax.errors import InputError, printable
 from dst_jax.evaluate import Score
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json
@@ -55,6 +55,18 @@ LITERAL_ROW = "TSsKD literal gates"
 FAST_ROWS = ("NOKD fast", "TSKD fast", "TSsKD working gates fast")
 BIASED_ROWS = ("NOKD bias", "TSKD bias")
 ROWS = ("NOKD", "TSKD", LITERAL_ROW, "TSsKD working gates", *FAST_ROWS, *BIASED_ROWS)
+# Rows that differ from TSKD in one option, which only --rows asks for.
+OPTIONS: Mapping[str, Callable[[DistillConfig], DistillConfig]] = {
+    "TSKD with AH .1": lambda d: _changed(d, "ah", weight=0.1),
+    "TSKD with STR mean": lambda d: _changed(d, "str", scale="mean"),
+    "TSKD with TS mean": lambda d: _changed(d, "ts", reduction="mean"),
+    "TSKD with TS balanced": lambda d: _changed(d, "ts", reduction="balanced"),
+    "TSKD with TS sum": lambda d: _changed(d, "ts", reduction="sum"),
+    "TSKD with KL teacher first": lambda d: _changed(
+        d, "ts", direction="teacher_first"
+    ),
+    "TSKD with warm-up": lambda d: dataclasses.replace(d, warmup_epochs=1.0),
+}
 # Three times the demonstration's, because its 16 leave a wide interval.
 TEST = dataclasses.replace(TEST_VIDEOS, videos=48)
 # Rate of the fast rows over that of the others, .1 over .03 for SiamFC. On seed 100 the
@@ -62,6 +74,11 @@ TEST = dataclasses.replace(TEST_VIDEOS, videos=48)
 FAST = 10 / 3
 # Of the video, checkpoints and bundles of one seed, in bytes.
 _SPACE = 150_000_000
+
+
+def _changed(distill: DistillConfig, name: str, **options: Any) -> DistillConfig:
+    term = dataclasses.replace(distill.terms[name], **options)
+    return distill.with_terms(**{name: term})
 
 
 def experiment_of(family: str, name: str, seed: int, source: str) -> Experiment:
@@ -88,6 +105,7 @@ def experiment_of(family: str, name: str, seed: int, source: str) -> Experiment:
         base = dataclasses.replace(base, students=biased)
     if name in FAST_ROWS:
         optim = dataclasses.replace(optim, learning_rate=FAST * optim.learning_rate)
+    terms = OPTIONS.get(name, lambda same: same)(terms)
     distill = with_row(terms, name.partition(" ")[0])
     return dataclasses.replace(base, distill=distill, optim=optim)
 
@@ -106,7 +124,7 @@ def setting(family: str, name: str, seed: int) -> str:
 
 
 def rows_of(family: str) -> tuple[str, ...]:
-    """Returns the rows that a family's students can have."""
+    """Returns the rows that a family's students can have, those of `OPTIONS` apart."""
     return tuple(row for row in ROWS if family == "siamfc" or row not in BIASED_ROWS)
 
 
@@ -251,7 +269,9 @@ def finished(seeds: Iterable[Seed]) -> dict[int, dict[str, Any]]:
     """Returns results of finished stages by seed and name of the stage."""
     found = {}
     for seed in seeds:
-        stages = {name: seed.read(name) for name in (TEACHER, *rows_of(seed.family))}
+        stages = {
+            name: seed.read(name) for name in (TEACHER, *rows_of(seed.family), *OPTIONS)
+        }
         found[seed.number] = {name: value for name, value in stages.items() if value}
     return found
 
@@ -262,7 +282,7 @@ def main() -> None:
     parser.add_argument("--workdir", type=pathlib.Path, required=True)
     parser.add_argument("--family", choices=tuple(FAMILIES), default="siamfc")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rows", choices=ROWS, nargs="+")
+    parser.add_argument("--rows", choices=[*ROWS, *OPTIONS], nargs="+")
     parser.add_argument("--report", action="store_true", help="print tables, run none")
     args = parser.parse_args()
     try:
@@ -270,7 +290,7 @@ def main() -> None:
         rows = args.rows or list(rows_of(args.family))
         seeds = [Seed(args.family, number, workdir) for number in args.seeds]
         if args.report:
-            print(report(finished(seeds), ROWS))
+            print(report(finished(seeds), [*ROWS, *OPTIONS]))
             return
         silence_decoders()
         start_jax()

@@ -149,9 +149,11 @@ def _score_lines(results: Results, stage: str, tracker: str) -> list[str]:
 
 
 def _difference_lines(results: Results) -> list[str]:
+    options = {s for found in results.values() for s in found if "with" in s}
+    compared = [*COMPARED, *((row, "TSKD") for row in sorted(options))]
     pairs = [
         (f"{row} - {other}", name, *(auc_of(results, r, name) for r in (row, other)))
-        for row, other in COMPARED
+        for row, other in compared
         for name in STUDENTS
     ]
     teacher = auc_of(results, TEACHER, TEACHER)

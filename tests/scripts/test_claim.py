@@ -7,12 +7,14 @@ import pathlib
 import sys
 import types
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
 
 from dst_jax import arch
 from dst_jax.errors import InputError
+from dst_jax.experiment import experiment_to_json
 from dst_jax.train import Interrupted
 from dst_jax.workflows.train import Trained
 
@@ -72,6 +74,28 @@ def test_biased_rows_differ_in_the_students_bias_alone(scripts):
     same = {n: arch.with_bias(spec) for n, spec in plain.students.items()}
     assert dataclasses.replace(plain, students=same) == biased
     assert not {"NOKD bias", "TSKD bias"} & set(scripts.claim.rows_of("siamrpn"))
+
+
+@pytest.mark.parametrize("family", ["siamfc", "siamrpn"])
+def test_rows_of_options_differ_from_tskd_in_one_field_each(scripts, family):
+    def flat(row):
+        made = experiment_to_json(scripts.claim.experiment_of(family, row, 7, "x:y"))
+        leaves = jax.tree_util.tree_leaves_with_path(made)
+        return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+    usual, changed = flat("TSKD"), {}
+    for row in scripts.claim.OPTIONS:
+        other = flat(row)
+        changed[row] = {k: other[k] for k in usual if other[k] != usual[k]}
+    assert {k: tuple(v.values()) for k, v in changed.items()} == {
+        "TSKD with AH .1": (0.1,),
+        "TSKD with STR mean": ("mean",),
+        "TSKD with TS mean": ("mean",),
+        "TSKD with TS balanced": ("balanced",),
+        "TSKD with TS sum": ("sum",),
+        "TSKD with KL teacher first": ("teacher_first",),
+        "TSKD with warm-up": (1.0,),
+    }
 
 
 def test_the_teacher_is_wider_than_both_students_and_has_16000_pairs(scripts):
