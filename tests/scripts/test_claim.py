@@ -174,14 +174,16 @@ def seed(scripts, monkeypatch, tmp_path):
         trained.append((workdir.name, teacher is not None))
         return Trained({name: workdir for name in experiment.students}, workdir, 2.0)
 
-    def score(run, test):
-        return {name: {"auc": {"a": 0.5}, "gate_open": None} for name in run.bundles}
+    def score(bundles, metrics, test):
+        return {name: {"auc": {"a": 0.5}, "gate_open": None} for name in bundles}
 
     monkeypatch.setattr(claim, "run_training", train)
     monkeypatch.setattr(claim, "_make_videos", lambda *_: ())
-    monkeypatch.setattr(claim, "_score", score)
+    monkeypatch.setattr(claim, "score_run", score)
     still = types.SimpleNamespace(
-        sequences={"a": types.SimpleNamespace(values={"success_auc": 0.1})}
+        sequences={
+            "a": types.SimpleNamespace(values={"success_auc": 0.1, "precision_20": 0.2})
+        }
     )
     monkeypatch.setattr(claim, "score_still", lambda _: still)
     return types.SimpleNamespace(
