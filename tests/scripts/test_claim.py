@@ -165,6 +165,20 @@ def test_the_report_has_a_line_for_each_tracker_and_difference(scripts):
     assert any(line.startswith(teacher) for line in lines)
 
 
+def test_precision_has_columns_and_a_table_of_its_own_where_it_was_measured(scripts):
+    found = results()
+    for stages in found.values():
+        for name, one in stages.items():
+            for tracker in one["trackers"].values():
+                value = 0.75 if name == "TSKD" else 0.25
+                tracker["p20"] = dict.fromkeys("ab", value)
+    lines = scripts.claim_table.report(found, ["NOKD", "TSKD"]).splitlines()
+    assert "| dull, NOKD | 1,500 | .550 | .212 | .250 | .000 | 2 |  | 30 |" in lines
+    head = lines.index(next(line for line in lines if line.startswith("| P@20 less")))
+    taught = "| TSKD - NOKD | dull | +.500 | +.500 to +.500 |  | 1 of 1 | +.500 |"
+    assert taught in lines[head:] and taught not in lines[:head]
+
+
 @pytest.fixture
 def seed(scripts, monkeypatch, tmp_path):
     """A seed whose trainings only write their names down, in `trained`."""

@@ -16,6 +16,7 @@ from dst_jax.distill import Response
 from dst_jax.errors import InputError
 from dst_jax.track import SiamFCTracking
 from dst_jax.train import LoopConfig
+from dst_jax.workflows import run_parts
 from tests import networks, objectives
 
 NAMES = (
@@ -55,7 +56,8 @@ def test_a_budget_that_holds_no_row_is_refused_with_one_that_does(scripts):
     works = [pair_budget.Work(4, 300.0, 0.5)]
     with pytest.raises(
         InputError,
-        match=r"--minutes 10: .* 21\.0 minutes without any pair; give at least 25, or",
+        match=r"--minutes 10: .* 21\.0 minutes without any pair, .* 2\.00 s; give at "
+        "least 25, or fewer",
     ):
         pair_budget.pairs_that_fit(10, works, spent_s=60.0, multiple=32)
     assert pair_budget.pairs_that_fit(25, works, spent_s=60.0, multiple=32) >= 32
@@ -190,6 +192,7 @@ def small(scripts, monkeypatch, tmp_path):
     monkeypatch.setattr(plan, "FAMILIES", families)
     response = Response(weight=100.0, scale="cells", layers=(2, 3))
     monkeypatch.setattr(scripts.claim_stages, "RESPONSE", response)
+    monkeypatch.setattr(run_parts, "VALIDATION_PAIRS", 8)
     monkeypatch.setattr(budget, "TRIAL_STEPS", 2)
     monkeypatch.setattr(budget, "TRIAL_FRAMES", 3)
     # Whatever the machine is doing, two steps an epoch fit.
@@ -252,6 +255,7 @@ def test_one_command_goes_from_data_to_tables(scripts, monkeypatch, small, capsy
         run(scripts, monkeypatch, small, *options, *some, train=("one",))
 
 
+@pytest.mark.slow
 @pytest.mark.optax
 def test_a_teacher_is_trained_if_none_is_given(scripts, monkeypatch, small, capsys):
     run(scripts, monkeypatch, small, "--rows", "NOKD", "--minutes", "30")
