@@ -56,8 +56,8 @@ def test_a_budget_that_holds_no_row_is_refused_with_one_that_does(scripts):
     works = [pair_budget.Work(4, 300.0, 0.5)]
     with pytest.raises(
         InputError,
-        match=r"--minutes 10: .* 21\.0 minutes without any pair, .* 2\.00 s; give at "
-        "least 25, or fewer",
+        match=r"--minutes 10: .* 21\.0 minutes without any pair, and 2\.00 s for "
+        "each; give at least 25, or fewer",
     ):
         pair_budget.pairs_that_fit(10, works, spent_s=60.0, multiple=32)
     assert pair_budget.pairs_that_fit(25, works, spent_s=60.0, multiple=32) >= 32
