@@ -82,8 +82,8 @@ def pairs_that_fit(
         least = math.ceil((fixed + pair * multiple) / usable)
         raise InputError(
             f"--minutes {minutes:g}: compiling, validating and tracking take "
-            f"{fixed / 60.0:.1f} minutes without any pair, and {pair:.2f} s for each; give "
-            f"at least {least}, or fewer --rows or --seeds."
+            f"{fixed / 60.0:.1f} minutes without any pair, and {pair:.2f} s for each; "
+            f"give at least {least}, or fewer --rows or --seeds."
         )
     return count * multiple
 
