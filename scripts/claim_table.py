@@ -133,13 +133,15 @@ def report(results: Results, rows: Sequence[str]) -> str:
             lines += _score_lines(results, row, name, measures)
     lines += _score_lines(results, TEACHER, STILL, measures)
     for measure in measures:
+        if not (compared := _difference_lines(results, measure)):
+            continue
         lines += [
             "",
             f"| {measure} less {measure} | tracker | difference "
             "| 95 %, seeds and videos drawn | 95 %, Student's t over seeds | ahead "
             "| by seed |",
             "|---|---|---:|---|---|---:|---|",
-            *_difference_lines(results, measure),
+            *compared,
         ]
     return "\n".join(lines)
 
@@ -153,6 +155,8 @@ def _score_lines(
     values = [each["trackers"][tracker] for each in found]
     gates = [v["gate_open"] for v in values if v.get("gate_open") is not None]
     still = tracker == STILL
+    # None were taken by a teacher that was there already.
+    seconds = np.median([each["seconds"]["training"] for each in found])
     cells = [
         tracker if stage == TEACHER else f"{tracker}, {stage}",
         "" if still else f"{values[0]['parameters']:,}",
@@ -163,7 +167,7 @@ def _score_lines(
         ),
         str(len(found)),
         f"{np.mean(gates):.0%} ({min(gates):.0%} to {max(gates):.0%})" if gates else "",
-        "" if still else f"{np.median([f['seconds']['training'] for f in found]):.0f}",
+        "" if still or not seconds else f"{seconds:.0f}",
     ]
     return [f"| {' | '.join(cells)} |"]
 

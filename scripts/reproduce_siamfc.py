@@ -236,9 +236,10 @@ def tables(plan: Plan, folder: pathlib.Path) -> str:
     results = finished(plan, folder)
     if not results:
         return f"{folder}: no stage is finished yet."
+    rows = len(plan.rows) * len(plan.seeds)
     head = (
-        f"{plan.pairs:,} pairs a row, which were to fit {len(plan.rows)} rows of "
-        f"{len(plan.seeds)} seeds into {plan.minutes:g} minutes."
+        f"{plan.pairs:,} pairs a row, chosen so that {rows} of them fit into "
+        f"{plan.minutes:g} minutes."
     )
     return "\n\n".join([head, report(results, PAPER_ROWS), *remarks(results)])
 

@@ -179,6 +179,15 @@ def test_precision_has_columns_and_a_table_of_its_own_where_it_was_measured(scri
     assert taught in lines[head:] and taught not in lines[:head]
 
 
+def test_a_given_teacher_alone_has_no_seconds_and_no_table_of_differences(scripts):
+    given = stage(teacher=(0.6, 0.6), still=(0.1, 0.1), seconds=0.0)
+    lines = scripts.claim_table.report({0: {"teacher": given}}, ["NOKD"]).splitlines()
+    assert lines[2:] == [
+        "| teacher | 1,500 | .600 |  | 1 |  |  |",
+        "| still |  | .100 |  | 1 |  |  |",
+    ]
+
+
 @pytest.fixture
 def seed(scripts, monkeypatch, tmp_path):
     """A seed whose trainings only write their names down, in `trained`."""
