@@ -221,6 +221,12 @@ def remarks(results: Results) -> list[str]:
             f"The teacher (AUC {teacher:.3f}) is not above a box that never moves "
             f"({still:.3f}), so that it has nothing to teach."
         )
+    for name in STUDENTS if any("NOKD" in one for one in results.values()) else ():
+        if teacher <= (plain := mean_of(results, "NOKD", name)):
+            found.append(
+                f"The teacher (AUC {teacher:.3f}) is not above the {name} student that "
+                f"nobody taught ({plain:.3f})."
+            )
     for row in (LITERAL_ROW, WORKING_ROW):
         stages = [one[row] for one in results.values() if row in one]
         for name in STUDENTS if stages else ():

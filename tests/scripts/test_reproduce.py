@@ -154,6 +154,17 @@ def test_a_teacher_no_better_than_a_still_box_is_told(scripts):
     assert remarks({0: {"teacher": stage(teacher=0.3, still=0.2)}}) == []
 
 
+def test_a_teacher_no_better_than_an_untaught_student_is_told(scripts):
+    stages = {
+        "teacher": stage(teacher=0.5, still=0.2),
+        "NOKD": stage(dull=0.4, intelligent=0.6),
+    }
+    assert scripts.reproduce_siamfc.remarks({0: stages}) == [
+        "The teacher (AUC 0.500) is not above the intelligent student that nobody "
+        "taught (0.600)."
+    ]
+
+
 def test_gates_are_told_for_each_student(scripts):
     first = {
         "teacher": stage(teacher=0.3, still=0.2),
