@@ -24,11 +24,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
+from claim_stages import (
+    PAPER_ROWS,
+    WORKING_ROW,
+    Stage,
+    by_video,
+    line,
+    result_path,
+    score_run,
+    tell,
+    terms_of,
+)
 from claim_table import STILL, TEACHER, report
 from rich.console import Console
 
-from dst_jax.arch import tracker_cost, with_bias
-from dst_jax.bundle import load_bundle
+from dst_jax.arch import with_bias
 from dst_jax.command.startup import silence_decoders, start_jax
 from dst_jax.configs import (
     demo_siamrpn_students,
@@ -37,24 +47,21 @@ from dst_jax.configs import (
     demo_teacher,
 )
 from dst_jax.data.sequence import Sequence
-from dst_jax.distill import DistillConfig, literal, with_row
+from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError, printable
-from dst_jax.evaluate import Score
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json
-from dst_jax.files import read_json, require_place, user_path, write_json
+from dst_jax.files import require_place, user_path
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
-from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
-from dst_jax.workflows.train import Trained, gate_share, run_training
-from dst_jax.workflows.versions import versions
+from dst_jax.workflows.evaluation import read_videos, score_still
+from dst_jax.workflows.train import run_training
 
 FAMILIES = {
     "siamfc": (demo_teacher, demo_students),
     "siamrpn": (demo_siamrpn_teacher, demo_siamrpn_students),
 }
-LITERAL_ROW = "TSsKD literal gates"
-FAST_ROWS = ("NOKD fast", "TSKD fast", "TSsKD working gates fast")
+FAST_ROWS = ("NOKD fast", "TSKD fast", f"{WORKING_ROW} fast")
 BIASED_ROWS = ("NOKD bias", "TSKD bias")
-ROWS = ("NOKD", "TSKD", LITERAL_ROW, "TSsKD working gates", *FAST_ROWS, *BIASED_ROWS)
+ROWS = (*PAPER_ROWS, *FAST_ROWS, *BIASED_ROWS)
 # Rows that differ from TSKD in one option, which only --rows asks for.
 OPTIONS: Mapping[str, Callable[[DistillConfig], DistillConfig]] = {
     "TSKD with AH .1": lambda d: _changed(d, "ah", weight=0.1),
@@ -97,16 +104,13 @@ def experiment_of(family: str, name: str, seed: int, source: str) -> Experiment:
     base = dataclasses.replace(base, data=data, seed=seed)
     if name == TEACHER:
         return base
-    terms, optim = base.distill, base.optim
-    if name == LITERAL_ROW:
-        terms = terms.with_terms(ks=literal(terms).terms["ks"])
+    distill = OPTIONS.get(name, lambda same: same)(terms_of(name, base.distill))
+    optim = base.optim
     if name in BIASED_ROWS:
         biased = {n: with_bias(spec) for n, spec in base.students.items()}
         base = dataclasses.replace(base, students=biased)
     if name in FAST_ROWS:
         optim = dataclasses.replace(optim, learning_rate=FAST * optim.learning_rate)
-    terms = OPTIONS.get(name, lambda same: same)(terms)
-    distill = with_row(terms, name.partition(" ")[0])
     return dataclasses.replace(base, distill=distill, optim=optim)
 
 
@@ -126,11 +130,6 @@ def setting(family: str, name: str, seed: int) -> str:
 def rows_of(family: str) -> tuple[str, ...]:
     """Returns the rows that a family's students can have, those of `OPTIONS` apart."""
     return tuple(row for row in ROWS if family == "siamfc" or row not in BIASED_ROWS)
-
-
-def result_path(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """Returns the file of a stage's result in the folder of its seed."""
-    return folder / f"{name.replace(' ', '-').lower()}.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,38 +156,18 @@ class Seed:
         """Returns the folder of the videos, which all families share."""
         return self.workdir / f"video-{self.number}"
 
-    def read(self, name: str) -> dict[str, Any] | None:
-        """Returns the result of a stage, or None if it is not finished.
+    def stage(self, name: str) -> Stage:
+        """Returns a stage by its name."""
+        return Stage(self.folder, name, setting(self.family, name, self.number))
 
-        Raises:
-          InputError: If it was made with another setting, or is damaged.
-        """
-        path = result_path(self.folder, name)
-        if not path.exists():
-            return None
-        values = read_json(path)
-        if values.get("setting") != setting(self.family, name, self.number):
-            raise InputError(
-                f"{path}: was made with another setting of this script; choose another "
-                "--workdir, or remove the folder of its seed."
-            )
-        return values
-
-    def write(self, name: str, values: Mapping[str, Any]) -> None:
-        """Writes the result of a stage."""
-        card = {
-            "row": name,
-            "seed": self.number,
-            "setting": setting(self.family, name, self.number),
-            "versions": versions(),
-        }
-        path = result_path(self.folder, name)
-        write_json(path, {**card, **values}, sort_keys=False)
+    def tell(self, name: str, began: float, text: str) -> None:
+        """Prints the line of a stage."""
+        tell(f"{self.family} seed {self.number} {name}", began, text)
 
 
 def run_seed(seed: Seed, rows: list[str], console: Console) -> None:
     """Runs what is missing of a seed: video, teacher, then one row after the other."""
-    missing = [name for name in (TEACHER, *rows) if seed.read(name) is None]
+    missing = [name for name in (TEACHER, *rows) if seed.stage(name).read() is None]
     if not missing:
         return
     require_place(result_path(seed.folder, TEACHER), space=_SPACE)
@@ -204,12 +183,13 @@ def run_seed(seed: Seed, rows: list[str], console: Console) -> None:
             verb="scripts/claim.py",
             console=console,
         )
-        scored = _score(trained, test)
+        scored = score_run(trained.bundles, trained.metrics, test)
         if not is_row:
-            scored[STILL] = {"auc": _by_video(score_still(test))}
+            scored[STILL] = by_video(score_still(test))
         seconds = {"training": trained.seconds, "all": time.perf_counter() - began}
-        seed.write(name, {"seconds": seconds, "trackers": scored})
-        tell(seed, name, began, _line(scored))
+        values = {"seconds": seconds, "trackers": scored}
+        seed.stage(name).write(values, seed=seed.number)
+        seed.tell(name, began, line(scored))
 
 
 def _make_videos(seed: Seed, console: Console) -> tuple[Sequence, ...]:
@@ -223,55 +203,16 @@ def _make_videos(seed: Seed, console: Console) -> tuple[Sequence, ...]:
         seed.video / "train", TRAIN_VIDEOS, seed=2 * seed.number, console=console
     )
     write_video(seed.video / "test", TEST, seed=2 * seed.number + 1, console=console)
-    tell(seed, "video", began, "ready")
+    seed.tell("video", began, "ready")
     return read_videos(f"got10k:{seed.video / 'test'}")
-
-
-def _score(trained: Trained, test: tuple[Sequence, ...]) -> dict[str, Any]:
-    """Returns scores by video, size and open gates of a run's last networks."""
-    found = {}
-    for name, path in trained.bundles.items():
-        bundle = load_bundle(path)
-        found[name] = {
-            "auc": _by_video(evaluate_bundle(bundle, test, name=name).score),
-            "parameters": tracker_cost(bundle.spec).parameters,
-            "gate_open": gate_share(trained.metrics, name),
-        }
-    return found
-
-
-def _by_video(score: Score) -> dict[str, float]:
-    return {name: one.values["success_auc"] for name, one in score.sequences.items()}
-
-
-def _line(scored: Mapping[str, Any]) -> str:
-    """Returns the mean AUC of trackers, with their open gates, for the log."""
-    texts = []
-    for name, values in scored.items():
-        auc = list(values["auc"].values())
-        gate = values.get("gate_open")
-        shown = "" if gate is None else f" (gates open {gate:.1%})"
-        texts.append(f"{name} {sum(auc) / len(auc):.3f}{shown}")
-    return ", ".join(texts)
-
-
-def tell(seed: Seed, name: str, began: float, text: str) -> None:
-    """Prints the line of a stage, with the time of day and its duration."""
-    took = time.perf_counter() - began
-    now = time.strftime("%H:%M:%S")
-    print(
-        f"{now} {seed.family} seed {seed.number} {name}: {text}   {took:.0f} s",
-        flush=True,
-    )
 
 
 def finished(seeds: Iterable[Seed]) -> dict[int, dict[str, Any]]:
     """Returns results of finished stages by seed and name of the stage."""
     found = {}
     for seed in seeds:
-        stages = {
-            name: seed.read(name) for name in (TEACHER, *rows_of(seed.family), *OPTIONS)
-        }
+        names = (TEACHER, *rows_of(seed.family), *OPTIONS)
+        stages = {name: seed.stage(name).read() for name in names}
         found[seed.number] = {name: value for name, value in stages.items() if value}
     return found
 

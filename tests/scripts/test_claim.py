@@ -202,6 +202,29 @@ def test_the_report_has_a_line_for_each_tracker_and_difference(scripts):
     assert any(line.startswith(teacher) for line in lines)
 
 
+def test_precision_has_columns_and_a_table_of_its_own_where_it_was_measured(scripts):
+    found = results()
+    for stages in found.values():
+        for name, one in stages.items():
+            for tracker in one["trackers"].values():
+                value = 0.75 if name == "TSKD" else 0.25
+                tracker["p20"] = dict.fromkeys("ab", value)
+    lines = scripts.claim_table.report(found, ["NOKD", "TSKD"]).splitlines()
+    assert "| dull, NOKD | 1,500 | .550 | .212 | .250 | .000 | 2 |  | 30 |" in lines
+    head = lines.index(next(line for line in lines if line.startswith("| P@20 less")))
+    taught = "| TSKD - NOKD | dull | +.500 | +.500 to +.500 |  | 1 of 1 | +.500 |"
+    assert taught in lines[head:] and taught not in lines[:head]
+
+
+def test_a_given_teacher_alone_has_no_seconds_and_no_table_of_differences(scripts):
+    given = stage(teacher=(0.6, 0.6), still=(0.1, 0.1), seconds=0.0)
+    lines = scripts.claim_table.report({0: {"teacher": given}}, ["NOKD"]).splitlines()
+    assert lines[2:] == [
+        "| teacher | 1,500 | .600 |  | 1 |  |  |",
+        "| still |  | .100 |  | 1 |  |  |",
+    ]
+
+
 @pytest.fixture
 def seed(scripts, monkeypatch, tmp_path):
     """A seed whose trainings only write their names down, in `trained`."""
@@ -211,14 +234,16 @@ def seed(scripts, monkeypatch, tmp_path):
         trained.append((workdir.name, teacher is not None))
         return Trained({name: workdir for name in experiment.students}, workdir, 2.0)
 
-    def score(run, test):
-        return {name: {"auc": {"a": 0.5}, "gate_open": None} for name in run.bundles}
+    def score(bundles, metrics, test):
+        return {name: {"auc": {"a": 0.5}, "gate_open": None} for name in bundles}
 
     monkeypatch.setattr(claim, "run_training", train)
     monkeypatch.setattr(claim, "_make_videos", lambda *_: ())
-    monkeypatch.setattr(claim, "_score", score)
+    monkeypatch.setattr(claim, "score_run", score)
     still = types.SimpleNamespace(
-        sequences={"a": types.SimpleNamespace(values={"success_auc": 0.1})}
+        sequences={
+            "a": types.SimpleNamespace(values={"success_auc": 0.1, "precision_20": 0.2})
+        }
     )
     monkeypatch.setattr(claim, "score_still", lambda _: still)
     return types.SimpleNamespace(
