@@ -49,7 +49,12 @@ from dst_jax.configs import (
 from dst_jax.data.sequence import Sequence
 from dst_jax.distill import DistillConfig
 from dst_jax.errors import InputError, printable
-from dst_jax.experiment import Experiment, config_hash, experiment_to_json
+from dst_jax.experiment import (
+    Experiment,
+    config_hash,
+    experiment_to_json,
+    without,
+)
 from dst_jax.files import require_place, user_path
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import read_videos, score_still
@@ -124,7 +129,9 @@ def setting(family: str, name: str, seed: int) -> str:
     """
     stages = [experiment_of(family, n, seed, "got10k:train") for n in (TEACHER, name)]
     video = [dataclasses.asdict(config) for config in (TRAIN_VIDEOS, TEST)]
-    return config_hash({"stages": [*map(experiment_to_json, stages)], "video": video})
+    # Nothing is searched.
+    values = [without(experiment_to_json(e), "search", "policy") for e in stages]
+    return config_hash({"stages": values, "video": video})
 
 
 def rows_of(family: str) -> tuple[str, ...]:

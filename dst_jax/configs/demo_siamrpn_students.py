@@ -24,5 +24,5 @@ def experiment() -> Experiment:
         distill=siamfc.distill,
         optim=dataclasses.replace(base.optim, epochs=4.0),
         # The boxes of a candidate mean nothing before some 20 steps.
-        search=dataclasses.replace(siamfc.search, pairs=320),
+        search=dataclasses.replace(siamfc.search, steps=10, pairs=320, largest=0.1),
     )

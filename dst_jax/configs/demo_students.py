@@ -23,8 +23,15 @@ def experiment() -> Experiment:
     """
     base = demo_teacher.experiment()
     students = {"dull": named("mini-dull"), "intelligent": named("mini-half")}
+    # A third of the first proposals is as small as this, which others do not train.
     search = SearchConfig(
-        steps=5, pairs=96, epochs=1.0, batch=16, validation_pairs=64, proposals=5
+        steps=8,
+        pairs=96,
+        epochs=1.0,
+        batch=16,
+        validation_pairs=64,
+        proposals=5,
+        largest=0.06,
     )
     distill = DistillConfig().with_terms(
         ah=Hard(weight=1.0),

@@ -69,6 +69,12 @@ def test_compression_may_count_the_multiply_adds_of_a_search_image():
     assert saved != compression(networks.STUDENTS["dull"], networks.TEACHER)
 
 
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan")])
+def test_a_share_that_nothing_or_everything_fits_is_refused(share):
+    with pytest.raises(InputError, match=r"largest=.*above 0, at most 1"):
+        SearchConfig(largest=share)
+
+
 def test_what_size_counts_is_written_only_where_it_is_not_the_papers():
     assert SearchConfig().size == "parameters" and "size" not in to_json(SearchConfig())
     written = to_json(SearchConfig(size="macs"))
