@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dst_jax.arch import TrackerSpec, tracker_cost
+from dst_jax.distill.adapters import of_adapters, of_network
 from dst_jax.distill.config import DistillConfig
 from dst_jax.distill.fit import check_fit, needs_teacher
 from dst_jax.distill.labels import LabelConfig, Labels, make_labels
@@ -68,11 +69,15 @@ class Setting(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """A batch after the forward passes, by network, with "teacher" if it ran."""
+    """A batch after the forward passes, by network, with "teacher" if it ran.
+
+    Beside it are the parameters of terms, by student.
+    """
 
     outputs: Mapping[str, Output]
     labels: Mapping[str, Labels]
     task_losses: Mapping[str, Scalar]
+    adapters: Mapping[str, Params]
 
     def task_parts(self, name: str, config: TaskConfig) -> list[Part]:
         """Returns the parts of a student's loss on the labels."""
@@ -104,7 +109,8 @@ def make_objective(
     Returns:
       `objective(params, stats, teacher_vars, examples, *, epoch, key)`, which returns
       `(local_loss, (new_stats, metrics))`. `params` and `stats` are dicts over the
-      students. `teacher_vars` are the teacher's variables, and are ignored if no term
+      students; the parameters of terms stand in the former, see `distill.adapters`.
+      `teacher_vars` are the teacher's variables, and are ignored if no term
       reads the teacher. `epoch` is a traced float. The sum of `local_loss` over devices
       is the loss of the global batch, and the sum of its gradients is the gradient.
 
@@ -123,7 +129,7 @@ def make_objective(
         specs["teacher"], frozen = teacher, build(teacher, **kinds)
     view, label = _viewer(specs), _labeller(specs, setting.labels)
     everywhere = functools.partial(psum, axis_name=axis_name)
-    collect = _collector(students, setting, everywhere)
+    collect = _collector(specs, students, setting, everywhere)
 
     def objective(
         params: Params,
@@ -142,7 +148,8 @@ def make_objective(
         outputs = learnt | taught
         labels = label(seen, key)
         task = _task_losses(outputs, labels, setting.task, everywhere)
-        parts, logs = collect(_Batch(outputs, labels, task), epoch)
+        own = {name: of_adapters(params[name]) for name in modules}
+        parts, logs = collect(_Batch(outputs, labels, task, own), epoch)
         values = {name: reduce_parts(group, axis_name) for name, group in parts.items()}
         loss = jnp.sum(jnp.stack(list(values.values())))
         agreed = {f"gt/{name}": value for name, value in task.items()} | logs
@@ -201,7 +208,7 @@ def _learn(
 ) -> tuple[dict[str, Output], dict[str, Any]]:
     outputs, new_stats = {}, {}
     for name, module in modules.items():
-        variables = {"params": params[name], "batch_stats": stats[name]}
+        variables = {"params": of_network(params[name]), "batch_stats": stats[name]}
         outputs[name], new_stats[name] = forward_train(
             module, variables, seen[name].template, seen[name].search
         )
@@ -222,12 +229,13 @@ def _task_losses(
 
 
 def _collector(
-    students: Mapping[str, TrackerSpec],
+    specs: Mapping[str, TrackerSpec],
+    students: Iterable[str],
     setting: Setting,
     everywhere: Callable[[Any], Any],
 ) -> Callable[..., tuple[_Parts, dict[str, Scalar]]]:
     """Returns a function from a batch to the parts by "student/term" and all logs."""
-    sizes = {name: tracker_cost(spec).parameters for name, spec in students.items()}
+    sizes = {name: tracker_cost(specs[name]).parameters for name in students}
     warmup = setting.distill.warmup_epochs
 
     def view(name: str, batch: _Batch, epoch: Scalar, term: str) -> View:
@@ -245,6 +253,8 @@ def _collector(
             epoch=epoch,
             since_warmup=epoch - warmup,
             psum=everywhere,
+            specs=specs,
+            params=batch.adapters[name].get(term, {}),
         )
 
     def collect(batch: _Batch, epoch: Scalar) -> tuple[_Parts, dict[str, Scalar]]:

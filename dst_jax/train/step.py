@@ -13,7 +13,8 @@ import optax
 from jax.typing import DTypeLike
 
 from dst_jax.arch import InputSpec
-from dst_jax.distill import Metrics, Objective, psum
+from dst_jax.distill import Metrics, Objective, of_adapters, of_network, psum
+from dst_jax.distill.adapters import ADAPTERS
 from dst_jax.models import Variables
 from dst_jax.ops.augment import AugmentConfig, augment
 from dst_jax.train.state import TrainState
@@ -28,7 +29,8 @@ class StepMetrics(NamedTuple):
       terms: Its parts by "student/term", which add up to `loss`.
       globals: Losses on the labels, "gt/NAME", and logs of terms, such as "sigma/NAME"
         and "gate/NAME".
-      gradient_norm: Norm of the gradient by student, before clipping.
+      gradient_norm: Norm of the gradient by student, before clipping; where terms have
+        parameters, theirs is apart, as "STUDENT/adapters". The limit is on both.
     """
 
     loss: Scalar
@@ -131,10 +133,20 @@ def make_train_step(
             )
             params[name] = optax.apply_updates(state.params[name], updates)
         new_state = TrainState(state.step + 1, params, stats, opt_state)
-        norms = {name: optax.tree.norm(g) for name, g in gradients.items()}
+        norms = _norms(gradients)
         return new_state, StepMetrics(value, terms, metrics.globals, norms)
 
     return step
+
+
+def _norms(gradients: Mapping[str, Params]) -> dict[str, Array]:
+    """Returns the norms of gradients by student, and apart those of adapters."""
+    norms = {}
+    for name, gradient in gradients.items():
+        norms[name] = optax.tree.norm(of_network(gradient))
+        if adapters := of_adapters(gradient):
+            norms[f"{name}/{ADAPTERS}"] = optax.tree.norm(adapters)
+    return norms
 
 
 def _masked(

@@ -7,10 +7,11 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from dst_jax.arch import TrackerSpec
 from dst_jax.bundle import Bundle
 from dst_jax.data.pipeline import PatchSpec, fixed_batches, train_batches
 from dst_jax.data.sequence import Sequence
-from dst_jax.distill import make_objective
+from dst_jax.distill import init_adapters, make_objective
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.train import (
@@ -26,6 +27,7 @@ from dst_jax.train import (
     make_train_step,
     make_validate,
 )
+from dst_jax.typing import Params
 from dst_jax.workflows.export import Made
 from dst_jax.workflows.progress import waiting
 from dst_jax.workflows.training_data import patch_spec, widest_input
@@ -61,6 +63,19 @@ class Given(NamedTuple):
         experiment = self.experiment
         students, batch = experiment.students, experiment.data.batch
         return Made(students, experiment.tracking, batch, card)
+
+
+def first_adapters(
+    experiment: Experiment, teacher: TrackerSpec | None
+) -> dict[str, Params]:
+    """Returns the parameters of terms by student before the first step.
+
+    Args:
+      experiment: The configuration.
+      teacher: The frozen teacher, or None.
+    """
+    key = jax.random.key(experiment.seed)
+    return init_adapters(key, teacher, experiment.students, experiment.distill)
 
 
 def make_run(given: Given, step: int, console: Console) -> Run:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from rich.console import Console
 from dst_jax.arch import TrackerSpec, spec_id
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.distill import check_fit
+from dst_jax.distill.adapters import ADAPTERS
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
 from dst_jax.files import require_place, user_path
@@ -38,7 +40,7 @@ from dst_jax.workflows.export import write_bundles
 from dst_jax.workflows.gates import gates_line
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar, waiting
-from dst_jax.workflows.run_parts import Given, make_run
+from dst_jax.workflows.run_parts import Given, first_adapters, make_run
 from dst_jax.workflows.training_data import (
     data_hash,
     load_data,
@@ -99,12 +101,12 @@ def run_training(
     if deadline and deadline.left() <= 0.0:
         raise TimeUp(f"before {workdir} began or went on")
     check_batch(experiment.data.batch)
-    _require_space(experiment, workdir)
     for spec in experiment.students.values():
         require_matching(spec, experiment.tracking)
     teacher_bundle = load_bundle(teacher) if teacher is not None else None
     teacher_spec = teacher_bundle.spec if teacher_bundle else None
     check_fit(teacher_spec, experiment.students, experiment.distill)
+    _require_space(experiment, teacher_spec, workdir)
     require_memory(experiment.data, patch_spec(experiment, teacher=teacher_spec))
     start = {name: load_bundle(path) for name, path in (init or {}).items()}
     _check_start(experiment.students, start)
@@ -131,7 +133,9 @@ def run_training(
     return Trained(bundles, workdir / METRICS, seconds)
 
 
-def _require_space(experiment: Experiment, workdir: pathlib.Path) -> None:
+def _require_space(
+    experiment: Experiment, teacher: TrackerSpec | None, workdir: pathlib.Path
+) -> None:
     """Checks that the workdir can be written and will hold what the run leaves there.
 
     These are two checkpoints, of which the older goes when a third is written, and the
@@ -142,10 +146,15 @@ def _require_space(experiment: Experiment, workdir: pathlib.Path) -> None:
     if saved and saved[-1] >= total_steps:
         return
     tx = make_optimizer(experiment.optim, total_steps=total_steps)
-    variables = [variable_shapes(spec) for spec in experiment.students.values()]
-    optimizer = [jax.eval_shape(tx.init, each["params"]) for each in variables]
+    specs = experiment.students
+    variables = {name: variable_shapes(spec) for name, spec in specs.items()}
+    adapters = first_adapters(experiment, teacher)
+    learnt = {
+        n: {**v["params"], ADAPTERS: adapters.get(n)} for n, v in variables.items()
+    }
+    optimizer = [jax.eval_shape(tx.init, each) for each in learnt.values()]
     weights = sum(leaf.size for leaf in jax.tree.leaves(variables))
-    states = sum(leaf.size for leaf in jax.tree.leaves(optimizer))
+    states = sum(leaf.size for leaf in jax.tree.leaves((optimizer, adapters)))
     # Last and best weights, in float32.
     checkpoint, bundles = 4 * (2 * weights + states), 4 * 2 * weights
     left = max(3 - len(saved), 1)
@@ -217,6 +226,18 @@ def _tell_of_other_kernels(
         )
 
 
+def _say_remarks(
+    experiment: Experiment, console: Console, values: Mapping[str, float]
+) -> None:
+    """Prints what terms have to say of the scalars of the first step."""
+    for student in experiment.students:
+        ends = f"/{student}"
+        logs = {n.removesuffix(ends): v for n, v in values.items() if n.endswith(ends)}
+        for name, term in experiment.distill.active.items():
+            if line := term.remark(name, logs):
+                say(console, f"student {student}, term {name}: {line}")
+
+
 def _fit(
     given: Given, workdir: pathlib.Path, deadline: Deadline | None, console: Console
 ) -> dict[str, pathlib.Path]:
@@ -228,6 +249,9 @@ def _fit(
         experiment.students,
         make_optimizer(experiment.optim, total_steps=total_steps),
         start={name: bundle.variables for name, bundle in given.start.items()},
+        adapters=first_adapters(
+            experiment, given.teacher.spec if given.teacher else None
+        ),
     )
     checkpoints = Checkpoints(
         workdir / CHECKPOINTS, config_hash=config_hash(given.config), card=given.card
@@ -252,6 +276,7 @@ def _fit(
             run = run._replace(
                 checkpoints=checkpoints,
                 report=writer.write,
+                begun=functools.partial(_say_remarks, experiment, console),
                 tick=shown.tick,
                 tell=shown.tell,
                 saved=lambda kept: write_bundles(kept, given.made, folder),
