@@ -164,11 +164,18 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         experiment = dataclasses.replace(experiment, distill=distill)
     experiment = settings.with_students(experiment, verb.student)
     experiment = _overridden(experiment, verb, rest, console)
+    init = settings.parse_init(verb.init, experiment.students)
+    if isinstance(verb, Distill) and verb.probe:
+        from dst_jax.workflows.probe import probe_terms
+
+        networks: Any = {"teacher": teacher, "init": init}
+        probe_terms(experiment, **networks, deadline=deadline, console=console)
+        return
     trained = run_training(
         experiment,
         verb.workdir,
         teacher=teacher,
-        init=settings.parse_init(verb.init, experiment.students),
+        init=init,
         verb=f"dst-jax {type(verb).__name__.lower()}",
         deadline=deadline,
         console=console,

@@ -119,8 +119,8 @@ class Checkpoints:
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         self._name = contextlib.ExitStack()
-        plain = self._name.enter_context(plain_folder(self._folder))
-        self._manager = ocp.CheckpointManager(plain, options=options)
+        self._plain = self._name.enter_context(plain_folder(self._folder))
+        self._manager = ocp.CheckpointManager(self._plain, options=options)
 
     def save(self, snapshot: Snapshot) -> None:
         """Writes a checkpoint of the state's step unless there is one already.
@@ -196,7 +196,8 @@ class Checkpoints:
 
     def _shapes(self, step: int) -> dict[str, Any]:
         """Returns shapes and types of the arrays that a checkpoint holds."""
-        stored = self._manager.item_metadata(step)["snapshot"]
+        handler = ocp.StandardCheckpointHandler()
+        stored: Any = handler.metadata(self._plain / str(step) / "snapshot")
         return {
             name: jax.ShapeDtypeStruct(found.shape, found.dtype)
             for name, found in stored.items()

@@ -78,13 +78,16 @@ def first_adapters(
     return init_adapters(key, teacher, experiment.students, experiment.distill)
 
 
-def make_run(given: Given, step: int, console: Console) -> Run:
+def make_run(
+    given: Given, step: int, console: Console, *, validates: bool = True
+) -> Run:
     """Returns the parts of a run that follow from its configuration and step.
 
     Args:
       given: What the run computes from.
       step: Step at which it begins or resumes.
       console: Console that says what is waited for.
+      validates: Whether the run reads held-out pairs and validates on them.
     """
     experiment, teacher = given.experiment, given.teacher
     batch, seen = experiment.data.batch, teacher.spec if teacher else None
@@ -105,8 +108,10 @@ def make_run(given: Given, step: int, console: Console) -> Run:
         compiled = gathering(compiled)
     else:
         batches = train_batches(given.train_set, experiment.data, patch, **position)
-    with waiting(console, "reading held-out pairs"):
-        validate = _validation(experiment, teacher, given.validation_set, patch)
+    validate = None
+    if validates:
+        with waiting(console, "reading held-out pairs"):
+            validate = _validation(experiment, teacher, given.validation_set, patch)
     return Run(
         step=data_parallel(compiled),
         constants=constants,

@@ -6,6 +6,7 @@ import functools
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import jax
 from rich.console import Console
@@ -27,6 +28,7 @@ from dst_jax.train import (
     MetricWriter,
     Snapshot,
     TimeUp,
+    TrainState,
     check_batch,
     first_best,
     fit,
@@ -100,16 +102,59 @@ def run_training(
     workdir = user_path(workdir)
     if deadline and deadline.left() <= 0.0:
         raise TimeUp(f"before {workdir} began or went on")
+    networks = read_networks(experiment, teacher, init or {})
+    _require_space(experiment, networks[0], workdir)
+    given = gather(experiment, networks, verb=verb, console=console)
+    with open_workdir(workdir, given.config):
+        began = time.perf_counter()
+        bundles = _fit(given, workdir, deadline, console)
+        seconds = time.perf_counter() - began
+    return Trained(bundles, workdir / METRICS, seconds)
+
+
+# The frozen teacher, or None, and bundles to begin from by student.
+Networks: TypeAlias = tuple[Bundle | None, Mapping[str, Bundle]]
+
+
+def read_networks(
+    experiment: Experiment,
+    teacher: pathlib.Path | None,
+    init: Mapping[str, pathlib.Path],
+) -> Networks:
+    """Reads the bundles of a run, and checks that they and its settings fit together.
+
+    Args:
+      experiment: The configuration.
+      teacher: Bundle of the frozen teacher, or None.
+      init: Bundles to begin from, by student.
+
+    Raises:
+      InputError: If they do not.
+    """
     check_batch(experiment.data.batch)
     for spec in experiment.students.values():
         require_matching(spec, experiment.tracking)
-    teacher_bundle = load_bundle(teacher) if teacher is not None else None
-    teacher_spec = teacher_bundle.spec if teacher_bundle else None
-    check_fit(teacher_spec, experiment.students, experiment.distill)
-    _require_space(experiment, teacher_spec, workdir)
-    require_memory(experiment.data, patch_spec(experiment, teacher=teacher_spec))
-    start = {name: load_bundle(path) for name, path in (init or {}).items()}
+    bundle = load_bundle(teacher) if teacher is not None else None
+    spec = bundle.spec if bundle else None
+    check_fit(spec, experiment.students, experiment.distill)
+    require_memory(experiment.data, patch_spec(experiment, teacher=spec))
+    start = {name: load_bundle(path) for name, path in init.items()}
     _check_start(experiment.students, start)
+    return bundle, start
+
+
+def gather(
+    experiment: Experiment, networks: Networks, *, verb: str, console: Console
+) -> Given:
+    """Reads the data of a run, and returns what it computes from.
+
+    Args:
+      experiment: The configuration.
+      networks: Bundles, as `read_networks` returns them.
+      verb: Name of the command for the cards of the bundles.
+      console: Console for messages.
+    """
+    teacher, start = networks
     card = {
         "made_by": verb,
         "versions": versions(),
@@ -120,21 +165,15 @@ def run_training(
     train_set, validation_set = load_data(experiment, console)
     config = {
         "experiment": without(experiment_to_json(experiment), "search", "policy"),
-        "teacher": teacher_bundle.weights_sha256 if teacher_bundle else None,
+        "teacher": teacher.weights_sha256 if teacher else None,
         "init": {name: bundle.weights_sha256 for name, bundle in start.items()},
         "data": data_hash(train_set),
     }
-    sets = train_set, validation_set
-    given = Given(experiment, teacher_bundle, start, *sets, config, card)
-    with open_workdir(workdir, config):
-        began = time.perf_counter()
-        bundles = _fit(given, workdir, deadline, console)
-        seconds = time.perf_counter() - began
-    return Trained(bundles, workdir / METRICS, seconds)
+    return Given(experiment, teacher, start, train_set, validation_set, config, card)
 
 
 def _require_space(
-    experiment: Experiment, teacher: TrackerSpec | None, workdir: pathlib.Path
+    experiment: Experiment, teacher: Bundle | None, workdir: pathlib.Path
 ) -> None:
     """Checks that the workdir can be written and will hold what the run leaves there.
 
@@ -148,7 +187,7 @@ def _require_space(
     tx = make_optimizer(experiment.optim, total_steps=total_steps)
     specs = experiment.students
     variables = {name: variable_shapes(spec) for name, spec in specs.items()}
-    adapters = first_adapters(experiment, teacher)
+    adapters = first_adapters(experiment, teacher.spec if teacher else None)
     learnt = {
         n: {**v["params"], ADAPTERS: adapters.get(n)} for n, v in variables.items()
     }
@@ -226,6 +265,23 @@ def _tell_of_other_kernels(
         )
 
 
+def first_state(given: Given) -> TrainState:
+    """Returns the state of a run before its first step.
+
+    Args:
+      given: What the run computes from.
+    """
+    experiment, teacher = given.experiment, given.teacher
+    total_steps = experiment.optim.total_steps(experiment.data.batch)
+    return init_state(
+        jax.random.key(experiment.seed),
+        experiment.students,
+        make_optimizer(experiment.optim, total_steps=total_steps),
+        start={name: bundle.variables for name, bundle in given.start.items()},
+        adapters=first_adapters(experiment, teacher.spec if teacher else None),
+    )
+
+
 def _say_remarks(
     experiment: Experiment, console: Console, values: Mapping[str, float]
 ) -> None:
@@ -244,15 +300,7 @@ def _fit(
     """Trains, or goes on; returns the folders of the bundles."""
     experiment, folder = given.experiment, workdir / BUNDLES
     total_steps = experiment.optim.total_steps(experiment.data.batch)
-    state = init_state(
-        jax.random.key(experiment.seed),
-        experiment.students,
-        make_optimizer(experiment.optim, total_steps=total_steps),
-        start={name: bundle.variables for name, bundle in given.start.items()},
-        adapters=first_adapters(
-            experiment, given.teacher.spec if given.teacher else None
-        ),
-    )
+    state = first_state(given)
     checkpoints = Checkpoints(
         workdir / CHECKPOINTS, config_hash=config_hash(given.config), card=given.card
     )
