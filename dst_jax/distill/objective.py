@@ -71,13 +71,25 @@ class Setting(NamedTuple):
 class _Batch(NamedTuple):
     """A batch after the forward passes, by network, with "teacher" if it ran.
 
-    Beside it are the parameters of terms, by student.
+    Beside it are the parameters of terms, by student, for every student.
     """
 
     outputs: Mapping[str, Output]
     labels: Mapping[str, Labels]
     task_losses: Mapping[str, Scalar]
     adapters: Mapping[str, Params]
+
+    def around(self, name: str) -> dict[str, Any]:
+        """Returns what the view of a student has of the batch."""
+        peers = (other for other in self.adapters if other != name)
+        return {
+            "student": self.outputs[name],
+            "teacher": self.outputs.get("teacher"),
+            "peers": {other: self.outputs[other] for other in peers},
+            "labels": self.labels[name],
+            "all_labels": self.labels,
+            "task_losses": self.task_losses,
+        }
 
     def task_parts(self, name: str, config: TaskConfig) -> list[Part]:
         """Returns the parts of a student's loss on the labels."""
@@ -242,13 +254,8 @@ def _collector(
         return View(
             name=name,
             term=term,
-            student=batch.outputs[name],
-            teacher=batch.outputs.get("teacher"),
-            peers={other: batch.outputs[other] for other in students if other != name},
-            labels=batch.labels[name],
-            all_labels=batch.labels,
+            **batch.around(name),
             task=setting.task,
-            task_losses=batch.task_losses,
             sizes=sizes,
             epoch=epoch,
             since_warmup=epoch - warmup,

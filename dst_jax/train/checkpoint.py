@@ -196,8 +196,8 @@ class Checkpoints:
 
     def _shapes(self, step: int) -> dict[str, Any]:
         """Returns shapes and types of the arrays that a checkpoint holds."""
-        handler = ocp.StandardCheckpointHandler()
-        stored: Any = handler.metadata(self._plain / str(step) / "snapshot")
+        folder: Any = self._plain / str(step) / "snapshot"
+        stored: Any = ocp.StandardCheckpointHandler().metadata(folder)
         return {
             name: jax.ShapeDtypeStruct(found.shape, found.dtype)
             for name, found in stored.items()
