@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
+
 from dst_jax.typing import Array, Float
 
 
@@ -22,7 +24,7 @@ class CellLabels(NamedTuple):
 
 
 def cell_labels(
-    grid: Float[Array, "#b u v"],
+    grid: Float[Array, "*b u v"],
     mask: Float[Array, " b"],
     is_negative: Float[Array, " b"],
 ) -> CellLabels:
@@ -34,6 +36,6 @@ def cell_labels(
       is_negative: 1 where the search image does not show the template's target.
     """
     present = (1.0 - is_negative)[:, None, None]
-    labels = grid * present
+    labels = jnp.broadcast_to(grid, (len(mask), *grid.shape[-2:])) * present
     keep = mask[:, None, None]
     return CellLabels(labels, labels * keep, (1.0 - labels) * keep, mask)

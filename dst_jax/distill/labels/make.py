@@ -52,7 +52,7 @@ def _cell_labeller(grid: Grid, config: LabelConfig) -> MakeLabels:
     def label_cells(examples: Examples, key: Array) -> CellLabels:
         del key  # every cell counts
         if config.label_centre == "middle":
-            shown = middle[None]
+            shown = middle
         else:
             shown = target_labels(
                 grid.side,
