@@ -21,16 +21,23 @@ from dst_jax.ops.colour import (
     blurred,
     factor,
     faded_to_grey,
+    jittered,
     lit,
     tinted,
 )
 from dst_jax.ops.crop import crop_resize
 from dst_jax.ops.examples import Examples
-from dst_jax.require import require, require_not_negative, require_one_of, require_share
+from dst_jax.require import (
+    require,
+    require_between,
+    require_not_negative,
+    require_one_of,
+    require_share,
+)
 from dst_jax.typing import Array
 
 # Numbers that are folded into a key that has served already, for further draws.
-_COLOUR_DRAW, _BLUR_DRAW = 1, 2
+_COLOUR_DRAW, _BLUR_DRAW, _JITTER_DRAW = 1, 2, 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +63,9 @@ class AugmentConfig:
       colour: Size of a random offset of each image's three channels; pysot's is 1.
       blur: Probability that the search crop is smeared along rows and columns.
       blur_px: Length of the longest smear, odd; 5, 7, ..., blur_px pixels are drawn.
+      jitter: Range of random changes of each image's brightness, contrast, saturation
+        and hue, in random order: factors 1 - jitter..1 + jitter, and a turn of the
+        hue's circle by up to `jitter`, which is at most .5; .05 in SiamDW.
       fill: Colour beyond the edge of a patch: the frame's mean colour or zero. No
         window leaves a patch of the size that `patch_sides` asks for; the host has
         filled what lies outside the frame.
@@ -76,6 +86,8 @@ class AugmentConfig:
     colour: float = 0.0
     blur: float = 0.0
     blur_px: int = 45
+    # Stored only where it is given, which keeps the identities of older runs.
+    jitter: float = dataclasses.field(default=0.0, metadata=OMIT_DEFAULT)
     fill: Literal["mean", "zero"] = "mean"
     # The JSON leaves it out at its default, so that older runs can go on.
     scale_of: Literal["crop", "window"] = dataclasses.field(
@@ -88,6 +100,7 @@ class AugmentConfig:
             fits = value is None or 0.0 <= value < 1.0
             require(fits, self, field, "must be at least 0 and below 1")
         require_share(self, "flip", "grey", "blur")
+        require_between(0.0, 0.5, self, "jitter")
         require_not_negative(self, "template_shift_px", "search_shift_px", "colour")
         fits = self.blur_px >= SHORTEST_BLUR_PX and self.blur_px % 2 == 1
         require(fits, self, "blur_px", f"must be odd, at least {SHORTEST_BLUR_PX} px")
@@ -337,6 +350,9 @@ def _mirrored_box(box: Array, mirrored: Array, side: int) -> Array:
 
 
 def _painted(key: Array, crop: Array, config: AugmentConfig) -> Array:
+    if config.jitter:
+        own = jax.random.fold_in(key, _JITTER_DRAW)
+        crop = jittered(own, crop, spread=config.jitter)
     if config.colour:
         own = jax.random.fold_in(key, _COLOUR_DRAW)
         crop = tinted(own, crop, amount=config.colour)
