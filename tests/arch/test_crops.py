@@ -49,6 +49,15 @@ IDS = {
     "mini-siamrpnpp-r50": "9ef7089c066d",
     "mini-siamrpnpp-r18": "24b96a2c1ab4",
     "tiny-siamrpnpp": "c3b779e90216",
+    "siamdw": "c11ecd21ec05",
+    "siamdw-l": "01e25833afdf",
+    "siamdw-s": "4809d9d09236",
+    "siamdw-half": "8ab22445767f",
+    "siamdw-rpn": "57eee32bc5c0",
+    "mini-siamdw": "01d9ca39d929",
+    "mini-siamdw-l": "ecad376dc60a",
+    "mini-siamdw-s": "3364ec443848",
+    "tiny-siamdw": "4e6b60890443",
 }
 
 
