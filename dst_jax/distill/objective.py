@@ -139,15 +139,13 @@ def make_objective(
     check_fit(teacher, students, setting.distill)
     specs = dict(students)
     kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype}
-    kinds |= {"axis_name": axis_name}
-    inside = {n: tuple(p for p in own if p != ADAPTERS) for n, own in frozen.items()}
+    learner = functools.partial(build, axis_name=axis_name, config=setting.model)
     modules = {
-        name: build(spec, config=setting.model, frozen=inside.get(name, ()), **kinds)
+        name: learner(spec, frozen=_inside(frozen.get(name, ())), **kinds)
         for name, spec in students.items()
     }
     teaching = None
     if teacher is not None and needs_teacher(students, setting.distill):
-        kinds["axis_name"] = None
         specs["teacher"], teaching = teacher, build(teacher, **kinds)
     view, label = _viewer(specs), _labeller(specs, setting.labels)
     everywhere = functools.partial(psum, axis_name=axis_name)
@@ -178,6 +176,11 @@ def make_objective(
         return loss, (new_stats, Metrics(values, agreed))
 
     return objective
+
+
+def _inside(parts: Iterable[str]) -> tuple[str, ...]:
+    """Returns the parts that lie in a network, not among the parameters of terms."""
+    return tuple(part for part in parts if part != ADAPTERS)
 
 
 def _viewer(

@@ -60,7 +60,7 @@ class View(NamedTuple):
 
     @property
     def spec(self) -> TrackerSpec:
-        """Architecture of the student."""
+        """Returns the architecture of the student."""
         return self.specs[self.name]
 
     def answer_of(self, name: str) -> Answer:

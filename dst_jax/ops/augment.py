@@ -21,9 +21,7 @@ from dst_jax.ops.colour import (
     blurred,
     factor,
     faded_to_grey,
-    jittered,
-    lit,
-    tinted,
+    painted,
 )
 from dst_jax.ops.crop import crop_resize
 from dst_jax.ops.examples import Examples
@@ -36,8 +34,8 @@ from dst_jax.require import (
 )
 from dst_jax.typing import Array
 
-# Numbers that are folded into a key that has served already, for further draws.
-_COLOUR_DRAW, _BLUR_DRAW, _JITTER_DRAW = 1, 2, 3
+# Folded into a key that has served already; colours take 1 and 3.
+_BLUR_DRAW = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,7 +84,6 @@ class AugmentConfig:
     colour: float = 0.0
     blur: float = 0.0
     blur_px: int = 45
-    # Stored only where it is given, which keeps the identities of older runs.
     jitter: float = dataclasses.field(default=0.0, metadata=OMIT_DEFAULT)
     fill: Literal["mean", "zero"] = "mean"
     # The JSON leaves it out at its default, so that older runs can go on.
@@ -169,6 +166,7 @@ def augment(
     Returns:
       The crops, RGB 0..255, with the batch's mask and flags.
     """
+    paint = {n: getattr(config, n) for n in ("jitter", "colour", "brightness")}
 
     def one(
         number: Array, template: _Patch, search: _Patch, box: Array
@@ -187,7 +185,7 @@ def augment(
         if config.grey:
             faded = jax.random.bernoulli(keys[3], config.grey)
             z, x = (faded_to_grey(crop, faded) for crop in (z, x))
-        z, x = (_painted(k, c, config) for k, c in ((keys[4], z), (keys[5], x)))
+        z, x = (painted(k, c, **paint) for k, c in ((keys[4], z), (keys[5], x)))
         return z, x, box, jax.random.fold_in(keys[5], _BLUR_DRAW)
 
     patches = _patch(batch, "template"), _patch(batch, "search")
@@ -347,15 +345,3 @@ def _mirrored(window: _Window, mirrored: Array) -> _Window:
 def _mirrored_box(box: Array, mirrored: Array, side: int) -> Array:
     other_side = jnp.concatenate([side - box[:1], box[1:]])
     return jnp.where(mirrored, other_side, box)
-
-
-def _painted(key: Array, crop: Array, config: AugmentConfig) -> Array:
-    if config.jitter:
-        own = jax.random.fold_in(key, _JITTER_DRAW)
-        crop = jittered(own, crop, spread=config.jitter)
-    if config.colour:
-        own = jax.random.fold_in(key, _COLOUR_DRAW)
-        crop = tinted(own, crop, amount=config.colour)
-    if config.brightness:
-        crop = lit(key, crop, spread=config.brightness)
-    return crop

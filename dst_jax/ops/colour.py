@@ -12,6 +12,8 @@ from dst_jax.errors import InputError
 from dst_jax.typing import Array, Bool, Float
 
 SHORTEST_BLUR_PX = 5
+# Numbers that are folded into a key that has served already, for further draws.
+_COLOUR_DRAW, _JITTER_DRAW = 1, 3
 # ITU-R BT.601 luma, as in OpenCV's RGB to grey.
 _LUMA = (0.299, 0.587, 0.114)
 # The mixing matrix of pysot's colour offset: rows are red, green and blue.
@@ -126,6 +128,29 @@ def turned(
     starts = jnp.array([5.0, 3.0, 1.0], crop.dtype).reshape(1, 1, 3)
     k = jnp.mod(starts + sixths + 6.0 * turn, 6.0)
     return value - chroma * jnp.clip(jnp.minimum(k, 4.0 - k), 0.0, 1.0)
+
+
+def painted(
+    key: Array, crop: Array, *, jitter: float, colour: float, brightness: float
+) -> Float[Array, "h w 3"]:
+    """Returns the crop with the changes of colour whose size is not 0.
+
+    Args:
+      key: Key of the draws.
+      crop: RGB 0..255.
+      jitter: Spread of `jittered`.
+      colour: Amount of `tinted`.
+      brightness: Spread of `lit`.
+    """
+    if jitter:
+        own = jax.random.fold_in(key, _JITTER_DRAW)
+        crop = jittered(own, crop, spread=jitter)
+    if colour:
+        own = jax.random.fold_in(key, _COLOUR_DRAW)
+        crop = tinted(own, crop, amount=colour)
+    if brightness:
+        crop = lit(key, crop, spread=brightness)
+    return crop
 
 
 def blurred(
