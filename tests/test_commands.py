@@ -58,6 +58,7 @@ OPEN = (
     "dst-jax search siamfc_search --teacher BUNDLE ...",
     "dst-jax ablate siamfc_dst --teacher BUNDLE --dataset otb:DIR --seeds 0 1 2",
     "dst-jax ablate siamfc_dst --teacher BUNDLE --students 1 2 3 4",
+    "dst-jax ablate siamrpnpp_dst --tables 6 --teacher BUNDLE",
     "dst-jax evaluate --dataset dtb70:DIR --tracker A ...",
     "dst-jax evaluate --dataset lasot:DIR --tracker A ...",
     "dst-jax evaluate --dataset otb:DIR --tracker A --tracker B --plots P",
