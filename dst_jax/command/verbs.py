@@ -180,8 +180,9 @@ class Convert:
     Projects are siamfc-pytorch, dasiamrpn, pysot (SiamRPN++), siamdw and, for a
     backbone alone, imagenet-siamdw, imagenet-resnet or imagenet-resnet-bgr (BGR images
     of 0-255); widths are read from shapes. Settings of tracking are the public ones, or
-    the preset big, vot, otb, alex, r50, r50-8gpu or r50-otb: SiamRPNotb, like
-    SiamRPNvot in shape, needs `otb`.
+    a preset: big, vot, otb, alex, r50, r50-8gpu, r50-otb (SiamRPNotb, like SiamRPNvot
+    in shape, needs `otb`); SiamDW's siamdw-otb13, -otb15, -vot15, -vot16, -vot17, and
+    siamdw-rpn-otb13, -otb15, -vot17.
 
     Example: dst-jax convert --source siamfc-pytorch alexnet.pth teacher.bundle
     """

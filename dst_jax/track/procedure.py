@@ -37,6 +37,7 @@ class Procedure(NamedTuple):
       search_spec: Function (spec, box, frame_hw, config) that returns, on the host, the
         architecture with the search crop for this target.
       fill: Function on the mean colour of the first frame before it fills borders.
+      first_sides: Function (spec, box, config) that returns `TrackState.search_sides`.
       offset_px: Offset of a window's middle from the target's centre to the upper left,
         frame pixels.
     """
@@ -44,10 +45,11 @@ class Procedure(NamedTuple):
     step_many: Callable[..., tuple[TrackState, TrackOutput]]
     search_spec: Callable[..., TrackerSpec] = lambda spec, *_: spec
     fill: Callable[[Array], Array] = lambda rgb: rgb
+    first_sides: Callable[..., Array | None] = lambda *_: None
     offset_px: float = 0.0
 
 
-SIAMFC = Procedure(step_many=siamfc.step_many)
+SIAMFC = Procedure(step_many=siamfc.step_many, first_sides=siamfc.first_sides)
 SIAMRPN = Procedure(
     step_many=siamrpn.step_many,
     search_spec=siamrpn.sized_for,
@@ -99,6 +101,7 @@ def init(
     frame: Num[Array, "h w 3"],
     box: Float[Array, " 4"],
     *,
+    config: Tracking,
     frame_hw: FrameSize | None = None,
 ) -> TrackState:
     """Returns the state of a video after its first frame, which shows the target.
@@ -109,6 +112,7 @@ def init(
       variables: Its weights.
       frame: RGB 0-255; it may be a canvas larger than the frame.
       box: The target, cxcywh in frame pixels.
+      config: Online hyper-parameters of the procedure.
       frame_hw: Height and width of the frame in the canvas; None for all of it.
     """
     spec = module.spec.input
@@ -123,7 +127,8 @@ def init(
     )
     batch = remember(module, variables, crop[None])
     memory = jax.tree.map(lambda leaf: leaf[0], batch)
-    return TrackState(jnp.asarray(box), memory, fill_rgb)
+    sides = procedure.first_sides(spec, box, config)
+    return TrackState(jnp.asarray(box), memory, fill_rgb, sides)
 
 
 def step(
