@@ -30,17 +30,17 @@ class Demo:
     """Distil two students on synthetic video, and write a report.
 
     Makes video, trains a miniature teacher, searches the architecture of the dull
-    student (those of SiamRPN++ are fixed), trains both students without (NOKD) and with
-    distillation (TSsKD), evaluates all networks on unseen video, and writes report.html
-    and report.json. This takes some minutes on two cores. The same command continues
-    what was stopped.
+    student (those of SiamRPN++ and SiamDW are fixed), trains both students without
+    (NOKD) and with distillation (TSsKD; for SiamDW DLF), evaluates all networks on
+    unseen video, and writes report.html and report.json. This takes some minutes on two
+    cores. The same command continues what was stopped.
 
     Example: dst-jax demo --workdir runs/demo
     """
 
     workdir: Annotated[Path, arg(help="folder for data, runs and report")]
     family: Annotated[
-        Literal["siamfc", "siamrpn", "siamrpnpp"], arg(help="of miniature trackers")
+        Literal["siamfc", "siamrpn", "siamrpnpp", "siamdw"], arg(help="of miniature trackers")
     ] = "siamfc"
     seed: Annotated[int, arg(help="of data, weights and data order")] = 0
     time_limit: TimeLimit = None

@@ -72,7 +72,8 @@ class SiamFCTracking(Tracking):
       response_upsampling: Samples per response cell when the peak is located.
       peak_origin: "middle": a peak's offset counts from the middle of the up-sampled
         map, 135.5 of 272 samples, in pixels of the chosen scale; "public": from the
-        sample behind it, 136, in pixels of the middle scale, as SiamDW's code has it.
+        sample behind it, 136, in pixels of the middle scale, of windows half a pixel to
+        the upper left and with a border rounded down, as SiamDW's code has it.
       search_bounds: Least and largest side of the search window over its first one; the
         window then grows from its own last side, which begins with the template's in
         whole pixels. None lets it follow the box without bounds.

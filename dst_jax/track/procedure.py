@@ -36,26 +36,32 @@ class Procedure(NamedTuple):
         returns states and outputs of several videos after their next frame.
       search_spec: Function (spec, box, frame_hw, config) that returns, on the host, the
         architecture with the search crop for this target.
-      fill: Function on the mean colour of the first frame before it fills borders.
+      fill: Function (mean colour of the first frame, config) that returns the colour
+        that fills borders.
       first_sides: Function (spec, box, config) that returns `TrackState.search_sides`.
-      offset_px: Offset of a window's middle from the target's centre to the upper left,
-        frame pixels.
+      offset_px: Function (config) that returns the offset of a window's middle from the
+        target's centre to the upper left, frame pixels.
     """
 
     step_many: Callable[..., tuple[TrackState, TrackOutput]]
+    fill: Callable[[Array, Any], Array]
+    offset_px: Callable[[Any], float]
     search_spec: Callable[..., TrackerSpec] = lambda spec, *_: spec
-    fill: Callable[[Array], Array] = lambda rgb: rgb
     first_sides: Callable[..., Array | None] = lambda *_: None
-    offset_px: float = 0.0
 
 
-SIAMFC = Procedure(step_many=siamfc.step_many, first_sides=siamfc.first_sides)
+SIAMFC = Procedure(
+    step_many=siamfc.step_many,
+    fill=siamfc.fill,
+    offset_px=siamfc.offset_px,
+    first_sides=siamfc.first_sides,
+)
 SIAMRPN = Procedure(
     step_many=siamrpn.step_many,
-    search_spec=siamrpn.sized_for,
     # Public code stores the mean colour in bytes, which rounds it down.
-    fill=jnp.floor,
-    offset_px=0.5,
+    fill=lambda rgb, _: jnp.floor(rgb),
+    offset_px=lambda _: 0.5,
+    search_spec=siamrpn.sized_for,
 )
 _PROCEDURES: Mapping[type[Tracking], Procedure] = {
     SiamFCTracking: SIAMFC,
@@ -116,10 +122,10 @@ def init(
       frame_hw: Height and width of the frame in the canvas; None for all of it.
     """
     spec = module.spec.input
-    fill_rgb = procedure.fill(mean_rgb(frame, frame_hw=frame_hw))
+    fill_rgb = procedure.fill(mean_rgb(frame, frame_hw=frame_hw), config)
     crop = crop_resize_snapped(
         frame,
-        box[:2] - procedure.offset_px,
+        box[:2] - procedure.offset_px(config),
         spec.template_side(box[2:]),
         out_px=spec.template_px,
         fill=fill_rgb,

@@ -221,9 +221,8 @@ def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
 
     def first(variables: Any, frames: Any, boxes: Any, frame_hw: Any) -> Any:
         def one(frame: Array, box: Array, hw: Array) -> TrackState:
-            return init(
-                procedure, module, variables, frame, box, config=config, frame_hw=hw
-            )
+            given = module, variables, frame, box
+            return init(procedure, *given, config=config, frame_hw=hw)
 
         # This is a loop because a vmapped convolution runs on one thread on a CPU.
         rows = [one(*row) for row in zip(frames, boxes, frame_hw, strict=True)]

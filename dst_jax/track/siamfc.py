@@ -5,8 +5,7 @@ Convolutional Siamese Networks for Object Tracking", 2016, section 3). As there,
 are cut at whole pixels, and the mean colour of the *first* frame fills borders. Two
 bounds are added, which only runaway boxes reach (see `step_many`). The peak is located
 between the cells of the response map, so boxes at the cells are not used. Fields of
-`SiamFCTracking` give the conventions of SiamDW's tracker. That one cuts windows half a
-pixel to the upper left, template and search alike, which moves no box.
+`SiamFCTracking` give the conventions of SiamDW's tracker.
 """
 
 import jax
@@ -67,6 +66,16 @@ def step_many(
     return state._replace(box=boxes, search_sides=sides), output
 
 
+def offset_px(config: SiamFCTracking) -> float:
+    """Returns `Procedure.offset_px`, half a pixel by SiamDW's conventions."""
+    return 0.5 if config.peak_origin == "public" else 0.0
+
+
+def fill(rgb: Float[Array, " 3"], config: SiamFCTracking) -> Float[Array, " 3"]:
+    """Returns the colour that fills borders, which SiamDW stores in bytes."""
+    return jnp.floor(rgb) if config.peak_origin == "public" else rgb
+
+
 def first_sides(
     spec: InputSpec, box: Float[Array, " 4"], config: SiamFCTracking
 ) -> Float[Array, " 2"] | None:
@@ -108,7 +117,7 @@ def search_crops(
     def cut(side: Scalar) -> Float[Array, "p p 3"]:
         return crop_resize_snapped(
             frame,
-            state.box[:2],
+            state.box[:2] - offset_px(config),
             side,
             out_px=module.spec.input.search_px,
             fill=state.fill_rgb,
