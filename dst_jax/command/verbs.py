@@ -8,6 +8,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from dst_jax.command.data_verbs import Data
+from dst_jax.command.evaluate import Evaluate
 from dst_jax.command.kinds import (
     CONFIG,
     Append,
@@ -40,7 +41,8 @@ class Demo:
 
     workdir: Annotated[Path, arg(help="folder for data, runs and report")]
     family: Annotated[
-        Literal["siamfc", "siamrpn", "siamrpnpp", "siamdw"], arg(help="of miniature trackers")
+        Literal["siamfc", "siamrpn", "siamrpnpp", "siamdw"],
+        arg(help="of miniature trackers"),
     ] = "siamfc"
     seed: Annotated[int, arg(help="of data, weights and data order")] = 0
     time_limit: TimeLimit = None
@@ -216,55 +218,6 @@ class Track:
         str, arg(metavar="X,Y,W,H", help="in the first frame, px, counted from 0")
     ]
     out: Annotated[Path, arg(help="OUT.mp4 (annotated) or OUT.txt (x,y,w,h a line)")]
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Score trackers, or result files of any tracker, on a data set.
-
-    Result files are called <sequence>.txt and have a line x,y,w,h per frame, in the
-    data set's own convention (OTB counts pixels from 1), or as GOT-10k's toolkit lays
-    them out. Scoring them needs no frames. The table names the protocol: the rules of
-    the data set's papers, or those of --protocol (otb, uav123, dtb70, lasot, lasot_ext,
-    trackingnet, got10k, nfs, tc128, each as one kit or several do it).
-
-    Example: dst-jax evaluate --dataset otb:OTB100 --tracker BUNDLE --json scores.json
-    """
-
-    dataset: Annotated[
-        str, arg(metavar="LAYOUT:DIR", help="such as otb:DIR; see `dst-jax data list`")
-    ]
-    tracker: Annotated[
-        Append[tuple[Path, ...]], arg(metavar="BUNDLE", help="a tracker to run")
-    ] = ()
-    results: Annotated[
-        Path | None,
-        optional("DIR", "folder of result files, instead of --tracker"),
-    ] = None
-    results_origin: Annotated[
-        int | None,
-        optional("{0,1}", "what the files count pixels from; as the data set if none"),
-    ] = None
-    results_out: Annotated[
-        Path | None,
-        optional("DIR", "folder for the trackers' boxes, <tracker>/<sequence>.txt"),
-    ] = None
-    json: Annotated[
-        Path | None,
-        optional("FILE", "file for the scores"),
-    ] = None
-    protocol: Annotated[
-        str | None,
-        optional("NAME[/KIT]", "e.g. lasot/pytracking; as papers score it if none"),
-    ] = None
-    plots: Annotated[
-        Path | None,
-        optional("DIR", "folder for plots of success, precision, speed"),
-    ] = None
-    submit: Annotated[
-        Path | None,
-        optional("ZIP", "archive for the server of TrackingNet or GOT-10k"),
-    ] = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Run:     dst-jax distill dlf --row gt+point+pair --teacher BUNDLE \
              --workdir runs/dlf --data.sources vid:DIR
-         --row NOKD, --row gt+point and --row gt+pair train with fewer terms, --row TSsKD
-         with DST's, and without --row students learn from all terms of both papers.
+         --row NOKD, --row gt+point and --row gt+pair train with fewer terms,
+         --row TSsKD with DST's; without --row students learn from both papers' terms.
 Expect:  no figure: DLF printed parameters, rates and speeds (53, 73 and 80 frames/s of
          teacher, L and S), and no score of the students.
 Deviates: the paper prints neither data nor schedule, weights of the terms, adapter,

@@ -1,8 +1,7 @@
 """Tracks whole videos in chunks of frames, compiled once for all lengths.
 
 Frames lie on canvases of a few sizes, with their real size traced, and the last chunk
-is padded. So a second video of a similar size compiles nothing, and memory does not
-grow with a video's length.
+is padded: a second video of a similar size compiles nothing, and memory stays small.
 """
 
 import dataclasses

@@ -34,9 +34,7 @@ _SEARCHED = (
     "A policy searched the architecture of the dull student; the intelligent one is "
     "the teacher at a third of its width."
 )
-_CHOSEN = (
-    "It is wider than the two students, whose architectures were chosen by hand."
-)
+_CHOSEN = "It is wider than the two students, whose architectures were chosen by hand."
 # In which ways the students were trained.
 _SHARED = (
     "three times: on the ground truth alone (NOKD), with the teacher's knowledge "

@@ -76,9 +76,7 @@ def _teacher(scores: Mapping[str, Score], students: Sequence[str]) -> str:
     )
 
 
-def _distilled(
-    name: str, rows: Mapping[str, Score], taught: str, ratio: float
-) -> str:
+def _distilled(name: str, rows: Mapping[str, Score], taught: str, ratio: float) -> str:
     found = paired_difference(rows[taught], rows[PLAIN])
     result = {1: "distillation helps", -1: "distillation harms", 0: "no clear effect"}
     return (

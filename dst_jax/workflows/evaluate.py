@@ -1,6 +1,7 @@
 """`dst-jax evaluate` scores result files, or trackers that it runs."""
 
 import collections.abc
+import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ from dst_jax.workflows.publishing import (
     require_outputs,
     telling,
 )
+from dst_jax.workflows.tune import tuned_remarks
 
 
 def evaluate_results(
@@ -155,6 +157,8 @@ def evaluate_trackers(
     with telling(console, f"reading {dataset}"):
         sequences = read_videos(dataset)
     chosen = choose_protocol(dataset, protocol, sequences)
+    remarks = (*chosen.remarks, *tuned_remarks(loaded, sequences))
+    chosen = dataclasses.replace(chosen, remarks=remarks)
     kept = _kept(loaded, sequences, out) if out else {}
     finished: dict[str, Kept] = {}
     failed: list[OSError | InputError] = []
