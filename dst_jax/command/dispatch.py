@@ -241,7 +241,7 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
     experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
     choice = Choice(
         rows=verb.rows or (() if verb.students or verb.tables else ALL_ROWS),
-        tables=verb.tables,
+        tables=tuple(int(t) if t.isdigit() else t for t in verb.tables),
         counts=verb.students,
         seeds=verb.seeds or (experiment.seed,),
         datasets=verb.dataset,

@@ -59,10 +59,10 @@ Rows: TypeAlias = Annotated[
     ),
 ]
 Tables: TypeAlias = Annotated[
-    tuple[int, ...],
+    tuple[str, ...],
     optional(
-        "INT [INT ...]",
-        "4, 5 or 6; 4 and 5 if none of --tables, --rows and --students is given",
+        "TABLE [TABLE ...]",
+        "4, 5, 6 or dlf; 4 and 5 if none of --tables, --rows and --students is given",
     ),
 ]
 Sources: TypeAlias = Annotated[

@@ -174,7 +174,7 @@ def test_config_list_and_show(capsys):
         ),
         (
             ("ablate", "demo_students", "--workdir", "W", "--tables", "3"),
-            "--tables 3: there are 4, 5 and 6.",
+            "--tables 3: there are 4, 5, 6 and dlf.",
         ),
         (
             ("ablate", "demo_students", "--workdir", "W", "--students", "1", "13"),

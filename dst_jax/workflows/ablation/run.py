@@ -12,6 +12,7 @@ from dst_jax.data.pipeline import read_sources
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, experiment_to_json, without
 from dst_jax.files import found_folder, user_path, write_json, write_text
+from dst_jax.workflows.ablation.dlf import last_terms
 from dst_jax.workflows.ablation.evaluator import (
     Dataset,
     Evaluate,
@@ -184,6 +185,7 @@ def _finish(
     """Scores a run's students, then writes the result of the run and returns it."""
     outcomes = {
         name: outcome_of(spec, gate_open=gate_share(trained.metrics, name))
+        | {"terms": last_terms(trained.metrics, name)}
         for name, spec in settings.students.items()
     }
     record = {

@@ -1,15 +1,16 @@
 """Makes the tables of an ablation: statistics over seeds beside the paper's results."""
 
-import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from dst_jax.evaluate import OTB
+from dst_jax.workflows.ablation.cells import Shown, decimals, megabytes, with_spread
+from dst_jax.workflows.ablation.dlf_table import dlf_tables
 from dst_jax.workflows.ablation.order import METRICS, SHUT, order_of_rows
 from dst_jax.workflows.ablation.paper import TABLE_6_VALUES, paper_scores
 from dst_jax.workflows.ablation.plan import (
@@ -22,7 +23,8 @@ from dst_jax.workflows.ablation.plan import (
 )
 from dst_jax.workflows.printing import say, shown
 
-# The results of one network: parameters, megabytes, gate_open and scores.
+# The results of one network: parameters, megabytes, gate_open, scores and, of what was
+# trained, the last values of its terms.
 Outcome: TypeAlias = dict[str, Any]
 Results: TypeAlias = dict[tuple[Training, int, str], Outcome]
 
@@ -120,6 +122,7 @@ def _line_json(
         "seeds": seeds,
         "parameters": outcomes[0]["parameters"],
         "megabytes": outcomes[0]["megabytes"],
+        "terms": _terms(outcomes),
         "gate_open": spread(shares) if shares else None,
         "gates": None if not shares else "open at times" if any(shares) else SHUT,
         "scores": {
@@ -131,6 +134,14 @@ def _line_json(
         },
         "paper": _paper(plan, line.table, line.row, student),
     }
+
+
+def _terms(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Returns the last values of terms that all outcomes have."""
+    # Records of an older release have none.
+    every = [outcome.get("terms", {}) for outcome in outcomes]
+    names = [name for name in every[0] if all(name in one for one in every)]
+    return {name: spread([one[name] for one in every]) for name in names}
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -201,17 +212,7 @@ def print_ablation(report: Mapping[str, Any], console: Console) -> None:
         console.print(shown(found["statement"]))
 
 
-class _Shown(NamedTuple):
-    """A table as it is shown: the first `words` columns hold words, others numbers."""
-
-    title: str
-    headings: Sequence[str]
-    rows: list[list[str]]
-    notes: Sequence[str] = ()
-    words: int = 2
-
-
-def _tables(report: Mapping[str, Any]) -> Iterator[_Shown]:
+def _tables(report: Mapping[str, Any]) -> Iterator[Shown]:
     """Yields every table on every data set, then those of the paper's own figures."""
     papers: dict[str, Mapping[str, float]] = {}
     for dataset in report["datasets"]:
@@ -234,11 +235,12 @@ def _tables(report: Mapping[str, Any]) -> Iterator[_Shown]:
             if table == "Table 6":
                 headings, rows = HEADINGS[:-2], [row[:-2] for row in rows]
                 papers |= {line["row"]: line["paper"] for line in lines}
-            yield _Shown(title, headings, rows, notes)
+            yield Shown(title, headings, rows, notes)
+    yield from dlf_tables(report)
     of_table_6 = papers or report["teacher_row"]
     if of_table_6 and (rows := _paper_rows(report["family"], papers)):
         headings = ("row", *TABLE_6_VALUES.values())
-        yield _Shown("Table 6 in the paper", headings, rows, words=1)
+        yield Shown("Table 6 in the paper", headings, rows, words=1)
 
 
 def _paper_rows(
@@ -247,7 +249,7 @@ def _paper_rows(
     """Returns the paper's own figures of rows of Table 6, the teacher's first."""
     every = {TEACHER: paper_scores(kind, "Table 6", TEACHER), **papers}
     return [
-        [row, *(f"{x:.0f}" if x >= 1.0 else _decimals(x) for x in values.values())]
+        [row, *(f"{x:.0f}" if x >= 1.0 else decimals(x) for x in values.values())]
         for row, values in every.items()
         if values
     ]
@@ -259,7 +261,7 @@ def _cells(line: Mapping[str, Any], dataset: str) -> list[str]:
         line["row"] + (f", {SHUT}" if line["gates"] == SHUT else ""),
         line["student"],
         str(len(line["seeds"])),
-        *(_with_spread(scores[metric]) for metric in METRICS),
+        *(with_spread(scores[metric]) for metric in METRICS),
         megabytes(line["megabytes"]),
         f"{scores['fps']['mean']:.0f}",
         "" if gates is None else f"{gates['mean']:.0%}",
@@ -276,7 +278,7 @@ def _reference_cells(
         name,
         "",
         "",
-        *(_decimals(scores[metric]) for metric in METRICS),
+        *(decimals(scores[metric]) for metric in METRICS),
         "" if size is None else megabytes(size),
         "" if fps is None else f"{fps:.0f}",
         "",
@@ -285,25 +287,10 @@ def _reference_cells(
 
 
 def _paper_cells(paper: Mapping[str, float]) -> list[str]:
-    return [_decimals(paper[m]) if m in paper else "" for m in METRICS]
+    return [decimals(paper[m]) if m in paper else "" for m in METRICS]
 
 
-def megabytes(size: float) -> str:
-    """Returns a size with three significant digits and at least one decimal."""
-    digits = 2 - math.floor(math.log10(size)) if size > 0.0 else 1
-    return f"{size:.{max(digits, 1)}f}"
-
-
-def _with_spread(value: Mapping[str, Any]) -> str:
-    mean, sd = value["mean"], value["sd"]
-    return _decimals(mean) + ("" if sd is None else f" ({_decimals(sd)})")
-
-
-def _decimals(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
-
-
-def _pipes(table: _Shown) -> str:
+def _pipes(table: Shown) -> str:
     head = list(table.headings)
     if table.headings == HEADINGS:
         head[-2:] = [f"paper {heading}" for heading in HEADINGS[-2:]]
