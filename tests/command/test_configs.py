@@ -208,6 +208,6 @@ def test_siamdw_thaws_block_by_block_and_never_its_stem():
 def test_dlfs_rows_can_all_be_chosen_from_its_configuration():
     found, teacher = load_experiment("dlf"), named("siamdw")
     rows = ("NOKD", "gt+point", "gt+pair", "gt+point+pair", "TSsKD")
-    for row in (*rows, "gt+point+pair+ts+str+ks"):
+    for row in (*rows, "ah+ts+str+ks+point+pair"):
         check_fit(teacher, found.students, with_row(found.distill, row))
     check_fit(teacher, found.students, found.distill)
