@@ -205,6 +205,41 @@ def test_siamdw_thaws_block_by_block_and_never_its_stem():
     assert load_experiment("dlf").optim.parts == ()
 
 
+def test_siamdw_rpn_learns_by_its_own_public_recipe():
+    found, base = (
+        load_experiment("siamdw_rpn_teacher"),
+        load_experiment("siamdw_teacher"),
+    )
+    assert found.students == {"teacher": named("siamdw-rpn")}
+    # Plain L1, as much as the classification; 16 positives of 64 anchors.
+    assert found.task.regression_beta == 0.0
+    assert found.task.regression_weight == 1.0
+    rules = found.labels.assign
+    assert (rules.positives, rules.total) == (16, 64)
+    assert (rules.positive_iou, rules.negative_iou) == (0.6, 0.3)
+    assert found.augment == dataclasses.replace(base.augment, blur=0.2)
+    optim = found.optim
+    assert (optim.early_weight_decay, optim.weight_decay) == (5e-4, 1e-4)
+    phases = make_phases(optim, found.students, batch=found.data.batch)
+    assert [phase.decays.get("teacher", 1.0) for phase in phases] == (
+        pytest.approx([5.0] + 6 * [1.0])
+    )
+    assert phases[1].first == round(0.1 * optim.total_steps(found.data.batch))
+
+
+def test_siamdws_crops_move_and_stretch_as_in_public_code():
+    for name in ("siamdw_teacher", "dlf"):
+        found = load_experiment(name)
+        augment = found.augment
+        shifts = augment.template_shift_px, augment.search_shift_px
+        assert (*shifts, augment.stretch, augment.jitter) == (4.0, 4.0, 0.05, 0.05)
+        assert (augment.blur, augment.grey, augment.flip) == (0.0, 0.0, 0.0)
+        assert (found.labels.label_centre, found.labels.radius_px) == ("target", 16.0)
+        for spec in found.students.values():
+            assert spec.input.train_search_px == 255
+            assert spec.head.scale == 0.1 and not spec.head.bias
+
+
 def test_dlfs_rows_can_all_be_chosen_from_its_configuration():
     found, teacher = load_experiment("dlf"), named("siamdw")
     rows = ("NOKD", "gt+point", "gt+pair", "gt+point+pair", "TSsKD")
