@@ -1,13 +1,16 @@
 """The verb that scores trackers and result files, and what it calls."""
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 from tyro.conf import arg
 
 from dst_jax.command.kinds import Append, Path, optional
 from dst_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from dst_jax.workflows.publishing import Outputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +68,9 @@ class Evaluate:
             "trackers' bundles",
         ),
     ] = None
-    trials: Annotated[int, arg(help="settings that --tune tries")] = 40
+    trials: Annotated[
+        int | None, optional("N", "settings that --tune tries; 40 if none")
+    ] = None
 
 
 def run_evaluate(verb: Evaluate, console: Console) -> None:
@@ -89,12 +94,9 @@ def run_evaluate(verb: Evaluate, console: Console) -> None:
         raise InputError("--results-out is for --tracker; --results has files already.")
     outputs = Outputs(json=verb.json, plots=verb.plots, submission=verb.submit)
     if verb.tune is not None:
-        from dst_jax.workflows.tune import tune_bundles
-
-        if verb.results is not None:
-            raise InputError("--tune is for --tracker; boxes have no settings.")
-        which = {"reported": verb.dataset, "trials": verb.trials}
-        tune_bundles(verb.tune, verb.tracker, **which, console=console)
+        _tune(verb, verb.tune, outputs, console)
+    elif verb.trials is not None:
+        raise InputError("--trials is for --tune; give the videos to tune on.")
     if verb.results is not None:
         evaluate_results(
             verb.dataset,
@@ -113,3 +115,27 @@ def run_evaluate(verb: Evaluate, console: Console) -> None:
             outputs=outputs,
             console=console,
         )
+
+
+def _tune(verb: Evaluate, videos: str, outputs: "Outputs", console: Console) -> None:
+    """Puts better settings into the bundles, once nothing is left to refuse."""
+    from dst_jax.workflows.evaluate import require_places
+    from dst_jax.workflows.tune import TRIALS, tune_bundles
+
+    if verb.results is not None:
+        raise InputError("--tune is for --tracker; boxes have no settings.")
+    require_places(
+        verb.dataset,
+        verb.tracker,
+        protocol=verb.protocol,
+        results_out=verb.results_out,
+        outputs=outputs,
+        fresh=True,
+    )
+    tune_bundles(
+        videos,
+        verb.tracker,
+        reported=verb.dataset,
+        trials=TRIALS if verb.trials is None else verb.trials,
+        console=console,
+    )

@@ -148,3 +148,33 @@ def test_the_command_refuses_the_same_data_set_and_boxes(sets, bundle, capsys):
     assert "'Square3' is also evaluated" in capsys.readouterr().err
     assert main([*words, "--results", str(bundle)]) == 2
     assert "--tune is for --tracker" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--json", "taken"), "taken"),
+        (("--protocol", "wimbledon"), "wimbledon"),
+        (("--results-out", "kept"), "has boxes of square with its settings of before"),
+        (("--trials", "1"), "--trials 1: must be from 2"),
+    ],
+)
+def test_what_evaluation_would_refuse_is_refused_before_bundles_change(
+    sets, bundle, tmp_path, monkeypatch, capsys, more, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").mkdir()
+    words = ["evaluate", "--tracker", str(bundle), "--dataset", sets[1]]
+    assert main([*words, "--results-out", "kept"]) == 0
+    before = (bundle / "card.json").read_bytes()
+    capsys.readouterr()
+    assert main([*words, "--tune", sets[0], *more]) == 2
+    err = capsys.readouterr().err
+    assert message in " ".join(err.split()) and len(err.strip().splitlines()) == 1
+    assert (bundle / "card.json").read_bytes() == before
+
+
+def test_a_number_of_trials_without_videos_is_refused(sets, bundle, capsys):
+    words = ["evaluate", "--tracker", str(bundle), "--dataset", sets[1]]
+    assert main([*words, "--trials", "5"]) == 2
+    assert "--trials is for --tune" in capsys.readouterr().err
