@@ -10,6 +10,7 @@ from dst_jax import boxes as box_math
 from dst_jax.errors import InputError
 from dst_jax.evaluate import metrics
 from dst_jax.evaluate.names import require_names
+from dst_jax.evaluate.protocols import AnyProtocol
 from dst_jax.evaluate.protocols.protocol import Curve, Measure, Protocol
 from dst_jax.evaluate.truth import Truth
 from dst_jax.typing import Bool, Float
@@ -34,9 +35,10 @@ class SequenceScore:
       empty: Number of other frames whose true box has no area.
       empty_predicted: Number of predicted boxes, except the first, without area.
       moves: Whether a predicted box differs from the first.
+      failures: Mean number of failures of a run with restarts.
     """
 
-    protocol: Protocol
+    protocol: AnyProtocol
     values: Mapping[str, float]
     curves: Mapping[str, Float[np.ndarray, " n"]]
     frames: int
@@ -45,6 +47,7 @@ class SequenceScore:
     empty: int = 0
     empty_predicted: int = 0
     moves: bool = True
+    failures: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class Score:
       sequences: Score of each sequence by its name.
     """
 
-    protocol: Protocol
+    protocol: AnyProtocol
     values: Mapping[str, float]
     curves: Mapping[str, Float[np.ndarray, " n"]]
     sequences: Mapping[str, SequenceScore]
