@@ -80,7 +80,9 @@ def moved(region, right, down):
     if len(region) == 4:
         return rounded(region[0] + right, region[1] + down, *region[2:])
     shifts = [right, down] * (len(region) // 2)
-    return rounded(*(value + shift for value, shift in zip(region, shifts)))
+    return rounded(
+        *(value + shift for value, shift in zip(region, shifts, strict=True))
+    )
 
 
 def rounded(*values):
