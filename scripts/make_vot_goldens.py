@@ -30,11 +30,16 @@ from vot.analysis.supervised import (  # noqa: E402
     AverageAccuracyRobustness,
     EAOCurve,
     EAOScore,
+    compute_accuracy,
 )
 from vot.experiment.multirun import SupervisedExperiment  # noqa: E402
 from vot.region import Special, calculate_overlap  # noqa: E402
 from vot.region.shapes import Polygon, Rectangle  # noqa: E402
-from vot.tracker import ObjectStatus, OnlineTrackerRuntime  # noqa: E402
+from vot.tracker import (  # noqa: E402
+    ObjectStatus,
+    OnlineTrackerRuntime,
+    Trajectory,
+)
 from vot.utilities.data import Grid  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "evaluate" / "goldens" / "vot_toolkit.json"
@@ -190,6 +195,8 @@ def main() -> None:
         }
         for name, text in texts.items()
     }
+    shown = Trajectory.read(experiment.memory, SHOWN).regions()
+    accuracy, _ = compute_accuracy(shown, Sequence(SHOWN.removesuffix("_001")))
     size = vot_case.SIZE[::-1]
     overlaps = [
         calculate_overlap(as_region(first), as_region(second), size)
@@ -200,6 +207,7 @@ def main() -> None:
         "overlaps": overlaps,
         "runs": codes,
         "text": {SHOWN: texts[SHOWN]},
+        "accuracy": {SHOWN: float(accuracy)},
         "scores": scores(experiment, sequences),
     }
     GOLDEN.write_text(json.dumps(golden, indent=1) + "\n")

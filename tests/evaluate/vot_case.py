@@ -79,10 +79,8 @@ def truth_of(name):
 def moved(region, right, down):
     if len(region) == 4:
         return rounded(region[0] + right, region[1] + down, *region[2:])
-    shifts = [right, down] * (len(region) // 2)
-    return rounded(
-        *(value + shift for value, shift in zip(region, shifts, strict=True))
-    )
+    shifts = (right, down)
+    return rounded(*(value + shifts[i % 2] for i, value in enumerate(region)))
 
 
 def rounded(*values):

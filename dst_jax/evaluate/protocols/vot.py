@@ -73,6 +73,10 @@ class ResetProtocol:
         """Returns no curve: there are no thresholds."""
         return ()
 
+    def thresholds(self, curve: Curve) -> tuple[float, ...]:
+        """Returns no threshold."""
+        return ()
+
     def leading(self, curve: Curve) -> None:
         """Returns None: no measure sums up a curve."""
 
