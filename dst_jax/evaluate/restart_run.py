@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from dst_jax.data.readers.regions import FAILED, NOWHERE, START, starting_box
 from dst_jax.evaluate.region_overlap import region_overlap
 from dst_jax.evaluate.restarts import RegionTruth, Run
+from dst_jax.regions import FAILED, NOWHERE, START, starting_box
 from dst_jax.typing import Region
 
 Follow = Callable[[int], Iterable[Region]]

@@ -7,13 +7,16 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dst_jax.data.readers.regions import FAILED, NOWHERE, START
 from dst_jax.errors import InputError
 from dst_jax.evaluate.names import require_names
 from dst_jax.evaluate.protocols import ResetProtocol
 from dst_jax.evaluate.region_overlap import region_overlap
 from dst_jax.evaluate.score import Score, SequenceScore
+from dst_jax.regions import FAILED, NOWHERE, START
 from dst_jax.typing import Float, Region
+
+EXPECTED_OVERLAP = "expected_overlap"
+"""Name of the curve of a score: the mean overlap within 1, 2, ... frames of a start."""
 
 Run: TypeAlias = tuple[Region, ...]
 """What a tracker did in every frame: a region, or one of the codes of VOT's files."""
@@ -108,12 +111,13 @@ def score_runs(
         )
         for name, runs in found.items()
     }
+    curve = _expected_overlap(list(found.values()), max(lengths), protocol)
     values = {
-        "eao": _expected_overlap(list(found.values()), max(lengths), protocol),
+        "eao": float(curve[protocol.low - 1 : protocol.high].mean()),
         "accuracy": _mean_accuracy(list(found.values()), protocol),
         "robustness": _robustness(list(found.values()), protocol),
     }
-    return Score(protocol, values, {}, sequences)
+    return Score(protocol, values, {EXPECTED_OVERLAP: curve}, sequences)
 
 
 def run_overlaps(run: Run, truth: RegionTruth) -> Float[np.ndarray, " t"]:
@@ -182,8 +186,8 @@ def _to_the_restarts(
 
 def _expected_overlap(
     sequences: Sequence[_Runs], longest: int, protocol: ResetProtocol
-) -> float:
-    """Returns the mean, over lengths, of the overlap to expect within a length.
+) -> Float[np.ndarray, " n"]:
+    """Returns the mean overlap to expect within 1, 2, ... frames after a start.
 
     A fragment that failed has overlap 0 from there on; one that ended with its video
     says nothing of greater lengths.
@@ -200,8 +204,7 @@ def _expected_overlap(
         weights[row, : frames if part.failed else len(part.overlaps)] = part.weight
     # The frame of the start does not count.
     means = np.cumsum(known[:, 1:], axis=1) / np.arange(1, frames)
-    curve = (weights[:, 1:] * means).sum(axis=0) / weights[:, 1:].sum(axis=0)
-    return float(curve[protocol.low - 1 : protocol.high].mean())
+    return (weights[:, 1:] * means).sum(axis=0) / weights[:, 1:].sum(axis=0)
 
 
 def _accuracy(runs: _Runs, protocol: ResetProtocol) -> float:

@@ -10,18 +10,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dst_jax.data.readers.regions import (
+from dst_jax.data.readers.tables import LINE_LENGTH, read_lines, require_size
+from dst_jax.errors import InputError
+from dst_jax.evaluate.restarts import RegionTruth, Run, run_overlaps
+from dst_jax.evaluate.result_folders import ResultFiles
+from dst_jax.evaluate.results import require_count
+from dst_jax.regions import (
     FAILED,
     NOWHERE,
     START,
     region_of_line,
     region_text,
 )
-from dst_jax.data.readers.tables import LINE_LENGTH, read_lines, require_size
-from dst_jax.errors import InputError
-from dst_jax.evaluate.restarts import RegionTruth, Run, run_overlaps
-from dst_jax.evaluate.result_folders import ResultFiles
-from dst_jax.evaluate.results import require_count
 
 EXPERIMENT = "baseline"
 """What VOT's kits call the experiment with restarts, and its folder."""

@@ -57,7 +57,8 @@ class Score:
     Attributes:
       protocol: The conventions behind the numbers.
       values: Numbers by the names of the protocol's measures, in their order.
-      curves: Curves by their names, a share of the frames per threshold.
+      curves: Curves by their names, a share of the frames per threshold; of runs with
+        restarts `EXPECTED_OVERLAP`.
       sequences: Score of each sequence by its name.
     """
 

@@ -10,12 +10,12 @@ from rich.console import Console
 from dst_jax import boxes as box_math
 from dst_jax.arch import TrackerSpec
 from dst_jax.bundle import Bundle
-from dst_jax.data.readers.regions import START, starting_box
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.evaluate.protocols import ResetProtocol
 from dst_jax.evaluate.restart_run import run_with_restarts
 from dst_jax.evaluate.restarts import RegionTruth, Run
+from dst_jax.regions import START, starting_box
 from dst_jax.track import Tracker, make_tracker
 from dst_jax.track.follow import follow
 from dst_jax.track.run import canvas_size

@@ -142,6 +142,21 @@ def test_a_failure_too_late_for_a_start_is_an_end_of_the_video_in_pysot_alone():
     assert toolkit.values["eao"] == pytest.approx(((1.0 + second) / 2).mean())
 
 
+def test_a_failure_five_frames_from_the_end_weighs_a_little_less_in_pysot():
+    long, late = 400, 60
+    runs = {
+        "long": [(START, *(STILL,) * (long - 1))],
+        "late": [(START, *(STILL,) * (late - 6), LOST, *(NOTHING,) * 4)],
+    }
+    truths = {"long": still(long), "late": still(late)}
+    found = score_runs(runs, truths, named_protocol("vot2019/pysot"))
+    lengths = np.arange(45, 291)
+    second = np.minimum(late - 6, lengths) / lengths
+    # Its fragment has 60 of the 61 frames to the next start, which would be the 61st.
+    means = (1.0 + 60 / 61 * second) / (1.0 + 60 / 61)
+    assert found.values["eao"] == pytest.approx(means.mean(), rel=1e-12)
+
+
 def test_the_image_bounds_a_region():
     wide, narrow = (30.0, 0.0, 15.0, 4.0), (30.0, 0.0, 10.0, 4.0)
     # Of both, ten columns lie within 40 x 40; 5 more of the first one do not count.

@@ -11,9 +11,9 @@ from dst_jax.boxes import cxcywh_to_xywh
 from dst_jax.bundle import load_bundle
 from dst_jax.data import read_frame
 from dst_jax.data.readers import read_sequences
-from dst_jax.data.readers.regions import starting_box
 from dst_jax.errors import InputError
 from dst_jax.evaluate.region_overlap import region_overlap
+from dst_jax.regions import starting_box
 from dst_jax.track import Session
 from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
 from dst_jax.workflows.publishing import Outputs
@@ -226,6 +226,25 @@ def test_binary_files_and_another_origin_are_refused(tmp_path):
         evaluate_results(data, tmp_path / "mine")
     with pytest.raises(InputError, match="--results-origin 1: VOT's files count"):
         evaluate_results(data, tmp_path / "mine", origin=1)
+
+
+def test_the_plots_show_the_overlap_to_expect(tmp_path):
+    data = write_vot(tmp_path / "d", "bag", [HERE] * 60)
+    run = ["1", *[",".join(map(str, HERE))] * 29, "2", *["0"] * 29]
+    mine = write_run(tmp_path / "mine", "bag", "\n".join(run) + "\n")
+    outputs = Outputs(plots=tmp_path / "plots")
+    found, _ = shown(data, mine, outputs=outputs, protocol="vot2019/vot-toolkit")
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
+        "eao.png",
+        "eao.svg",
+    ]
+    svg = (tmp_path / "plots" / "eao.svg").read_text()
+    assert "Expected overlap by vot2019/vot-toolkit" in svg
+    curve = found.scores["mine"].curves["expected_overlap"]
+    # Of N frames after the start the first 29 have overlap 1.
+    assert curve.tolist() == pytest.approx(
+        [min(29, length) / length for length in range(1, 47)]
+    )
 
 
 def test_the_default_names_the_year_and_the_other_ones(tmp_path):

@@ -19,13 +19,6 @@ from dst_jax.data.readers.folders import (
     listed_folders,
     require_annotation,
 )
-from dst_jax.data.readers.regions import (
-    CODES,
-    NOWHERE,
-    corners_of,
-    polygon_area,
-    region_numbers,
-)
 from dst_jax.data.readers.tables import (
     MOST_BYTES,
     read_lines,
@@ -34,6 +27,13 @@ from dst_jax.data.readers.tables import (
 )
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
+from dst_jax.regions import (
+    CODES,
+    NOWHERE,
+    corners_of,
+    polygon_area,
+    region_numbers,
+)
 from dst_jax.typing import Float, Region
 
 # Characters of a line that holds a mask's runs.
