@@ -314,5 +314,5 @@ def test_a_stopped_run_ends_in_one_line_and_goes_on(scripts, seed, monkeypatch):
 def test_a_row_that_the_family_has_not_is_refused(scripts, seed, monkeypatch):
     words = ["claim.py", "--workdir", str(seed.one.workdir), "--family", "siamrpn"]
     monkeypatch.setattr(sys, "argv", [*words, "--rows", "NOKD bias"])
-    with pytest.raises(SystemExit, match="claim.py: --rows 'NOKD bias': there is NOKD"):
+    with pytest.raises(SystemExit, match="--rows 'NOKD bias': there is NOKD, TSKD"):
         scripts.claim.main()
