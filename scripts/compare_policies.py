@@ -35,7 +35,7 @@ import policy_toy
 from rich.console import Console
 
 from dst_jax.arch import TrackerSpec, named, plain_layers, scale_widths, tracker_cost
-from dst_jax.bundle import load_bundle
+from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.command.startup import silence_decoders, start_jax
 from dst_jax.configs import demo_teacher, search_mini
 from dst_jax.errors import InputError, printable
@@ -204,37 +204,53 @@ def judge(
     best: dict[str, TrackerSpec],
     console: Console,
 ) -> dict[str, Any]:
-    """Returns sizes and scores of found networks and of a uniform width, anew."""
+    """Returns sizes and scores of found networks and of a uniform width, anew.
+
+    The uniform width is scored as a candidate of the search too, for the plot.
+    """
     bundle, size = load_bundle(teacher), search_mini.experiment().search.size
     target = size_of(best["REINFORCE"], size)
-    networks = {
-        **best,
-        policy_report.UNIFORM_WIDTH: uniform_width(bundle.spec, target, size),
-    }
-    found: dict[str, Any] = {}
-    for name, spec in networks.items():
-        cost, layers = tracker_cost(spec), plain_layers(spec.backbone, SHRINKAGE)
-        found[name] = {
-            "widths": list(spec.backbone.widths),
-            "kernels": [layer.kernel for layer in layers],
-            "parameters": cost.parameters,
-            "search_macs": cost.search_macs,
-            "accuracy": [],
-            "compression": [],
-            "reward": [],
-        }
+    even = uniform_width(bundle.spec, target, size)
+    networks = {**best, policy_report.UNIFORM_WIDTH: even}
+    found = {name: _shape(spec) for name, spec in networks.items()}
     for number in range(JUDGED):
         experiment = judge_of(seed, source, number)
-        exam = make_exam(experiment, bundle, *load_data(experiment, console), console)
-        whole = make_exam_accuracy(bundle.spec, exam)(bundle.variables)
-        scored = make_score(exam)(list(networks.values()))
-        for (name, spec), accuracy in zip(networks.items(), scored, strict=True):
-            saved = compression(spec, bundle.spec, size=size)
-            # A training that diverged counts as nothing, as in the search.
-            accuracy = 0.0 if np.isnan(accuracy) else accuracy
-            found[name]["accuracy"].append(accuracy)
-            found[name]["compression"].append(saved)
-            found[name]["reward"].append(reward(accuracy, whole, saved))
+        scored = _scores(experiment, bundle, list(networks.values()), console)
+        for one, scores in zip(found.values(), scored, strict=True):
+            for field, value in scores.items():
+                one.setdefault(field, []).append(value)
+    experiment = experiment_of(seed, source)
+    (candidate,) = _scores(experiment, bundle, [even], console)
+    found[policy_report.UNIFORM_WIDTH][policy_report.CANDIDATE] = candidate
+    return found
+
+
+def _shape(spec: TrackerSpec) -> dict[str, Any]:
+    cost, layers = tracker_cost(spec), plain_layers(spec.backbone, SHRINKAGE)
+    return {
+        "widths": list(spec.backbone.widths),
+        "kernels": [layer.kernel for layer in layers],
+        "parameters": cost.parameters,
+        "search_macs": cost.search_macs,
+    }
+
+
+def _scores(
+    experiment: Experiment,
+    teacher: Bundle,
+    networks: Sequence[TrackerSpec],
+    console: Console,
+) -> list[dict[str, float]]:
+    """Returns reward, accuracy and compression of networks that a search trains."""
+    exam = make_exam(experiment, teacher, *load_data(experiment, console), console)
+    whole = make_exam_accuracy(teacher.spec, exam)(teacher.variables)
+    found = []
+    for spec, scored in zip(networks, make_score(exam)(networks), strict=True):
+        saved = compression(spec, teacher.spec, size=experiment.search.size)
+        # A training that diverged counts as nothing, as in the search.
+        accuracy = 0.0 if np.isnan(scored) else scored
+        gain = reward(accuracy, whole, saved)
+        found.append({"reward": gain, "accuracy": accuracy, "compression": saved})
     return found
 
 

@@ -16,6 +16,8 @@ SAMPLERS: Mapping[str, Literal["policy", "uniform"]] = {
 }
 UNIFORM_WIDTH = "uniform width"
 LAST = "REINFORCE, last step"
+# Of a judged network: its scores in the setting of the search.
+CANDIDATE = "as candidate"
 PANELS = {
     "reward": "Reward R, eq. 6",
     "accuracy": "Accuracy, eq. 7",
@@ -89,7 +91,7 @@ def policies_plot(results: Results) -> Figure:
 
     Each sampler has a line, the mean over seeds of running means of steps, and a band
     from the lowest to the highest seed. The dashed line is a uniform width of the size
-    that REINFORCE has found, trained anew.
+    that REINFORCE has found, trained and scored as a candidate of the search.
     """
     figure = new_figure(9.6, 3.1)
     for number, (field, title) in enumerate(PANELS.items()):
@@ -108,7 +110,7 @@ def policies_plot(results: Results) -> Figure:
             axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
             axes.plot(steps, np.mean(curves, axis=0), color=colour, label=name)
         even = [
-            np.mean(found["judged"][UNIFORM_WIDTH][field])
+            found["judged"][UNIFORM_WIDTH][CANDIDATE][field]
             for found in results.values()
             if "judged" in found
         ]

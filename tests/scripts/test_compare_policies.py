@@ -14,6 +14,8 @@ from dst_jax.errors import InputError
 from dst_jax.search import Trial
 from tests import networks
 
+PANELS = ("reward", "accuracy", "compression")
+
 
 @pytest.fixture(scope="module")
 def scripts():
@@ -141,7 +143,8 @@ def test_tables_have_a_row_for_every_search_and_network(scripts):
 
 def test_the_plot_has_a_line_for_each_sampler_and_a_band_over_seeds(scripts):
     found = {seed: result(0.5, last) for seed, last in ((0, 0.6), (1, 0.8))}
-    found[0]["judged"] = {scripts.policy_report.UNIFORM_WIDTH: judged(0.55)}
+    even = {**judged(0.95), "as candidate": dict.fromkeys(PANELS, 0.55)}
+    found[0]["judged"] = {scripts.policy_report.UNIFORM_WIDTH: even}
     figure = scripts.policy_report.policies_plot(found)
     titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
     assert titles == ["Reward R, eq. 6", "Accuracy, eq. 7", "Compression C"]
