@@ -1,9 +1,9 @@
 """Compares the learning policy with random search, on a toy and on real trainings.
 
     python scripts/compare_policies.py
-    python scripts/compare_policies.py --rates 0.01 --seeds 40 --first-seed 1000
-    python scripts/compare_policies.py --workdir runs/policies --seeds 3
-    python scripts/compare_policies.py --workdir runs/policies --seeds 3 --report
+    python scripts/compare_policies.py --rates 0.01 --seeds 1000 1001 1002 1003
+    python scripts/compare_policies.py --workdir runs/policies --seeds 0 1 2
+    python scripts/compare_policies.py --workdir runs/policies --seeds 0 1 2 --report
 
 Without --workdir the reward is a toy's, which costs nothing (scripts/policy_toy.py).
 
@@ -300,23 +300,28 @@ def run_seeds(workdir: pathlib.Path, seeds: Sequence[int], *, only_report: bool)
         raise InputError(f"{workdir}: no search of these seeds is finished.")
     plot = figure_to_png(policy_report.policies_plot(found))
     write_bytes(workdir / PLOT, plot)
-    tables = policy_report.search_table(found), policy_report.judged_table(found)
+    tables = (
+        policy_report.search_table(found),
+        policy_report.judged_table(found),
+        policy_report.difference_table(found),
+    )
     return "\n\n".join(tables)
 
 
 def main() -> None:
     """Prints the toy's table, or runs the searches and prints theirs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--seeds", type=int, help="20 of the toy, 3 of searches")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", help="0 to 19 of the toy, 0 1 2 of searches"
+    )
     parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.03, 0.1])
     parser.add_argument("--updates", type=int, default=50, help="of the toy")
     parser.add_argument("--rollouts", type=int, default=3, help="of the toy")
     parser.add_argument("--workdir", type=pathlib.Path, help="of real searches")
     parser.add_argument("--report", action="store_true", help="print tables, run none")
     args = parser.parse_args()
-    began, count = time.perf_counter(), args.seeds or (3 if args.workdir else 20)
-    seeds = range(args.first_seed, args.first_seed + count)
+    began = time.perf_counter()
+    seeds = args.seeds or range(3 if args.workdir else 20)
     try:
         if args.workdir:
             print(run_seeds(args.workdir, seeds, only_report=args.report))
@@ -324,7 +329,7 @@ def main() -> None:
         sizes = {"updates": args.updates, "rollouts": args.rollouts}
         print(policy_toy.table(args.rates, seeds, **sizes))
         spent = time.perf_counter() - began
-        print(f"\n{count} seeds, {args.updates} x {args.rollouts}, {spent:.0f} s")
+        print(f"\n{len(seeds)} seeds, {args.updates} x {args.rollouts}, {spent:.0f} s")
     except InputError as error:
         sys.exit(f"compare_policies.py: {printable(str(error))}")
     except KeyboardInterrupt as end:

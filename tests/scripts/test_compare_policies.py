@@ -141,6 +141,37 @@ def test_tables_have_a_row_for_every_search_and_network(scripts):
     ]
 
 
+def test_differences_are_between_samplers_of_a_seed(scripts):
+    report = scripts.policy_report
+    found = {}
+    for seed, last in ((0, 0.75), (1, 0.5)):
+        learning, chance = (result(0.25, end)["random"] for end in (last, 0.25))
+        again = {"REINFORCE": 0.5, "random": 0.75}
+        again |= {"REINFORCE, last step": last, "uniform width": 0.25}
+        found[seed] = {"REINFORCE": learning, "random": chance}
+        found[seed]["judged"] = {name: judged(r) for name, r in again.items()}
+    found[2] = {"REINFORCE": learning}
+    # Of the interval: for two values it reaches 12.706 times half their distance.
+    assert report.difference_table(found).splitlines()[2:] == [
+        "| REINFORCE - random, mean reward | +0.188 | -0.607 to +0.982 | 2 of 2 "
+        "| +0.250, +0.125 |",
+        "| REINFORCE - random, last quarter | +0.375 | -1.213 to +1.963 | 2 of 2 "
+        "| +0.500, +0.250 |",
+        "| REINFORCE - random, last quarter less first | +0.375 | -1.213 to +1.963 "
+        "| 2 of 2 | +0.500, +0.250 |",
+        "| REINFORCE - random, best reward | +0.375 | -1.213 to +1.963 | 2 of 2 "
+        "| +0.500, +0.250 |",
+        "| REINFORCE - random, trained anew | -0.250 | -0.250 to -0.250 | 0 of 2 "
+        "| -0.250, -0.250 |",
+        "| REINFORCE - uniform width, trained anew | +0.250 | +0.250 to +0.250 "
+        "| 2 of 2 | +0.250, +0.250 |",
+        "| REINFORCE, last step - random, trained anew | -0.125 | -1.713 to +1.463 "
+        "| 0 of 2 | +0.000, -0.250 |",
+        "| REINFORCE, last step - uniform width, trained anew | +0.375 "
+        "| -1.213 to +1.963 | 2 of 2 | +0.500, +0.250 |",
+    ]
+
+
 def test_the_plot_has_a_line_for_each_sampler_and_a_band_over_seeds(scripts):
     found = {seed: result(0.5, last) for seed, last in ((0, 0.6), (1, 0.8))}
     even = {**judged(0.95), "as candidate": dict.fromkeys(PANELS, 0.55)}
