@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from dst_jax.arch import named, tracker_cost
+from dst_jax.arch import TrackerSpec, named, tracker_cost
 from dst_jax.errors import InputError
 from dst_jax.search import Trial
 from tests import networks
@@ -28,7 +28,7 @@ def scripts():
         sys.path.remove(folder)
 
 
-def trial(number, *, reward, spec=networks.TEACHER):
+def trial(number, *, reward, spec: TrackerSpec | None = networks.TEACHER):
     problem = None if spec else "none"
     step, candidate = divmod(number, 2)
     scores = (0.5, 0.75) if spec else (0.0, 0.0)
