@@ -3,8 +3,8 @@
 Run:     dst-jax demo --workdir runs/demo      (for its video and its teacher), then
          dst-jax search search_mini --teacher runs/demo/teacher/bundles/teacher \
              --workdir runs/search
-Expect:  five to ten minutes on two CPU cores. Its figures, in docs/results.md, "The
-         search's policy", are of teachers of mini's widths (scripts/compare_policies.py).
+Expect:  five to ten minutes on two CPU cores. Its figures in docs/results.md, "The
+         search's policy", are of teachers of mini's widths, scripts/compare_policies.py.
 """
 
 import dataclasses
