@@ -13,6 +13,7 @@ from dst_jax.distill import check_fit, literal, with_row
 from dst_jax.errors import InputError
 from dst_jax.ops.augment import patch_sides
 from dst_jax.train import make_optimizer, make_phases
+from dst_jax.workflows.ablation import dlf as dlf_rows
 
 FOUR_SETS = ["vid", "ytbb", "coco", "det"]
 
@@ -246,3 +247,19 @@ def test_dlfs_rows_can_all_be_chosen_from_its_configuration():
     for row in (*rows, "ah+ts+str+ks+point+pair"):
         check_fit(teacher, found.students, with_row(found.distill, row))
     check_fit(teacher, found.students, found.distill)
+
+
+def test_dlfs_table_in_miniature_has_its_rows_and_gates_that_can_open():
+    found = load_experiment("ablation_mini_siamdw")
+    assert found.students == {n: named(f"mini-siamdw-{n}") for n in ("l", "s")}
+    rows = [dlf_rows.ROWS[row] for row in dlf_rows.ROWS]
+    for row in rows:
+        check_fit(named("mini-siamdw"), found.students, with_row(found.distill, row))
+    terms = found.distill.terms
+    assert (terms["point"].weight, terms["pair"].weight) == (1.0, 1.0)
+    assert (terms["ks"].margin, terms["ks"].gate_over) == (0.2, "example")
+    assert terms["str"].layers == ("layer1", "layer2")
+    # Half of the demonstration's pairs.
+    demo = load_experiment("demo_siamdw_students")
+    assert demo.optim == dataclasses.replace(found.optim, epochs=4.0)
+    assert found.distill == demo.distill
