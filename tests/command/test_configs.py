@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from dst_jax.arch import named
-from dst_jax.command.settings import load_experiment, packaged
+from dst_jax.command.settings import load_experiment, override, packaged
 from dst_jax.distill import check_fit, literal, with_row
 from dst_jax.errors import InputError
 from dst_jax.ops.augment import patch_sides
@@ -226,6 +226,15 @@ def test_siamdw_rpn_learns_by_its_own_public_recipe():
         pytest.approx([5.0] + 6 * [1.0])
     )
     assert phases[1].first == round(0.1 * optim.total_steps(found.data.batch))
+
+
+@pytest.mark.parametrize("word", ["None", "none"])
+def test_the_early_decay_of_siamdw_rpn_can_be_left_out(word):
+    base = load_experiment("siamdw_rpn_teacher")
+    words = ["--optim.early-weight-decay", word]
+    assert override(base, words) == dataclasses.replace(
+        base, optim=dataclasses.replace(base.optim, early_weight_decay=None)
+    )
 
 
 def test_siamdws_crops_move_and_stretch_as_in_public_code():
