@@ -53,7 +53,6 @@ OPEN = (
     "dst-jax evaluate --dataset otb:DIR --results DIR",
     "dst-jax demo --family siamrpn",
     "dst-jax demo --family siamrpnpp",
-    "dst-jax train demo_siamrpn_teacher --optim.epochs 14",
     "dst-jax distill --row literal:ROW",
     "dst-jax distill --probe",
     "dst-jax distill siamfc_dst --teacher BUNDLE ...",

@@ -232,16 +232,18 @@ def _search(searched: Searched) -> list[report.Section]:
     layers = plain_layers(best.spec.backbone, SHRINKAGE)
     widths = ", ".join(str(layer.features) for layer in layers)
     kernels = ", ".join(str(layer.kernel) for layer in layers)
+    trained = sum(trial.spec is not None for trial in searched.trials)
     text = (
-        f"{len(searched.trials)} candidates were trained from scratch on a small set. "
+        f"Of {len(searched.trials)} candidates {trained} could be built within the "
+        "limit on size, and were trained from scratch on a small set. "
         f"The best has widths {widths} and kernels {kernels}: reward {best.reward:.3f} "
         f"= C(2 - C) acc / acc_t with C = {best.compression:.3f}, acc = "
         f"{best.accuracy:.3f} and acc_t = {searched.teacher_accuracy:.3f} (eq. 6)."
     )
     caption = (
         "Candidates (points), the mean of each step (lines), and the best reward so "
-        "far (dashed), as in the paper's Fig. 4. A candidate that cannot be built has "
-        "reward -1."
+        "far (dashed), as in the paper's Fig. 4. A candidate that cannot be built, or "
+        "is too large, has reward -1."
     )
     return [
         report.Heading("Search of the dull student"),
