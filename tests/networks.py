@@ -74,10 +74,14 @@ LEVELS = TrackerSpec(
 )
 
 # CIResNet's stem, crops and pool; 5 x 5 responses of stride 8. The smaller student is
-# narrower in its last stage, so that point needs adapters of unequal shapes. At its own
-# factor of .1 responses of untrained networks saturate, and gates have no gradient.
+# narrower in its last stage, so that point needs adapters of unequal shapes. Images of
+# 0 to 1 and the factor .01 keep features and responses of untrained networks small,
+# whose gates and terms have no gradient otherwise.
+_TINY_SIAMDW = arch.named("tiny-siamdw")
 SIAMDW = dataclasses.replace(
-    arch.named("tiny-siamdw"), head=CorrelationHeadSpec(scale=1e-2)
+    _TINY_SIAMDW,
+    head=CorrelationHeadSpec(scale=1e-2),
+    input=dataclasses.replace(_TINY_SIAMDW.input, scale=1 / 255),
 )
 _LAST = SIAMDW.backbone.layers[-1]
 _THIN = dataclasses.replace(_LAST, features=8, inner=2)

@@ -104,7 +104,8 @@ def test_four_devices_take_three_steps_of_one_across_the_thaw(dtype, tolerance):
             state, metrics = take(thawed(state), late, constants, 2, 3)
             terms = {name.partition("/")[2] for name in metrics.terms}
             assert terms == {"ah", "ts", "str", "ks", "point", "pair"}
-            assert all(value > 0.0 for value in metrics.terms.values())
+            values = metrics.terms
+            assert all(1e-6 < value < 1e2 for value in values.values()), values
             found.append(host(state))
     assert setting.relative_difference(*map(learnt, found)) < tolerance
     for name in STUDENTS:
@@ -167,5 +168,5 @@ def test_without_sharing_a_student_learns_as_it_does_alone():
             state, _ = take(start(students, **kinds), step, constants, 0, 2)
             found.append(host(state))
     one, two = (state.params["s"] for state in found)
-    assert set(two) == {"backbone", "head", "adapters"}
+    assert set(two) == {"backbone", "adapters"}
     assert setting.relative_difference(one, two) < 1e-10
