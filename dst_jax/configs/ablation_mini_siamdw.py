@@ -3,6 +3,12 @@
 Run:     dst-jax demo --family siamdw --workdir runs/demo-dw, then
          dst-jax ablate ablation_mini_siamdw --tables dlf --workdir runs/dlf-table \
              --teacher runs/demo-dw/teacher/bundles/teacher --seeds 0 1 2
+         On real video, in the layouts of GOT-10k and COCO, nothing else is needed:
+         DATA="--data.sources got10k:A got10k:B coco:C --data.weights .5 .3 .2"
+         dst-jax train demo_siamdw_teacher --workdir T $DATA
+         dst-jax ablate ablation_mini_siamdw --tables dlf --workdir D \
+             --teacher T/bundles/teacher --optim.epochs 3 $DATA --dataset otb:O \
+             --seeds 0 1 2
 Expect:  six trainings per seed, of both students each, which serve the twelve rows.
 """
 

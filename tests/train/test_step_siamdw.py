@@ -11,7 +11,7 @@ import pytest
 
 from dst_jax.distill import Pair, Point
 from dst_jax.models import init_variables
-from dst_jax.ops.augment import patch_sides
+from dst_jax.ops.examples import Examples
 from dst_jax.train import (
     Checkpoints,
     Constants,
@@ -61,7 +61,7 @@ OPTIM = OptimConfig(
     on_thaw="reset",
 )
 PHASES = make_phases(OPTIM, STUDENTS, batch=4)[:2]
-SIDES = patch_sides(SPEC.input, setting.AUGMENT)
+SIDES = SPEC.input.template_px, SPEC.input.train_search_px
 KINDS = {"config": CONFIG, "teacher": SPEC, "optim": OPTIM}
 
 
@@ -84,9 +84,34 @@ def teacher(dtype=jnp.float32):
     return Constants(init_variables(jax.random.key(9), SPEC, param_dtype=dtype))
 
 
+def batch_of(step):
+    """Patches as large as the crops, with targets in other cells than the middle."""
+    batch = setting.make_batch(step, sides=SIDES)
+    batch["search_box"][:, :2] += np.float32([[0, 0], [9, -3], [-7, 5], [2, 11]])
+    return batch
+
+
+@pytest.fixture(autouse=True)
+def patches_as_they_are(monkeypatch):
+    """Steps see patches without augmentation.
+
+    Crops are cut in float32 whatever a step computes in, and a program rounds them as
+    it is compiled, for one example another way than for four.
+    """
+
+    def whole(key, batch, *, input, config, dtype):
+        del key, config
+        names = "template_patch", "search_patch", "mask", "is_negative", "search_box"
+        return Examples(
+            *(jnp.asarray(batch[n], dtype) for n in names), batch["index"], input
+        )
+
+    monkeypatch.setattr("dst_jax.train.step.augment", whole)
+
+
 def take(state, step, constants, first, last):
     for number in range(first, last):
-        state, metrics = step(state, constants, setting.make_batch(number, sides=SIDES))
+        state, metrics = step(state, constants, batch_of(number))
         jax.block_until_ready(state)
     return state, jax.device_get(metrics)
 
