@@ -266,7 +266,8 @@ def test_dlfs_table_in_miniature_has_its_rows_and_gates_that_can_open():
         check_fit(named("mini-siamdw"), found.students, with_row(found.distill, row))
     terms = found.distill.terms
     assert (terms["point"].weight, terms["pair"].weight) == (1.0, 1.0)
-    assert (terms["ks"].margin, terms["ks"].gate_over) == (0.2, "example")
+    # A margin of the plain gates, .005, opens none in a run as short.
+    assert terms["ks"].margin >= 0.1 and terms["ks"].gate_over == "example"
     assert terms["str"].layers == ("layer1", "layer2")
     # Half of the demonstration's pairs.
     demo = load_experiment("demo_siamdw_students")
