@@ -1,6 +1,10 @@
 """Tracking speed, here and in a plain PyTorch + OpenCV restatement, side by side.
 
     python scripts/bench_track.py --weights siamfc_alexnet.pth --sequence OTB/Deer
+    python scripts/bench_track.py --family siamdw --sequence OTB/Deer
+
+The first runs SiamFC's teacher and a dull student, the second SiamDW and DLF's students
+L and S, by SiamFC's procedure and with random weights.
 
 Both sides decode the same JPEG files, run on the same cores and answer with one box
 per frame. Runs alternate and medians are printed; compilation is timed apart. The
@@ -21,8 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch_backbones import embedding
 
-from dst_jax.arch import CorrelationHeadSpec, TrackerSpec, named, plain_layers
+from dst_jax.arch import CorrelationHeadSpec, TrackerSpec, named
 from dst_jax.boxes import iou, xywh_to_cxcywh
 from dst_jax.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.data.frames import frame_paths, read_frame
@@ -56,48 +61,11 @@ class TorchTracker:
 
     def __init__(self, spec: TrackerSpec, variables: Variables):
         self.spec = spec
-        self.stages = plain_layers(spec.backbone, "This benchmark")
-        names = spec.backbone.stage_names
-        self.layers = [self._tensors(variables, name) for name in names]
+        self.embed = embedding(spec, variables)
         side = spec.response_side(spec.input.search_px) * CONFIG.response_upsampling
         window = np.outer(np.hanning(side), np.hanning(side))
         self.window = (window / window.sum()).astype(np.float32)
         self.factors = np.array(siamfc.scale_factors(CONFIG))
-
-    @staticmethod
-    def _tensors(variables: Variables, stage: str) -> dict[str, torch.Tensor]:
-        parts = variables["params"]["backbone"][stage]
-        kernel = np.array(parts["conv"]["kernel"]).transpose(3, 2, 0, 1)
-        tensors = {
-            "weight": torch.from_numpy(np.ascontiguousarray(kernel)),
-            "bias": torch.from_numpy(np.array(parts["conv"]["bias"])),
-        }
-        if "norm" in parts:
-            running = variables["batch_stats"]["backbone"][stage]["norm"]
-            for name, array in (*parts["norm"].items(), *running.items()):
-                tensors[f"norm_{name}"] = torch.from_numpy(np.array(array))
-        return tensors
-
-    def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Last features of RGB images [b, 3, h, w]."""
-        x = images
-        for layer, tensors in zip(self.stages, self.layers, strict=True):
-            weight, bias = tensors["weight"], tensors["bias"]
-            x = F.conv2d(x, weight, bias, stride=layer.stride, groups=layer.groups)
-            if layer.batch_norm:
-                x = F.batch_norm(
-                    x,
-                    tensors["norm_mean"],
-                    tensors["norm_var"],
-                    tensors["norm_scale"],
-                    tensors["norm_bias"],
-                    eps=self.spec.backbone.norm_epsilon,
-                )
-            if layer.activation == "relu":
-                x = F.relu_(x)
-            if layer.pool:
-                x = F.max_pool2d(x, layer.pool.window, layer.pool.stride)
-        return x
 
     def cut(self, frame: np.ndarray, centre: np.ndarray, side: float, out: int) -> Any:
         """One square crop, uint8; `centre` in pixel-centre indices (x, y)."""
@@ -235,8 +203,8 @@ def canvases(paths: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield canvas, np.array(frame.shape[:2], np.int32)
 
 
-def compare(name: str, spec: TrackerSpec, variables: Variables, args: Any) -> None:
-    """Prints one tracker's figures on both sides."""
+def compare(name: str, spec: TrackerSpec, variables: Variables, args: Any) -> float:
+    """Prints one tracker's figures on both sides, and returns our frames/s."""
     paths = list(frame_paths(args.sequence / "img"))[: args.frames]
     text = (args.sequence / "groundtruth_rect.txt").read_text().splitlines()[0]
     first = np.array(text.replace(",", " ").split(), np.float32) - [1, 1, 0, 0]
@@ -262,6 +230,7 @@ def compare(name: str, spec: TrackerSpec, variables: Variables, args: Any) -> No
     print(f"\n{name}: {len(paths)} frames, mean IoU of the two {overlap:.4f}, ", end="")
     print(f"compilation {compile_s:.1f} s (not counted)")
     print_table(totals, clocks, len(paths))
+    return len(paths) / float(np.median(totals["here"]))
 
 
 def print_table(
@@ -282,23 +251,43 @@ def print_table(
 
 
 def main() -> None:
-    """Runs the teacher and the dull student."""
+    """Runs a family's teacher and students."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--weights", type=pathlib.Path, required=True)
+    parser.add_argument("--family", choices=("siamfc", "siamdw"), default="siamfc")
+    parser.add_argument("--weights", type=pathlib.Path, help="of SiamFC's teacher")
     parser.add_argument("--sequence", type=pathlib.Path, required=True)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
+    if args.family == "siamfc" and args.weights is None:
+        parser.error("--weights: give SiamFC's")
     torch.set_num_threads(args.threads)
     print(f"{args.sequence}, {args.threads} threads, {args.repeats} alternating runs")
     print(f"jax {jax.__version__}, kernels of {chosen_kernels().kind}")
-    teacher = named("siamfc-alexnet")
-    weights, _ = siamfc_from_pytorch(read_state_dict(args.weights), teacher)
-    compare("teacher", teacher, weights, args)
-    dull = named("dstfc")
-    random_weights = jax.device_get(init_variables(jax.random.key(0), dull))
-    compare("dull student (random weights)", dull, random_weights, args)
+    print(f"load average {os.getloadavg()[0]:.1f} at the beginning")
+    speeds = [compare(name, *network, args) for name, network in networks(args)]
+    if len(speeds) > 1:
+        ratios = ", ".join(f"{speed / speeds[0]:.2f}" for speed in speeds[1:])
+        print(f"\nend to end, times the teacher's: {ratios}")
+    print(f"load average {os.getloadavg()[0]:.1f} at the end")
+
+
+def networks(args: Any) -> Iterator[tuple[str, tuple[TrackerSpec, Variables]]]:
+    """Networks and weights by what they are called here, the teacher first."""
+    names = {"dull student (random weights)": "dstfc"}
+    if args.family == "siamdw":
+        names = {
+            f"{name} (random weights)": name
+            for name in ("siamdw", "siamdw-l", "siamdw-s")
+        }
+    else:
+        teacher = named("siamfc-alexnet")
+        weights, _ = siamfc_from_pytorch(read_state_dict(args.weights), teacher)
+        yield "teacher", (teacher, weights)
+    for shown, name in names.items():
+        key = jax.random.key(0)
+        yield shown, (named(name), jax.device_get(init_variables(key, named(name))))
 
 
 if __name__ == "__main__":

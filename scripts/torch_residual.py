@@ -1,4 +1,7 @@
-"""SiamRPN++ in plain PyTorch, for `torch_step.py`: any of its sizes, by our names.
+"""Residual networks in plain PyTorch, of any size and by our names.
+
+The backbones of SiamRPN++ and SiamDW, for `bench_track.py`, and all of SiamRPN++, for
+`torch_step.py`.
 
 Geometry comes from the architecture's list of convolutions; what happens between them
 is written out here. A module's name is its path in our variables, with "." for "/".
@@ -12,20 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch_terms import Answer
 
-from dst_jax.arch import ConvSpec, RegionHeadSpec, TrackerSpec
+from dst_jax.arch import ConvSpec, PoolSpec, RegionHeadSpec, TrackerSpec
 from dst_jax.models import Variables
 
 NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 nn = torch.nn
 
 
-class ResidualNetwork(nn.Module):
-    """A SiamRPN++ of an architecture, with one of our networks' weights."""
+class ResidualBackbone(nn.Module):
+    """The backbone of an architecture, with one of our networks' weights."""
 
     def __init__(self, spec: TrackerSpec):
         super().__init__()
-        assert isinstance(spec.head, RegionHeadSpec)
-        self.spec, self.kind = spec, spec.head
+        self.spec = spec
         self.stages: dict[str, dict[str, list[str]]] = {}
         backbone = spec.backbone
         momentum = 1.0 - backbone.norm_momentum
@@ -37,7 +39,6 @@ class ResidualNetwork(nn.Module):
                 block = one.name.rpartition("/")[0]
                 blocks.setdefault(block, []).append(one.name)
                 self._add(f"backbone/{one.name}", one.inputs, one.conv)
-        self._add_heads(dict(zip(self.stages, backbone.widths, strict=True)))
 
     def _add(self, path: str, inputs: int, conv: ConvSpec) -> None:
         """Adds a convolution and its normalisation at a path."""
@@ -54,6 +55,67 @@ class ResidualNetwork(nn.Module):
         if conv.batch_norm:
             layer.norm = nn.BatchNorm2d(conv.features, **self.norm)
         _put(self, path, layer)
+
+    def layer(self, path: str, x: torch.Tensor) -> torch.Tensor:
+        """A convolution and its normalisation, without an activation."""
+        part: Any = self.get_submodule(path.replace("/", "."))
+        return part.norm(part.conv(x))
+
+    def embed(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Features of every stage, the stem's before its pooling."""
+        x, found = images, {}
+        for (name, blocks), stage in zip(
+            self.stages.items(), self.spec.backbone.layers, strict=True
+        ):
+            if isinstance(stage, ConvSpec):
+                x = found[name] = F.relu_(self.layer(f"backbone/{name}", x))
+                x = pooled(trimmed(x, stage.crop), stage.pool)
+                continue
+            for number, paths in enumerate(blocks.values(), start=1):
+                x = self._block(paths, x)
+                if number < stage.blocks or stage.last_activation == "relu":
+                    x = F.relu_(x)
+                x = trimmed(x, stage.crop)
+                x = pooled(x, stage.pool_after_first if number == 1 else None)
+            found[name] = x
+        return found
+
+    def _block(self, paths: list[str], x: torch.Tensor) -> torch.Tensor:
+        """The sum of a block's convolutions and of the way around them."""
+        *main, last = [path for path in paths if not path.endswith("projection")]
+        around = [path for path in paths if path.endswith("projection")]
+        y = x
+        for path in main:
+            y = F.relu_(self.layer(f"backbone/{path}", y))
+        y = self.layer(f"backbone/{last}", y)
+        for path in around:
+            x = self.layer(f"backbone/{path}", x)
+        return y + x
+
+    @torch.no_grad()
+    def load(self, variables: Variables) -> None:
+        """Takes over our variables."""
+        for collection in variables.values():
+            for path, value in _leaves(collection):
+                self._tensor(path).copy_(_like_theirs(value))
+
+    def _tensor(self, path: tuple[str, ...]) -> torch.Tensor:
+        """The parameter or statistic at one of our paths."""
+        *place, field = path
+        part = self.get_submodule(".".join(place))
+        if isinstance(part, nn.BatchNorm2d):
+            field = NORM[field]
+        return getattr(part, {"kernel": "weight"}.get(field, field))
+
+
+class ResidualNetwork(ResidualBackbone):
+    """A SiamRPN++ of an architecture, with one of our networks' weights."""
+
+    def __init__(self, spec: TrackerSpec):
+        super().__init__(spec)
+        assert isinstance(spec.head, RegionHeadSpec)
+        self.kind = spec.head
+        self._add_heads(dict(zip(self.stages, spec.backbone.widths, strict=True)))
 
     def _add_heads(self, channels: Mapping[str, int]) -> None:
         head = self.kind
@@ -74,39 +136,6 @@ class ResidualNetwork(nn.Module):
             for branch in ("cls", "r"):
                 ones = nn.Parameter(torch.ones(len(head.levels)))
                 self.get_submodule("head").register_parameter(f"{branch}_weight", ones)
-
-    def layer(self, path: str, x: torch.Tensor) -> torch.Tensor:
-        """A convolution and its normalisation, without an activation."""
-        part: Any = self.get_submodule(path.replace("/", "."))
-        return part.norm(part.conv(x))
-
-    def embed(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Features of every stage, the stem's before its pooling."""
-        x, found = images, {}
-        for (name, blocks), stage in zip(
-            self.stages.items(), self.spec.backbone.layers, strict=True
-        ):
-            if isinstance(stage, ConvSpec):
-                x = found[name] = F.relu_(self.layer(f"backbone/{name}", x))
-                if pool := stage.pool:
-                    x = F.max_pool2d(x, pool.window, pool.stride, pool.padding)
-                continue
-            for paths in blocks.values():
-                x = self._block(paths, x)
-            found[name] = x
-        return found
-
-    def _block(self, paths: list[str], x: torch.Tensor) -> torch.Tensor:
-        """The convolutions of a block one after another, over the way around them."""
-        *main, last = [path for path in paths if not path.endswith("projection")]
-        around = [path for path in paths if path.endswith("projection")]
-        y = x
-        for path in main:
-            y = F.relu_(self.layer(f"backbone/{path}", y))
-        y = self.layer(f"backbone/{last}", y)
-        for path in around:
-            x = self.layer(f"backbone/{path}", x)
-        return F.relu_(y + x)
 
     def forward(self, template: torch.Tensor, search: torch.Tensor) -> Answer:
         """Embeds template, then search, and responds."""
@@ -156,13 +185,6 @@ class ResidualNetwork(nn.Module):
             fused = stacked.mean(0)
         return fused.unflatten(1, (-1, self.kind.anchors)).permute(0, 3, 4, 2, 1)
 
-    @torch.no_grad()
-    def load(self, variables: Variables) -> None:
-        """Takes over our variables."""
-        for collection in variables.values():
-            for path, value in _leaves(collection):
-                self._tensor(path).copy_(_like_theirs(value))
-
     def parameters_like_ours(self) -> dict[str, Any]:
         """The parameters in the layout of our own, on the host."""
         found: dict[str, Any] = {}
@@ -203,13 +225,17 @@ class ResidualNetwork(nn.Module):
             here["var"] = norm.running_var.cpu().numpy()
         return found
 
-    def _tensor(self, path: tuple[str, ...]) -> torch.Tensor:
-        """The parameter or statistic at one of our paths."""
-        *place, field = path
-        part = self.get_submodule(".".join(place))
-        if isinstance(part, nn.BatchNorm2d):
-            field = NORM[field]
-        return getattr(part, {"kernel": "weight"}.get(field, field))
+
+def trimmed(x: torch.Tensor, cells: int) -> torch.Tensor:
+    """A map without some cells at each side."""
+    return x[..., cells:-cells, cells:-cells] if cells else x
+
+
+def pooled(x: torch.Tensor, pool: PoolSpec | None) -> torch.Tensor:
+    """A map behind its pooling, if there is one."""
+    if pool is None:
+        return x
+    return F.max_pool2d(x, pool.window, pool.stride, pool.padding)
 
 
 def _put(root: nn.Module, path: str, module: nn.Module) -> None:

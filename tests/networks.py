@@ -73,6 +73,26 @@ LEVELS = TrackerSpec(
     InputSpec(template_px=31, search_px=47, train_search_px=31),
 )
 
+# CIResNet's stem, crops and pool; 5 x 5 responses of stride 8. The smaller student is
+# narrower in its last stage, so that point needs adapters of unequal shapes. Images of
+# 0 to 1 and the factor .01 keep features and responses of untrained networks small,
+# whose gates and terms have no gradient otherwise.
+_TINY_SIAMDW = arch.named("tiny-siamdw")
+SIAMDW = dataclasses.replace(
+    _TINY_SIAMDW,
+    head=CorrelationHeadSpec(scale=1e-2),
+    input=dataclasses.replace(_TINY_SIAMDW.input, scale=1 / 255),
+)
+_LAST = SIAMDW.backbone.layers[-1]
+_THIN = dataclasses.replace(_LAST, features=8, inner=2)
+_THIN_LAYERS = (*SIAMDW.backbone.layers[:-1], _THIN)
+SIAMDW_STUDENTS = {
+    "l": SIAMDW,
+    "s": dataclasses.replace(
+        SIAMDW, backbone=dataclasses.replace(SIAMDW.backbone, layers=_THIN_LAYERS)
+    ),
+}
+
 
 def teacher_variables(dtype=jnp.float32):
     """A teacher whose loss is about log 2: its last kernel is small."""

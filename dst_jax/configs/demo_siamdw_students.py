@@ -7,19 +7,23 @@ Expect:  no figure; docs/results.md has those of the demonstrations that were ru
 import dataclasses
 
 from dst_jax.arch import named
-from dst_jax.configs import demo_siamdw_teacher, dlf
+from dst_jax.configs import demo_siamdw_teacher, demo_students, dlf
 from dst_jax.experiment import Experiment
 
 
 def experiment() -> Experiment:
     """Returns DLF's terms for miniatures of its two students.
 
-    Data are those of the teacher.
+    Data are those of the teacher. TSsKD, which the demonstration has no row of, has the
+    weights and gates of SiamFC's demonstration.
     """
     base = demo_siamdw_teacher.experiment()
+    distill = dlf.experiment().distill
+    shared = demo_students.experiment().distill.terms
+    response = dataclasses.replace(distill.terms["str"], scale="cells")
     return dataclasses.replace(
         base,
         students={name: named(f"mini-siamdw-{name}") for name in ("l", "s")},
         optim=dataclasses.replace(base.optim, epochs=4.0),
-        distill=dlf.experiment().distill,
+        distill=distill.with_terms(ah=shared["ah"], str=response, ks=shared["ks"]),
     )

@@ -41,6 +41,7 @@ class Procedure(NamedTuple):
       first_sides: Function (spec, box, config) that returns `TrackState.search_sides`.
       offset_px: Function (config) that returns the offset of a window's middle from the
         target's centre to the upper left, frame pixels.
+      crops: Function (config) that returns the number of search crops of a frame.
     """
 
     step_many: Callable[..., tuple[TrackState, TrackOutput]]
@@ -48,6 +49,7 @@ class Procedure(NamedTuple):
     offset_px: Callable[[Any], float]
     search_spec: Callable[..., TrackerSpec] = lambda spec, *_: spec
     first_sides: Callable[..., Array | None] = lambda *_: None
+    crops: Callable[[Any], int] = lambda _: 1
 
 
 SIAMFC = Procedure(
@@ -55,6 +57,7 @@ SIAMFC = Procedure(
     fill=siamfc.fill,
     offset_px=siamfc.offset_px,
     first_sides=siamfc.first_sides,
+    crops=lambda config: config.scale_count,
 )
 SIAMRPN = Procedure(
     step_many=siamrpn.step_many,

@@ -90,6 +90,8 @@ class Run(NamedTuple):
       deadline: Time by which the run must have ended, which stops and saves before it;
         None for no limit.
       later: Its later phases, in order.
+      enters: Function that is called with the first step of a phase before the run
+        begins it, or goes on within it.
     """
 
     step: TrainStep
@@ -107,6 +109,11 @@ class Run(NamedTuple):
     tell: Callable[[str], None] = lambda what: None
     deadline: Deadline | None = None
     later: Sequence[Later] = ()
+    enters: Callable[[int], None] = lambda step: None
+
+    def phase_of(self, step: int) -> int:
+        """Returns the first step of the phase of a step."""
+        return max((x.first for x in self.later if x.first <= step), default=0)
 
     def changes(self, step: int) -> bool:
         """Returns whether a later phase begins with this step."""
@@ -147,9 +154,11 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     state, best, before = snapshot
     step = int(state.step)
     window = Window(run.batch, before=before)
-    report: dict[str, float] = {}
+    report, phase = dict[str, float](), None
     with _stop_flag() as stopped:
         while step < run.total_steps:
+            if (now := run.phase_of(step)) != phase:
+                run.enters(phase := now)
             state, metrics, waited = _take_step(step, state, run)
             step += 1
             window.add(metrics, waited)

@@ -19,6 +19,7 @@ from dst_jax.workflows.training_data import (
     load_data,
     patch_spec,
     require_memory,
+    require_packs,
 )
 from dst_jax.workflows.versions import versions
 from dst_jax.workflows.warm_start import Start, load_start
@@ -61,7 +62,9 @@ def read_networks(
     bundle = load_bundle(teacher) if teacher is not None else None
     spec = bundle.spec if bundle else None
     check_fit(spec, experiment.students, experiment.distill)
-    require_memory(experiment.data, patch_spec(experiment, teacher=spec))
+    patch = patch_spec(experiment, teacher=spec)
+    require_memory(experiment.data, patch)
+    require_packs(experiment.data, patch)
     return Networks(bundle, load_start(experiment.students, init, backbones))
 
 

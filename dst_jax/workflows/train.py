@@ -30,12 +30,14 @@ from dst_jax.train import (
     fit,
     init_state,
     make_optimizer,
+    make_phases,
     read_metrics,
     read_record,
     saved_steps,
 )
 from dst_jax.workflows.export import write_bundles
 from dst_jax.workflows.gates import gates_line, skipped_line
+from dst_jax.workflows.phase_lines import phase_lines
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar, waiting
 from dst_jax.workflows.run_inputs import gather, read_networks
@@ -217,6 +219,21 @@ def _say_remarks(
                 say(console, f"student {student}, term {name}: {line}")
 
 
+def _say_phase(given: Given, console: Console, first: int) -> None:
+    """Prints what learns from a step on, in runs in which not all does throughout."""
+    experiment, teacher = given.experiment, given.teacher
+    optim, batch = experiment.optim, experiment.data.batch
+    if not optim.parts:
+        return
+    phases = make_phases(optim, experiment.students, batch=batch)
+    (phase,) = (phase for phase in phases if phase.first == first)
+    adapters = first_adapters(experiment, teacher.spec if teacher else None)
+    lines = phase_lines(
+        phase, experiment.students, adapters, total_steps=optim.total_steps(batch)
+    )
+    say(console, *lines)
+
+
 def _fit(
     given: Given, workdir: pathlib.Path, deadline: Deadline | None, console: Console
 ) -> dict[str, pathlib.Path]:
@@ -249,6 +266,7 @@ def _fit(
                 checkpoints=checkpoints,
                 report=writer.write,
                 begun=functools.partial(_say_remarks, experiment, console),
+                enters=functools.partial(_say_phase, given, console),
                 tick=shown.tick,
                 tell=shown.tell,
                 saved=lambda kept: write_bundles(kept, given.made, folder),

@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from dst_jax.arch import InputSpec, TrackerSpec, widest
+from dst_jax.data.packs.packed import is_packed, open_pack
 from dst_jax.data.patches import PatchSpec, RolePatch
 from dst_jax.data.pipeline import DataConfig, read_sources
 from dst_jax.data.sequence import Sequence, split_by_video
@@ -114,3 +115,17 @@ def require_memory(data: DataConfig, patch: PatchSpec) -> None:
             f"{data.threads}: waiting batches take {need / 1e9:,.0f} GB, and this "
             f"machine has {have / 1e9:,.0f}; lower one of them."
         )
+
+
+def require_packs(data: DataConfig, patch: PatchSpec) -> None:
+    """Checks that every pack among the sources has patches as large as a run needs.
+
+    Args:
+      data: Its `sources` are read.
+      patch: Sizes of the patches.
+
+    Raises:
+      InputError: If one serves smaller ones, or is no pack.
+    """
+    for source in filter(is_packed, data.sources):
+        open_pack(source).check_serves(patch)

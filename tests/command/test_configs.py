@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import pytest
 
 from dst_jax.arch import named
-from dst_jax.command.settings import load_experiment, packaged
+from dst_jax.command.settings import load_experiment, override, packaged
 from dst_jax.distill import check_fit, literal, with_row
 from dst_jax.errors import InputError
 from dst_jax.ops.augment import patch_sides
 from dst_jax.train import make_optimizer, make_phases
+from dst_jax.workflows.ablation import dlf as dlf_rows
 
 FOUR_SETS = ["vid", "ytbb", "coco", "det"]
 
@@ -227,6 +228,15 @@ def test_siamdw_rpn_learns_by_its_own_public_recipe():
     assert phases[1].first == round(0.1 * optim.total_steps(found.data.batch))
 
 
+@pytest.mark.parametrize("word", ["None", "none"])
+def test_the_early_decay_of_siamdw_rpn_can_be_left_out(word):
+    base = load_experiment("siamdw_rpn_teacher")
+    words = ["--optim.early-weight-decay", word]
+    assert override(base, words) == dataclasses.replace(
+        base, optim=dataclasses.replace(base.optim, early_weight_decay=None)
+    )
+
+
 def test_siamdws_crops_move_and_stretch_as_in_public_code():
     for name in ("siamdw_teacher", "dlf"):
         found = load_experiment(name)
@@ -246,3 +256,20 @@ def test_dlfs_rows_can_all_be_chosen_from_its_configuration():
     for row in (*rows, "ah+ts+str+ks+point+pair"):
         check_fit(teacher, found.students, with_row(found.distill, row))
     check_fit(teacher, found.students, found.distill)
+
+
+def test_dlfs_table_in_miniature_has_its_rows_and_gates_that_can_open():
+    found = load_experiment("ablation_mini_siamdw")
+    assert found.students == {n: named(f"mini-siamdw-{n}") for n in ("l", "s")}
+    rows = [dlf_rows.ROWS[row] for row in dlf_rows.ROWS]
+    for row in rows:
+        check_fit(named("mini-siamdw"), found.students, with_row(found.distill, row))
+    terms = found.distill.terms
+    assert (terms["point"].weight, terms["pair"].weight) == (1.0, 1.0)
+    # A margin of the plain gates, .005, opens none in a run as short.
+    assert terms["ks"].margin >= 0.1 and terms["ks"].gate_over == "example"
+    assert terms["str"].layers == ("layer1", "layer2")
+    # Half of the demonstration's pairs.
+    demo = load_experiment("demo_siamdw_students")
+    assert demo.optim == dataclasses.replace(found.optim, epochs=4.0)
+    assert found.distill == demo.distill

@@ -1,5 +1,6 @@
 """The table of terms and families in docs/equations.md, field by field."""
 
+import dataclasses
 import functools
 import pathlib
 import re
@@ -24,20 +25,34 @@ from dst_jax.distill import (
 )
 from dst_jax.errors import InputError
 from dst_jax.models import init_variables
-from dst_jax.ops.augment import centre_crops
+from dst_jax.ops.augment import centre_crops, patch_sides
 from tests import networks
 from tests.train import setting
 
 pytestmark = pytest.mark.optax
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "equations.md"
+_NARROW_LEVELS = dataclasses.replace(
+    networks.LEVELS, head=networks.LEVELS.head.with_features(4)
+)
 # Teacher and students of a column.
 COLUMNS = {
     "SiamFC": (networks.TEACHER, networks.STUDENTS),
     "SiamRPN": (networks.REGION_TEACHER, networks.REGION_STUDENTS),
+    "SiamRPN++": (
+        networks.LEVELS,
+        {"dull": _NARROW_LEVELS, "intelligent": networks.LEVELS},
+    ),
+    "SiamDW": (
+        networks.SIAMDW,
+        dict(
+            zip(("intelligent", "dull"), networks.SIAMDW_STUDENTS.values(), strict=True)
+        ),
+    ),
     "SiamFC under SiamRPN": (networks.REGION_TEACHER, networks.STUDENTS),
     "SiamRPN under SiamFC": (networks.TEACHER, networks.REGION_STUDENTS),
 }
+RESIDUAL = ("SiamRPN++", "SiamDW")
 # The term of a row; the tiny networks have three stages, and gates are wide open.
 ROWS = {
     "`gt`": Task(),
@@ -49,6 +64,13 @@ ROWS = {
     "`point`": Point(),
     "`pair`": Pair(),
 }
+
+
+def term_of(row, column):
+    """The term of a field; residual stages have names where others have numbers."""
+    if row == "`str`" and column in RESIDUAL:
+        return dataclasses.replace(ROWS[row], layers=("layer1", "layer2"))
+    return ROWS[row]
 
 
 def table():
@@ -68,14 +90,14 @@ def test_the_table_has_every_term_and_family():
 def allowed(column):
     """The terms of a column by names that a configuration can have."""
     rows = [row for row, fields in table().items() if fields[column] == "yes"]
-    return {re.sub(r"\W+", "_", row).strip("_"): ROWS[row] for row in rows}
+    return {re.sub(r"\W+", "_", row).strip("_"): term_of(row, column) for row in rows}
 
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_every_other_field_has_the_reason_of_a_refusal(column):
     teacher, students = COLUMNS[column]
     for row, fields in table().items():
-        config = DistillConfig({"mine": ROWS[row]})
+        config = DistillConfig({"mine": term_of(row, column)})
         if fields[column] == "yes":
             check_fit(teacher, students, config)
             continue
@@ -101,7 +123,8 @@ def slopes(column):
         params[name]["adapters"] = own
     stats = {n: v["batch_stats"] for n, v in variables.items()}
     theirs = init_variables(jax.random.key(1), teacher)
-    examples = centre_crops(setting.make_batch(0), input=teacher.input)
+    batch = setting.make_batch(0, sides=patch_sides(teacher.input, setting.AUGMENT))
+    examples = centre_crops(batch, input=teacher.input)
 
     def values(params):
         _, (_, metrics) = objective(
@@ -113,10 +136,15 @@ def slopes(column):
     return jax.jit(jax.jacrev(values, has_aux=True)), params
 
 
+def _is_slow(column):
+    """Whether its programs take long to compile."""
+    return " under " in column or column in RESIDUAL
+
+
 @pytest.mark.parametrize(
     "column",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if " under " in name else [])
+        pytest.param(name, marks=[pytest.mark.slow] if _is_slow(name) else [])
         for name in COLUMNS
     ],
 )

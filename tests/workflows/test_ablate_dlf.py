@@ -8,6 +8,7 @@ from dst_jax.arch import tracker_cost
 from dst_jax.data.synthetic.dataset import write_synthetic
 from dst_jax.errors import InputError
 from dst_jax.evaluate import OTB, Score
+from dst_jax.workflows.ablation import speeds
 from dst_jax.workflows.ablation.dlf import last_terms
 from dst_jax.workflows.ablation.plan import Choice, make_plan, missing_runs
 from dst_jax.workflows.ablation.record import read_run
@@ -45,6 +46,24 @@ def source(tmp_path_factory):
 
 
 teacher = test_ablate.teacher
+
+STAGES = {"network": 400.0, "crops": 80.0, "decoding": 40.0}
+
+
+@pytest.fixture(autouse=True)
+def timed(monkeypatch):
+    """What was timed; the first network is the slowest, the next twice as fast."""
+    calls = []
+
+    def measure(bundles, sequence):
+        calls.append((tuple(bundles), sequence.name))
+        return {
+            name: {stage: speed * place for stage, speed in STAGES.items()}
+            for place, name in enumerate(bundles, start=1)
+        }
+
+    monkeypatch.setattr(speeds, "measure_speeds", measure)
+    return calls
 
 
 def planned(teacher=networks.TEACHER, **choice):
@@ -119,6 +138,28 @@ def test_the_report_has_sizes_scores_terms_and_the_posters_figures(
     assert "| SiamDW | 1.445 |  | 53 | OTB figures not published |" in page
     assert "| SiamDW, student L | .354 | 4.08 | 73 | OTB figures not" in page
     assert "| SiamDW, student S | .136 | 10.62 | 80 | OTB figures not" in page
+
+
+def test_four_speeds_stand_beside_the_posters(tmp_path, source, teacher, timed):
+    stub = Stub()
+    stub.run(tmp_path, source, teacher, rows=(), tables=("dlf",))
+    page = (tmp_path / "ablation.md").read_text()
+    # In the order of size; the evaluator states 100 frames/s for all of them.
+    assert "| teacher | 400 | 80.0 | 40.0 | 100 | 1.00 | 53 | 1.00 |" in page
+    assert "| intelligent | 1200 | 240 | 120 | 100 | 3.00 | 73 | 1.38 |" in page
+    assert "| dull | 800 | 160 | 80.0 | 100 | 2.00 | 80 | 1.51 |" in page
+    assert [names for names, _ in timed] == [("teacher", "dull", "intelligent")]
+    # What was timed is kept.
+    Stub().run(tmp_path, source, teacher, rows=(), tables=("dlf",))
+    assert len(timed) == 1
+    (tmp_path / "speeds.json").write_text("{}")
+    with pytest.raises(InputError, match="remove it to have the networks timed again"):
+        Stub().run(tmp_path, source, teacher, rows=(), tables=("dlf",))
+
+
+def test_networks_of_other_tables_are_not_timed(tmp_path, source, teacher, timed):
+    Stub().run(tmp_path, source, teacher, rows=("GT",), tables=(4,))
+    assert not timed
 
 
 def test_a_second_call_trains_nothing_and_reads_records_without_terms(

@@ -1,5 +1,7 @@
 """Shows the rows of DLF: networks and scores, last values of terms, the poster."""
 
+import itertools
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ _POSTER = {
     "SiamDW, student L": (".354", "4.08", "73"),
     "SiamDW, student S": (".136", "10.62", "80"),
 }
+_POSTER_FPS = (53, 73, 80)
+_TEACHER = "teacher"
 _UNPUBLISHED = "OTB figures not published"
 
 
@@ -40,6 +44,8 @@ def dlf_tables(report: Mapping[str, Any]) -> Iterator[Shown]:
         title = f"{TABLE}: features imitated point by point and pair by pair"
         yield Shown(f"{title}, on {dataset}", _NETWORK, rows, notes)
     yield _of_terms(lines)
+    if speeds := report.get("speeds"):
+        yield _of_speeds(lines, teacher, speeds, report["datasets"][0])
     poster = [[name, *values, _UNPUBLISHED] for name, values in _POSTER.items()]
     headings = ("network", "M parameters", "rate", "fps", "AUC, P@20")
     yield Shown(f"{TABLE} on its poster", headings, poster, words=1)
@@ -59,6 +65,56 @@ def _of_terms(lines: Sequence[Mapping[str, Any]]) -> Shown:
     note = "Means over the seeds of the last values in the log, times their weights."
     title = f"{TABLE}: last values of the terms"
     return Shown(title, ("row", "student", *names), rows, [note])
+
+
+def _of_speeds(
+    lines: Sequence[Mapping[str, Any]],
+    teacher: Mapping[str, Any],
+    speeds: Mapping[str, Any],
+    dataset: str,
+) -> Shown:
+    """Returns the table of four speeds, which are the same in all rows of a network."""
+    by_network = speeds["frames_per_s"]
+    names = [name for name in by_network if name != _TEACHER]
+    sizes = {line["student"]: line["parameters"] for line in lines}
+    names.sort(key=lambda name: -sizes[name])
+    # The poster's students are two.
+    poster = _POSTER_FPS if len(names) == 2 else _POSTER_FPS[:1]
+    rows, own_teacher = [], by_network[_TEACHER]["decoding"]
+    for name, theirs in itertools.zip_longest((_TEACHER, *names), poster):
+        total = (
+            teacher["scores"][dataset]["fps"]
+            if name == _TEACHER
+            else _total(lines, name, dataset)
+        )
+        own = [*by_network[name].values(), total]
+        times = by_network[name]["decoding"] / own_teacher
+        rows.append([name, *map(_frames, own), f"{times:.2f}", *_poster(theirs)])
+    note = (
+        f"Frames/s on {speeds['device']}. network: on crops that are cut. + crops: "
+        "from frames in memory. + decoding: from files, one video by itself. These are "
+        f"medians of the first frames of {speeds['video']}, the networks taking turns. "
+        "all: all videos, when the rows were evaluated; on a CPU one at a time. "
+        "times: + decoding over the teacher's, and the same of the poster."
+    )
+    headings = ("tracker", "network", "+ crops", "+ decoding", "all", "times")
+    headings = (*headings, "poster", "times")
+    return Shown(f"{TABLE}: frames/s", headings, rows, [note], words=1)
+
+
+def _poster(fps: int | None) -> list[str]:
+    return ["", ""] if fps is None else [f"{fps}", f"{fps / _POSTER_FPS[0]:.2f}"]
+
+
+def _total(lines: Sequence[Mapping[str, Any]], student: str, dataset: str) -> float:
+    own = [
+        line["scores"][dataset]["fps"] for line in lines if line["student"] == student
+    ]
+    return statistics.fmean(x for fps in own for x in fps["values"])
+
+
+def _frames(speed: float) -> str:
+    return f"{speed:.0f}" if speed >= 100.0 else f"{speed:.1f}"
 
 
 def _term(value: Mapping[str, Any] | None) -> str:

@@ -12,7 +12,7 @@ from dst_jax.data.pipeline import read_sources
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, experiment_to_json, without
 from dst_jax.files import found_folder, user_path, write_json, write_text
-from dst_jax.workflows.ablation.dlf import last_terms
+from dst_jax.workflows.ablation import dlf
 from dst_jax.workflows.ablation.evaluator import (
     Dataset,
     Evaluate,
@@ -30,6 +30,7 @@ from dst_jax.workflows.ablation.plan import (
     missing_runs,
 )
 from dst_jax.workflows.ablation.record import read_run, write_record
+from dst_jax.workflows.ablation.speeds import network_speeds
 from dst_jax.workflows.ablation.table import (
     Outcome,
     Results,
@@ -120,6 +121,8 @@ def run_ablation(
             found = _write(workdir, plan, results, references, evaluator)
             if left := runs[number:]:
                 say(console, _outlook(runs[:number], left, time.perf_counter() - began))
+        if (speeds := _speeds(workdir, plan, bundle, evaluator)) is not None:
+            found = _write(workdir, plan, results, references, evaluator, speeds=speeds)
     print_ablation(found, console)
     say(console, f"{workdir / TABLES}   {workdir / VALUES}")
     return found
@@ -128,6 +131,19 @@ def run_ablation(
 def _announce(plan: Plan, run: PlannedRun, which: str, console: Console) -> None:
     rows, names = ", ".join(plan.rows_of(run.training)), " and ".join(run.students)
     console.rule(shown(f"{which}: {rows} ({names}, seed {run.seed})"))
+
+
+def _speeds(
+    workdir: pathlib.Path, plan: Plan, teacher: Bundle | None, evaluator: Evaluator
+) -> dict[str, Any] | None:
+    """Returns the speeds of the networks, if a table shows them."""
+    if teacher is None or all(line.table != dlf.TABLE for line in plan.lines):
+        return None
+    experiment, dataset = plan.experiment, evaluator.datasets[0]
+    with waiting(evaluator.console, "timing the networks"):
+        return network_speeds(
+            workdir, experiment, teacher, dataset, students=experiment.students
+        )
 
 
 def _load_teacher(path: pathlib.Path) -> Bundle:
@@ -185,7 +201,7 @@ def _finish(
     """Scores a run's students, then writes the result of the run and returns it."""
     outcomes = {
         name: outcome_of(spec, gate_open=gate_share(trained.metrics, name))
-        | {"terms": last_terms(trained.metrics, name)}
+        | {"terms": dlf.last_terms(trained.metrics, name)}
         for name, spec in settings.students.items()
     }
     record = {
@@ -236,9 +252,13 @@ def _write(
     results: Results,
     references: Mapping[str, Outcome],
     evaluator: Evaluator,
+    *,
+    speeds: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     names = [data.name for data in evaluator.datasets]
     values = ablation_json(plan, results, references, names)
+    if speeds is not None:
+        values["speeds"] = speeds
     write_json(workdir / VALUES, values, sort_keys=False)
     write_text(workdir / TABLES, ablation_markdown(values))
     return values
