@@ -25,11 +25,8 @@ from dst_jax.errors import InputError, counted
 from dst_jax.files import require_place, user_path, whole_file
 from dst_jax.track import TrackResult, make_tracker
 from dst_jax.track.run import CHUNK_FRAMES, canvas_size
-from dst_jax.workflows.drawn_video import (
-    encodable_rate,
-    require_encoder,
-    write_video,
-)
+from dst_jax.workflows.drawn_video import write_video
+from dst_jax.workflows.encoded_video import encodable_rate, require_encoder
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import description
 
