@@ -105,10 +105,10 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
                 console=console,
             )
         case Track():
-            from dst_jax.workflows.track import parse_box, track_video
+            from dst_jax.workflows.track import parse_boxes, track_video
 
-            box = parse_box(verb.box)
-            track_video(verb.tracker, verb.video, box, verb.out, console=console)
+            boxes = parse_boxes(verb.box)
+            track_video(verb.tracker, verb.video, boxes, verb.out, console=console)
         case Evaluate():
             run_evaluate(verb, console)
         case Verify() | Pack() | ListLayouts():

@@ -207,7 +207,9 @@ class Convert:
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """Follow one object through a video and write boxes or an annotated video.
+    """Follow objects through a video and write boxes or an annotated video.
+
+    If the video stops or Ctrl-C comes, OUT has the frames so far.
 
     Example: dst-jax track --tracker BUNDLE --video clip.mp4 --box 1,2,30,40 --out t.mp4
     """
@@ -215,9 +217,19 @@ class Track:
     tracker: Annotated[Path, arg(metavar="BUNDLE", help="the tracker")]
     video: Annotated[Path, arg(help="a folder of images, or a video file")]
     box: Annotated[
-        str, arg(metavar="X,Y,W,H", help="in the first frame, px, counted from 0")
+        Append[tuple[str, ...]],
+        arg(
+            metavar="X,Y,W,H",
+            help="in the first frame, px, counted from 0; once for each object",
+        ),
     ]
-    out: Annotated[Path, arg(help="OUT.mp4 (annotated) or OUT.txt (x,y,w,h a line)")]
+    out: Annotated[
+        Path,
+        arg(
+            help="OUT.mp4 (annotated), OUT.txt (x,y,w,h a line), OUT.csv or OUT.jsonl "
+            "(with score and state, of several objects too)"
+        ),
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,19 +1,9 @@
-"""Draws boxes on the frames of a video, with scores that stay legible when small."""
-
-import itertools
-import pathlib
-from collections.abc import Iterator
-from fractions import Fraction
+"""Draws boxes on frames, with scores that stay legible where frames are small."""
 
 import cv2
 import numpy as np
 
-from dst_jax.boxes import cxcywh_to_xywh
-from dst_jax.errors import InputError
-from dst_jax.files import free_bytes
-from dst_jax.track import TrackResult
 from dst_jax.typing import Float, Int, UInt8
-from dst_jax.workflows.encoded_video import encoder, frames_in
 
 # RGB colours of the boxes of tracked, uncertain and lost targets, in this order.
 _COLOURS = ((60, 220, 60), (250, 190, 40), (235, 60, 60))
@@ -25,47 +15,12 @@ _LEAST_SCALE = 0.58
 _FARTHEST_PX = 32000
 
 
-def write_video(
-    path: pathlib.Path,
-    frames: Iterator[np.ndarray],
-    result: TrackResult,
-    *,
-    fps: Fraction,
-) -> None:
-    """Writes the frames with box and score as a video, and counts them in it.
-
-    Args:
-      path: The file.
-      frames: RGB frames.
-      result: Boxes, scores and states of the frames.
-      fps: Frames per second, see `encodable_rate`.
-
-    Raises:
-      InputError: If the file does not hold a frame for every box.
-      av.FFmpegError: If a frame cannot be written.
-    """
-    count = len(result.boxes)
-    boxes = np.asarray(cxcywh_to_xywh(result.boxes))
-    states = np.zeros(count, int) if result.states is None else result.states
-    first = next(frames)
-    with encoder(path, (first.shape[0], first.shape[1]), fps=fps) as write:
-        rest = itertools.islice(frames, count - 1)
-        for t, frame in enumerate(itertools.chain([first], rest)):
-            now = slice(t, t + 1)
-            write(draw_boxes(frame, boxes[now], result.scores[now], states[now], t))
-    if (written := frames_in(path)) != count:
-        raise InputError(
-            f"{written} of {count} frames can be read back from the video "
-            f"({free_bytes(path) / 1e6:.1f} MB are free on its disk); free some, name "
-            "another place, or write a .csv instead."
-        )
-
-
 def draw_boxes(
     frame: UInt8[np.ndarray, "h w 3"],
     boxes_xywh: Float[np.ndarray, "k 4"],
     scores: Float[np.ndarray, " k"],
     states: Int[np.ndarray, " k"],
+    *,
     number: int,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Returns a copy of a frame with its number and the targets' boxes and scores.

@@ -88,7 +88,7 @@ def test_boxes_are_where_the_text_file_says_to_a_pixel(tmp_path):
     for number, frame in enumerate(frames):
         cv2.imwrite(str(tmp_path / f"frames/{number}.png"), frame[..., ::-1] // 2)
     # Larger than the square, so that its lines lie on the smooth background.
-    given, where = (130.0, 100.0, 40.0, 40.0), tmp_path / "frames"
+    given, where = [(130.0, 100.0, 40.0, 40.0)], tmp_path / "frames"
     track_video(tmp_path / "bundle", where, given, tmp_path / "o.txt", console=QUIET)
     track_video(tmp_path / "bundle", where, given, tmp_path / "o.mp4", console=QUIET)
     rows = np.loadtxt(tmp_path / "o.txt", delimiter=",")
@@ -102,7 +102,7 @@ def test_boxes_are_where_the_text_file_says_to_a_pixel(tmp_path):
 def test_scores_are_legible_in_a_small_frame(tmp_path, corner):
     frame = np.full((240, 360, 3), 200, np.uint8)
     box = np.array([[*corner, 60, 40]], float)
-    drawn = draw_boxes(frame, box, np.array([0.88]), np.array([0]), 7)
+    drawn = draw_boxes(frame, box, np.array([0.88]), np.array([0]), number=7)
     (seen,) = decoded(encoded(tmp_path / "o.mp4", [drawn]))
     luma = seen.astype(float) @ [0.2126, 0.7152, 0.0722]
     plates = (luma < 40).astype(np.uint8)
