@@ -105,16 +105,25 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
                 console=console,
             )
         case Track():
-            from dst_jax.workflows.track import parse_boxes, track_video
-
-            boxes = parse_boxes(verb.box)
-            track_video(verb.tracker, verb.video, boxes, verb.out, console=console)
+            _track(verb, console)
         case Evaluate():
             run_evaluate(verb, console)
         case Verify() | Pack() | ListLayouts():
             _data(verb, rest, console)
         case Info() | Show() | ListConfigs() | ExportRun():
             _show(verb, console)
+
+
+def _track(verb: Track, console: Console) -> None:
+    from dst_jax.workflows.track import parse_boxes, track_video
+
+    video = verb.video if verb.camera is None else verb.camera
+    if video is None or None not in (verb.video, verb.camera):
+        raise InputError(
+            "give --video VIDEO or --camera N, and not both; see dst-jax track --help."
+        )
+    boxes = parse_boxes(verb.box)
+    track_video(verb.tracker, video, boxes, verb.out, console=console)
 
 
 def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | None":

@@ -209,20 +209,14 @@ class Convert:
 class Track:
     """Follow objects through a video and write boxes or an annotated video.
 
-    If the video stops or Ctrl-C comes, OUT has the frames so far.
+    If the video stops or Ctrl-C comes, OUT has the frames so far. Of a camera, an
+    address or a pipe each frame is in OUT.csv or OUT.jsonl before the next one comes;
+    pipes carry y4m, MJPEG, Matroska, MPEG-TS, AVI or MP4 with fast start.
 
     Example: dst-jax track --tracker BUNDLE --video clip.mp4 --box 1,2,30,40 --out t.mp4
     """
 
     tracker: Annotated[Path, arg(metavar="BUNDLE", help="the tracker")]
-    video: Annotated[Path, arg(help="a folder of images, or a video file")]
-    box: Annotated[
-        Append[tuple[str, ...]],
-        arg(
-            metavar="X,Y,W,H",
-            help="in the first frame, px, counted from 0; once for each object",
-        ),
-    ]
     out: Annotated[
         Path,
         arg(
@@ -230,6 +224,15 @@ class Track:
             "(with score and state, of several objects too)"
         ),
     ]
+    video: Annotated[
+        str | None,
+        optional("VIDEO", "folder of images, video file, rtsp://..., or - for a pipe"),
+    ] = None
+    camera: Annotated[int | None, optional("N", "follow in /dev/videoN instead")] = None
+    box: Annotated[
+        Append[tuple[str, ...]],
+        optional("X,Y,W,H", "in the first frame, px, from 0; once for each object"),
+    ] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,7 +88,7 @@ def parse_boxes(texts: Sequence[str]) -> list[BoxXYWH]:
 
 def track_video(
     tracker: pathlib.Path,
-    video: str | os.PathLike[str],
+    video: str | os.PathLike[str] | int,
     boxes_xywh: Sequence[BoxXYWH],
     out: pathlib.Path,
     *,
@@ -105,7 +105,8 @@ def track_video(
 
     Args:
       tracker: Folder of a bundle.
-      video: A folder of images or a video file.
+      video: A folder of images, a video file, the number of a camera, an RTSP address,
+        or "-" for standard input.
       boxes_xywh: Corner and size of each target in the first frame, pixels from 0.
       out: The file to write; its suffix decides the kind.
       console: Console for the progress bar; None for standard error.
@@ -122,7 +123,7 @@ def track_video(
     out = user_path(out)
     require_kind(out, targets=len(boxes_xywh))
     require_place(out)
-    source = source_of(os.fspath(video))
+    source = source_of(video)
     bundle = load_bundle(tracker)
     ready = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
     console = console or Console(stderr=True)

@@ -1,10 +1,12 @@
 """The videos that `dst-jax track` follows targets in."""
 
+import os
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
 from dst_jax.data.frames import Frame, frame_paths
+from dst_jax.data.live import LiveVideo, is_live
 from dst_jax.data.video import frame_rate, video_frames
 from dst_jax.files import user_path
 
@@ -75,10 +77,13 @@ class StoredVideo:
         return video_frames(self._path, note=note)
 
 
-def source_of(video: str) -> Source:
+def source_of(video: str | os.PathLike[str] | int) -> Source:
     """Returns the video that a command line names.
 
     Args:
-      video: A folder of images or a video file.
+      video: A folder of images, a video file, the number of a camera, an RTSP address,
+        or "-" for standard input.
     """
+    if isinstance(video, int) or is_live(video):
+        return LiveVideo(video if isinstance(video, int) else os.fspath(video))
     return StoredVideo(user_path(video))

@@ -199,7 +199,7 @@ def test_config_list_and_show(capsys):
         ),
         (
             ("track", "--vidoe", "V", "--box", "1,2,3,4", "--tracker", "T", *OUT),
-            "missing: --video PATH; unknown: --vidoe; see dst-jax track --help.",
+            "--vidoe: unknown option; did you mean --video",
         ),
         (("track", "--tracker"), "--tracker: expected BUNDLE."),
         (("info",), "missing: NAME; see dst-jax info --help."),
