@@ -48,7 +48,7 @@ def resident_mb(process: int | str) -> float:
 
 def stream(
     name: str, count: int, take: Callable[[np.ndarray], None], process: int | str
-):
+) -> float:
     """Hands over frames and prints memory; returns its growth as a factor."""
     began, seen = time.monotonic(), []
     for number, frame in enumerate(frames(count), start=1):
@@ -97,7 +97,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=200_000)
     count = parser.parse_args().frames
-    bundle = Bundle(SPEC, init_variables(jax.random.key(0), SPEC), SiamFCTracking(), {})
+    fast = SiamFCTracking(scale_count=1, response_upsampling=2)
+    bundle = Bundle(SPEC, init_variables(jax.random.key(0), SPEC), fast, {})
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         save_bundle(bundle, folder / "bundle")
