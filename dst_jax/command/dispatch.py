@@ -122,8 +122,17 @@ def _track(verb: Track, console: Console) -> None:
         raise InputError(
             "give --video VIDEO or --camera N, and not both; see dst-jax track --help."
         )
-    boxes = parse_boxes(verb.box)
-    track_video(verb.tracker, video, boxes, verb.out, console=console)
+    asked = [text for text in verb.box if text.lower() == "ask"]
+    given = [text for text in verb.box if text not in asked]
+    track_video(
+        verb.tracker,
+        video,
+        parse_boxes(given) if given or not asked else [],
+        verb.out,
+        ask=bool(asked),
+        show=verb.show,
+        console=console,
+    )
 
 
 def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | None":

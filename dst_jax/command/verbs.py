@@ -231,8 +231,11 @@ class Track:
     camera: Annotated[int | None, optional("N", "follow in /dev/videoN instead")] = None
     box: Annotated[
         Append[tuple[str, ...]],
-        optional("X,Y,W,H", "in the first frame, px, from 0; once for each object"),
+        optional(
+            "X,Y,W,H", "in the first frame, px, from 0; once for each object; or ask"
+        ),
     ] = ()
+    show: Annotated[Flag[bool], arg(help="show frames and boxes in a window")] = False
 
 
 @dataclasses.dataclass(frozen=True)

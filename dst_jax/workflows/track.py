@@ -1,12 +1,14 @@
 """`dst-jax track` follows targets through a video and writes or draws their boxes."""
 
 import contextlib
+import functools
 import itertools
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from typing import TypeAlias
 
 import av
 import numpy as np
@@ -30,26 +32,31 @@ from dst_jax.track import make_tracker
 from dst_jax.track.follow import Followed, follow
 from dst_jax.track.run import canvas_size
 from dst_jax.track.stream import check_box
-from dst_jax.typing import Float
+from dst_jax.typing import Float, UInt8
 from dst_jax.workflows.encoded_video import encodable_rate, require_encoder
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import description
 from dst_jax.workflows.track_account import Account
 from dst_jax.workflows.track_output import (
     TEXT,
+    Rows,
     Write,
+    drawn,
     lines,
     opened_output,
     require_kind,
 )
 from dst_jax.workflows.track_source import Source, source_of
+from dst_jax.workflows.window import Window, opened_window
 
 # An image folder has no frame rate; videos of OTB and GOT-10k have about this one.
 _DEFAULT_FPS = 30.0
 # Low estimates of what will be written: a place that lacks even this is refused.
 _LINE_BYTES, _LEAST_VIDEO_BYTES = 32, 2**14
 
-BoxXYWH = tuple[float, float, float, float]
+BoxXYWH: TypeAlias = tuple[float, float, float, float]
+# Shows frames and what is said of them; False once nobody wants to see more.
+View: TypeAlias = Callable[[UInt8[np.ndarray, "t h w 3"], Rows], bool]
 
 
 def parse_box(text: str) -> BoxXYWH:
@@ -92,6 +99,8 @@ def track_video(
     boxes_xywh: Sequence[BoxXYWH],
     out: pathlib.Path,
     *,
+    ask: bool = False,
+    show: bool = False,
     console: Console | None = None,
 ) -> int:
     """Tracks the targets at `boxes_xywh` of the first frame and writes their boxes.
@@ -109,6 +118,8 @@ def track_video(
         or "-" for standard input.
       boxes_xywh: Corner and size of each target in the first frame, pixels from 0.
       out: The file to write; its suffix decides the kind.
+      ask: Whether further boxes are drawn by hand, in a window.
+      show: Whether frames and boxes are shown in a window; to close it ends the video.
       console: Console for the progress bar; None for standard error.
 
     Returns:
@@ -121,31 +132,53 @@ def track_video(
       KeyboardInterrupt: If one came; it says what is written.
     """
     out = user_path(out)
-    require_kind(out, targets=len(boxes_xywh))
+    require_kind(out, targets=len(boxes_xywh) + ask)
     require_place(out)
     source = source_of(video)
     bundle = load_bundle(tracker)
     ready = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
     console = console or Console(stderr=True)
-    account = Account(boxes_xywh, keep=not source.live)
-    with _progress(console) as progress:
+    with _progress(console) as progress, contextlib.ExitStack() as windows:
         frames = source.frames(lambda line: say(console, line))
         first = next(frames)
+        hw = first.shape[0], first.shape[1]
+        if ask:
+            boxes_xywh = [*boxes_xywh, *_drawn_by_hand(first)]
+            require_kind(out, targets=len(boxes_xywh))
         centred = _fitting(first, boxes_xywh, source)
         fps = _prepared(source, out, first, targets=len(centred))
+        view = None
+        if show:
+            window = windows.enter_context(opened_window(str(out), hw, option="--show"))
+            view = functools.partial(_view, window)
         every = itertools.chain([first], frames)
-        parts = follow(ready, every, centred, live=source.live)
-        bar = progress.add_task("track", total=source.count(), since=time.monotonic())
-
-        def shown() -> Iterator[Followed]:
-            for part in parts:
-                yield part
-                progress.update(bar, advance=len(part.frames), since=time.monotonic())
-
-        hw = first.shape[0], first.shape[1]
-        stop = _write(shown(), account, out, hw, fps=fps, live=source.live)
+        parts = follow(ready, every, centred, live=source.live or show)
+        account = Account(boxes_xywh, keep=not source.live)
+        parts = _with_bar(parts, progress, total=source.count())
+        stop = _write(parts, account, out, hw, fps=fps, live=source.live, view=view)
     _tell(account, out, stop, tracker, console)
     return account.count
+
+
+def _with_bar(
+    parts: Iterator[Followed], progress: Progress, *, total: int | None
+) -> Iterator[Followed]:
+    """Yields the parts and advances a bar after each is written."""
+    bar = progress.add_task("track", total=total, since=time.monotonic())
+    for part in parts:
+        yield part
+        progress.update(bar, advance=len(part.frames), since=time.monotonic())
+
+
+def _drawn_by_hand(first: Frame) -> list[BoxXYWH]:
+    hw = first.shape[0], first.shape[1]
+    with opened_window("dst-jax", hw, option="--box ask") as window:
+        return window.ask(first)
+
+
+def _view(window: Window, frames: UInt8[np.ndarray, "t h w 3"], rows: Rows) -> bool:
+    """Shows frames with their boxes; returns False once the window was closed."""
+    return all([window.show(image) for image in drawn(frames, rows)])
 
 
 def _fitting(
@@ -191,6 +224,7 @@ def _write(
     *,
     fps: Fraction,
     live: bool,
+    view: View | None,
 ) -> BaseException | None:
     """Writes all parts to `out`; returns what stopped them before the end, or None.
 
@@ -203,7 +237,7 @@ def _write(
     stop: BaseException | None = None
     try:
         with opened_output(out, hw, fps=fps, live=live) as write:
-            stop = _written(parts, account, write)
+            stop = _written(parts, account, write, view)
             if stop is not None and account.count == 0:
                 raise stop
         return stop
@@ -220,9 +254,12 @@ def _write(
 
 
 def _written(
-    parts: Iterator[Followed], account: Account, write: Write
+    parts: Iterator[Followed], account: Account, write: Write, view: View | None
 ) -> BaseException | None:
-    """Writes parts until they end; returns what stopped them before, or None."""
+    """Writes parts until they end; returns what stopped them before, or None.
+
+    To close the window that `view` shows is an end, too.
+    """
     while True:
         try:
             part = next(parts, None)
@@ -231,7 +268,10 @@ def _written(
         if part is None:
             return None
         try:
-            write(part.frames, account.rows(part))
+            rows = account.rows(part)
+            write(part.frames, rows)
+            if view is not None and not view(part.frames, rows):
+                return None
         except KeyboardInterrupt as error:
             return error
 

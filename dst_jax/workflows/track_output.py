@@ -115,6 +115,18 @@ def lines(rows: Rows, suffix: str) -> str:
     )
 
 
+def drawn(
+    frames: UInt8[np.ndarray, "t h w 3"], rows: Rows
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yields copies of frames with what is said of them."""
+    states = rows.states
+    if states is None:
+        states = np.full(rows.scores.shape, TRACKED)
+    for t, frame in enumerate(frames):
+        now = rows.boxes[t], rows.scores[t], states[t]
+        yield draw_boxes(frame, *now, number=rows.start + t)
+
+
 def _text(file: TextIO, suffix: str) -> Write:
     file.write(_HEADERS.get(suffix, ""))
 
@@ -134,12 +146,8 @@ def _video(
 
         def write(frames: np.ndarray, rows: Rows) -> None:
             nonlocal count
-            shown = rows.states
-            if shown is None:
-                shown = np.full(rows.scores.shape, TRACKED)
-            for t, frame in enumerate(frames):
-                now = rows.boxes[t], rows.scores[t], shown[t]
-                add(draw_boxes(frame, *now, number=rows.start + t))
+            for image in drawn(frames, rows):
+                add(image)
                 count += 1
 
         yield write
