@@ -1,5 +1,7 @@
 """Draws boxes on frames, with scores that stay legible where frames are small."""
 
+from typing import TypeAlias
+
 import cv2
 import numpy as np
 
@@ -7,6 +9,8 @@ from dst_jax.typing import Float, Int, UInt8
 
 # RGB colours of the boxes of tracked, uncertain and lost targets, in this order.
 _COLOURS = ((60, 220, 60), (250, 190, 40), (235, 60, 60))
+# Left, top, right and lower edge of a rectangle; the last two lie outside of it.
+Corners: TypeAlias = tuple[int, int, int, int]
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Capitals of this font have 21 pixels at scale 1: no less than 12 are drawn.
@@ -45,39 +49,56 @@ def draw_boxes(
         for inset in range(thick):
             corners = (x0 + inset, y0 + inset), (x1 - 1 - inset, y1 - 1 - inset)
             cv2.rectangle(image, *corners, _COLOURS[int(state)], 1)
-    for target, (x0, y0, _, y1) in enumerate(ends.tolist()):
+    plates = [_write(image, str(number), (0, 0, 0, 0), _WHITE, taken=[])]
+    for target, (x0, y0, x1, y1) in enumerate(ends.tolist()):
         text = f"#{target} " * (len(ends) > 1) + f"{scores[target]:.2f}"
         colour = _COLOURS[int(states[target])]
-        _write(image, text, (x0, y0 - 1), colour, below=y1 + 1)
-    _write(image, str(number), (0, 0), _WHITE, below=0)
+        plates.append(_write(image, text, (x0, y0, x1, y1), colour, taken=plates))
     return image
 
 
 def _write(
     image: np.ndarray,
     text: str,
-    foot: tuple[int, int],
+    box: Corners,
     colour: tuple[int, int, int],
     *,
-    below: int,
-) -> None:
-    """Writes text on a black plate that stays within the frame.
+    taken: list[Corners],
+) -> Corners:
+    """Writes text on a black plate beside a box and returns where the plate is.
+
+    It stands above the box, else below it, to its right or left, wherever it covers
+    neither the box nor another plate, and always within the frame.
 
     Args:
       image: RGB, changed.
       text: The text.
-      foot: Column of the plate's left and row below its lower edge.
+      box: Left, top, right and lower edge of the box; the last two lie outside of it.
       colour: RGB of the text.
-      below: Row of its upper edge where there is no room above `foot`.
+      taken: Where other plates are.
     """
     height, width, _ = image.shape
     scale = max(_LEAST_SCALE, min(height, width) / 600)
     thick = max(1, round(2 * scale))
     (wide, high), under = cv2.getTextSize(text, _FONT, scale, thick)
     wide, high = wide + 4, high + under + 2
-    top = foot[1] - high if foot[1] >= high else below
-    left = max(0, min(foot[0], width - wide))
-    top = max(0, min(top, height - high))
-    cv2.rectangle(image, (left, top), (left + wide - 1, top + high - 1), _BLACK, -1)
-    baseline = (left + 2, top + high - under - 1)
+    x0, y0, x1, y1 = box
+    plates = []
+    for left, top in ((x0, y0 - high), (x0, y1), (x1, y0), (x0 - wide, y0)):
+        left = max(0, min(left, width - wide))
+        top = max(0, min(top, height - high))
+        plates.append((left, top, left + wide, top + high))
+    free = (
+        plate for plate in plates if not any(_meet(plate, x) for x in [box, *taken])
+    )
+    left, top, right, bottom = plate = next(free, plates[0])
+    cv2.rectangle(image, (left, top), (right - 1, bottom - 1), _BLACK, -1)
+    baseline = (left + 2, bottom - under - 1)
     cv2.putText(image, text, baseline, _FONT, scale, colour, thick, cv2.LINE_AA)
+    return plate
+
+
+def _meet(one: Corners, other: Corners) -> bool:
+    """Returns whether two rectangles have a pixel in common."""
+    apart = one[2] <= other[0] or other[2] <= one[0]
+    return not (apart or one[3] <= other[1] or other[3] <= one[1])

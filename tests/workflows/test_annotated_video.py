@@ -115,3 +115,15 @@ def test_scores_are_legible_in_a_small_frame(tmp_path, corner):
         # Capitals of 12 px stand out from their plate, with a margin around them.
         assert 11 <= text.any(axis=1).sum() <= h - 3
         assert luma[y, x : x + w].max() < 60
+
+
+def test_scores_of_targets_beside_each_other_do_not_hide_one_another():
+    frame = np.full((240, 360, 3), 200, np.uint8)
+    boxes = np.array([[100, 60, 40, 40], [110, 104, 30, 30], [104, 20, 20, 20]], float)
+    black = []
+    for count in (0, 2, 3):
+        now = boxes[:count], np.zeros(count), np.zeros(count, int)
+        black.append((draw_boxes(frame, *now, number=7).max(axis=2) < 30).sum())
+    # The third score has as much black of its own as each of the first two.
+    none, two, three = black
+    assert (three - none) / 3 == pytest.approx((two - none) / 2, rel=0.05)
