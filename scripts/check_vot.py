@@ -44,7 +44,7 @@ timeout = 600
 
 def main() -> int:
     """Makes or compares; returns 1 if what was found is not what was expected."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("make", "compare"))
     parser.add_argument("workspace", type=pathlib.Path)
     words = parser.parse_args()

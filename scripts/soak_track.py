@@ -94,7 +94,7 @@ def through_command(folder: pathlib.Path, count: int) -> float:
 
 def main() -> int:
     """Runs both; returns 1 if one has grown."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=200_000)
     count = parser.parse_args().frames
     fast = SiamFCTracking(scale_count=1, response_upsampling=2)

@@ -119,7 +119,7 @@ def test_scores_are_legible_in_a_small_frame(tmp_path, corner):
 
 def test_scores_of_targets_beside_each_other_do_not_hide_one_another():
     frame = np.full((240, 360, 3), 200, np.uint8)
-    boxes = np.array([[100, 60, 40, 40], [110, 104, 30, 30], [104, 20, 20, 20]], float)
+    boxes = np.array([[100, 60, 40, 40], [102, 62, 36, 36], [104, 64, 30, 30]], float)
     black = []
     for count in (0, 2, 3):
         now = boxes[:count], np.zeros(count), np.zeros(count, int)
