@@ -74,7 +74,7 @@ class VotTracker:
         return box, {}
 
     def update(
-        self, frame: Any, new: Any = None, properties: Any = None
+        self, frame: Any, new: Any, properties: Any
     ) -> tuple[Rectangle, dict[str, float]]:
         """Returns region and confidence in the next frame.
 
