@@ -94,7 +94,7 @@ class LiveVideo:
                 for packet in container.demux(stream):
                     try:
                         frames = packet.decode()
-                    except av.InvalidDataError:
+                    except av.FFmpegError:
                         # A stream that is joined in its middle begins so.
                         if not noted:
                             note(f"{self.name}: parts cannot be decoded; left out.")

@@ -45,9 +45,9 @@ def test_the_toolkit_s_calls_follow_the_target(tracker, files, region):
 
 def test_images_by_channel_are_taken_as_they_are(tracker, files):
     tracker.init({"color": FRAMES[0]}, ((60.0, 50.0, 20.0, 20.0), {}), {})
-    from_arrays = tracker.update({"color": FRAMES[1]})
+    from_arrays = tracker.update({"color": FRAMES[1]}, [], {})
     tracker.init(files[0], ((60.0, 50.0, 20.0, 20.0), {}), {})
-    assert tracker.update(files[1]) == from_arrays
+    assert tracker.update(files[1], [], {}) == from_arrays
 
 
 def test_a_mask_is_refused_with_what_to_set(tracker, files):
