@@ -16,14 +16,12 @@ from dst_jax.workflows.track import track_video
 from tests.track import scenes
 
 QUIET = Console(quiet=True)
-BOXES = [(60.25, 50.0, 20.0, 20.0), (20.0, 15.5, 24.0, 18.0)]
+BOXES = [(60.25, 50.0, 20.0, 20.0), (55.0, 47.5, 26.0, 24.0)]
 COUNT = 5
-# The target is hidden in the last frame: a score of .5 is that of no response.
 TRACKING = SiamFCTracking(lost_below=0.6, uncertain_below=0.99)
-FRAMES = [
-    *scenes.video(COUNT - 1, velocity=(2.0, 0.0))[0],
-    np.full((120, 150, 3), 90, np.uint8),
-]
+FRAMES, _ = scenes.video(COUNT, velocity=(2.0, 0.0))
+# The last frame is faint: its score is lower.
+FRAMES[-1] = (80 + 0.1 * FRAMES[-1]).astype(np.uint8)
 
 
 @pytest.fixture
@@ -186,7 +184,7 @@ def test_ctrl_c_before_anything_is_tracked_leaves_the_earlier_file(
 
 def test_the_command_takes_a_box_for_each_target(bundle, folder, tmp_path, capsys):
     words = ["track", "--tracker", str(bundle), "--video", str(folder)]
-    boxes = ["--box", "60.25,50,20,20", "--box", "20,15.5,24,18"]
+    boxes = ["--box", "60.25,50,20,20", "--box", "55,47.5,26,24"]
     out = tmp_path / "o.csv"
     assert main([*words, *boxes, "--out", str(out)]) == 0
     assert len(read_csv(out)) == 2 * COUNT
