@@ -29,9 +29,9 @@ from dst_jax.data.frames import Frame
 from dst_jax.errors import InputError, counted
 from dst_jax.files import require_place, user_path
 from dst_jax.track import make_tracker
-from dst_jax.track.follow import Followed, follow
 from dst_jax.track.run import canvas_size
 from dst_jax.track.stream import check_box
+from dst_jax.track.targets import Followed, follow_targets
 from dst_jax.typing import Float, UInt8
 from dst_jax.workflows.encoded_video import encodable_rate, require_encoder
 from dst_jax.workflows.printing import say
@@ -152,7 +152,7 @@ def track_video(
             window = windows.enter_context(opened_window(str(out), hw, option="--show"))
             view = functools.partial(_view, window)
         every = itertools.chain([first], frames)
-        parts = follow(ready, every, centred, live=source.live or show)
+        parts = follow_targets(ready, every, centred, live=source.live or show)
         account = Account(boxes_xywh, keep=not source.live)
         parts = _with_bar(parts, progress, total=source.count())
         stop = _write(parts, account, out, hw, fps=fps, live=source.live, view=view)

@@ -7,7 +7,7 @@ import numpy as np
 
 from dst_jax.boxes import cxcywh_to_xywh
 from dst_jax.errors import InputError
-from dst_jax.track.follow import Followed
+from dst_jax.track.targets import Followed
 from dst_jax.workflows.track_output import Rows, lines
 
 

@@ -66,6 +66,16 @@ def test_both_searches_differ_in_what_proposes_alone(scripts):
     assert dataclasses.replace(chance, search=same) == learning
 
 
+def test_candidates_train_as_those_of_the_recorded_figures_did(scripts):
+    experiment = scripts.compare_policies.experiment_of(0, "got10k:x")
+    optim, search = experiment.optim, experiment.search
+    rates = optim.learning_rate, experiment.policy.learning_rate
+    assert (*rates, optim.momentum, optim.clip_norm) == (0.03, 0.02, 0.9, 5.0)
+    sizes = search.steps, search.candidates, search.pairs, search.train_steps
+    assert (*sizes, search.validation_pairs) == (50, 4, 96, 6, 128)
+    assert experiment.labels.radius_px == 8.0 and search.size == "parameters"
+
+
 def test_found_networks_are_judged_by_other_pairs_and_longer(scripts):
     script = scripts.compare_policies
     seeds = [script.judge_of(s, "got10k:x", n).seed for s in (0, 1) for n in range(3)]

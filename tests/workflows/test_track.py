@@ -269,7 +269,7 @@ class Full:
 def test_boxes_that_cannot_be_written_are_printed(
     bundle, folder, tmp_path, monkeypatch, capsys, suffix, function, times
 ):
-    monkeypatch.setattr("dst_jax.track.follow.chunk_length", lambda canvas: 2)
+    monkeypatch.setattr("dst_jax.track.targets.chunk_length", lambda canvas: 2)
     full = Full(getattr(track_output, function), times * (function != "frames_in"))
     monkeypatch.setattr(track_output, function, full)
     out = tmp_path / f"o{suffix}"
@@ -368,7 +368,7 @@ def test_a_disk_without_space_is_told_before_the_work(
     bundle, folder, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("dst_jax.files.free_bytes", lambda path: 0)
-    monkeypatch.setattr(track, "follow", never)
+    monkeypatch.setattr(track, "follow_targets", never)
     with pytest.raises(InputError, match="are free on that disk and about"):
         track_video(bundle, folder, BOX, tmp_path / "o.mp4", console=QUIET)
 
@@ -377,7 +377,7 @@ def test_an_encoder_that_fails_is_told_before_the_work(
     bundle, folder, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(encoded_video, "_QUALITY", {"preset": "none such"})
-    monkeypatch.setattr(track, "follow", never)
+    monkeypatch.setattr(track, "follow_targets", never)
     with pytest.raises(InputError, match="cannot write 150x120 px at 30 frames/s"):
         track_video(bundle, folder, BOX, tmp_path / "new" / "o.mp4", console=QUIET)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "frames"]

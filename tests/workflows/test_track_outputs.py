@@ -174,7 +174,7 @@ def test_ctrl_c_before_anything_is_tracked_leaves_the_earlier_file(
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr("dst_jax.workflows.track.follow", interrupted)
+    monkeypatch.setattr("dst_jax.workflows.track.follow_targets", interrupted)
     out = tmp_path / "o.txt"
     out.write_text("earlier\n")
     with pytest.raises(KeyboardInterrupt):

@@ -5,7 +5,7 @@ import pytest
 
 from dst_jax.errors import InputError
 from dst_jax.track import SiamFCTracking, make_tracker, run
-from dst_jax.track.follow import follow
+from dst_jax.track.targets import follow_targets
 from tests.track import scenes
 
 COUNT = 70  # a part has 64 frames here
@@ -47,7 +47,7 @@ def test_each_target_gets_the_boxes_that_it_gets_alone(tracker):
         given[1, 2:] = 24.0
         specs = {tracker.search_spec(box, 120, 150) for box in given}
         assert len(specs) == 2
-    boxes, scores, states = joined(follow(tracker, FRAMES, given))
+    boxes, scores, states = joined(follow_targets(tracker, FRAMES, given))
     assert boxes.shape == (COUNT, 2, 4)
     for target, box in enumerate(given):
         alone = tracker.track(FRAMES, box)
@@ -57,7 +57,7 @@ def test_each_target_gets_the_boxes_that_it_gets_alone(tracker):
 
 
 def test_both_squares_are_followed():
-    (boxes, _) = joined(follow(scenes.tracker(), FRAMES, BOXES))
+    (boxes, _) = joined(follow_targets(scenes.tracker(), FRAMES, BOXES))
     steps = np.arange(COUNT)[:, None]
     paths = (40, 30) + steps * (0.5, 0.25), (110, 90) + steps * (-0.25, 0)
     expected = np.stack(paths)
@@ -67,10 +67,10 @@ def test_both_squares_are_followed():
 def test_targets_are_one_program_and_begin_with_that_of_one():
     # Settings of their own, so that no other test has compiled them.
     tracker = scenes.tracker(scale_rate=0.47)
-    joined(follow(tracker, FRAMES[:3], BOXES))
+    joined(follow_targets(tracker, FRAMES[:3], BOXES))
     functions = run.compiled(tracker.spec, tracker.config)
     assert functions.chunk._cache_size() == functions.init._cache_size() == 1
-    joined(follow(tracker, FRAMES[:9], BOXES[::-1]))
+    joined(follow_targets(tracker, FRAMES[:9], BOXES[::-1]))
     assert functions.chunk._cache_size() == functions.init._cache_size() == 1
 
 
@@ -82,7 +82,9 @@ def test_a_live_frame_is_answered_before_the_next_is_read():
             taken.append(number)
             yield frame
 
-    for number, part in enumerate(follow(scenes.tracker(), camera(), BOXES, live=True)):
+    for number, part in enumerate(
+        follow_targets(scenes.tracker(), camera(), BOXES, live=True)
+    ):
         # The first frame is asked for its size before it is tracked.
         assert taken[-1] == number and len(part.frames) == 1
         np.testing.assert_array_equal(part.frames[0], FRAMES[number])
@@ -99,7 +101,7 @@ def test_what_was_read_before_a_video_stops_is_tracked(live, error, frames):
 
     seen = []
     with pytest.raises(BaseException) as raised:
-        for part in follow(scenes.tracker(), stops(), BOXES, live=live):
+        for part in follow_targets(scenes.tracker(), stops(), BOXES, live=live):
             seen += [*part.boxes[:, 0]]
     assert raised.value is error or raised.type is error
     expected = scenes.tracker().track(FRAMES[:frames], BOXES[0]).boxes
@@ -116,7 +118,7 @@ def test_what_was_read_before_a_video_stops_is_tracked(live, error, frames):
 )
 def test_each_box_is_checked(boxes, message):
     with pytest.raises(InputError, match=message):
-        next(follow(scenes.tracker(), FRAMES[:2], np.float32(boxes)))
+        next(follow_targets(scenes.tracker(), FRAMES[:2], np.float32(boxes)))
 
 
 def test_a_damaged_network_answers_for_every_target():
@@ -124,5 +126,5 @@ def test_a_damaged_network_answers_for_every_target():
     kernel = nan["params"]["backbone"]["conv1"]["conv"]["kernel"]
     nan["params"]["backbone"]["conv1"]["conv"]["kernel"] = np.full_like(kernel, np.nan)
     tracker = make_tracker(scenes.SPEC, nan, tracking=SiamFCTracking())
-    _, scores = joined(follow(tracker, FRAMES[:3], BOXES))
+    _, scores = joined(follow_targets(tracker, FRAMES[:3], BOXES))
     np.testing.assert_array_equal(scores, [[1, 1], [0, 0], [0, 0]])
