@@ -105,16 +105,34 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
                 console=console,
             )
         case Track():
-            from dst_jax.workflows.track import parse_box, track_video
-
-            box = parse_box(verb.box)
-            track_video(verb.tracker, verb.video, box, verb.out, console=console)
+            _track(verb, console)
         case Evaluate():
             run_evaluate(verb, console)
         case Verify() | Pack() | ListLayouts():
             _data(verb, rest, console)
         case Info() | Show() | ListConfigs() | ExportRun():
             _show(verb, console)
+
+
+def _track(verb: Track, console: Console) -> None:
+    from dst_jax.workflows.track import parse_boxes, track_video
+
+    video = verb.video if verb.camera is None else verb.camera
+    if video is None or None not in (verb.video, verb.camera):
+        raise InputError(
+            "give --video VIDEO or --camera N, and not both; see dst-jax track --help."
+        )
+    asked = [text for text in verb.box if text.lower() == "ask"]
+    given = [text for text in verb.box if text not in asked]
+    track_video(
+        verb.tracker,
+        video,
+        parse_boxes(given) if given or not asked else [],
+        verb.out,
+        ask=bool(asked),
+        show=verb.show,
+        console=console,
+    )
 
 
 def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | None":

@@ -207,17 +207,35 @@ class Convert:
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """Follow one object through a video and write boxes or an annotated video.
+    """Follow objects through a video and write boxes or an annotated video.
+
+    If the video stops or Ctrl-C comes, OUT has the frames so far. Of a camera, an
+    address or a pipe each frame is in OUT.csv or OUT.jsonl before the next one comes;
+    pipes carry y4m, MJPEG, Matroska, MPEG-TS, AVI or MP4 with fast start.
 
     Example: dst-jax track --tracker BUNDLE --video clip.mp4 --box 1,2,30,40 --out t.mp4
     """
 
     tracker: Annotated[Path, arg(metavar="BUNDLE", help="the tracker")]
-    video: Annotated[Path, arg(help="a folder of images, or a video file")]
-    box: Annotated[
-        str, arg(metavar="X,Y,W,H", help="in the first frame, px, counted from 0")
+    out: Annotated[
+        Path,
+        arg(
+            help="OUT.mp4 (annotated), OUT.txt (x,y,w,h a line), OUT.csv or OUT.jsonl "
+            "(with score and state, of several objects too)"
+        ),
     ]
-    out: Annotated[Path, arg(help="OUT.mp4 (annotated) or OUT.txt (x,y,w,h a line)")]
+    video: Annotated[
+        str | None,
+        optional("VIDEO", "folder of images, video file, rtsp://..., or - for a pipe"),
+    ] = None
+    camera: Annotated[int | None, optional("N", "follow in /dev/videoN instead")] = None
+    box: Annotated[
+        Append[tuple[str, ...]],
+        optional(
+            "X,Y,W,H", "in the first frame, px, from 0; once for each object; or ask"
+        ),
+    ] = ()
+    show: Annotated[Flag[bool], arg(help="show frames and boxes in a window")] = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -142,9 +142,7 @@ class Tracker:
 def make_tracker(
     spec: TrackerSpec, variables: Variables, *, tracking: Tracking | None = None
 ) -> Tracker:
-    """Returns a tracker with its weights on the device.
-
-    Trackers of equal specs and settings share compiled code.
+    """Returns a tracker with its weights on the device; equal ones share programs.
 
     Args:
       spec: The architecture.
@@ -252,12 +250,12 @@ def track_chunk(
     *,
     config: Tracking,
 ) -> tuple[TrackState, TrackOutput]:
-    """Tracks several videos through a chunk of frames.
+    """Tracks several videos, or targets of one, through a chunk of frames.
 
     Args:
       module: The network.
       variables: Its weights.
-      state: State of each video before the chunk.
+      state: State of each video, or of each target of the only one, before the chunk.
       frames: The chunk, time first.
       frame_hw: Height and width of the frames of each video.
       use: Whether a frame is real and not the first of its video; where it is False
@@ -267,13 +265,14 @@ def track_chunk(
     Returns:
       The states after the chunk and the outputs of every frame, time first.
     """
-    step_many = procedure_of(config).step_many
+    step_many, rows = procedure_of(config).step_many, state.box.shape[0]
 
     def advance(state: TrackState, frame: Array) -> Any:
-        return step_many(module, variables, state, frame, frame_hw, config=config)
+        given = (jnp.broadcast_to(x, (rows, *x.shape[1:])) for x in (frame, frame_hw))
+        return step_many(module, variables, state, *given, config=config)
 
     def stay(state: TrackState, frame: Array) -> Any:
-        ones = jnp.ones(frame.shape[0], jnp.float32)
+        ones = jnp.ones(rows, jnp.float32)
         still = jnp.zeros(ones.shape, jnp.int32) if config.has_states else None
         return state, TrackOutput(state.box, ones, still)
 

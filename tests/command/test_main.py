@@ -191,11 +191,15 @@ def test_config_list_and_show(capsys):
         ),
         (
             ("track", "--video", "V", *OUT),
-            "missing: --tracker BUNDLE, --box X,Y,W,H; see dst-jax track --help.",
+            "missing: --tracker BUNDLE; see dst-jax track --help.",
+        ),
+        (
+            ("track", "--tracker", "T", "--video", "V", *OUT),
+            "missing: --box X,Y,W,H; see dst-jax track --help.",
         ),
         (
             ("track", "--vidoe", "V", "--box", "1,2,3,4", "--tracker", "T", *OUT),
-            "missing: --video PATH; unknown: --vidoe; see dst-jax track --help.",
+            "--vidoe: unknown option; did you mean --video",
         ),
         (("track", "--tracker"), "--tracker: expected BUNDLE."),
         (("info",), "missing: NAME; see dst-jax info --help."),

@@ -1,0 +1,1 @@
+"""Trackers for other projects' toolkits; each module needs its toolkit alone."""

@@ -1,0 +1,164 @@
+"""Follows one or several targets of a video of any length, part by part.
+
+Every target has an embedding of its own and all pass the network as one batch. What a
+part holds is handed out before the next is read, so that memory does not grow, and all
+that was read before a video stops is tracked.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dst_jax.errors import InputError
+from dst_jax.track.run import Tracker, canvas_size, chunk_length, compiled
+from dst_jax.track.state import TrackOutput, TrackState
+from dst_jax.track.stream import Frames, Stream, check_box
+from dst_jax.typing import Array, Float, Int, UInt8
+
+
+class Followed(NamedTuple):
+    """Consecutive frames of a video and the boxes of its targets in them.
+
+    Attributes:
+      frames: RGB frames.
+      boxes: Boxes (cx, cy, w, h) in frame pixels, of each frame and target; in the
+        first frame the given ones, with score 1.
+      scores: Scores from 0 to 1, see `TrackOutput`.
+      states: TRACKED, UNCERTAIN or LOST; None if no threshold is set.
+    """
+
+    frames: UInt8[np.ndarray, "t h w 3"]
+    boxes: Float[np.ndarray, "t k 4"]
+    scores: Float[np.ndarray, "t k"]
+    states: Int[np.ndarray, "t k"] | None
+
+
+class _Group(NamedTuple):
+    """Targets whose search crops have one size.
+
+    Attributes:
+      rows: Their places among all targets.
+      state: Their states.
+      chunk: The compiled function that takes them through a part.
+    """
+
+    rows: list[int]
+    state: TrackState
+    chunk: Callable[..., tuple[TrackState, TrackOutput]]
+
+
+def follow_targets(
+    tracker: Tracker,
+    frames: Frames,
+    boxes: Float[Array, "k 4"],
+    *,
+    live: bool = False,
+) -> Iterator[Followed]:
+    """Yields a video part by part, with the boxes of its targets.
+
+    The boxes are those that `Tracker.track` gives for each target alone. If reading
+    raises an error, or is interrupted, the frames before are yielded first.
+
+    Args:
+      tracker: The tracker.
+      frames: RGB uint8 frames of one size.
+      boxes: The targets in the first frame, cxcywh in frame pixels.
+      live: Whether each frame is a part, to be answered before the next one comes. A
+        stored video is faster in parts of up to 64.
+
+    Yields:
+      The parts in order.
+
+    Raises:
+      InputError: If there is no frame or no box, or one is unfit, see `Tracker.track`.
+    """
+    if len(boxes) == 0:
+        raise InputError("no box is given; give one for each target.")
+    stream = Stream(frames, 0, boxes[0])
+    given = np.stack([check_box(box, *stream.hw) for box in boxes])
+    frame_hw = np.array([stream.hw], np.int32)
+    shape = (1 if live else chunk_length(canvas_size(*stream.hw)), 1)
+    groups: list[_Group] = []
+    pending, stop = [], None
+    while stop is None:
+        # The buffer is new each time, because the device may read it in place.
+        canvases = np.zeros((*shape, *canvas_size(*stream.hw), 3), np.uint8)
+        count, stop = _filled(stream, canvases[:, 0])
+        if count == 0:
+            break
+        use = np.zeros(shape, bool)
+        use[:count] = True
+        if not groups:
+            groups = _begun(tracker, canvases[0], given, frame_hw)
+            use[0] = False
+        outputs = []
+        for i, (rows, state, chunk) in enumerate(groups):
+            state, output = chunk(tracker.variables, state, canvases, frame_hw, use)
+            groups[i] = _Group(rows, state, chunk)
+            outputs.append((rows, output))
+        # The last part is awaited only now, so that reading frames overlaps with it.
+        pending.append((canvases[:count, 0, : stream.hw[0], : stream.hw[1]], outputs))
+        if live or len(pending) > 1:
+            yield _fetched(*pending.pop(0))
+    yield from (_fetched(*part) for part in pending)
+    if isinstance(stop, BaseException):
+        raise stop
+
+
+def _filled(
+    stream: Stream, canvases: UInt8[np.ndarray, "t h w 3"]
+) -> tuple[int, BaseException | bool | None]:
+    """Fills canvases; returns how many, and what ended the video if it has ended."""
+    before = stream.read
+    try:
+        ended = stream.fill(canvases) < len(canvases) or None
+    except BaseException as error:  # Ctrl-C among them: what was read is not lost
+        ended = error
+    return stream.read - before, ended
+
+
+def _begun(
+    tracker: Tracker,
+    frame: UInt8[np.ndarray, "1 h w 3"],
+    boxes: Float[np.ndarray, "k 4"],
+    frame_hw: Int[np.ndarray, "1 2"],
+) -> list[_Group]:
+    """Returns the targets after the first frame, by the size of their search crops."""
+    height, width = (int(side) for side in frame_hw[0])
+    together: dict[Any, list[int]] = {}
+    for row, box in enumerate(boxes):
+        spec = tracker.search_spec(box, height, width)
+        together.setdefault(spec, []).append(row)
+    first = compiled(tracker.spec, tracker.config).init
+
+    def state(row: int) -> TrackState:
+        # One at a time: the program is that of every single target.
+        return first(tracker.variables, frame, boxes[row][None], frame_hw)
+
+    return [
+        _Group(
+            rows,
+            jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *map(state, rows)),
+            compiled(spec, tracker.config).chunk,
+        )
+        for spec, rows in together.items()
+    ]
+
+
+def _fetched(
+    frames: UInt8[np.ndarray, "t h w 3"],
+    outputs: list[tuple[list[int], TrackOutput]],
+) -> Followed:
+    """Returns a part whose boxes have come from the device, in the targets' order."""
+    order = np.argsort(np.concatenate([rows for rows, _ in outputs]))
+    fetched: Any = jax.device_get([output for _, output in outputs])
+    boxes, scores, states = zip(*fetched, strict=True)
+
+    def ordered(parts: Any) -> np.ndarray:
+        return np.concatenate(parts, axis=1)[: len(frames), order]
+
+    judged = None if states[0] is None else ordered(states)
+    return Followed(frames, ordered(boxes), ordered(scores), judged)
