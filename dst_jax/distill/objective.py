@@ -27,6 +27,7 @@ from dst_jax.distill.term import View
 from dst_jax.errors import InputError
 from dst_jax.models import (
     ModelConfig,
+    Moment,
     Network,
     Output,
     Variables,
@@ -146,7 +147,7 @@ def make_objective(
         taught = {}
         if teaching is not None:
             taught["teacher"] = _teach(teaching, teacher_vars, seen["teacher"])
-        learnt, new_stats = _learn(modules, params, stats, seen)
+        learnt, new_stats = _learn(key, epoch, modules, params, stats, seen)
         outputs = learnt | taught
         labels = label(seen, key)
         task = _task_losses(outputs, labels, setting.task, everywhere)
@@ -202,6 +203,8 @@ def _teach(module: Network, variables: Variables, examples: Examples) -> Output:
 
 
 def _learn(
+    key: Array,
+    epoch: Scalar,
     modules: Mapping[str, Network],
     params: Params,
     stats: Params,
@@ -214,6 +217,7 @@ def _learn(
             {"params": params[name], "batch_stats": stats[name]},
             seen[name].template,
             seen[name].search,
+            moment=Moment(key, seen[name].number, epoch),
         )
     return outputs, new_stats
 

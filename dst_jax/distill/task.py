@@ -12,7 +12,8 @@ from dst_jax.distill.labels.anchors import AnchorLabels
 from dst_jax.distill.labels.cells import CellLabels
 from dst_jax.distill.labels.make import Labels
 from dst_jax.distill.parts import Part, mean_over_all
-from dst_jax.models import Answer, CellAnswer, RegionAnswer
+from dst_jax.errors import InputError
+from dst_jax.models import Answer, CellAnswer, CentreAnswer, RegionAnswer
 from dst_jax.require import require, require_one_of
 from dst_jax.typing import Array, Float, Scalar
 
@@ -60,6 +61,8 @@ def task_parts(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]
             )
             boxes = regression(distance, labels, config)
             return [*classification(answer, labels, config), boxes]
+        case CentreAnswer():
+            raise InputError("no loss reads the answer of OSTrack yet.")
         case _:
             assert_never(answer)
 
@@ -81,6 +84,8 @@ def classification(answer: Answer, labels: Labels, config: TaskConfig) -> list[P
                 return [Part(jnp.sum(values * kept), jnp.sum(kept))]
             kinds = ((labels.labels == c).astype(values.dtype) for c in (1, 0))
             return [Part(jnp.sum(values * k), jnp.sum(k), 0.5) for k in kinds]
+        case CentreAnswer():
+            raise InputError("no loss reads the answer of OSTrack yet.")
         case _:
             assert_never(answer)
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Num
 
-from dst_jax.arch.heads import CorrelationHeadSpec, RegionHeadSpec
+from dst_jax.arch.heads import CentreHeadSpec, CorrelationHeadSpec, RegionHeadSpec
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, remember
@@ -67,13 +67,19 @@ def procedure_of(config: Tracking) -> Procedure:
 
 
 def default_tracking(spec: TrackerSpec) -> Tracking:
-    """Returns the public settings of an architecture's family."""
+    """Returns the public settings of an architecture's family.
+
+    Raises:
+      InputError: If there is no procedure for it.
+    """
     match spec.head:
         case CorrelationHeadSpec():
             return SiamFCTracking()
         case RegionHeadSpec(form=form) as head:
             network = "r50" if head.levels else "alex"
             return SIAMRPN_PRESETS[network if form == "depthwise" else "big"]
+        case CentreHeadSpec(family=family):
+            raise InputError(f"{family} cannot track yet; take another network.")
         case _ as head:
             assert_never(head)
 

@@ -105,8 +105,8 @@ def _preset(name: str, spec: TrackerSpec) -> Tracking:
 
 
 def _shown(spec: TrackerSpec) -> str:
-    """Returns an architecture's name in the zoo, or its widths if it has none."""
+    """Returns an architecture's name in the zoo, or its sizes if it has none."""
     for name, known in ZOO.items():
         if known == spec:
             return name
-    return f"widths {list(spec.backbone.widths)}"
+    return spec.backbone.sizes

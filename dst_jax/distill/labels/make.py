@@ -5,10 +5,16 @@ from typing import TypeAlias, assert_never
 
 import jax.numpy as jnp
 
-from dst_jax.arch import CorrelationHeadSpec, RegionHeadSpec, TrackerSpec
+from dst_jax.arch import (
+    CentreHeadSpec,
+    CorrelationHeadSpec,
+    RegionHeadSpec,
+    TrackerSpec,
+)
 from dst_jax.distill.labels.anchors import AnchorLabels, anchor_labels
 from dst_jax.distill.labels.cells import CellLabels, cell_labels
 from dst_jax.distill.labels.config import LabelConfig
+from dst_jax.errors import InputError
 from dst_jax.ops.anchors import head_anchors
 from dst_jax.ops.examples import Examples
 from dst_jax.ops.labels import response_labels
@@ -27,9 +33,14 @@ def make_labels(spec: TrackerSpec, config: LabelConfig) -> MakeLabels:
     Args:
       spec: The network, whose training crops are labelled.
       config: Settings that decide what counts as the target.
+
+    Raises:
+      InputError: If there are no labels for its head.
     """
     grid = spec.grid(spec.input.train_search_px)
     match spec.head:
+        case CentreHeadSpec(family=family):
+            raise InputError(f"there are no labels for {family} yet; train another.")
         case CorrelationHeadSpec():
             cells = response_labels(
                 grid.side, stride=float(grid.stride), radius_px=config.radius_px

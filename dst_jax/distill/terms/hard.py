@@ -18,7 +18,8 @@ from dst_jax.distill.task import (
     task_parts,
 )
 from dst_jax.distill.term import Term, View, require_same_grid
-from dst_jax.models import CellAnswer, RegionAnswer
+from dst_jax.errors import InputError
+from dst_jax.models import CellAnswer, CentreAnswer, RegionAnswer
 from dst_jax.require import require
 from dst_jax.typing import Array
 
@@ -84,6 +85,8 @@ class Hard(Term):
                 )
                 boxes = regression(values, labels, view.task)
                 return Parts([*classification(answer, labels, view.task), boxes])
+            case CentreAnswer():
+                raise InputError("no loss reads the answer of OSTrack yet.")
             case _:
                 assert_never(answer)
 

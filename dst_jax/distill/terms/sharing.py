@@ -27,7 +27,8 @@ from dst_jax.distill.term import (
     require_same_answers,
     require_same_grid,
 )
-from dst_jax.models import Answer, CellAnswer, RegionAnswer
+from dst_jax.errors import InputError
+from dst_jax.models import Answer, CellAnswer, CentreAnswer, RegionAnswer
 from dst_jax.require import require
 from dst_jax.typing import Array, Float, Scalar
 
@@ -194,6 +195,8 @@ class Sharing(Term):
                     stop_peer=self.stop_peer,
                 )
                 return [reduce(weigh(classes), mask), self._boxes(weigh(boxes), view)]
+            case CentreAnswer():
+                raise InputError("no loss reads the answer of OSTrack yet.")
             case _:
                 assert_never(own)
 

@@ -22,7 +22,7 @@ from dst_jax.distill.parts import (
 from dst_jax.distill.task import balanced, regression
 from dst_jax.distill.term import Term, View, require_same_grid
 from dst_jax.errors import InputError
-from dst_jax.models import CellAnswer, RegionAnswer
+from dst_jax.models import CellAnswer, CentreAnswer, RegionAnswer
 from dst_jax.require import require
 from dst_jax.typing import Array
 
@@ -91,6 +91,8 @@ class Soft(Term):
             case RegionAnswer():
                 assert isinstance(teacher, RegionAnswer)
                 return Parts(self._regions(own, teacher, view))
+            case CentreAnswer():
+                raise InputError("no loss reads the answer of OSTrack yet.")
             case _:
                 assert_never(own)
 
