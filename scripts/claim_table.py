@@ -1,4 +1,4 @@
-"""Makes the tables of scripts/claim.py from results: means, intervals, open gates."""
+"""Makes the tables of a claim from results: means, intervals, open gates."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,31 +18,48 @@ COMPARED = (
     ("TSsKD working gates", "TSKD"),
     ("TSsKD working gates", "NOKD"),
     ("TSKD fast", "NOKD fast"),
+    ("TSsKD working gates fast", "TSKD fast"),
     ("TSKD", "NOKD fast"),
+    ("NOKD bias", "NOKD"),
+    ("TSKD bias", "TSKD"),
 )
 
-# Results by seed and stage, and AUC by seed and video.
+# Measures by the heading of their column: their names in results and in a score.
+MEASURES = {"AUC": ("auc", "success_auc"), "P@20": ("p20", "precision_20")}
+
+# Results by seed and stage, and scores by seed and video.
 Results = Mapping[int, Mapping[str, Any]]
 Scores = dict[int, dict[str, float]]
 
 
-def auc_of(results: Results, stage: str, tracker: str) -> Scores:
-    """Returns AUC by seed and video of a tracker, over seeds that have the stage."""
+def scores_of(
+    results: Results, stage: str, tracker: str, *, measure: str = "AUC"
+) -> Scores:
+    """Returns a measure by seed and video of a tracker, over seeds that have it."""
+    key = MEASURES[measure][0]
     return {
-        seed: dict(found[stage]["trackers"][tracker]["auc"])
+        seed: dict(found[stage]["trackers"][tracker][key])
         for seed, found in results.items()
-        if stage in found
+        if stage in found and key in found[stage]["trackers"][tracker]
     }
 
 
-def best_plain(results: Results) -> Scores:
-    """Returns AUC of the NOKD student that is the better one of each seed.
+def mean_of(results: Results, stage: str, tracker: str) -> float:
+    """Returns a tracker's AUC, the mean over seeds of the means over videos."""
+    scores = scores_of(results, stage, tracker)
+    return float(np.mean([np.mean([*each.values()]) for each in scores.values()]))
+
+
+def best_plain(results: Results, *, measure: str = "AUC") -> Scores:
+    """Returns a measure of the NOKD student that is the better one of each seed.
 
     It is chosen by the same videos, which favours the student over the teacher.
     """
-    both = [auc_of(results, "NOKD", name) for name in STUDENTS]
+    both = [scores_of(results, "NOKD", name, measure=measure) for name in STUDENTS]
     return {
-        seed: max((one[seed] for one in both), key=lambda auc: np.mean([*auc.values()]))
+        seed: max(
+            (one[seed] for one in both), key=lambda each: np.mean([*each.values()])
+        )
         for seed in both[0]
     }
 
@@ -101,58 +118,85 @@ def t_interval(means: Sequence[float]) -> tuple[float, float] | None:
 def report(results: Results, rows: Sequence[str]) -> str:
     """Returns the tables of scores and of differences as Markdown.
 
+    Measures that no result has are left out.
+
     Args:
       results: Results by seed and stage.
       rows: Rows in the order of the table.
     """
+    measures = [m for m in MEASURES if scores_of(results, TEACHER, STILL, measure=m)]
+    heads = "".join(f" {name} | between seeds |" for name in measures)
     lines = [
-        "| tracker | parameters | AUC | between seeds | seeds | gates open | seconds |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-        *_score_lines(results, TEACHER, TEACHER),
+        f"| tracker | parameters |{heads} seeds | gates open | seconds |",
+        f"|---|---:|{'---:|---:|' * len(measures)}---:|---:|---:|",
+        *_score_lines(results, TEACHER, TEACHER, measures),
     ]
     for name in STUDENTS:
         for row in rows:
-            lines += _score_lines(results, row, name)
-    lines += _score_lines(results, TEACHER, STILL)
-    lines += [
-        "",
-        "| AUC less AUC | tracker | difference | 95 %, seeds and videos drawn "
-        "| 95 %, Student's t over seeds | ahead | by seed |",
-        "|---|---|---:|---|---|---:|---|",
-    ]
-    lines += _difference_lines(results)
+            lines += _score_lines(results, row, name, measures)
+    lines += _score_lines(results, TEACHER, STILL, measures)
+    for measure in measures:
+        if not (compared := _difference_lines(results, measure)):
+            continue
+        lines += [
+            "",
+            f"| {measure} less {measure} | tracker | difference "
+            "| 95 %, seeds and videos drawn | 95 %, Student's t over seeds | ahead "
+            "| by seed |",
+            "|---|---|---:|---|---|---:|---|",
+            *compared,
+        ]
     return "\n".join(lines)
 
 
-def _score_lines(results: Results, stage: str, tracker: str) -> list[str]:
-    scores = auc_of(results, stage, tracker)
-    if not scores:
+def _score_lines(
+    results: Results, stage: str, tracker: str, measures: Sequence[str]
+) -> list[str]:
+    found = [one[stage] for one in results.values() if stage in one]
+    if not found:
         return []
-    found = [results[seed][stage] for seed in scores]
-    means = [float(np.mean([*auc.values()])) for auc in scores.values()]
     values = [each["trackers"][tracker] for each in found]
     gates = [v["gate_open"] for v in values if v.get("gate_open") is not None]
     still = tracker == STILL
+    # None were taken by a teacher that was there already.
+    seconds = np.median([each["seconds"]["training"] for each in found])
     cells = [
         tracker if stage == TEACHER else f"{tracker}, {stage}",
         "" if still else f"{values[0]['parameters']:,}",
-        _fraction(float(np.mean(means))),
-        _fraction(float(np.std(means, ddof=1))) if len(means) > 1 else "",
-        str(len(means)),
+        *(
+            cell
+            for measure in measures
+            for cell in _mean_cells(scores_of(results, stage, tracker, measure=measure))
+        ),
+        str(len(found)),
         f"{np.mean(gates):.0%} ({min(gates):.0%} to {max(gates):.0%})" if gates else "",
-        "" if still else f"{np.median([f['seconds']['training'] for f in found]):.0f}",
+        "" if still or not seconds else f"{seconds:.0f}",
     ]
     return [f"| {' | '.join(cells)} |"]
 
 
-def _difference_lines(results: Results) -> list[str]:
+def _mean_cells(scores: Scores) -> list[str]:
+    """Returns the mean over seeds, and the deviation between them."""
+    if not scores:
+        return ["", ""]
+    means = [float(np.mean([*each.values()])) for each in scores.values()]
+    spread = _fraction(float(np.std(means, ddof=1))) if len(means) > 1 else ""
+    return [_fraction(float(np.mean(means))), spread]
+
+
+def _difference_lines(results: Results, measure: str) -> list[str]:
+    def scores(row: str, name: str) -> Scores:
+        return scores_of(results, row, name, measure=measure)
+
+    options = {s for found in results.values() for s in found if " with " in s}
+    compared = [*COMPARED, *((row, "TSKD") for row in sorted(options))]
     pairs = [
-        (f"{row} - {other}", name, *(auc_of(results, r, name) for r in (row, other)))
-        for row, other in COMPARED
+        (f"{row} - {other}", name, scores(row, name), scores(other, name))
+        for row, other in compared
         for name in STUDENTS
     ]
-    teacher = auc_of(results, TEACHER, TEACHER)
-    pairs.append((f"teacher - {BEST}", "", teacher, best_plain(results)))
+    best = best_plain(results, measure=measure)
+    pairs.append((f"teacher - {BEST}", "", scores(TEACHER, TEACHER), best))
     lines = []
     for what, name, first, second in pairs:
         if not (found := differences(first, second)):

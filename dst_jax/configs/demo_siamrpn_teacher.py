@@ -6,7 +6,7 @@ Expect:  docs/results.md, "SiamRPN in miniature".
 
 import dataclasses
 
-from dst_jax.arch import named
+from dst_jax.arch import named, scale_widths
 from dst_jax.configs import demo_teacher
 from dst_jax.distill import DistillConfig, with_row
 from dst_jax.experiment import Experiment
@@ -28,7 +28,7 @@ def experiment() -> Experiment:
     )
     return dataclasses.replace(
         base,
-        students={"teacher": named("mini-siamrpn")},
+        students={"teacher": scale_widths(named("mini-siamrpn"), 1.5)},
         data=dataclasses.replace(base.data, negative_share=0.05),
         augment=AugmentConfig(search_stretch=0.18, search_shift_px=24.0, flip=0.5),
         distill=with_row(DistillConfig(), "NOKD"),

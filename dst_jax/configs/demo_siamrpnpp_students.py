@@ -14,15 +14,17 @@ from dst_jax.experiment import Experiment
 def experiment() -> Experiment:
     """Returns TSsKD of students with bottleneck and with basic blocks, as in Table 6.
 
-    Data and number of steps are those of the teacher. Terms are those of SiamRPN's
+    Data are those of the teacher. Terms and number of steps are those of SiamRPN's
     demonstration, with the responses of the stages that the heads read.
     """
-    terms = demo_siamrpn_students.experiment().distill
+    siamrpn = demo_siamrpn_students.experiment()
+    terms = siamrpn.distill
     response = dataclasses.replace(
         terms.terms["str"], layers=("layer2", "layer3", "layer4")
     )
     return dataclasses.replace(
         demo_siamrpnpp_teacher.experiment(),
         students={n: named(f"mini-siamrpnpp-{n}") for n in ("r50", "r18")},
+        optim=siamrpn.optim,
         distill=terms.with_terms(str=response),
     )

@@ -1,5 +1,7 @@
 """Scoring boxes: metrics, protocols, result files, reports and plots."""
 
+from dst_jax.evaluate.difference import Difference as Difference
+from dst_jax.evaluate.difference import paired_difference as paired_difference
 from dst_jax.evaluate.protocols import OTB as OTB
 from dst_jax.evaluate.protocols import PRESETS as PRESETS
 from dst_jax.evaluate.protocols import Measure as Measure

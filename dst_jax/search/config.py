@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Literal
 
+from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.require import require, require_at_least, require_one_of, require_positive
 
 ATTRIBUTES = ("features", "kernel", "padding")
@@ -11,6 +12,7 @@ _KNOWN = {
     "sampler": ("policy", "uniform"),
     "mode": ("masked", "exact"),
     "batching": ("unrolled", "vmapped"),
+    "size": ("parameters", "macs"),
 }
 # Far more than anyone uses: beyond them memory or time give out unsaid.
 _MOST = {
@@ -58,6 +60,13 @@ class SearchConfig:
       validation_pairs: M of eq. 7, the number of pairs of held-out videos.
       proposals: N of eq. 7, the number of boxes that count: those of the anchors of
         highest target score, or of the cells of highest response.
+      size: What S of eq. 6 counts: learnable "parameters", as in the paper, or "macs",
+        the multiply-adds of a search image in tracking. A kernel of the first stage
+        has few parameters and most of the multiply-adds.
+      largest: Largest share of the teacher's size that a candidate may have. Larger
+        ones count as impossible, as networks beyond a limit do in N2N; they are not
+        trained. Eq. 6 alone hardly tells a twentieth from a fifth: C (2 - C) is .998
+        and .960.
     """
 
     steps: int = 50
@@ -75,6 +84,10 @@ class SearchConfig:
     batch: int = 32
     validation_pairs: int = 1_000
     proposals: int = 10
+    size: Literal["parameters", "macs"] = dataclasses.field(
+        default="parameters", metadata=OMIT_DEFAULT
+    )
+    largest: float = dataclasses.field(default=1.0, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
         for field, known in _KNOWN.items():
@@ -86,6 +99,9 @@ class SearchConfig:
         require_at_least(1, self, *counts, "validation_pairs", "proposals")
         require_at_least(0, self, "at_once")
         require_positive(self, "epochs")
+        require(
+            0.0 < self.largest <= 1.0, self, "largest", "must be above 0, at most 1"
+        )
         for field, most in _MOST.items():
             fits = getattr(self, field) <= most
             require(fits, self, field, f"must be at most {most:,}")

@@ -192,7 +192,7 @@ def _replay(
         spec, _ = _build(parent, actions, config)
         gain, saved = IMPOSSIBLE, 0.0
         if spec is not None:
-            saved = compression(spec, parent)
+            saved = compression(spec, parent, size=config.size)
             gain = reward(trial.accuracy, teacher_accuracy, saved)
         same = [list(row) for row in trial.actions] == actions and trial.spec == spec
         near = np.allclose((trial.compression, trial.reward), (saved, gain), atol=1e-6)
@@ -235,7 +235,8 @@ def _try(
         values = (0.0, 0.0, IMPOSSIBLE, 0.0)
         if spec is not None:
             name = spec_id(spec)
-            accuracy, saved = float((known | scored)[name]), compression(spec, parent)
+            accuracy = float((known | scored)[name])
+            saved = compression(spec, parent, size=config.size)
             if np.isnan(accuracy):
                 accuracy, problem = 0.0, DIVERGED
             # The first of equal candidates gets the time of all.

@@ -1,6 +1,7 @@
 """The reward of a candidate, eq. 6-8."""
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,21 @@ from dst_jax.typing import Array, Float
 
 IMPOSSIBLE = -1.0  # N2N's reward for a network that cannot be built
 
+# What S of eq. 6 counts.
+Size: TypeAlias = Literal["parameters", "macs"]
 
-def compression(student: TrackerSpec, teacher: TrackerSpec) -> float:
-    """Returns C = 1 - S_s / S_t, where S counts learnable parameters."""
-    return 1.0 - tracker_cost(student).parameters / tracker_cost(teacher).parameters
+
+def size_of(spec: TrackerSpec, size: Size) -> int:
+    """Returns S of eq. 6: learnable parameters, or multiply-adds of a search image."""
+    cost = tracker_cost(spec)
+    return cost.parameters if size == "parameters" else cost.search_macs
+
+
+def compression(
+    student: TrackerSpec, teacher: TrackerSpec, *, size: Size = "parameters"
+) -> float:
+    """Returns C = 1 - S_s / S_t, where S is the `size_of` a network."""
+    return 1.0 - size_of(student, size) / size_of(teacher, size)
 
 
 def reward(student_accuracy: float, teacher_accuracy: float, saved: float) -> float:

@@ -14,12 +14,12 @@ from dst_jax.arch import (
     chain_of,
     plain_layers,
     shrink_kernel,
-    tracker_cost,
     width_multiples,
 )
 from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.errors import InputError
 from dst_jax.search.config import SearchConfig
+from dst_jax.search.reward import size_of
 
 ACTIONS: tuple[int, ...] = tuple(range(1, 11))
 FEATURES = ("type", "kernel", "stride", "features", "padding")
@@ -164,7 +164,7 @@ def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> Track
         child = dataclasses.replace(parent, backbone=backbone, head=head)
     except InputError as error:
         raise ImpossibleError(str(error)) from None
-    _check_child(child, parent)
+    _check_child(child, parent, config)
     return child
 
 
@@ -203,7 +203,7 @@ def _width(
     return min(width, full)
 
 
-def _check_child(child: TrackerSpec, parent: TrackerSpec) -> None:
+def _check_child(child: TrackerSpec, parent: TrackerSpec, config: SearchConfig) -> None:
     for field in ("search_px", "train_search_px"):
         pixels = getattr(parent.input, field)
         ours, theirs = child.response_side(pixels), parent.response_side(pixels)
@@ -212,5 +212,11 @@ def _check_child(child: TrackerSpec, parent: TrackerSpec) -> None:
                 f"a response of {ours} cells at {field}={pixels}, the teacher has "
                 f"{theirs}."
             )
-    if tracker_cost(child).parameters >= tracker_cost(parent).parameters:
+    size, full = (size_of(spec, config.size) for spec in (child, parent))
+    if size >= full:
         raise ImpossibleError("a network not smaller than the teacher.")
+    if size > config.largest * full:
+        raise ImpossibleError(
+            f"{size / full:.3f} of the teacher's {config.size}, more than "
+            f"largest={config.largest:g}."
+        )

@@ -19,7 +19,13 @@ from dst_jax.evaluate import Score
 from dst_jax.experiment import Experiment, require_seed
 from dst_jax.files import remove_leftovers, require_place, user_path, write_json
 from dst_jax.train import Deadline
-from dst_jax.workflows.demo_report import TrackerLine, demo_json, write_report
+from dst_jax.workflows.demo_report import (
+    TrackerLine,
+    demo_json,
+    table_verdict,
+    write_report,
+)
+from dst_jax.workflows.demo_verdict import PLAIN, SHARING, TAUGHT
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
 from dst_jax.workflows.printing import say, shown
@@ -28,11 +34,11 @@ from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.versions import versions
 from dst_jax.workflows.workdir import hold
 
-ROWS = ("NOKD", "TSsKD")
+ROWS = (PLAIN, TAUGHT, SHARING)
 STILL = "still"
 DULL = "dull"  # the student whose architecture is searched, if there is one
 # Of video, checkpoints, bundles and reports, in bytes.
-_SPACE = 60_000_000
+_SPACE = 120_000_000
 
 
 def run_demo(
@@ -47,10 +53,10 @@ def run_demo(
     """Runs all stages of the demonstration and returns the rows of its table.
 
     It makes video, trains a teacher, searches the dull student (if one is called so),
-    trains both students in two rows, evaluates all networks and writes a report. The
-    two rows have the same seed, first weights, order of data, steps and learning rate;
-    they differ only in the terms of the objective. Stages that an earlier call has
-    finished are kept.
+    trains both students in three rows, evaluates all networks and writes a report. The
+    rows have the same seed, first weights, order of data, steps and learning rate; they
+    differ only in the terms of the objective. Stages that an earlier call has finished
+    are kept.
 
     Args:
       teacher: Experiment that trains one network, called "teacher".
@@ -80,32 +86,27 @@ def run_demo(
         **how,
     )
     bundles = {"teacher": trained.bundles["teacher"]}
-    searched, runs = None, {}
+    searched = None
+    students = _with_source(students, train_source, seed)
     if DULL in students.students:
         console.rule(shown("search of the dull student"))
-        searching = _with_source(students, train_source, seed)
         searched = search_student(
-            searching, workdir / "search", teacher=bundles["teacher"], **how
+            students, workdir / "search", teacher=bundles["teacher"], **how
         )
         print_searched(searched, console)
         students = _with_dull(students, searched)
-    for row in ROWS:
-        console.rule(shown(f"students, {row}"))
-        runs[row] = run_training(
-            _with_row(students, row, train_source, seed),
-            workdir / row.lower(),
-            teacher=bundles["teacher"],
-            verb="dst-jax demo",
-            **how,
-        )
-        bundles |= {f"{n} {row}": path for n, path in runs[row].bundles.items()}
+    runs = _train_rows(students, workdir, bundles["teacher"], **how)
+    # A student's rows stand side by side.
+    names = list(students.students)
+    bundles |= {f"{n} {row}": runs[row].bundles[n] for n in names for row in ROWS}
     console.rule(shown("evaluation"))
     rows, scores, boxes = _evaluate(bundles, runs, test, console)
-    values = demo_json(rows, scores, seed=seed, versions=versions())
+    values = demo_json(rows, scores, names, seed=seed, versions=versions())
     write_json(workdir / "report.json", values, sort_keys=False)
     page = workdir / "report.html"
     write_report(page, rows, scores, boxes, bundles, runs, searched, test)
     _print_table(rows, console)
+    say(console, *table_verdict(rows, scores, names))
     say(console, f"{page}   {time.perf_counter() - began:.0f} s in all")
     return rows
 
@@ -128,9 +129,21 @@ def _with_source(experiment: Experiment, source: str, seed: int) -> Experiment:
     return dataclasses.replace(experiment, data=data, seed=seed)
 
 
-def _with_row(students: Experiment, row: str, source: str, seed: int) -> Experiment:
-    distill = with_row(students.distill, row)
-    return _with_source(dataclasses.replace(students, distill=distill), source, seed)
+def _train_rows(
+    students: Experiment, workdir: pathlib.Path, teacher: pathlib.Path, **how: Any
+) -> dict[str, Trained]:
+    """Returns trainings of the same students in every row of terms."""
+    runs = {}
+    for row in ROWS:
+        how["console"].rule(shown(f"students, {row}"))
+        runs[row] = run_training(
+            dataclasses.replace(students, distill=with_row(students.distill, row)),
+            workdir / row.lower(),
+            teacher=teacher,
+            verb="dst-jax demo",
+            **how,
+        )
+    return runs
 
 
 def _with_dull(students: Experiment, searched: Searched) -> Experiment:

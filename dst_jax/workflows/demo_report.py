@@ -5,20 +5,17 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from dst_jax import losses
-from dst_jax.arch import TrackerSpec, plain_layers
+from dst_jax.arch import plain_layers
 from dst_jax.bundle import load_bundle
-from dst_jax.data.frames import read_frame
-from dst_jax.data.patches import RolePatch, cut_patch
 from dst_jax.data.sequence import Sequence
 from dst_jax.evaluate import OTB, Score, plots, report
 from dst_jax.files import write_text
-from dst_jax.models import Answer, build, forward, proposals
 from dst_jax.search.space import SHRINKAGE
 from dst_jax.train import read_metrics
+from dst_jax.workflows.demo_pictures import film_strips, response_maps
+from dst_jax.workflows.demo_verdict import SHARING, differences, verdict
 from dst_jax.workflows.search import Searched
 from dst_jax.workflows.search_plot import search_plot
 from dst_jax.workflows.train import Trained
@@ -33,7 +30,7 @@ TERMS = {
 GAP = "gap to the teacher, eq. 22"
 _SEARCHED = (
     "A policy searched the architecture of the dull student; the intelligent one is "
-    "the teacher at half its width."
+    "the teacher at a third of its width."
 )
 _CHOSEN = (
     "Its heads are wider than those of the two students, whose architectures were "
@@ -54,7 +51,7 @@ class TrackerLine:
       success_auc: Area under the success curve.
       precision_20: Share of frames whose centre is within 20 px.
       fps: End-to-end frames per second.
-      gate_open: Share of training steps in which the sharing gate was open.
+      gate_open: Share of the training's gates that were open: of examples, or of steps.
     """
 
     tracker: str
@@ -68,9 +65,21 @@ class TrackerLine:
     gate_open: float | None
 
 
+def table_verdict(
+    rows: list[TrackerLine], scores: Mapping[str, Score], students: list[str]
+) -> list[str]:
+    """Returns what the table shows, in sentences (`demo_verdict.verdict`)."""
+    found = {row.tracker: row for row in rows}
+    last = {name: found[f"{name} {SHARING}"] for name in students}
+    ratios = {name: row.compression or 1.0 for name, row in last.items()}
+    gates = {name: row.gate_open for name, row in last.items()}
+    return verdict(scores, students, ratios=ratios, gates=gates)
+
+
 def demo_json(
     rows: list[TrackerLine],
     scores: Mapping[str, Score],
+    students: list[str],
     *,
     seed: int,
     versions: Mapping[str, str],
@@ -80,6 +89,7 @@ def demo_json(
     Args:
       rows: Lines of the table.
       scores: Scores by tracker.
+      students: Names of the students.
       seed: Seed of the demonstration.
       versions: Versions of packages.
     """
@@ -87,6 +97,10 @@ def demo_json(
         "seed": seed,
         "versions": dict(versions),
         "rows": [dataclasses.asdict(row) for row in rows],
+        "differences": {
+            pair: dataclasses.asdict(found)
+            for pair, found in differences(scores, students).items()
+        },
         **report.scores_json(scores, dataset="synthetic test videos"),
     }
 
@@ -117,11 +131,12 @@ def write_report(
     sections: list[report.Section] = [
         report.Paragraph(
             f"A miniature {_family(bundles)} was trained on synthetic video. "
-            f"{_CHOSEN if searched is None else _SEARCHED} Both were trained twice, "
-            "once on the ground truth alone (NOKD) and once with teacher-students "
-            "knowledge distillation (TSsKD): same first weights, same pairs, same "
-            "steps. All were then run on videos that none had seen."
+            f"{_CHOSEN if searched is None else _SEARCHED} Both were trained three "
+            "times: on the ground truth alone (NOKD), with the teacher's knowledge "
+            "(TSKD), and sharing theirs too (TSsKD), with the same first weights, "
+            "pairs and steps. All were then run on videos that none had seen."
         ),
+        report.Paragraph("\n\n".join(table_verdict(rows, scores, students))),
         _table(rows),
         report.Heading("Accuracy"),
         report.SideBySide(
@@ -139,9 +154,9 @@ def write_report(
         ),
         *([] if searched is None else _search(searched)),
         report.Heading("On the film"),
-        *_strips(boxes, scores, test, students[0 if searched else -1]),
+        *film_strips(boxes, scores, test, students[0 if searched else -1]),
         report.Heading("What the networks look at"),
-        _responses(bundles, students, test),
+        response_maps(bundles, students, test),
         report.Heading("Training"),
         *(_losses(row, trained) for row, trained in runs.items()),
     ]
@@ -176,7 +191,7 @@ def _table(rows: list[TrackerLine]) -> report.Table:
             "compression": "x",
             "multiply-adds": "million per crop",
             "speed": "frames/s",
-            "gate open": "% of steps",
+            "gate open": "% of examples",
         },
         formats={
             "compression": ".1f",
@@ -185,8 +200,8 @@ def _table(rows: list[TrackerLine]) -> report.Table:
             "gate open": ".0f",
         },
         caption=f"AUC and P@20 are those of {OTB.name}. “still” never moves its first "
-        "box. A gate is open while a student's "
-        "loss is within h = 0.005 of the teacher's (eq. 22).",
+        "box. A gate is open where a student's "
+        "loss is within h of the teacher's (eq. 22).",
     )
 
 
@@ -216,104 +231,6 @@ def _search(searched: Searched) -> list[report.Section]:
 
 def _figure(figure: Any, caption: str) -> report.Figure:
     return report.Figure(plots.figure_to_svg(figure), caption)
-
-
-def _strips(
-    boxes: Mapping[str, Mapping[str, np.ndarray]],
-    scores: Mapping[str, Score],
-    test: tuple[Sequence, ...],
-    followed: str,
-    *,
-    videos: int = 3,
-    shown: int = 6,
-) -> list[report.Figure]:
-    """Returns film strips of videos easy, medium and hard for a student."""
-    student, plain = f"{followed} TSsKD", f"{followed} NOKD"
-    ranked = sorted(
-        test, key=lambda s: scores[student].sequences[s.name].values["success_auc"]
-    )
-    picks = [ranked[round(q * (len(ranked) - 1))] for q in (0.9, 0.5, 0.1)][:videos]
-    strips = []
-    for sequence in picks:
-        times = np.linspace(0, len(sequence.frames) - 1, shown).round().astype(int)
-        frames = [read_frame(sequence.frames[t]) for t in times]
-        shown_boxes = {
-            name: found[sequence.name][times]
-            for name, found in boxes.items()
-            if name in ("teacher", student, plain)
-        }
-        figure = plots.film_strip(
-            frames,
-            shown_boxes,
-            truth=sequence.boxes[times],
-            labels=[f"frame {t}" for t in times],
-        )
-        auc = scores[student].sequences[sequence.name].values["success_auc"]
-        strips.append(
-            report.Figure(
-                plots.figure_to_png_base64(figure),
-                f"{sequence.name}: {student} has an AUC of {auc:.2f}.",
-            )
-        )
-    return strips
-
-
-def _responses(
-    bundles: Mapping[str, pathlib.Path],
-    students: list[str],
-    test: tuple[Sequence, ...],
-) -> report.Figure:
-    """Returns response maps of the networks with and without W, as in Fig. 3."""
-    names = {"teacher": "teacher"} | {name: f"{name} TSsKD" for name in students}
-    networks = {name: load_bundle(bundles[key]) for name, key in names.items()}
-    panels = [_panel(networks, sequence) for sequence in test[:2]]
-    figure = plots.response_maps(panels, shared_scale=False)
-    return report.Figure(
-        plots.figure_to_png_base64(figure),
-        "Activation maps of the last layer on the search image, without and with the "
-        "background-suppressing weight W (eq. 14), and the tracker's response.",
-    )
-
-
-def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePanel:
-    crops = next(iter(networks.values())).spec.input
-    last = min(10, len(sequence.frames) - 1)
-    images = []
-    template_patch = RolePatch(crops.template_px, crops.zooms.template)
-    search_patch = RolePatch(crops.search_px, crops.zooms.search)
-    for time, side in ((0, template_patch), (last, search_patch)):
-        frame = read_frame(sequence.frames[time])
-        # Where the target is absent there is no box, and the first one is used.
-        box = sequence.boxes[time if np.isfinite(sequence.boxes[time]).all() else 0]
-        patch, box_in_patch, _ = cut_patch(frame, box, side)
-        images.append((patch, box_in_patch))
-    (template, _), (search, box_in_search) = images
-    rows: dict[str, dict[str, np.ndarray]] = {
-        "without W": {},
-        "with W": {},
-        "response": {},
-    }
-    for name, bundle in networks.items():
-        module = build(bundle.spec)
-        output = jax.jit(lambda v, z, x, m=module: forward(m, v, z, x))(
-            bundle.variables,
-            template[None].astype(np.float32),
-            search[None].astype(np.float32),
-        )
-        stage = bundle.spec.backbone.stage_names[-1]
-        pair = output.taps[f"search/{stage}"], output.taps[f"template/{stage}"]
-        for row, weighted in (("without W", False), ("with W", True)):
-            found = losses.search_response(*pair, weighted=weighted)
-            rows[row][name] = np.asarray(found[0])
-        rows["response"][name] = _likeliest(bundle.spec, output.answer, crops.search_px)
-    return plots.ResponsePanel(search, rows, box_in_search, sequence.name)
-
-
-def _likeliest(spec: TrackerSpec, answer: Answer, search_px: int) -> np.ndarray:
-    """Returns the log-odds of each cell's likeliest proposal."""
-    side = spec.response_side(search_px)
-    scores = np.asarray(proposals(spec, answer, search_px=search_px).scores[0])
-    return scores.reshape(side, side, -1).max(axis=-1)
 
 
 def _losses(row: str, trained: Trained) -> report.Figure:

@@ -11,7 +11,7 @@ from dst_jax.files import remove_leftovers
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import counted_steps
 
-TRAIN_VIDEOS = SyntheticConfig(videos=120, length=24)
+TRAIN_VIDEOS = SyntheticConfig(videos=480, length=24)
 TEST_VIDEOS = SyntheticConfig(videos=16, length=50)
 # Where `dst-jax demo --workdir runs/demo` keeps its training video.
 USUAL_FOLDER = pathlib.Path("runs/demo/data/train")

@@ -7,11 +7,14 @@ import pathlib
 import sys
 import types
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
 
+from dst_jax import arch
 from dst_jax.errors import InputError
+from dst_jax.experiment import experiment_to_json
 from dst_jax.train import Interrupted
 from dst_jax.workflows.train import Trained
 
@@ -59,6 +62,40 @@ def test_fast_rows_differ_in_the_rate_alone(scripts, family, rate):
         assert fast.optim.learning_rate == pytest.approx(rate)
         same = dataclasses.replace(fast.optim, learning_rate=usual.optim.learning_rate)
         assert dataclasses.replace(fast, optim=same) == usual
+
+
+def test_biased_rows_differ_in_the_students_bias_alone(scripts):
+    plain, biased = (
+        scripts.claim.experiment_of("siamfc", name, 3, "got10k:x")
+        for name in ("TSKD", "TSKD bias")
+    )
+    assert [spec.head.bias for spec in biased.students.values()] == [True, True]
+    assert [spec.head.bias for spec in plain.students.values()] == [False, False]
+    same = {n: arch.with_bias(spec) for n, spec in plain.students.items()}
+    assert dataclasses.replace(plain, students=same) == biased
+    assert not {"NOKD bias", "TSKD bias"} & set(scripts.claim.rows_of("siamrpn"))
+
+
+@pytest.mark.parametrize("family", ["siamfc", "siamrpn"])
+def test_rows_of_options_differ_from_tskd_in_one_field_each(scripts, family):
+    def flat(row):
+        made = experiment_to_json(scripts.claim.experiment_of(family, row, 7, "x:y"))
+        leaves = jax.tree_util.tree_leaves_with_path(made)
+        return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+    usual, changed = flat("TSKD"), {}
+    for row in scripts.claim.OPTIONS:
+        other = flat(row)
+        changed[row] = {k: other[k] for k in usual if other[k] != usual[k]}
+    assert {k: tuple(v.values()) for k, v in changed.items()} == {
+        "TSKD with AH .1": (0.1,),
+        "TSKD with STR mean": ("mean",),
+        "TSKD with TS mean": ("mean",),
+        "TSKD with TS balanced": ("balanced",),
+        "TSKD with TS sum": ("sum",),
+        "TSKD with KL teacher first": ("teacher_first",),
+        "TSKD with warm-up": (1.0,),
+    }
 
 
 def test_the_teacher_is_wider_than_both_students_and_has_16000_pairs(scripts):
@@ -165,6 +202,29 @@ def test_the_report_has_a_line_for_each_tracker_and_difference(scripts):
     assert any(line.startswith(teacher) for line in lines)
 
 
+def test_precision_has_columns_and_a_table_of_its_own_where_it_was_measured(scripts):
+    found = results()
+    for stages in found.values():
+        for name, one in stages.items():
+            for tracker in one["trackers"].values():
+                value = 0.75 if name == "TSKD" else 0.25
+                tracker["p20"] = dict.fromkeys("ab", value)
+    lines = scripts.claim_table.report(found, ["NOKD", "TSKD"]).splitlines()
+    assert "| dull, NOKD | 1,500 | .550 | .212 | .250 | .000 | 2 |  | 30 |" in lines
+    head = lines.index(next(line for line in lines if line.startswith("| P@20 less")))
+    taught = "| TSKD - NOKD | dull | +.500 | +.500 to +.500 |  | 1 of 1 | +.500 |"
+    assert taught in lines[head:] and taught not in lines[:head]
+
+
+def test_a_given_teacher_alone_has_no_seconds_and_no_table_of_differences(scripts):
+    given = stage(teacher=(0.6, 0.6), still=(0.1, 0.1), seconds=0.0)
+    lines = scripts.claim_table.report({0: {"teacher": given}}, ["NOKD"]).splitlines()
+    assert lines[2:] == [
+        "| teacher | 1,500 | .600 |  | 1 |  |  |",
+        "| still |  | .100 |  | 1 |  |  |",
+    ]
+
+
 @pytest.fixture
 def seed(scripts, monkeypatch, tmp_path):
     """A seed whose trainings only write their names down, in `trained`."""
@@ -174,14 +234,16 @@ def seed(scripts, monkeypatch, tmp_path):
         trained.append((workdir.name, teacher is not None))
         return Trained({name: workdir for name in experiment.students}, workdir, 2.0)
 
-    def score(run, test):
-        return {name: {"auc": {"a": 0.5}, "gate_open": None} for name in run.bundles}
+    def score(bundles, metrics, test):
+        return {name: {"auc": {"a": 0.5}, "gate_open": None} for name in bundles}
 
     monkeypatch.setattr(claim, "run_training", train)
     monkeypatch.setattr(claim, "_make_videos", lambda *_: ())
-    monkeypatch.setattr(claim, "_score", score)
+    monkeypatch.setattr(claim, "score_run", score)
     still = types.SimpleNamespace(
-        sequences={"a": types.SimpleNamespace(values={"success_auc": 0.1})}
+        sequences={
+            "a": types.SimpleNamespace(values={"success_auc": 0.1, "precision_20": 0.2})
+        }
     )
     monkeypatch.setattr(claim, "score_still", lambda _: still)
     return types.SimpleNamespace(
@@ -197,10 +259,11 @@ def test_a_rerun_makes_only_what_is_missing(scripts, seed, capsys):
     later = [name for name, _ in seed.trained[2:]]
     assert later == [
         *("tskd", "tsskd-literal-gates", "tsskd-working-gates"),
-        *("nokd-fast", "tskd-fast"),
+        *("nokd-fast", "tskd-fast", "tsskd-working-gates-fast"),
+        *("nokd-bias", "tskd-bias"),
     ]
     claim.run_seed(seed.one, [*claim.ROWS], seed.console)
-    assert len(seed.trained) == 7
+    assert len(seed.trained) == 10
     assert (
         "siamfc seed 5 NOKD: dull 0.500, intelligent 0.500" in capsys.readouterr().out
     )
@@ -239,4 +302,4 @@ def test_a_stopped_run_ends_in_one_line_and_goes_on(scripts, seed, monkeypatch):
     monkeypatch.setattr(claim, "run_training", train)
     claim.main()
     names = [name for name, _ in seed.trained]
-    assert names[:2] == ["teacher", "nokd"] and len(names) == 7
+    assert names[:2] == ["teacher", "nokd"] and len(names) == 10

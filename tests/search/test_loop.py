@@ -65,6 +65,35 @@ def test_every_trial_is_scored_once_and_rewarded_by_equation_6():
     assert best_trial(trials).reward == max(t.reward for t in trials)
 
 
+def test_rewards_may_count_multiply_adds():
+    config = dataclasses.replace(CONFIG, size="macs", steps=2)
+    trials = [t for t in search(Scorer(), config=config) if t.spec is not None]
+    assert trials
+    for trial in trials:
+        # Search maps of 31, 13, 13 and 9 cells a side; the second stage has two groups.
+        first, second, third = trial.spec.backbone.widths
+        macs = 961 * 27 * first + 169 * second * (9 * first // 2 + third) + 2025 * third
+        saved = 1 - macs / 212_448
+        assert trial.compression == pytest.approx(saved)
+        gain = saved * (2 - saved) * trial.accuracy / 0.4
+        assert trial.reward == pytest.approx(gain)
+    with pytest.raises(InputError, match="step 0 is not what this search"):
+        search(Scorer(), past=search(Scorer(), config=config))
+
+
+def test_a_candidate_above_the_largest_share_is_impossible_and_not_trained():
+    # "tiny" teachers have 6, 8 and 6 channels; half of them leaves some room.
+    everyone = search(Scorer())
+    limit = sorted(1 - t.compression for t in everyone if t.spec)[3]
+    score = Scorer()
+    trials = search(score, config=dataclasses.replace(CONFIG, largest=limit))
+    built = [t for t in trials if t.spec is not None]
+    assert built and all(1 - t.compression <= limit + 1e-9 for t in built)
+    refused = [t for t in trials if t.problem and "largest=" in t.problem]
+    assert refused and all(t.reward == -1.0 for t in refused)
+    assert len({name for asked in score.asked for name in asked}) <= len(built)
+
+
 def test_a_finished_search_goes_on_when_it_is_given_more_steps():
     whole = search(Scorer())
     shorter = search(Scorer(), config=dataclasses.replace(CONFIG, steps=4))

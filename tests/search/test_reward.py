@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 
 from dst_jax.arch import named
+from dst_jax.decode import from_json, to_json
+from dst_jax.errors import InputError
 from dst_jax.search import (
+    SearchConfig,
     compression,
     mean_reward,
     proposal_overlap,
     reward,
 )
+from tests import networks
 
 
 def overlap(a, b):
@@ -51,3 +55,30 @@ def test_rewards_balance_accuracy_and_compression():
     assert reward(0.8, 0.8, 1.0) == 1.0
     assert reward(0.8, 0.8, 0.0) == 0.0
     assert mean_reward([0.5, -1.0, 0.8]) == pytest.approx(0.1)
+
+
+def test_compression_may_count_the_multiply_adds_of_a_search_image():
+    # Maps of 31, 13, 13 and 9 cells a side; the second stage has two groups.
+    def macs(first, second, third):
+        stages = 31**2 * 27 * first + 13**2 * 9 * (first // 2) * second
+        return stages + 13**2 * second * third + 9**2 * 5**2 * third
+
+    assert macs(6, 8, 6) == 212_448
+    saved = compression(networks.STUDENTS["dull"], networks.TEACHER, size="macs")
+    assert saved == 1 - macs(2, 4, 4) / macs(6, 8, 6)
+    assert saved != compression(networks.STUDENTS["dull"], networks.TEACHER)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan")])
+def test_a_share_that_nothing_or_everything_fits_is_refused(share):
+    with pytest.raises(InputError, match=r"largest=.*above 0, at most 1"):
+        SearchConfig(largest=share)
+
+
+def test_what_size_counts_is_written_only_where_it_is_not_the_papers():
+    assert SearchConfig().size == "parameters" and "size" not in to_json(SearchConfig())
+    written = to_json(SearchConfig(size="macs"))
+    assert written["size"] == "macs"
+    assert from_json(SearchConfig, written, "search") == SearchConfig(size="macs")
+    with pytest.raises(InputError, match=r"size='bytes'.*parameters.*macs"):
+        from_json(SearchConfig, {"size": "bytes"}, "search")

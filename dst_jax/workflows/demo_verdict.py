@@ -1,0 +1,107 @@
+"""Says in words what a demonstration has shown."""
+
+from collections.abc import Mapping, Sequence
+
+from dst_jax.evaluate import Difference, Score, paired_difference
+
+# How far a teacher must be above plainly trained students to have much to teach.
+LEAST_LEAD = 0.03
+TEACHER = "teacher"
+PLAIN, TAUGHT, SHARING = "NOKD", "TSKD", "TSsKD"
+_AUC = "success_auc"
+
+
+def verdict(
+    scores: Mapping[str, Score],
+    students: Sequence[str],
+    *,
+    ratios: Mapping[str, float],
+    gates: Mapping[str, float | None],
+) -> list[str]:
+    """Returns sentences on the teacher, on distillation and on sharing.
+
+    Args:
+      scores: Scores of "teacher" and of "STUDENT ROW" for the three rows.
+      students: Names of the students.
+      ratios: The teacher's number of parameters over each student's.
+      gates: Share of open gates in the last row, by student.
+    """
+    lines = [_teacher(scores, students)]
+    for name in students:
+        by_row = {row: scores[f"{name} {row}"] for row in (PLAIN, TAUGHT, SHARING)}
+        lines.append(_distilled(name, by_row, ratios[name]))
+        lines.append(_shared(name, by_row, gates[name]))
+    videos = len(scores[TEACHER].sequences)
+    lines.append(
+        f"Intervals are of 95 %, over {videos} videos drawn again and again. They "
+        "leave out how trainings scatter: this is one seed, and another can differ by "
+        "more."
+    )
+    return lines
+
+
+def differences(
+    scores: Mapping[str, Score], students: Sequence[str]
+) -> dict[str, Difference]:
+    """Returns paired differences in AUC by "STUDENT ROW - STUDENT ROW"."""
+    pairs = [
+        (f"{name} {row}", f"{name} {other}")
+        for name in students
+        for row, other in ((TAUGHT, PLAIN), (SHARING, TAUGHT), (SHARING, PLAIN))
+    ]
+    return {f"{a} - {b}": paired_difference(scores[a], scores[b]) for a, b in pairs}
+
+
+def _teacher(scores: Mapping[str, Score], students: Sequence[str]) -> str:
+    own = scores[TEACHER].values[_AUC]
+    plain = {name: scores[f"{name} {PLAIN}"].values[_AUC] for name in students}
+    best = max(plain, key=plain.__getitem__)
+    lead = own - plain[best]
+    text = (
+        f"The teacher's AUC is {shown(own)}, {signed(lead)} from the best student "
+        f"without it ({best}, {shown(plain[best])})."
+    )
+    if lead >= LEAST_LEAD:
+        return text
+    return (
+        f"{text} Less than {signed(LEAST_LEAD)} is little to teach: do not judge "
+        "distillation by this run."
+    )
+
+
+def _distilled(name: str, rows: Mapping[str, Score], ratio: float) -> str:
+    found = paired_difference(rows[TAUGHT], rows[PLAIN])
+    result = {1: "distillation helps", -1: "distillation harms", 0: "no clear effect"}
+    return (
+        f"{name}, {ratio:.1f} times smaller: {shown(rows[TAUGHT].values[_AUC])} with "
+        f"the teacher ({TAUGHT}), {shown(rows[PLAIN].values[_AUC])} without ({PLAIN}): "
+        f"{_difference(found)}: {result[found.sign]}."
+    )
+
+
+def _shared(name: str, rows: Mapping[str, Score], gate: float | None) -> str:
+    if not gate:
+        return f"{name}: its gate stayed shut, so that {SHARING} is {TAUGHT} here."
+    found = paired_difference(rows[SHARING], rows[TAUGHT])
+    result = {1: "sharing helps", -1: "sharing harms", 0: "no clear effect"}
+    return (
+        f"{name}: {shown(rows[SHARING].values[_AUC])} when the students share too "
+        f"({SHARING}, gate open {gate:.0%}): {_difference(found)} from {TAUGHT}: "
+        f"{result[found.sign]}."
+    )
+
+
+def _difference(found: Difference) -> str:
+    if found.low is None or found.high is None:
+        return signed(found.mean)
+    return f"{signed(found.mean)} ({signed(found.low)} to {signed(found.high)})"
+
+
+def shown(value: float) -> str:
+    """Returns a share with three decimals, as "0.601" is written in tables."""
+    return f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """Returns a difference with its sign and three decimals."""
+    return f"{value:+.3f}"

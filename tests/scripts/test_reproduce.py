@@ -1,0 +1,292 @@
+"""The claim on real video: how many pairs fit, equal rows, and a whole tiny run."""
+
+import dataclasses
+import importlib
+import json
+import pathlib
+import sys
+import types
+
+import pytest
+
+from dst_jax.bundle import Bundle, save_bundle
+from dst_jax.configs import siamfc_dst_short
+from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
+from dst_jax.distill import Response
+from dst_jax.errors import InputError
+from dst_jax.track import SiamFCTracking
+from dst_jax.train import LoopConfig
+from dst_jax.workflows import run_parts
+from tests import networks, objectives
+
+NAMES = (
+    *("claim", "claim_stages", "claim_table"),
+    *("pair_budget", "reproduce_plan", "reproduce_siamfc"),
+)
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
+    sys.path.insert(0, folder)
+    try:
+        yield types.SimpleNamespace(**{n: importlib.import_module(n) for n in NAMES})
+    finally:
+        sys.path.remove(folder)
+
+
+def data_of(scripts, family="siamfc", **changes):
+    data = scripts.reproduce_plan.Data(family, ("got10k:x",), 0.1, "otb:y", None)
+    return dataclasses.replace(data, **changes)
+
+
+def test_pairs_fill_nine_tenths_of_what_is_left(scripts):
+    # Of 100 minutes, 5,400 s are used: 400 are spent, 1,000 are the fixed work of four
+    # rows, and 4 rows x 2 s + 1 teacher x 2 pairs x 1 s take 10 s a pair.
+    works = [
+        scripts.pair_budget.Work(4, 200.0, 2.0),
+        scripts.pair_budget.Work(1, 200.0, 1.0, share=2.0),
+    ]
+    pairs = scripts.pair_budget.pairs_that_fit(100, works, spent_s=400.0, multiple=32)
+    assert pairs == 384 and 384 <= 4_000 / 10 < 384 + 32
+
+
+def test_a_budget_that_holds_no_row_is_refused_with_one_that_does(scripts):
+    pair_budget = scripts.pair_budget
+    works = [pair_budget.Work(4, 300.0, 0.5)]
+    with pytest.raises(
+        InputError,
+        match=r"--minutes 10: .* 21\.0 minutes without any pair, and 2\.00 s for "
+        "each; give at least 25, or fewer",
+    ):
+        pair_budget.pairs_that_fit(10, works, spent_s=60.0, multiple=32)
+    assert pair_budget.pairs_that_fit(25, works, spent_s=60.0, multiple=32) >= 32
+
+
+@pytest.mark.parametrize("family", ["siamfc", "siamrpn"])
+def test_rows_have_the_claims_terms_and_differ_in_nothing_else(scripts, family):
+    data, rows = data_of(scripts, family), scripts.claim_stages.PAPER_ROWS
+    made = [
+        scripts.reproduce_plan.experiment_of(data, row, 3, pairs=3_200) for row in rows
+    ]
+    miniature = [scripts.claim.experiment_of("siamfc", row, 3, "x:y") for row in rows]
+    for ours, theirs in zip(made, miniature, strict=True):
+        assert ours.distill.terms == theirs.distill.terms
+    assert made[3].distill.terms["ks"].margin == 0.2
+    assert made[3].distill.terms["ks"].gate_over == "example"
+    assert made[2].distill.terms["ks"].margin == 0.005
+    rest = {(e.data, e.optim, e.loop, e.labels, e.augment, e.seed) for e in made}
+    assert len(rest) == 1 and len({e.distill.warmup_epochs for e in made}) == 1
+    assert made[0].optim.total_steps(made[0].data.batch) == 400
+    assert made[0].data.sources == ("got10k:x",) and made[0].seed == 3
+
+
+def test_students_are_the_papers_and_the_teacher_sees_twice_the_pairs(scripts):
+    plan = scripts.reproduce_plan
+    row, teacher = (
+        plan.experiment_of(data_of(scripts), name, 0, pairs=3_200)
+        for name in ("NOKD", "teacher")
+    )
+    assert row.students == siamfc_dst_short.experiment().students
+    assert list(teacher.students) == ["teacher"]
+    assert list(teacher.distill.terms) == ["gt"]
+    assert teacher.optim.total_steps(teacher.data.batch) == 800
+
+
+def test_siamrpn_keeps_its_share_of_warm_up(scripts):
+    made = scripts.reproduce_plan.experiment_of(
+        data_of(scripts, "siamrpn"), "TSKD", 0, pairs=3_200
+    )
+    # 10 of the recipe's 60 epochs.
+    assert made.distill.warmup_epochs == pytest.approx(4 / 6)
+    assert made.optim.hold_epochs == pytest.approx(4 / 6)
+    assert made.data.weights == () and made.data.max_gaps == ()
+
+
+def plan_of(scripts, **changes):
+    made = scripts.reproduce_plan.Plan(
+        data_of(scripts), 640, 60.0, ("NOKD",), (0,), 0.5, 90.0
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def test_a_plan_for_other_data_is_refused_with_what_differs(scripts, tmp_path):
+    require_same, plan = scripts.reproduce_plan.require_same, plan_of(scripts)
+    require_same(plan, data_of(scripts), tmp_path)
+    other = data_of(scripts, train=("got10k:x", "got10k:z"))
+    with pytest.raises(
+        InputError, match="with --train got10k:x in place of got10k:x got10k:z; give"
+    ):
+        require_same(plan, other, tmp_path)
+    with pytest.raises(InputError, match="with --teacher none in place of ab; give"):
+        require_same(plan, data_of(scripts, teacher="ab"), tmp_path)
+
+
+def test_a_stage_depends_on_pairs_and_row(scripts, tmp_path):
+    def setting(plan, row):
+        return plan.stage(tmp_path, row, 0).setting
+
+    plan = plan_of(scripts)
+    found = [
+        setting(plan, "NOKD"),
+        setting(plan, "TSKD"),
+        setting(dataclasses.replace(plan, pairs=672), "NOKD"),
+    ]
+    assert len(set(found)) == 3 and setting(plan_of(scripts), "NOKD") == found[0]
+
+
+def stage(*, gate=None, **auc):
+    return {
+        "trackers": {
+            name: {"auc": {"a": value}, "gate_open": gate}
+            for name, value in auc.items()
+        }
+    }
+
+
+def test_a_teacher_no_better_than_a_still_box_is_told(scripts):
+    remarks = scripts.reproduce_siamfc.remarks
+    poor = {0: {"teacher": stage(teacher=0.2, still=0.2)}}
+    assert remarks(poor) == [
+        "The teacher (AUC 0.200) is not above a box that never moves (0.200), so that "
+        "it has nothing to teach."
+    ]
+    assert remarks({0: {"teacher": stage(teacher=0.3, still=0.2)}}) == []
+
+
+def test_a_teacher_no_better_than_an_untaught_student_is_told(scripts):
+    stages = {
+        "teacher": stage(teacher=0.5, still=0.2),
+        "NOKD": stage(dull=0.4, intelligent=0.6),
+    }
+    assert scripts.reproduce_siamfc.remarks({0: stages}) == [
+        "The teacher (AUC 0.500) is not above the intelligent student that nobody "
+        "taught (0.600)."
+    ]
+
+
+def test_gates_are_told_for_each_student(scripts):
+    first = {
+        "teacher": stage(teacher=0.3, still=0.2),
+        "TSsKD literal gates": stage(gate=0.0, dull=0.3, intelligent=0.3),
+        "TSsKD working gates": stage(gate=0.25, dull=0.3, intelligent=0.3),
+    }
+    working = stage(gate=0.75, dull=0.3, intelligent=0.3)
+    second = {**first, "TSsKD working gates": working}
+    assert scripts.reproduce_siamfc.remarks({0: first, 1: second}) == [
+        "TSsKD literal gates, dull: the gate was never open: it is TSKD.",
+        "TSsKD literal gates, intelligent: the gate was never open: it is TSKD.",
+        "TSsKD working gates, dull: the gate was open in 50.0%.",
+        "TSsKD working gates, intelligent: the gate was open in 50.0%.",
+    ]
+
+
+def tiny(students):
+    def experiment():
+        base = siamfc_dst_short.experiment()
+        data = dataclasses.replace(base.data, batch=4, threads=0)
+        loop, labels = LoopConfig(log_every=1), objectives.TINY.labels
+        return dataclasses.replace(
+            base, students=students, data=data, loop=loop, labels=labels
+        )
+
+    return types.SimpleNamespace(experiment=experiment)
+
+
+@pytest.fixture
+def small(scripts, monkeypatch, tmp_path):
+    """Tiny networks, trials and video in place of the real ones."""
+    plan, budget = scripts.reproduce_plan, scripts.pair_budget
+    families = {
+        "siamfc": (tiny({"teacher": networks.TEACHER}), tiny(networks.STUDENTS))
+    }
+    monkeypatch.setattr(plan, "FAMILIES", families)
+    response = Response(weight=100.0, scale="cells", layers=(2, 3))
+    monkeypatch.setattr(scripts.claim_stages, "RESPONSE", response)
+    monkeypatch.setattr(run_parts, "VALIDATION_PAIRS", 8)
+    monkeypatch.setattr(budget, "TRIAL_STEPS", 2)
+    monkeypatch.setattr(budget, "TRIAL_FRAMES", 3)
+    # Whatever the machine is doing, two steps an epoch fit.
+    monkeypatch.setattr(
+        scripts.reproduce_siamfc, "pairs_that_fit", lambda *_, multiple, **__: multiple
+    )
+    # Other tests keep JAX as it is, with the programs that it has.
+    monkeypatch.setattr(scripts.reproduce_siamfc, "start_jax", lambda: None)
+    monkeypatch.setattr(scripts.reproduce_siamfc.jax, "clear_caches", lambda: None)
+    for name, videos in (("one", 4), ("two", 3), ("test", 2)):
+        video = SyntheticConfig(videos=videos, length=6, height=90, width=120)
+        write_synthetic(tmp_path / name, video, seed=videos)
+    variables = networks.teacher_variables()
+    teacher = Bundle(networks.TEACHER, variables, SiamFCTracking(), {})
+    save_bundle(teacher, tmp_path / "teacher")
+    return tmp_path
+
+
+def run(scripts, monkeypatch, folder, *options, train=("one", "two")):
+    command = [
+        *("reproduce_siamfc.py", "--workdir", str(folder / "runs")),
+        *("--train", *(f"got10k:{folder / name}" for name in train)),
+        *("--test", f"got10k:{folder / 'test'}", "--validation", "0.34"),
+        *options,
+    ]
+    monkeypatch.setattr(sys, "argv", command)
+    scripts.reproduce_siamfc.main()
+
+
+@pytest.mark.optax
+def test_one_command_goes_from_data_to_tables(scripts, monkeypatch, small, capsys):
+    options = ("--teacher", str(small / "teacher"))
+    some = ("--rows", "TSsKD working gates", "--minutes", "30")
+    run(scripts, monkeypatch, small, *options, *some)
+    folder = small / "runs" / "siamfc"
+    plan = json.loads((folder / "plan.json").read_text())
+    assert plan["pairs"] == 16 and plan["minutes"] == 30
+    assert plan["pair_s"] > 0 and plan["fixed_s"] > 0
+    assert (folder / "pack-0").is_dir() and (folder / "pack-1").is_dir()
+    assert not (folder / "trial").exists()
+    found = json.loads((folder / "seed-0" / "tsskd-working-gates.json").read_text())
+    assert list(found["trackers"]) == ["dull", "intelligent"]
+    assert set(found["trackers"]["dull"]["auc"]) == {"000000", "000001"}
+    assert set(found["trackers"]["dull"]["p20"]) == {"000000", "000001"}
+    metrics = folder / "seed-0" / "runs" / "tsskd-working-gates" / "metrics.jsonl"
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert sum(row.get("steps", 0) for row in rows) == 4
+    text = capsys.readouterr().out
+    assert "| dull, TSsKD working gates |" in text
+    assert "| AUC | between seeds | P@20 | between seeds |" in text
+
+    # Another row and budget: the number of pairs stays, and nothing is made twice.
+    made = metrics.stat().st_mtime_ns
+    run(scripts, monkeypatch, small, *options, "--rows", "NOKD", "--minutes", "9")
+    text = capsys.readouterr().out
+    assert "--minutes 9: the plan stays at 16 pairs." in text
+    assert "| intelligent, NOKD |" in text and metrics.stat().st_mtime_ns == made
+
+    with pytest.raises(SystemExit, match=r"was made with --train got10k:\S+ got10k"):
+        run(scripts, monkeypatch, small, *options, *some, train=("one",))
+
+
+@pytest.mark.slow
+@pytest.mark.optax
+def test_a_teacher_is_trained_if_none_is_given(scripts, monkeypatch, small, capsys):
+    run(scripts, monkeypatch, small, "--rows", "NOKD", "--minutes", "30")
+    folder = small / "runs" / "siamfc"
+    assert (folder / "runs" / "teacher" / "bundles" / "teacher-best").is_dir()
+    scored = json.loads((folder / "teacher.json").read_text())["trackers"]
+    assert list(scored) == ["teacher", "still"]
+    assert "| dull, NOKD |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "--train, --test and --minutes are needed, except to report."),
+        (("--report",), "there is no plan.json; run without --report."),
+    ],
+)
+def test_what_lacks_is_told_in_a_line(scripts, monkeypatch, tmp_path, options, said):
+    command = ["reproduce_siamfc.py", "--workdir", str(tmp_path / "runs"), *options]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        scripts.reproduce_siamfc.main()
+    assert str(ended.value.code).endswith(said)
