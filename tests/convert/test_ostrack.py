@@ -1,0 +1,239 @@
+"""State dicts of OSTrack and of vision transformers, made by the PyTorch twin."""
+
+import dataclasses
+import functools
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from dst_jax import arch
+from dst_jax.convert import (
+    ostrack_from_pytorch,
+    ostrack_spec,
+    resized_positions,
+    vit_from_pytorch,
+    vit_spec,
+    with_positions_of,
+)
+from dst_jax.errors import InputError
+from tests import ostrack_twin
+from tests.models import test_ostrack_twin as parity
+
+torch = ostrack_twin.torch
+MINI = arch.named("mini-ostrack-48")
+# What public state dicts hold besides, and nothing uses.
+UNUSED = {"backbone.cls_token": (1, 1, 96), "backbone.pos_embed": (1, 197, 96)}
+
+
+@functools.cache
+def tensors():
+    return ostrack_twin.state_dict(ostrack_twin.make_twin("mini-ostrack", 48))
+
+
+def public():
+    """A state dict of the miniature in public names, with what is not used."""
+    unused = {name: np.zeros(shape, np.float32) for name, shape in UNUSED.items()}
+    return dict(tensors()) | unused
+
+
+def shapes_only(search_px):
+    """The base's state dict, all of whose numbers are one zero in memory."""
+    with torch.device("meta"):
+        network = ostrack_twin.Twin("ostrack", search_px)
+    zero = np.float32(0.0)
+    return {n: np.broadcast_to(zero, t.shape) for n, t in network.state_dict().items()}
+
+
+def test_a_public_state_dict_converts_with_only_the_unused_left_over():
+    state = {f"net.{name}": array for name, array in public().items()}
+    variables, left_over = ostrack_from_pytorch(state, MINI)
+    assert set(left_over) == set(UNUSED)
+    expected = parity.carried(tensors())
+    assert jax.tree.structure(variables) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, variables, expected)
+
+
+def test_what_is_left_over_of_the_base_has_152_064_numbers():
+    unused = {"backbone.cls_token": (1, 1, 768), "backbone.pos_embed": (1, 197, 768)}
+    assert sum(int(np.prod(shape)) for shape in unused.values()) == 152_064
+
+
+@pytest.mark.parametrize(("px", "factor"), [(256, 4.0), (384, 5.0), (96, 5.0)])
+def test_sizes_come_from_shapes_and_the_factor_from_the_user(px, factor):
+    name = "ostrack-256-f4" if factor == 4.0 else f"ostrack-{px}"
+    assert ostrack_spec(shapes_only(px), factor) == arch.named(name)
+
+
+def test_a_network_of_another_size_is_refused_with_both_sizes_and_the_mend():
+    with pytest.raises(InputError) as said:
+        ostrack_from_pytorch(public(), arch.named("mini-ostrack-64"))
+    assert str(said.value) == (
+        "backbone.pos_embed_z has 3 x 3 positions, of a template image of 24 px; the "
+        "architecture has 4 x 4, of 32 px. Choose the architecture of the weights, or "
+        "resize the positions (convert.with_positions_of)."
+    )
+
+
+def test_with_resized_positions_the_weights_fit_other_crops():
+    spec = arch.named("mini-ostrack-64")
+    variables, _ = ostrack_from_pytorch(with_positions_of(public(), spec), spec)
+    found = variables["params"]["backbone"]["positions"]
+    aim = by_torch(tensors()["backbone.pos_embed_x"][0], 8)
+    np.testing.assert_allclose(found["search"], aim, atol=1e-5)
+    assert found["template"].shape == (16, 96)
+
+
+def by_torch(positions, side):
+    """Positions resized by PyTorch."""
+    before = int(len(positions) ** 0.5)
+    grid = torch.from_numpy(positions.T.reshape(1, -1, before, before).copy())
+    found = torch.nn.functional.interpolate(
+        grid, size=(side, side), mode="bicubic", align_corners=False
+    )
+    return found[0].flatten(1).T.numpy()
+
+
+@pytest.mark.parametrize("side", [3, 8, 12, 14, 16, 24])
+def test_positions_are_resized_as_pytorch_does(side):
+    positions = np.random.default_rng(0).normal(size=(196, 5)).astype(np.float32)
+    found = resized_positions(positions, side)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, by_torch(positions, side), atol=1e-5)
+
+
+def vit(width=96, depth=4, extra=1):
+    """The transformer of the miniature by the names of MAE and timm."""
+    rng = np.random.default_rng(1)
+    state = {
+        name.removeprefix("backbone."): array
+        for name, array in tensors().items()
+        if name.startswith("backbone.") and "pos_embed" not in name
+    }
+    positions = rng.normal(size=(1, 196 + extra, width)).astype(np.float32)
+    more = {"cls_token": np.zeros((1, 1, width)), "head.weight": np.zeros((9, width))}
+    return {**state, "pos_embed": positions, **more}
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2])
+def test_a_vision_transformer_gives_the_backbone_at_any_size(extra):
+    state = vit(extra=extra)
+    variables, left_over = vit_from_pytorch(state, MINI)
+    assert left_over == ("cls_token", "head.weight")
+    found = variables["params"]["backbone"]
+    expected = parity.carried(tensors())["params"]["backbone"]
+    for name in ("patch", "block0", "block3", "norm"):
+        jax.tree.map(np.testing.assert_array_equal, found[name], expected[name])
+    cells = state["pos_embed"][0, extra:]
+    for role, side in (("template", 3), ("search", 6)):
+        aim = by_torch(cells, side)
+        np.testing.assert_allclose(found["positions"][role], aim, atol=1e-5)
+    # The head is fresh: its biases are zero.
+    bias = variables["params"]["head"]["score"]["read"]["bias"]
+    np.testing.assert_array_equal(bias, 0.0)
+
+
+def classifier(width, depth):
+    names = {"patch_embed.proj.weight": (width, 3, 16, 16)}
+    names |= {f"blocks.{index}.norm1.weight": (width,) for index in range(depth)}
+    zero = np.float32(0.0)
+    return {name: np.broadcast_to(zero, shape) for name, shape in names.items()}
+
+
+@pytest.mark.parametrize(
+    ("width", "name"), [(768, "256"), (384, "s-256"), (192, "ti-256")]
+)
+def test_the_width_of_a_vision_transformer_says_which_it_is(width, name):
+    assert vit_spec(classifier(width, 12)) == arch.named(f"ostrack-{name}")
+
+
+def without(name):
+    state = public()
+    del state[name]
+    return state
+
+
+def base_without(*names):
+    return {n: a for n, a in shapes_only(128).items() if n not in names}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: vit_spec(classifier(1024, 24)),
+            "a transformer of width 1024 with 24 blocks is not known; there are widths "
+            "768, 384, 192 with 12 blocks.",
+        ),
+        (
+            lambda: ostrack_spec(public(), 5.0),
+            "a transformer of width 96 with 4 blocks is not known",
+        ),
+        (
+            lambda: ostrack_spec({"features.0.weight": np.zeros(1)}, 5.0),
+            "no tensor is called backbone.pos_embed_z, so this is not OSTrack; the "
+            "file holds features.0.weight",
+        ),
+        (
+            lambda: vit_spec({"features.0.weight": np.zeros(1)}),
+            "no tensor is called patch_embed.proj.weight, so this is no vision",
+        ),
+        (
+            lambda: ostrack_spec(base_without("box_head.conv1_ctr.0.weight"), 5.0),
+            "box_head.conv1_ctr.0.weight is missing; the state dict is incomplete.",
+        ),
+        (
+            lambda: ostrack_from_pytorch(
+                without("backbone.blocks.2.attn.qkv.bias"), MINI
+            ),
+            "backbone.blocks.2.attn.qkv.bias is missing",
+        ),
+        (
+            lambda: ostrack_from_pytorch(
+                public() | {"backbone.template_segment_pos_embed": np.zeros(1)}, MINI
+            ),
+            "backbone.template_segment_pos_embed: networks with a class token or",
+        ),
+        (
+            lambda: ostrack_from_pytorch(
+                public() | {"backbone.cls_pos_embed": np.zeros(1)}, MINI
+            ),
+            "backbone.cls_pos_embed: networks with a class token or separate",
+        ),
+        (
+            lambda: ostrack_from_pytorch(
+                public() | {"backbone.pos_embed_x": np.zeros((1, 35, 96))}, MINI
+            ),
+            "backbone.pos_embed_x has 35 positions, which are no square grid.",
+        ),
+        (
+            lambda: ostrack_from_pytorch(
+                public() | {"backbone.norm.weight": np.full(96, np.nan)}, MINI
+            ),
+            "backbone.norm.weight holds numbers that are not finite",
+        ),
+        (
+            lambda: ostrack_from_pytorch(public(), arch.named("tiny")),
+            "these weights need a transformer; use ostrack-256.",
+        ),
+        (
+            lambda: vit_from_pytorch(
+                vit() | {"pos_embed": np.zeros((1, 196, 95))}, MINI
+            ),
+            "pos_embed_x has shape (1, 36, 95), the architecture wants (1, 36, 96)",
+        ),
+    ],
+)
+def test_other_files_are_refused_in_one_line(call, message):
+    with pytest.raises(InputError, match=re.escape(message)) as said:
+        call()
+    assert "\n" not in str(said.value)
+
+
+def test_elimination_is_the_users_word_and_needs_no_weights():
+    backbone = dataclasses.replace(MINI.backbone, eliminate=((1, 0.7),))
+    spec = dataclasses.replace(MINI, backbone=backbone)
+    whole, _ = ostrack_from_pytorch(public(), MINI)
+    fewer, _ = ostrack_from_pytorch(public(), spec)
+    jax.tree.map(np.testing.assert_array_equal, whole, fewer)
