@@ -11,6 +11,7 @@ import pytest
 
 from dst_jax import arch
 from dst_jax.arch import AreaCrop, CentreHeadSpec, InputSpec, TokenBackboneSpec
+from dst_jax.distill.labels import LabelConfig, make_labels
 from dst_jax.errors import InputError
 from dst_jax.models import (
     ModelConfig,
@@ -22,6 +23,10 @@ from dst_jax.models import (
     respond,
     share_kept,
 )
+from dst_jax.search.config import SearchConfig
+from dst_jax.search.space import describe
+from dst_jax.track.procedure import default_tracking
+from dst_jax.workflows.kernel_table import layers_of
 
 # 16 template and 64 search tokens, of which 45 and 32 stay.
 CE = arch.TrackerSpec(
@@ -287,3 +292,46 @@ def test_settings_of_transformers_are_refused_for_convolutions():
         build(arch.named("tiny"), config=ModelConfig(precision="bfloat16"))
     with pytest.raises(InputError, match=r"keep_fall_epochs=-1\.0: must be finite"):
         ModelConfig(keep_fall_epochs=-1.0)
+
+
+def test_frozen_parts_get_no_gradient_and_the_others_do():
+    variables = variables_of(WHOLE)
+    frozen = ("patch", "positions/template", "block1/fc1", "head")
+    module = build(WHOLE, frozen=frozen)
+
+    @jax.jit
+    @jax.grad
+    def slope(params):
+        own = {**variables, "params": params}
+        output = module.apply(own, *images(), train=True, moment=moment(0.0))
+        return jnp.sin(output.answer.response).sum()
+
+    found = slope(variables["params"])
+    backbone = found["backbone"]
+    zero = backbone["patch"], backbone["block1"]["fc1"], found["head"]
+    for leaf in jax.tree.leaves((*zero, backbone["positions"]["template"])):
+        np.testing.assert_array_equal(leaf, 0.0)
+    learnt = backbone["positions"]["search"], backbone["block1"]["fc2"]["kernel"]
+    for leaf in (*learnt, backbone["block0"]["qkv"]["kernel"]):
+        assert np.abs(leaf).max() > 0.0
+
+
+def test_parts_that_are_not_there_are_refused_with_those_that_are():
+    with pytest.raises(InputError, match=r"layer1.* names no part .* block0, block1"):
+        build(WHOLE, frozen=("layer1",))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: make_labels(CE, LabelConfig()),
+        lambda: default_tracking(CE),
+        lambda: list(layers_of(CE)),
+        lambda: describe(CE, SearchConfig()),
+    ],
+    ids=["labels", "tracking", "kernels", "search"],
+)
+def test_what_does_not_know_transformers_says_so_in_one_line(call):
+    with pytest.raises(InputError, match=r"OSTrack|transformer") as said:
+        call()
+    assert "\n" not in str(said.value)
