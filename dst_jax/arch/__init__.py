@@ -34,6 +34,7 @@ from dst_jax.arch.spec import InputSpec as InputSpec
 from dst_jax.arch.spec import TrackerSpec as TrackerSpec
 from dst_jax.arch.views import check_views as check_views
 from dst_jax.arch.views import widest as widest
+from dst_jax.arch.zoo import NOTES as NOTES
 from dst_jax.arch.zoo import ZOO as ZOO
 from dst_jax.arch.zoo import named as named
 from dst_jax.arch.zoo import read_spec as read_spec

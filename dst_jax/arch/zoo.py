@@ -96,9 +96,9 @@ def _resnet(
 ) -> Chain:
     """Returns pysot's ResNet, which dilates where others step: total stride 8."""
     pool = PoolSpec(3, 2, padding=1)
-    geometry = ({}, {"stride": 2}, {"dilation": 2}, {"dilation": 4})
+    geometry = ((1, 1), (2, 1), (1, 2), (1, 4))
     layers = (
-        ResidualSpec(width * (4 if form == "bottleneck" else 1), width, n, form, **how)
+        ResidualSpec(width * (4 if form == "bottleneck" else 1), width, n, form, *how)
         for width, n, how in zip(inner, blocks, geometry, strict=True)
     )
     first = ConvSpec(stem, 7, stride=2, bias=False, pool=pool)
@@ -136,6 +136,32 @@ def _tiny_siamrpnpp() -> TrackerSpec:
     return dataclasses.replace(spec, head=head, input=crops)
 
 
+def _ciresnet(stem: int, inner: Sequence[int], blocks: Sequence[int] = (3, 4)) -> Chain:
+    """Returns SiamDW's CIResNet, whose blocks cut off what their padding touched."""
+    pool = PoolSpec(2, 2)
+    first = ConvSpec(stem, 7, stride=2, padding=3, pool=pool, bias=False, crop=2)
+    layer1, layer2 = (
+        ResidualSpec(4 * width, width, count, crop=1)
+        for width, count in zip(inner, blocks, strict=True)
+    )
+    layer2 = dataclasses.replace(layer2, pool_after_first=pool, last_activation="none")
+    return Chain((first, layer1, layer2), norm_epsilon=1e-5, norm_momentum=0.9)
+
+
+def _siamdw(stem: int, inner: Sequence[int]) -> TrackerSpec:
+    """Returns SiamDW: a correlation on CIResNet22."""
+    crops = InputSpec(template_px=127, search_px=255, train_search_px=255)
+    return TrackerSpec(_ciresnet(stem, inner), CorrelationHeadSpec(scale=0.1), crops)
+
+
+def _small_siamdw(
+    stem: int, inner: Sequence[int], blocks: Sequence[int], crops: InputSpec
+) -> TrackerSpec:
+    """Returns a SiamDW with fewer blocks for smaller crops."""
+    backbone = _ciresnet(stem, inner, blocks)
+    return TrackerSpec(backbone, CorrelationHeadSpec(scale=0.1), crops)
+
+
 SIAMFC_ALEXNET = TrackerSpec(_alexnet(groups=2))
 SIAMFC_ALEXNET_UNGROUPED = TrackerSpec(_alexnet(groups=1))
 SIAMFC_HALF = scale_widths(SIAMFC_ALEXNET, 0.5)
@@ -168,6 +194,10 @@ SIAMRPNPP_R18 = _siamrpnpp(_resnet("basic", (2, 2, 2, 2)))
 SIAMRPNPP_BIG = _siamrpnpp(_R50, width=1024)
 SIAMRPNPP_BIG_WIDE = _siamrpnpp(_R50, width=1024, adjust=1024)
 
+SIAMDW = _siamdw(64, (64, 128))
+SIAMDW_RPN = dataclasses.replace(SIAMDW, head=RegionHeadSpec(features=512))
+_MINI_SIAMDW_CROPS = InputSpec(template_px=103, search_px=199, train_search_px=199)
+
 ZOO: dict[str, TrackerSpec] = {
     "siamfc-alexnet": SIAMFC_ALEXNET,
     "siamfc-alexnet-ungrouped": SIAMFC_ALEXNET_UNGROUPED,
@@ -190,6 +220,11 @@ ZOO: dict[str, TrackerSpec] = {
     "siamrpnpp-r34": _siamrpnpp(_resnet("basic", (3, 4, 6, 3))),
     "siamrpnpp-big": SIAMRPNPP_BIG,
     "siamrpnpp-big-wide": SIAMRPNPP_BIG_WIDE,
+    "siamdw": SIAMDW,
+    "siamdw-l": _siamdw(35, (33, 62)),
+    "siamdw-s": _siamdw(16, (19, 39)),
+    "siamdw-half": _siamdw(32, (32, 64)),
+    "siamdw-rpn": SIAMDW_RPN,
     "mini": MINI,
     "mini-half": MINI_HALF,
     "mini-dull": MINI_DULL,
@@ -199,6 +234,9 @@ ZOO: dict[str, TrackerSpec] = {
     "mini-siamrpnpp-big": _mini_siamrpnpp("bottleneck", width=96),
     "mini-siamrpnpp-r50": _mini_siamrpnpp("bottleneck", width=24),
     "mini-siamrpnpp-r18": _mini_siamrpnpp("basic", width=24),
+    "mini-siamdw": _small_siamdw(24, (16, 32), (2, 3), _MINI_SIAMDW_CROPS),
+    "mini-siamdw-l": _small_siamdw(12, (8, 16), (2, 3), _MINI_SIAMDW_CROPS),
+    "mini-siamdw-s": _small_siamdw(8, (6, 12), (2, 3), _MINI_SIAMDW_CROPS),
     # The smallest network with every part of the family, for tests.
     "tiny": dataclasses.replace(
         with_widths(MINI, (4, 6, 8, 8, 6)),
@@ -210,8 +248,17 @@ ZOO: dict[str, TrackerSpec] = {
         input=InputSpec(template_px=79, search_px=111, train_search_px=111),
     ),
     "tiny-siamrpnpp": _tiny_siamrpnpp(),
+    "tiny-siamdw": _small_siamdw(
+        4, (2, 3), (1, 2), InputSpec(79, search_px=111, train_search_px=111)
+    ),
     **ONE_STREAM,
 }
+# What people should know of an architecture before they quote its figures.
+NOTES: dict[str, str] = dict.fromkeys(
+    ("siamdw-l", "siamdw-s"),
+    "DLF did not publish its students' widths: these are the best fit to the printed "
+    "number of parameters and compression rate.",
+)
 
 
 BIAS = "+bias"

@@ -177,10 +177,11 @@ class Ablate:
 class Convert:
     """Turn weights of another project into a bundle.
 
-    Projects are siamfc-pytorch, dasiamrpn, pysot (SiamRPN++) and, for a backbone alone,
-    imagenet-resnet or imagenet-resnet-bgr (BGR images of 0-255); widths are read from
-    shapes. Settings of tracking are the public ones, or the preset big, vot, otb, alex,
-    r50, r50-8gpu or r50-otb: SiamRPNotb, like SiamRPNvot in shape, needs `otb`.
+    Projects are siamfc-pytorch, dasiamrpn, pysot (SiamRPN++), siamdw and, for a
+    backbone alone, imagenet-siamdw, imagenet-resnet or imagenet-resnet-bgr (BGR images
+    of 0-255); widths are read from shapes. Settings of tracking are the public ones, or
+    the preset big, vot, otb, alex, r50, r50-8gpu or r50-otb: SiamRPNotb, like
+    SiamRPNvot in shape, needs `otb`.
 
     Example: dst-jax convert --source siamfc-pytorch alexnet.pth teacher.bundle
     """

@@ -13,6 +13,12 @@ from dst_jax.convert.ostrack import with_positions_of as with_positions_of
 from dst_jax.convert.positions import resized_positions as resized_positions
 from dst_jax.convert.pysot import siamrpnpp_from_pytorch as siamrpnpp_from_pytorch
 from dst_jax.convert.pysot import siamrpnpp_spec as siamrpnpp_spec
+from dst_jax.convert.siamdw import (
+    siamdw_backbone_from_pytorch as siamdw_backbone_from_pytorch,
+)
+from dst_jax.convert.siamdw import siamdw_backbone_spec as siamdw_backbone_spec
+from dst_jax.convert.siamdw import siamdw_from_pytorch as siamdw_from_pytorch
+from dst_jax.convert.siamdw import siamdw_spec as siamdw_spec
 from dst_jax.convert.siamfc_pytorch import siamfc_from_pytorch as siamfc_from_pytorch
 from dst_jax.convert.sources import SOURCES as SOURCES
 from dst_jax.convert.sources import Source as Source

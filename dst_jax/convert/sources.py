@@ -14,6 +14,12 @@ from dst_jax.convert.imagenet_resnet import (
     resnet_spec,
 )
 from dst_jax.convert.pysot import siamrpnpp_from_pytorch, siamrpnpp_spec
+from dst_jax.convert.siamdw import (
+    siamdw_backbone_from_pytorch,
+    siamdw_backbone_spec,
+    siamdw_from_pytorch,
+    siamdw_spec,
+)
 from dst_jax.convert.siamfc_pytorch import siamfc_from_pytorch
 
 StateDict = Mapping[str, np.ndarray]
@@ -39,10 +45,14 @@ SOURCES: Mapping[str, Source] = {
     "siamfc-pytorch": Source(lambda _: named("siamfc-alexnet"), siamfc_from_pytorch),
     "dasiamrpn": Source(siamrpn_spec, siamrpn_from_pytorch),
     "pysot": Source(siamrpnpp_spec, siamrpnpp_from_pytorch),
+    "siamdw": Source(siamdw_spec, siamdw_from_pytorch),
     "imagenet-resnet": Source(
         resnet_spec, resnet_from_pytorch, RGB_SCALING, backbone_alone=True
     ),
     "imagenet-resnet-bgr": Source(
         resnet_spec, resnet_from_pytorch, backbone_alone=True
+    ),
+    "imagenet-siamdw": Source(
+        siamdw_backbone_spec, siamdw_backbone_from_pytorch, backbone_alone=True
     ),
 }

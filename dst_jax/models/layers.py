@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dst_jax.arch.backbones.conv import ConvSpec
+from dst_jax.arch.backbones.conv import ConvSpec, PoolSpec
 from dst_jax.models.initial import Normal
 from dst_jax.models.kinds import Kinds
 from dst_jax.ops.channels import add_bias, normalise, power_sums
@@ -29,6 +29,21 @@ def kernel_deviation(shape: Sequence[int]) -> float:
 
 # Kaiming's normal distribution.
 KAIMING = Normal(kernel_deviation)
+
+
+def cropped(maps: Sequence[Array], crop: int) -> Sequence[Array]:
+    """Returns maps without `crop` cells at each side."""
+    if not crop:
+        return maps
+    return [x[:, crop:-crop, crop:-crop] for x in maps]
+
+
+def pooled(maps: Sequence[Array], pool: PoolSpec | None) -> Sequence[Array]:
+    """Returns pooled maps, or the maps themselves where there is no pooling."""
+    if pool is None:
+        return maps
+    window, stride, padding = pool.window, pool.stride, pool.padding
+    return [max_pool(x, window=window, stride=stride, padding=padding) for x in maps]
 
 
 class Conv(nn.Module):
@@ -149,15 +164,8 @@ class ConvStage(nn.Module):
             maps = self._normalised(maps, train)
         if self.spec.activation == "relu":
             maps = [jax.nn.relu(x) for x in maps]
-        if crop := self.spec.crop:
-            maps = [x[:, crop:-crop, crop:-crop] for x in maps]
-        if (pool := self.spec.pool) is None:
-            return maps, maps
-        window, stride, padding = pool.window, pool.stride, pool.padding
-        pooled = [
-            max_pool(x, window=window, stride=stride, padding=padding) for x in maps
-        ]
-        return maps, pooled
+        maps = cropped(maps, self.spec.crop)
+        return maps, pooled(maps, self.spec.pool)
 
     def _normalised(self, maps: Sequence[Array], train: bool) -> Sequence[Array]:
         return BatchNorm(self.kinds, name="norm")(maps, train=train)

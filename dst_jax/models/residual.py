@@ -7,12 +7,12 @@ import jax
 
 from dst_jax.arch.backbones.residual import Block, ResidualSpec
 from dst_jax.models.kinds import Kinds
-from dst_jax.models.layers import ConvStage
+from dst_jax.models.layers import ConvStage, cropped, pooled
 from dst_jax.typing import Array, Float
 
 
 class ResidualBlock(nn.Module):
-    """The convolutions of one block, their sum with its input, and a ReLU.
+    """The convolutions of one block, their sum with its input, and what follows it.
 
     Its parts are "conv1" and so on, and "projection".
 
@@ -36,7 +36,10 @@ class ResidualBlock(nn.Module):
         if self.spec.projection is not None:
             stage = ConvStage(self.spec.projection, self.kinds, name="projection")
             images, _ = stage(images, train=train)
-        return [jax.nn.relu(x + y) for x, y in zip(found, images, strict=True)]
+        sums = [x + y for x, y in zip(found, images, strict=True)]
+        if self.spec.activation == "relu":
+            sums = [jax.nn.relu(x) for x in sums]
+        return pooled(cropped(sums, self.spec.crop), self.spec.pool)
 
 
 class ResidualStage(nn.Module):

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dst_jax.arch import (
+    NOTES,
+    ZOO,
     Backbone,
     Chain,
     ConvSpec,
@@ -54,7 +56,7 @@ def _shape(layer: ConvSpec | ResidualSpec) -> list[str]:
         kernels = "1-3-1" if layer.form == "bottleneck" else "3-3"
         blocks = f"{layer.blocks}x{kernels}"
         apart = f"d{layer.dilation}" if layer.dilation > 1 else ""
-        return [blocks, f"{layer.stride}", apart, "", f"{layer.features}"]
+        return [blocks, f"{layer.total_stride}", apart, "", f"{layer.features}"]
     high = layer.padding - layer.trim
     padding = f"{layer.padding}" if not layer.trim else f"{layer.padding}, {high}"
     sides = f"{layer.kernel}x{layer.kernel}"
@@ -183,6 +185,7 @@ def _print_summary(
         f"response {cost.response_side} x {cost.response_side} in tracking, "
         f"{train} x {train} in training, stride {spec.backbone.total_stride} px",
         f"spec {spec_id(spec)[:12]}",
+        *(note for name, note in NOTES.items() if ZOO[name] == spec),
     )
     if unprotected:
         say(

@@ -88,6 +88,18 @@ def test_info_shows_stages_and_levels_within_80_columns(name, capsys, monkeypatc
     assert "25 x 25 in tracking, 25 x 25 in training, stride 8 px" in out
 
 
+def test_info_says_that_the_widths_of_dlfs_students_are_a_fit(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(capsys, "info", "siamdw-l")
+    assert code == 0 and "354,033" in out
+    (layer2,) = (line.split() for line in out.splitlines() if " layer2 " in line)
+    # Blocks, stride, channels and sides.
+    assert layer2[1:6] == ["4x1-3-1", "2", "248", "5", "21"]
+    said = "DLF did not publish its students' widths"
+    assert said in out
+    assert said not in run(capsys, "info", "siamdw")[1]
+
+
 def test_config_list_and_show(capsys):
     _, out, _ = run(capsys, "config", "list")
     assert "demo_students" in out

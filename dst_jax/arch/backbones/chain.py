@@ -136,7 +136,7 @@ class Chain:
             self.stage_names, self.stage_sides(image_px), self.layers, strict=True
         )
         for name, sides, layer in stages:
-            own = stride * layer.stride
+            own = stride * layer.map_stride
             shapes.append(MapShape(name, sides.before, layer.features, own))
             stride *= layer.total_stride
         return tuple(shapes)

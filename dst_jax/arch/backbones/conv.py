@@ -86,6 +86,11 @@ class ConvSpec:
         """Returns the cells of its input per cell of its output, pooling included."""
         return self.stride * (self.pool.stride if self.pool else 1)
 
+    @property
+    def map_stride(self) -> int:
+        """Returns the cells of its input per cell of its map before the pooling."""
+        return self.stride
+
     def conv_side(self, side: int) -> int:
         """Returns the side of what the convolution makes of a map of `side` cells."""
         padded = side + 2 * self.padding - self.trim

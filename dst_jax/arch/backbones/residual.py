@@ -1,35 +1,54 @@
 """Residual stages as values: blocks whose convolutions add to what they read.
 
 The stages follow pysot's dilated ResNets, in which strided convolutions have no padding
-and the projections of strided and dilated stages are 3 x 3.
+and the projections of strided and dilated stages are 3 x 3, and SiamDW's networks,
+whose blocks cut off the cells that their padding touched.
 """
 
 import dataclasses
 import functools
 from typing import ClassVar, Literal, NamedTuple
 
-from dst_jax.arch.backbones.conv import Convolution, ConvSpec
+from dst_jax.arch.backbones.conv import Convolution, ConvSpec, PoolSpec
 from dst_jax.arch.limits import MAX_KERNEL, MAX_LAYERS, MAX_WIDTH
+from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.require import require, require_one_of, require_whole
 
 
 class Block(NamedTuple):
-    """The convolutions of one residual block, none of which has a bias.
+    """The convolutions of one residual block, and what follows their sum.
+
+    None of the convolutions has a bias.
 
     Attributes:
       main: The convolutions that are applied one after another, called "conv1" and so
         on. The last one has no activation, because that follows the sum.
       projection: The convolution that brings the block's input to the same size; None
         where the input itself is added.
+      activation: Function that follows the sum.
+      crop: Cells cut off each side after the activation.
+      pool: Pooling that comes last, or None.
     """
 
     main: tuple[ConvSpec, ...]
     projection: ConvSpec | None
+    activation: Literal["relu", "none"] = "relu"
+    crop: int = 0
+    pool: PoolSpec | None = None
+
+    def side(self, side: int) -> int:
+        """Returns the side of its map of a map of `side` cells, none below 0."""
+        for conv in self.main:
+            side = conv.conv_side(side)
+        side = max(side - 2 * self.crop, 0)
+        return side if self.pool is None else max(self.pool.side(side), 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ResidualSpec:
     """A stage of residual blocks; a ReLU follows each sum.
+
+    JSON leaves the last three fields out while they have their defaults.
 
     The first block of a strided stage steps with its (first) 3 x 3 convolution, which
     then has no padding, and with a 3 x 3 projection like it. In a dilated stage these
@@ -43,6 +62,10 @@ class ResidualSpec:
       form: "bottleneck" (1 x 1, 3 x 3, 1 x 1) or "basic" (3 x 3, 3 x 3).
       stride: Step of the first block, 1 or 2 cells.
       dilation: Cells from one tap to the next, 1 or an even number.
+      crop: Cells cut off each side after the activation of each block.
+      pool_after_first: Pooling behind the first block, in the place of a stride, or
+        None.
+      last_activation: Function that follows the sum of the last block.
     """
 
     features: int
@@ -51,6 +74,13 @@ class ResidualSpec:
     form: Literal["bottleneck", "basic"] = "bottleneck"
     stride: int = 1
     dilation: int = 1
+    crop: int = dataclasses.field(default=0, metadata=OMIT_DEFAULT)
+    pool_after_first: PoolSpec | None = dataclasses.field(
+        default=None, metadata=OMIT_DEFAULT
+    )
+    last_activation: Literal["relu", "none"] = dataclasses.field(
+        default="relu", metadata=OMIT_DEFAULT
+    )
 
     KIND: ClassVar[str] = "residual"  # written to JSON, where it tells the class
     word: ClassVar[str] = "layer"
@@ -65,6 +95,10 @@ class ResidualSpec:
         require(halves, self, "dilation", "must be 1 or even; the first block has half")
         one = self.stride == 1 or self.dilation == 1
         require(one, self, "dilation", f"must be 1 beside stride={self.stride}")
+        require_whole(0, MAX_KERNEL, self, "crop")
+        require_one_of(("relu", "none"), self, "last_activation")
+        one = self.stride == 1 or self.pool_after_first is None
+        require(one, self, "stride", "must be 1 beside pool_after_first")
 
     @property
     def depth(self) -> int:
@@ -74,12 +108,20 @@ class ResidualSpec:
     @property
     def total_stride(self) -> int:
         """Returns the cells of its input per cell of its output."""
-        return self.stride
+        pool = self.pool_after_first
+        return self.stride * (1 if pool is None else pool.stride)
+
+    @property
+    def map_stride(self) -> int:
+        """Returns the same, because its map is taken behind all of its blocks."""
+        return self.total_stride
 
     def sides(self, side: int) -> tuple[int, int]:
-        """Returns the side of its map twice, because no pooling follows."""
-        after = max((side - 3) // 2 + 1, 0) if self.stride == 2 else side
-        return after, after
+        """Returns the side of its map twice, because no pooling follows it."""
+        # The number of input channels does not change a side.
+        for block in self.members(self.features):
+            side = max(block.side(side), 0)
+        return side, side
 
     def members(self, inputs: int) -> tuple[Block, ...]:
         """Returns its blocks, first to last.
@@ -105,6 +147,7 @@ class ResidualSpec:
             for index, conv in enumerate(block.main, start=1):
                 found.append(Convolution(f"{stem}/conv{index}", conv, side, inputs))
                 side, inputs = conv.conv_side(side), conv.features
+            side = block.side(start[0])
             if block.projection is not None:
                 path = f"{stem}/projection"
                 found.append(Convolution(path, block.projection, *start))
@@ -133,7 +176,15 @@ def _members(stage: ResidualSpec, inputs: int) -> tuple[Block, ...]:
             main = narrow, first, _sum(single)
         else:
             main = first, _sum(inside)
-        blocks.append(Block(main, None if index else projection))
+        last = index == stage.blocks - 1
+        block = Block(
+            main,
+            None if index else projection,
+            stage.last_activation if last else "relu",
+            stage.crop,
+            None if index else stage.pool_after_first,
+        )
+        blocks.append(block)
     return tuple(blocks)
 
 
