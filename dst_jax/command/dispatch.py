@@ -164,11 +164,16 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         experiment = dataclasses.replace(experiment, distill=distill)
     experiment = settings.with_students(experiment, verb.student)
     experiment = _overridden(experiment, verb, rest, console)
+    networks = {"teacher": teacher, **_start_of(verb, experiment)}
+    if isinstance(verb, Distill) and verb.probe:
+        from dst_jax.workflows.probe import probe_terms
+
+        probe_terms(experiment, **networks, deadline=deadline, console=console)
+        return
     trained = run_training(
         experiment,
         verb.workdir,
-        teacher=teacher,
-        **_start_of(verb, experiment),
+        **networks,
         verb=f"dst-jax {type(verb).__name__.lower()}",
         deadline=deadline,
         console=console,
@@ -234,7 +239,8 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
 
     experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
     choice = Choice(
-        rows=verb.rows or (() if verb.students else ALL_ROWS),
+        rows=verb.rows or (() if verb.students or verb.tables else ALL_ROWS),
+        tables=tuple(int(t) if t.isdigit() else t for t in verb.tables),
         counts=verb.students,
         seeds=verb.seeds or (experiment.seed,),
         datasets=verb.dataset,
@@ -244,6 +250,9 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
         choice,
         verb.workdir,
         teacher=verb.teacher,
+        backbones=settings.parse_bundles(
+            verb.backbone, experiment.students, option="--backbone"
+        ),
         train=functools.partial(run_training, deadline=deadline),
         console=console,
     )
