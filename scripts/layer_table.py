@@ -22,6 +22,7 @@ from torch_terms import weight_map
 
 from dst_jax.arch import ConvSpec, RegionHeadSpec, TrackerSpec, named, plain_layers
 from dst_jax.ops.conv import conv2d, max_pool
+from dst_jax.ops.kernels import chosen_kernels, compiled
 from dst_jax.ops.xcorr import xcorr_same
 
 MATMUL = 1536
@@ -125,11 +126,11 @@ def seconds(
 
 def ours(function: Callable[..., Any], arrays: list[Any], wanted: int) -> Any:
     """Forward, and forward with the gradients of the last `wanted` arguments."""
-    forward = jax.jit(function)
+    forward = compiled(function)
     arrays = [jnp.asarray(a) for a in arrays]
     cotangent = jnp.ones_like(forward(*arrays))
 
-    @jax.jit
+    @compiled
     def both(cotangent: jax.Array, *arrays: jax.Array) -> Any:
         y, pull = jax.vjp(function, *arrays)
         return y, pull(cotangent)[-wanted:]
@@ -248,7 +249,7 @@ def matmul_ceiling(repeats: int) -> tuple[float, float]:
     """GFLOP/s of a square float32 product: XLA, PyTorch."""
     a = np.random.default_rng(0).standard_normal((MATMUL, MATMUL), np.float32)
     here, there = jnp.asarray(a), torch.from_numpy(a)
-    product = jax.jit(lambda a: a @ a)
+    product = compiled(lambda a: a @ a)
     found = seconds(
         {
             "here": lambda: jax.block_until_ready(product(here)),
@@ -279,7 +280,8 @@ def print_table(
 ) -> None:
     """Prints Markdown: GFLOP/s of convolutions, then milliseconds of the rest."""
     ceiling = matmul_ceiling(repeats)
-    print(f"\nmatmul {MATMUL}: {ceiling[0]:.0f} GFLOP/s here, {ceiling[1]:.0f} PyTorch")
+    print(f"\nmatmul {MATMUL}: {ceiling[0]:.0f} GFLOP/s, {ceiling[1]:.0f} PyTorch;")
+    print(f"convolutions here are of {chosen_kernels().kind}.")
     print("GFLOP/s, forward / forward and gradients; milliseconds of the latter.\n")
     print("| network | layer | GFLOP | here | PyTorch | here, ms | PyTorch, ms |")
     print("|---|---|---|---|---|---|---|")
