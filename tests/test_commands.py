@@ -53,6 +53,7 @@ OPEN = (
     "dst-jax demo --family siamrpnpp",
     "dst-jax train demo_siamrpn_teacher --optim.epochs 14",
     "dst-jax distill --row literal:ROW",
+    "dst-jax distill --probe",
     "dst-jax distill siamfc_dst --teacher BUNDLE ...",
     "dst-jax search siamfc_search --teacher BUNDLE ...",
     "dst-jax ablate siamfc_dst --teacher BUNDLE --dataset otb:DIR --seeds 0 1 2",

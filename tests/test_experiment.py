@@ -8,8 +8,10 @@ from rich.console import Console
 
 from dst_jax.data.patches import PatchSpec, RolePatch
 from dst_jax.data.pipeline import DataConfig
+from dst_jax.distill import LabelConfig
 from dst_jax.errors import InputError
-from dst_jax.experiment import Experiment
+from dst_jax.experiment import Experiment, experiment_to_json
+from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import OptimConfig
 from dst_jax.workflows.ablation.plan import Choice
 from dst_jax.workflows.demo import run_demo
@@ -92,3 +94,14 @@ def test_batches_that_no_machine_holds_are_refused():
     # 3 * (150**2 + 300**2) bytes a pair, 65,536 pairs, 1,025 batches.
     with pytest.raises(InputError, match=r"take 22,671 GB"):
         require_memory(wide, patch)
+
+
+def test_fields_that_came_later_do_not_change_what_older_runs_are():
+    values = experiment_to_json(made())
+    assert set(values["labels"]) == {"radius_px", "assign"}
+    assert "jitter" not in values["augment"]
+    assert set(values["distill"]["terms"]) == {"ah", "ts", "str", "ks"}
+    labels = LabelConfig(label_centre="target", label_rounding="floor")
+    new = experiment_to_json(made(labels=labels, augment=AugmentConfig(jitter=0.05)))
+    found = new["labels"]["label_centre"], new["labels"]["label_rounding"]
+    assert (*found, new["augment"]["jitter"]) == ("target", "floor", 0.05)

@@ -164,11 +164,16 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         experiment = dataclasses.replace(experiment, distill=distill)
     experiment = settings.with_students(experiment, verb.student)
     experiment = _overridden(experiment, verb, rest, console)
+    networks = {"teacher": teacher, **_start_of(verb, experiment)}
+    if isinstance(verb, Distill) and verb.probe:
+        from dst_jax.workflows.probe import probe_terms
+
+        probe_terms(experiment, **networks, deadline=deadline, console=console)
+        return
     trained = run_training(
         experiment,
         verb.workdir,
-        teacher=teacher,
-        **_start_of(verb, experiment),
+        **networks,
         verb=f"dst-jax {type(verb).__name__.lower()}",
         deadline=deadline,
         console=console,

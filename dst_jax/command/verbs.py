@@ -73,11 +73,10 @@ class Train:
 class Distill:
     """Train small networks, the students, under a frozen teacher.
 
-    They learn from the ground truth, from the teacher (TS, AH, STR) and from one
-    another. Writes metrics, checkpoints and bundles of every student. Any field of the
-    configuration can be given as --section.field VALUE, such as --optim.epochs 2, and
-    `dst-jax config show CONFIG` lists and explains them. The option --row chooses a row
-    of the paper's tables. The same command continues a run that was stopped.
+    They learn from the ground truth, from the teacher (TS, AH, STR; point, pair) and
+    from one another. Any field of the configuration can be given as --section.field
+    VALUE, such as --optim.epochs 2; `dst-jax config show CONFIG` explains them. The
+    same command continues a run that was stopped.
 
     Example: dst-jax distill siamfc_dst_short --teacher BUNDLE --workdir runs/mine
     """
@@ -89,6 +88,7 @@ class Distill:
         str | None,
         optional("ROW", "NOKD, TSKD, TSsKD, GT, TS+STR, ..., ah+mine, literal:ROW"),
     ] = None
+    probe: Annotated[Flag[bool], arg(help="weigh the terms, save nothing")] = False
     student: Students = ()
     init: Annotated[
         Append[tuple[str, ...]],

@@ -1,5 +1,8 @@
 """The joint objective of all students under a teacher, and the terms of its sum."""
 
+from dst_jax.distill.adapters import init_adapters as init_adapters
+from dst_jax.distill.adapters import of_adapters as of_adapters
+from dst_jax.distill.adapters import of_network as of_network
 from dst_jax.distill.config import ROWS as ROWS
 from dst_jax.distill.config import DistillConfig as DistillConfig
 from dst_jax.distill.config import literal as literal
@@ -24,6 +27,8 @@ from dst_jax.distill.term import Term as Term
 from dst_jax.distill.term import View as View
 from dst_jax.distill.terms import Disc as Disc
 from dst_jax.distill.terms import Hard as Hard
+from dst_jax.distill.terms import Pair as Pair
+from dst_jax.distill.terms import Point as Point
 from dst_jax.distill.terms import Qkv as Qkv
 from dst_jax.distill.terms import Response as Response
 from dst_jax.distill.terms import Sharing as Sharing

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from dst_jax.distill.term import Term
-from dst_jax.distill.terms import Hard, Response, Sharing, Soft, Task
+from dst_jax.distill.terms import Hard, Pair, Point, Response, Sharing, Soft, Task
 from dst_jax.errors import InputError
 from dst_jax.require import require
 
@@ -158,12 +158,14 @@ def with_row(config: DistillConfig, row: str) -> DistillConfig:
     `literal`), and "literal" alone is literal:TSsKD. Otherwise the terms keep their
     weights, except for the ground truth. Without TS it has
     weight 1; beside TS it replaces AH and has the weight of AH, lambda. For SiamFC, GT
-    and AH are the same loss.
+    and AH are the same loss. The terms of DLF, "point" and "pair", are there with
+    weight 1 if the configuration has none.
 
     Args:
-      config: A configuration with all of the row's terms except the ground truth.
+      config: A configuration with all of the row's terms; the ground truth and DLF's
+        may be absent.
       row: One of `ROWS`, or names of the configuration's terms joined by "+", such as
-        "ah+ts+mine"; "literal:" may stand before either.
+        "ah+ts+mine" or "gt+point+pair"; "literal:" may stand before either.
 
     Raises:
       InputError: If there is no such row, or the configuration lacks one of its terms
@@ -172,7 +174,7 @@ def with_row(config: DistillConfig, row: str) -> DistillConfig:
     word, separator, rest = row.partition(":")
     if word == LITERAL:
         return with_row(literal(config), rest if separator else "TSsKD")
-    known = {"gt": Task(), **config.terms}
+    known = {"gt": Task(), "point": Point(), "pair": Pair(), **config.terms}
     spelt = (name if name in known else name.lower() for name in row.split("+"))
     names = ROWS.get(row, tuple(spelt))
     if row not in ROWS and (unknown := [n for n in names if n not in known]):

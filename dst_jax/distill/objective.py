@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dst_jax.arch import TrackerSpec, tracker_cost
+from dst_jax.distill.adapters import held, of_network
 from dst_jax.distill.config import DistillConfig
 from dst_jax.distill.fit import check_fit, needs_teacher
 from dst_jax.distill.labels import LabelConfig, Labels, make_labels
@@ -34,6 +35,7 @@ from dst_jax.models import (
     forward,
     forward_train,
 )
+from dst_jax.models.parts import ADAPTERS
 from dst_jax.ops.examples import Examples, examples_for
 from dst_jax.typing import Array, Params, Scalar
 
@@ -69,11 +71,27 @@ class Setting(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """A batch after the forward passes, by network, with "teacher" if it ran."""
+    """A batch after the forward passes, by network, with "teacher" if it ran.
+
+    Beside it are the parameters of terms, by student, for every student.
+    """
 
     outputs: Mapping[str, Output]
     labels: Mapping[str, Labels]
     task_losses: Mapping[str, Scalar]
+    adapters: Mapping[str, Params]
+
+    def around(self, name: str) -> dict[str, Any]:
+        """Returns what the view of a student has of the batch."""
+        peers = (other for other in self.adapters if other != name)
+        return {
+            "student": self.outputs[name],
+            "teacher": self.outputs.get("teacher"),
+            "peers": {other: self.outputs[other] for other in peers},
+            "labels": self.labels[name],
+            "all_labels": self.labels,
+            "task_losses": self.task_losses,
+        }
 
     def task_parts(self, name: str, config: TaskConfig) -> list[Part]:
         """Returns the parts of a student's loss on the labels."""
@@ -110,7 +128,8 @@ def make_objective(
     Returns:
       `objective(params, stats, teacher_vars, examples, *, epoch, key)`, which returns
       `(local_loss, (new_stats, metrics))`. `params` and `stats` are dicts over the
-      students. `teacher_vars` are the teacher's variables, and are ignored if no term
+      students; the parameters of terms stand in the former, see `distill.adapters`.
+      `teacher_vars` are the teacher's variables, and are ignored if no term
       reads the teacher. `epoch` is a traced float. The sum of `local_loss` over devices
       is the loss of the global batch, and the sum of its gradients is the gradient.
 
@@ -120,18 +139,17 @@ def make_objective(
     check_fit(teacher, students, setting.distill)
     specs = dict(students)
     kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype}
-    kinds |= {"axis_name": axis_name}
+    learner = functools.partial(build, axis_name=axis_name, config=setting.model)
     modules = {
-        name: build(spec, config=setting.model, frozen=frozen.get(name, ()), **kinds)
+        name: learner(spec, frozen=_inside(frozen.get(name, ())), **kinds)
         for name, spec in students.items()
     }
     teaching = None
     if teacher is not None and needs_teacher(students, setting.distill):
-        kinds["axis_name"] = None
         specs["teacher"], teaching = teacher, build(teacher, **kinds)
     view, label = _viewer(specs), _labeller(specs, setting.labels)
     everywhere = functools.partial(psum, axis_name=axis_name)
-    collect = _collector(students, setting, everywhere)
+    collect = _collector(specs, students, setting, everywhere)
 
     def objective(
         params: Params,
@@ -150,13 +168,19 @@ def make_objective(
         outputs = learnt | taught
         labels = label(seen, key)
         task = _task_losses(outputs, labels, setting.task, everywhere)
-        parts, logs = collect(_Batch(outputs, labels, task), epoch)
+        own = {name: held(params[name], frozen.get(name, ())) for name in modules}
+        parts, logs = collect(_Batch(outputs, labels, task, own), epoch)
         values = {name: reduce_parts(group, axis_name) for name, group in parts.items()}
         loss = jnp.sum(jnp.stack(list(values.values())))
         agreed = {f"gt/{name}": value for name, value in task.items()} | logs
         return loss, (new_stats, Metrics(values, agreed))
 
     return objective
+
+
+def _inside(parts: Iterable[str]) -> tuple[str, ...]:
+    """Returns the parts that lie in a network, not among the parameters of terms."""
+    return tuple(part for part in parts if part != ADAPTERS)
 
 
 def _viewer(
@@ -209,9 +233,10 @@ def _learn(
 ) -> tuple[dict[str, Output], dict[str, Any]]:
     outputs, new_stats = {}, {}
     for name, module in modules.items():
+        variables = {"params": of_network(params[name]), "batch_stats": stats[name]}
         outputs[name], new_stats[name] = forward_train(
             module,
-            {"params": params[name], "batch_stats": stats[name]},
+            variables,
             seen[name].template,
             seen[name].search,
         )
@@ -232,30 +257,27 @@ def _task_losses(
 
 
 def _collector(
-    students: Mapping[str, TrackerSpec],
+    specs: Mapping[str, TrackerSpec],
+    students: Iterable[str],
     setting: Setting,
     everywhere: Callable[[Any], Any],
 ) -> Callable[..., tuple[_Parts, dict[str, Scalar]]]:
     """Returns a function from a batch to the parts by "student/term" and all logs."""
-    sizes = {name: tracker_cost(spec).parameters for name, spec in students.items()}
+    sizes = {name: tracker_cost(specs[name]).parameters for name in students}
     warmup = setting.distill.warmup_epochs
 
     def view(name: str, batch: _Batch, epoch: Scalar, term: str) -> View:
         return View(
             name=name,
-            spec=students[name],
             term=term,
-            student=batch.outputs[name],
-            teacher=batch.outputs.get("teacher"),
-            peers={other: batch.outputs[other] for other in students if other != name},
-            labels=batch.labels[name],
-            all_labels=batch.labels,
+            **batch.around(name),
             task=setting.task,
-            task_losses=batch.task_losses,
             sizes=sizes,
             epoch=epoch,
             since_warmup=epoch - warmup,
             psum=everywhere,
+            specs=specs,
+            params=batch.adapters[name].get(term, {}),
         )
 
     def collect(batch: _Batch, epoch: Scalar) -> tuple[_Parts, dict[str, Scalar]]:

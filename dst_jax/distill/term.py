@@ -5,13 +5,15 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from jax.typing import DTypeLike
+
 from dst_jax.arch import TrackerSpec
 from dst_jax.distill.labels.make import Labels
 from dst_jax.distill.parts import Parts
 from dst_jax.distill.task import TaskConfig
 from dst_jax.errors import InputError
 from dst_jax.models import Answer, Output
-from dst_jax.typing import Scalar
+from dst_jax.typing import Array, Params, Scalar
 
 
 class View(NamedTuple):
@@ -19,7 +21,6 @@ class View(NamedTuple):
 
     Attributes:
       name: Name of the student.
-      spec: Architecture of the student.
       term: Name of the term that looks.
       student: Answer and taps of the student.
       teacher: Answer and taps of the teacher, without gradient; None if no term reads
@@ -36,10 +37,12 @@ class View(NamedTuple):
       epoch: Epoch of the run, a real number.
       since_warmup: Epochs since the end of the warm-up; negative within it.
       psum: Function that sums a tree over all devices.
+      specs: Architectures of the networks by name; the names are those of
+        `all_labels`.
+      params: The term's own parameters for the student, as `Term.init` made them.
     """
 
     name: str
-    spec: TrackerSpec
     term: str
     student: Output
     teacher: Output | None
@@ -52,6 +55,13 @@ class View(NamedTuple):
     epoch: Scalar
     since_warmup: Scalar
     psum: Callable[[Any], Any]
+    specs: Mapping[str, TrackerSpec] = {}
+    params: Mapping[str, Any] = {}
+
+    @property
+    def spec(self) -> TrackerSpec:
+        """Returns the architecture of the student."""
+        return self.specs[self.name]
 
     def answer_of(self, name: str) -> Answer:
         """Returns the answer of the student, a peer or "teacher"."""
@@ -83,6 +93,41 @@ class Term(abc.ABC):
         """Returns whether the term reads the teacher for such a student."""
         del student
         return True
+
+    def init(
+        self,
+        key: Array,
+        student: TrackerSpec,
+        teacher: TrackerSpec | None,
+        *,
+        dtype: DTypeLike,
+    ) -> Params:
+        """Returns first values of the term's own parameters; by default it has none.
+
+        They learn with the student, and `View.params` hands them to the term. They are
+        no part of the tracker.
+
+        Args:
+          key: Randomness of the values.
+          student: The network that learns.
+          teacher: The frozen network; None if the run has none.
+          dtype: Type of the parameters.
+
+        Returns:
+          Arrays in nested dicts; an empty one for none.
+        """
+        del key, student, teacher, dtype
+        return {}
+
+    def remark(self, name: str, logs: Mapping[str, float]) -> str | None:
+        """Returns a warning after the first step, or None; by default there is none.
+
+        Args:
+          name: Name of the term.
+          logs: What the term logged of one student, by name.
+        """
+        del name, logs
+        return None
 
     def check(
         self,

@@ -15,6 +15,9 @@ from dst_jax.losses.classification import logistic as logistic
 from dst_jax.losses.detection import corner_l1 as corner_l1
 from dst_jax.losses.detection import focal as focal
 from dst_jax.losses.detection import giou as giou
+from dst_jax.losses.feature import cheapest_pair_form as cheapest_pair_form
+from dst_jax.losses.feature import pair_distance as pair_distance
+from dst_jax.losses.feature import point_distance as point_distance
 from dst_jax.losses.regression import bounded_gate as bounded_gate
 from dst_jax.losses.regression import bounded_regression as bounded_regression
 from dst_jax.losses.regression import l1 as l1

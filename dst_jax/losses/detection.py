@@ -2,7 +2,7 @@
 
 Boxes are (cx, cy, w, h), in [0, 1] of the search image. Public code takes the box of
 the cell that the network itself scores highest, `ops.centre.best_boxes`, so that the
-losses of boxes reach one cell per example; the truth is `ops.labels.centre_maps` and
+losses of boxes reach one cell per example; the truth is `ops.centre.centre_maps` and
 the box that is left of it within the image.
 """
 

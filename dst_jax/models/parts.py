@@ -1,7 +1,8 @@
 """Parts of a network, which are named by the paths of their parameters.
 
 "backbone", "backbone/layer2" and "head/layer3/adjust" are parts. The name of a stage
-alone, "layer2", means that stage of the backbone.
+alone, "layer2", means that stage of the backbone. "adapters" stands beside the network:
+parameters of terms that learn with it.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,9 +11,10 @@ from typing import Any
 import jax
 
 BACKBONE = "backbone"
+ADAPTERS = "adapters"
 
 # The first words of all paths.
-_ROOTS = (BACKBONE, "head")
+_ROOTS = (BACKBONE, "head", ADAPTERS)
 
 
 def lies_in(path: Sequence[str], part: str) -> bool:

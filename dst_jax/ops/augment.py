@@ -21,16 +21,21 @@ from dst_jax.ops.colour import (
     blurred,
     factor,
     faded_to_grey,
-    lit,
-    tinted,
+    painted,
 )
 from dst_jax.ops.crop import crop_resize
 from dst_jax.ops.examples import Examples
-from dst_jax.require import require, require_not_negative, require_one_of, require_share
+from dst_jax.require import (
+    require,
+    require_between,
+    require_not_negative,
+    require_one_of,
+    require_share,
+)
 from dst_jax.typing import Array
 
-# Numbers that are folded into a key that has served already, for further draws.
-_COLOUR_DRAW, _BLUR_DRAW = 1, 2
+# Folded into a key that has served already; colours take 1 and 3.
+_BLUR_DRAW = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +61,9 @@ class AugmentConfig:
       colour: Size of a random offset of each image's three channels; pysot's is 1.
       blur: Probability that the search crop is smeared along rows and columns.
       blur_px: Length of the longest smear, odd; 5, 7, ..., blur_px pixels are drawn.
+      jitter: Range of random changes of each image's brightness, contrast, saturation
+        and hue, in random order: factors 1 - jitter..1 + jitter, and a turn of the
+        hue's circle by up to `jitter`, which is at most .5; .05 in SiamDW.
       fill: Colour beyond the edge of a patch: the frame's mean colour or zero. No
         window leaves a patch of the size that `patch_sides` asks for; the host has
         filled what lies outside the frame.
@@ -76,6 +84,7 @@ class AugmentConfig:
     colour: float = 0.0
     blur: float = 0.0
     blur_px: int = 45
+    jitter: float = dataclasses.field(default=0.0, metadata=OMIT_DEFAULT)
     fill: Literal["mean", "zero"] = "mean"
     # The JSON leaves it out at its default, so that older runs can go on.
     scale_of: Literal["crop", "window"] = dataclasses.field(
@@ -88,6 +97,7 @@ class AugmentConfig:
             fits = value is None or 0.0 <= value < 1.0
             require(fits, self, field, "must be at least 0 and below 1")
         require_share(self, "flip", "grey", "blur")
+        require_between(0.0, 0.5, self, "jitter")
         require_not_negative(self, "template_shift_px", "search_shift_px", "colour")
         fits = self.blur_px >= SHORTEST_BLUR_PX and self.blur_px % 2 == 1
         require(fits, self, "blur_px", f"must be odd, at least {SHORTEST_BLUR_PX} px")
@@ -156,6 +166,7 @@ def augment(
     Returns:
       The crops, RGB 0..255, with the batch's mask and flags.
     """
+    paint = {n: getattr(config, n) for n in ("jitter", "colour", "brightness")}
 
     def one(
         number: Array, template: _Patch, search: _Patch, box: Array
@@ -174,7 +185,7 @@ def augment(
         if config.grey:
             faded = jax.random.bernoulli(keys[3], config.grey)
             z, x = (faded_to_grey(crop, faded) for crop in (z, x))
-        z, x = (_painted(k, c, config) for k, c in ((keys[4], z), (keys[5], x)))
+        z, x = (painted(k, c, **paint) for k, c in ((keys[4], z), (keys[5], x)))
         return z, x, box, jax.random.fold_in(keys[5], _BLUR_DRAW)
 
     patches = _patch(batch, "template"), _patch(batch, "search")
@@ -334,12 +345,3 @@ def _mirrored(window: _Window, mirrored: Array) -> _Window:
 def _mirrored_box(box: Array, mirrored: Array, side: int) -> Array:
     other_side = jnp.concatenate([side - box[:1], box[1:]])
     return jnp.where(mirrored, other_side, box)
-
-
-def _painted(key: Array, crop: Array, config: AugmentConfig) -> Array:
-    if config.colour:
-        own = jax.random.fold_in(key, _COLOUR_DRAW)
-        crop = tinted(own, crop, amount=config.colour)
-    if config.brightness:
-        crop = lit(key, crop, spread=config.brightness)
-    return crop

@@ -12,6 +12,8 @@ from dst_jax.errors import InputError
 from dst_jax.typing import Array, Bool, Float
 
 SHORTEST_BLUR_PX = 5
+# Numbers that are folded into a key that has served already, for further draws.
+_COLOUR_DRAW, _JITTER_DRAW = 1, 3
 # ITU-R BT.601 luma, as in OpenCV's RGB to grey.
 _LUMA = (0.299, 0.587, 0.114)
 # The mixing matrix of pysot's colour offset: rows are red, green and blue.
@@ -31,9 +33,12 @@ def faded_to_grey(
     crop: Float[Array, "h w 3"], faded: Bool[Array, ""]
 ) -> Float[Array, "h w 3"]:
     """Returns the crop, or if `faded` its luma in all three channels."""
+    return jnp.where(faded, _luma(crop), crop)
+
+
+def _luma(crop: Array) -> Float[Array, "h w 1"]:
     weights = jnp.array(_LUMA, crop.dtype).reshape(1, 1, 3)
-    luma = jnp.sum(crop * weights, axis=-1, keepdims=True)
-    return jnp.where(faded, luma, crop)
+    return jnp.sum(crop * weights, axis=-1, keepdims=True)
 
 
 def lit(
@@ -58,6 +63,94 @@ def tinted(
     """
     offset = jnp.array(_TINT, jnp.float32) @ jax.random.normal(key, (3,), jnp.float32)
     return jnp.clip(crop - amount * offset[None, None], 0.0, 255.0)
+
+
+def jittered(
+    key: Array, crop: Float[Array, "h w 3"], *, spread: float
+) -> Float[Array, "h w 3"]:
+    """Returns the crop with other brightness, contrast, saturation and hue, in 0..255.
+
+    The first three blend it with black, with the mean of its luma and with its luma;
+    a factor f leaves the share f of the crop. The hue is turned. The four follow one
+    another in random order, and values are clipped after each.
+
+    Args:
+      key: Key of this crop.
+      crop: Colours, RGB 0..255.
+      spread: Range of the factors 1 - spread..1 + spread, and of the turn -spread..
+        spread of the hue, in turns of its circle.
+    """
+    keys = jax.random.split(key, 4)
+    factors = factor(keys[0], (3,), spread)
+    order = jax.random.permutation(keys[1], jnp.arange(3, dtype=jnp.int32))
+    # The hue comes after so many of the blends, which makes all orders equally likely.
+    before = jax.random.randint(keys[2], (), 0, 4, jnp.int32)
+    turn = jax.random.uniform(keys[3], (), jnp.float32, -spread, spread)
+
+    def blend(crop: Array, place: int, now: Array) -> Array:
+        # A factor of 1 leaves the crop as it is, so that no branch is needed.
+        share = jnp.where(now, factors[order[place]], 1.0)
+        return _blended(crop, order[place], share)
+
+    for place in range(3):
+        crop = blend(crop, place, place < before)
+    crop = turned(crop, turn)
+    for place in range(3):
+        crop = blend(crop, place, place >= before)
+    return crop
+
+
+def _blended(crop: Array, kind: Array, share: Array) -> Array:
+    """Returns a blend with black (kind 0), the mean luma (1) or the luma (2)."""
+    luma = _luma(crop)
+    aim = jnp.where(kind == 0, 0.0, jnp.where(kind == 1, jnp.mean(luma), luma))
+    return jnp.clip(share * crop + (1.0 - share) * aim, 0.0, 255.0)
+
+
+def turned(
+    crop: Float[Array, "h w 3"], turn: Float[Array, ""] | float
+) -> Float[Array, "h w 3"]:
+    """Returns the crop with its hues turned; values and saturations (HSV) stay.
+
+    Args:
+      crop: Colours, RGB 0..255.
+      turn: Turns of the hue's circle; a third makes red green.
+    """
+    value = jnp.max(crop, axis=-1, keepdims=True)
+    chroma = value - jnp.min(crop, axis=-1, keepdims=True)
+    red, green, blue = (crop[..., k : k + 1] for k in range(3))
+    safe = jnp.where(chroma > 0.0, chroma, 1.0)
+    later = jnp.where(
+        value == green, 2.0 + (blue - red) / safe, 4.0 + (red - green) / safe
+    )
+    sixths = jnp.where(value == red, (green - blue) / safe, later)
+    # How far each channel falls below the value, by the sixth of the circle.
+    starts = jnp.array([5.0, 3.0, 1.0], crop.dtype).reshape(1, 1, 3)
+    k = jnp.mod(starts + sixths + 6.0 * turn, 6.0)
+    return value - chroma * jnp.clip(jnp.minimum(k, 4.0 - k), 0.0, 1.0)
+
+
+def painted(
+    key: Array, crop: Array, *, jitter: float, colour: float, brightness: float
+) -> Float[Array, "h w 3"]:
+    """Returns the crop with the changes of colour whose size is not 0.
+
+    Args:
+      key: Key of the draws.
+      crop: RGB 0..255.
+      jitter: Spread of `jittered`.
+      colour: Amount of `tinted`.
+      brightness: Spread of `lit`.
+    """
+    if jitter:
+        own = jax.random.fold_in(key, _JITTER_DRAW)
+        crop = jittered(own, crop, spread=jitter)
+    if colour:
+        own = jax.random.fold_in(key, _COLOUR_DRAW)
+        crop = tinted(own, crop, amount=colour)
+    if brightness:
+        crop = lit(key, crop, spread=brightness)
+    return crop
 
 
 def blurred(

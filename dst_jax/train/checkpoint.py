@@ -18,6 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dst_jax.digests import json_sha256, parts_sha256
+from dst_jax.distill import of_network
 from dst_jax.errors import InputError
 from dst_jax.files import naming, plain_folder, read_json, remove_folder
 from dst_jax.train.state import TrainState
@@ -77,7 +78,8 @@ def first_best(state: TrainState) -> Best:
 
 def student_variables(state: TrainState, name: str) -> dict[str, Any]:
     """Returns the variables of one student, as the models take them."""
-    return {"params": state.params[name], "batch_stats": state.batch_stats[name]}
+    params = of_network(state.params[name])
+    return {"params": params, "batch_stats": state.batch_stats[name]}
 
 
 def not_finite(tree: Any) -> str | None:
@@ -117,8 +119,8 @@ class Checkpoints:
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         self._name = contextlib.ExitStack()
-        plain = self._name.enter_context(plain_folder(self._folder))
-        self._manager = ocp.CheckpointManager(plain, options=options)
+        self._plain = self._name.enter_context(plain_folder(self._folder))
+        self._manager = ocp.CheckpointManager(self._plain, options=options)
 
     def save(self, snapshot: Snapshot) -> None:
         """Writes a checkpoint of the state's step unless there is one already.
@@ -151,12 +153,16 @@ class Checkpoints:
         """Returns the step of the newest checkpoint; None if there is none."""
         return self._manager.latest_step()
 
-    def restore(self, like: Snapshot, *, step: int | None = None) -> Snapshot | None:
+    def restore(
+        self, like: Snapshot, *, step: int | None = None, part: bool = False
+    ) -> Snapshot | None:
         """Reads the newest checkpoint, or that of a step.
 
         Args:
           like: A snapshot with the same structure, shapes and types.
           step: The step; None for the newest.
+          part: Whether the checkpoint may hold more than `like`, such as parameters of
+            terms, which is left out.
 
         Returns:
           The snapshot; None if there is no checkpoint yet.
@@ -175,9 +181,10 @@ class Checkpoints:
                 f"{where}: made by another configuration; use a new --workdir."
             )
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _as_dict(like))
-        args = ocp.args.Composite(snapshot=ocp.args.StandardRestore(target))
         _forgive_late_reads()
         try:
+            target = {**(self._shapes(step) if part else {}), **target}
+            args = ocp.args.Composite(snapshot=ocp.args.StandardRestore(target))
             leaves = self._manager.restore(step, args=args)["snapshot"]
         except Exception as error:
             # Orbax raises errors of many types; a user needs to know the damaged file.
@@ -186,6 +193,15 @@ class Checkpoints:
         if _leaves_sha256(leaves) != record["snapshot_sha256"]:
             raise _damaged(self._folder, step, "its arrays are not those that it saved")
         return _from_dict(leaves, like)._replace(window=OpenWindow(**record["window"]))
+
+    def _shapes(self, step: int) -> dict[str, Any]:
+        """Returns shapes and types of the arrays that a checkpoint holds."""
+        folder: Any = self._plain / str(step) / "snapshot"
+        stored: Any = ocp.StandardCheckpointHandler().metadata(folder)
+        return {
+            name: jax.ShapeDtypeStruct(found.shape, found.dtype)
+            for name, found in stored.items()
+        }
 
     def close(self) -> None:
         """Closes Orbax's manager of the folder."""

@@ -25,7 +25,7 @@ from dst_jax.train.deadline import Deadline, TimeUp
 from dst_jax.train.state import TrainState
 from dst_jax.train.step import Constants, StepMetrics, TrainStep
 from dst_jax.train.validate import Validate
-from dst_jax.train.window import Window
+from dst_jax.train.window import Window, named
 from dst_jax.typing import Array
 
 
@@ -82,6 +82,7 @@ class Run(NamedTuple):
       report: Function that is called with (step, scalars) for the log.
       tick: Function that is called after every step with (step, last report), for a
         progress bar.
+      begun: Function that is called with the scalars of the run's first step.
       saved: Function that is called with every snapshot of which a checkpoint was
         written, arrays on the host.
       tell: Function that is called with what takes long from now on: "validation",
@@ -101,6 +102,7 @@ class Run(NamedTuple):
     checkpoints: Checkpoints | None = None
     report: Report = lambda step, values: None
     tick: Report = lambda step, values: None
+    begun: Callable[[Mapping[str, float]], None] = lambda values: None
     saved: Callable[[Snapshot], None] = lambda snapshot: None
     tell: Callable[[str], None] = lambda what: None
     deadline: Deadline | None = None
@@ -151,6 +153,9 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             state, metrics, waited = _take_step(step, state, run)
             step += 1
             window.add(metrics, waited)
+            if step == 1:
+                found = jax.device_get(named(metrics))
+                run.begun({name: float(value) for name, value in found.items()})
             # These are read once per step; a later signal is served after the next.
             signalled, late = bool(stopped), _late(step, run, config)
             if step == run.total_steps or step % config.log_every == 0:

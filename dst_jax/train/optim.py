@@ -44,7 +44,9 @@ class OptimConfig:
         rate, epoch from which the part learns). A path is the beginning of parameters'
         names, such as "backbone" or "layer2", or "NAME:layer2" of one student. Until
         the epoch a part is frozen: its weights, statistics and momentum stand still.
-        Factor 0 freezes it for good.
+        Factor 0 freezes it for good. "adapters" are the parameters of terms, such as
+        point's; unless they are named they learn from the start at the whole rate,
+        whatever of the network is frozen. Where no term has any it names nothing.
       on_thaw: Whether a student keeps its momentum when a part begins to learn, or its
         optimizer begins anew ("reset"), as in public code.
       skip_above: Loss above which a step changes nothing, as one whose loss is not

@@ -15,7 +15,7 @@ import optax
 from dst_jax.arch import TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.models import check_parts, parameter_paths
-from dst_jax.models.parts import choose, lies_in
+from dst_jax.models.parts import ADAPTERS, choose, lies_in
 from dst_jax.train.optim import OptimConfig
 from dst_jax.train.state import TrainState
 from dst_jax.typing import Params
@@ -176,9 +176,13 @@ def _require_parts(name: str, spec: TrackerSpec, parts: list[_Part]) -> None:
     """Raises InputError if a part of a student holds nothing, or what another has."""
     owner: dict[tuple[str, ...], str] = {}
     for part in parts:
-        check_parts(spec, [part.path], owner=f"OptimConfig.parts, student {name}")
-        held = (path for path in parameter_paths(spec) if lies_in(path, part.path))
-        for path in held:
+        paths = parameter_paths(spec)
+        if part.path == ADAPTERS:
+            # Which of them there are depends on the terms, not on the network.
+            paths = ((ADAPTERS,),)
+        else:
+            check_parts(spec, [part.path], owner=f"OptimConfig.parts, student {name}")
+        for path in (path for path in paths if lies_in(path, part.path)):
             if path in owner:
                 raise InputError(
                     f"OptimConfig.parts: {owner[path]} and {part.given} both hold "

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 
 from dst_jax.arch import TrackerSpec
 from dst_jax.models import Variables, init_variables, variable_shapes
-from dst_jax.models.parts import BACKBONE
+from dst_jax.models.parts import ADAPTERS, BACKBONE
 from dst_jax.typing import Array, Int, Params
 
 
@@ -20,7 +20,8 @@ class TrainState(NamedTuple):
 
     Attributes:
       step: Number of optimizer steps taken.
-      params: Parameters by student.
+      params: Parameters by student; those of terms stand among them, see
+        `distill.adapters`.
       batch_stats: Running statistics of batch normalisation by student.
       opt_state: Optimizer state by student.
     """
@@ -38,6 +39,7 @@ def init_state(
     *,
     start: Mapping[str, Variables] | None = None,
     backbones: Mapping[str, Variables] | None = None,
+    adapters: Mapping[str, Params] | None = None,
     param_dtype: DTypeLike = jnp.float32,
 ) -> TrainState:
     """Returns the state before the first step.
@@ -52,6 +54,7 @@ def init_state(
       start: Variables by name, for students that do not begin with random weights.
       backbones: Variables by name of networks with the student's backbone, which the
         student begins with.
+      adapters: Parameters of terms by student, as `distill.init_adapters` makes them.
       param_dtype: Type of the parameters.
     """
     variables: dict[str, Any] = {}
@@ -69,6 +72,8 @@ def init_state(
             lambda like, value: jnp.asarray(value, like.dtype), shapes, given
         )
     params = {name: v["params"] for name, v in variables.items()}
+    for name, own in (adapters or {}).items():
+        params[name] = {**params[name], ADAPTERS: own}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,

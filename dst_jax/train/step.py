@@ -13,8 +13,9 @@ import optax
 from jax.typing import DTypeLike
 
 from dst_jax.arch import InputSpec
-from dst_jax.distill import Metrics, Objective, psum
+from dst_jax.distill import Metrics, Objective, of_adapters, of_network, psum
 from dst_jax.models import Variables
+from dst_jax.models.parts import ADAPTERS
 from dst_jax.ops.augment import AugmentConfig, augment
 from dst_jax.train.phases import ONLY_PHASE, Phase, keep_rate, update
 from dst_jax.train.state import TrainState
@@ -30,7 +31,8 @@ class StepMetrics(NamedTuple):
       globals: Losses on the labels, "gt/NAME", and logs of terms, such as "sigma/NAME"
         and "gate/NAME". Where steps may be left out, `SKIPPED` is 1 for a step that
         changed nothing, else 0.
-      gradient_norm: Norm of the gradient by student, before clipping.
+      gradient_norm: Norm of the gradient by student, before clipping; where terms have
+        parameters, theirs is apart, as "STUDENT/adapters". The limit is on both.
     """
 
     loss: Scalar
@@ -138,8 +140,7 @@ def make_train_step(
             before = state.opt_state[name], state.params[name]
             opt_state[name], params[name] = update(tx, phase, name, gradient, before)
         new_state = TrainState(state.step + 1, params, stats, opt_state)
-        norms = {name: optax.tree.norm(g) for name, g in gradients.items()}
-        found = StepMetrics(value, terms, metrics.globals, norms)
+        found = StepMetrics(value, terms, metrics.globals, _norms(gradients))
         if skip_above is None:
             return new_state, found
         return _unless_above(skip_above, state, new_state, found)
@@ -163,6 +164,16 @@ def _unless_above(
     skipped = 1.0 - fits.astype(found.loss.dtype)
     state = kept._replace(step=after.step, opt_state=going_on)
     return state, found._replace(globals={**found.globals, SKIPPED: skipped})
+
+
+def _norms(gradients: Mapping[str, Params]) -> dict[str, Array]:
+    """Returns the norms of gradients by student, and apart those of adapters."""
+    norms = {}
+    for name, gradient in gradients.items():
+        norms[name] = optax.tree.norm(of_network(gradient))
+        if adapters := of_adapters(gradient):
+            norms[f"{name}/{ADAPTERS}"] = optax.tree.norm(adapters)
+    return norms
 
 
 def _masked(

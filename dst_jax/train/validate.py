@@ -115,9 +115,8 @@ def held_out_crops(
     widest = cut_for or spec.input
     if not spec.head.proposes_boxes:
         return examples_for(centre_crops(batch, input=widest), spec.input)
-    plain = dataclasses.replace(
-        windows, flip=0.0, grey=0.0, brightness=0.0, colour=0.0, blur=0.0
-    )
+    unchanged = ("flip", "grey", "brightness", "colour", "blur", "jitter")
+    plain = dataclasses.replace(windows, **dict.fromkeys(unchanged, 0.0))
     examples = augment(jax.random.key(0), batch, input=widest, config=plain)
     return examples_for(examples, spec.input)
 

@@ -1,6 +1,8 @@
 """Averages the metrics of steps for a report, across an interruption too."""
 
+import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -56,6 +58,7 @@ class Window:
         self._add_up()
         elapsed = max(time.perf_counter() - self._began, 1e-9)
         values = self._means()
+        values |= shares(values)
         values["steps"] = self._steps
         values["pairs_per_s"] = self._timed * self._batch / elapsed
         values["data_wait_share"] = self._waited / elapsed
@@ -78,16 +81,19 @@ class Window:
         sums do not depend on where a run was interrupted.
         """
         for row in jax.device_get(self._metrics):
-            for key, value in _named(row).items():
+            for key, value in named(row).items():
                 self._sums[key] = self._sums.get(key, 0.0) + float(value)
         self._steps += len(self._metrics)
         self._metrics = []
 
 
-def _named(metrics: StepMetrics) -> dict[str, Any]:
+def named(metrics: StepMetrics) -> dict[str, Any]:
     """Returns metrics by flat names: "loss", "loss/STUDENT/TERM", "gt/NAME", ...
 
     A skipped step has no other value.
+
+    Args:
+      metrics: Metrics of one step.
     """
     if metrics.globals.get(SKIPPED):
         return {SKIPPED: metrics.globals[SKIPPED]}
@@ -97,3 +103,30 @@ def _named(metrics: StepMetrics) -> dict[str, Any]:
         | dict(metrics.globals)
         | {f"gradient_norm/{n}": value for n, value in metrics.gradient_norm.items()}
     )
+
+
+def shares(values: Mapping[str, float]) -> dict[str, float]:
+    """Returns how much of each student's loss each of several terms is.
+
+    Args:
+      values: Averages by flat names, "loss/STUDENT/TERM" among them.
+
+    Returns:
+      "share/STUDENT/TERM", which add up to 1 for a student; nothing for students of
+      one term, and of a loss that is not positive.
+
+    Example:
+      >>> shares({"loss": 4.0, "loss/dull/gt": 3.0, "loss/dull/pair": 1.0})
+      {'share/dull/gt': 0.75, 'share/dull/pair': 0.25}
+    """
+    terms: dict[str, dict[str, float]] = {}
+    for name, value in values.items():
+        if name.startswith("loss/"):
+            student, _, term = name.removeprefix("loss/").partition("/")
+            terms.setdefault(student, {})[term] = value
+    return {
+        f"share/{student}/{term}": value / sum(own.values())
+        for student, own in terms.items()
+        if len(own) > 1 and 0.0 < sum(own.values()) < math.inf
+        for term, value in own.items()
+    }

@@ -147,7 +147,9 @@ def _restore(
     state = init_state(jax.random.key(0), made.students, tx)
     checkpoints = Checkpoints(workdir / CHECKPOINTS, config_hash=digest)
     with contextlib.closing(checkpoints):
-        snapshot = checkpoints.restore(Snapshot(state, first_best(state)), step=step)
+        snapshot = checkpoints.restore(
+            Snapshot(state, first_best(state)), step=step, part=True
+        )
     assert snapshot is not None
     return snapshot
 

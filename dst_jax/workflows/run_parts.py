@@ -9,10 +9,11 @@ import numpy as np
 import optax
 from rich.console import Console
 
+from dst_jax.arch import TrackerSpec
 from dst_jax.bundle import Bundle
 from dst_jax.data.pipeline import PatchSpec, fixed_batches, train_batches
 from dst_jax.data.sequence import Sequence
-from dst_jax.distill import make_objective
+from dst_jax.distill import init_adapters, make_objective
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.train import (
@@ -34,6 +35,7 @@ from dst_jax.train import (
     make_validate,
     on_every_device,
 )
+from dst_jax.typing import Params
 from dst_jax.workflows.export import Made
 from dst_jax.workflows.progress import waiting
 from dst_jax.workflows.training_data import patch_spec, widest_input
@@ -72,13 +74,29 @@ class Given(NamedTuple):
         return Made(students, experiment.tracking, batch, card)
 
 
-def make_run(given: Given, step: int, console: Console) -> Run:
+def first_adapters(
+    experiment: Experiment, teacher: TrackerSpec | None
+) -> dict[str, Params]:
+    """Returns the parameters of terms by student before the first step.
+
+    Args:
+      experiment: The configuration.
+      teacher: The frozen teacher, or None.
+    """
+    key = jax.random.key(experiment.seed)
+    return init_adapters(key, teacher, experiment.students, experiment.distill)
+
+
+def make_run(
+    given: Given, step: int, console: Console, *, validates: bool = True
+) -> Run:
     """Returns the parts of a run that follow from its configuration and step.
 
     Args:
       given: What the run computes from.
       step: Step at which it begins or resumes.
       console: Console that says what is waited for.
+      validates: Whether the run reads held-out pairs and validates on them.
     """
     experiment, teacher = given.experiment, given.teacher
     batch, seen = experiment.data.batch, teacher.spec if teacher else None
@@ -99,8 +117,10 @@ def make_run(given: Given, step: int, console: Console) -> Run:
         steps = [one._replace(step=gathering(one.step)) for one in steps]
     else:
         batches = train_batches(given.train_set, experiment.data, patch, **position)
-    with waiting(console, "reading held-out pairs"):
-        validate = _validation(experiment, teacher, given.validation_set, patch)
+    validate = None
+    if validates:
+        with waiting(console, "reading held-out pairs"):
+            validate = _validation(experiment, teacher, given.validation_set, patch)
     first, *later = [one._replace(step=data_parallel(one.step)) for one in steps]
     return Run(
         step=first.step,

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Mapping
@@ -9,14 +10,13 @@ from collections.abc import Mapping
 import jax
 from rich.console import Console
 
-from dst_jax.bundle import load_bundle
-from dst_jax.distill import check_fit
+from dst_jax.bundle import Bundle
 from dst_jax.errors import InputError
-from dst_jax.experiment import Experiment, config_hash, experiment_to_json, without
+from dst_jax.experiment import Experiment, config_hash
 from dst_jax.files import require_place, user_path
 from dst_jax.models import variable_shapes
-from dst_jax.ops.kernels import VARIABLE, chosen_kernels
-from dst_jax.track.procedure import require_matching
+from dst_jax.models.parts import ADAPTERS
+from dst_jax.ops.kernels import VARIABLE
 from dst_jax.train import (
     METRICS,
     SKIPPED,
@@ -25,12 +25,11 @@ from dst_jax.train import (
     MetricWriter,
     Snapshot,
     TimeUp,
-    check_batch,
+    TrainState,
     first_best,
     fit,
     init_state,
     make_optimizer,
-    make_phases,
     read_metrics,
     read_record,
     saved_steps,
@@ -39,15 +38,8 @@ from dst_jax.workflows.export import write_bundles
 from dst_jax.workflows.gates import gates_line, skipped_line
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar, waiting
-from dst_jax.workflows.run_parts import Given, make_run
-from dst_jax.workflows.training_data import (
-    data_hash,
-    load_data,
-    patch_spec,
-    require_memory,
-)
-from dst_jax.workflows.versions import versions
-from dst_jax.workflows.warm_start import load_start
+from dst_jax.workflows.run_inputs import gather, read_networks
+from dst_jax.workflows.run_parts import Given, first_adapters, make_run
 from dst_jax.workflows.workdir import BUNDLES, CHECKPOINTS, CONFIG, open_workdir
 
 
@@ -102,41 +94,19 @@ def run_training(
     workdir = user_path(workdir)
     if deadline and deadline.left() <= 0.0:
         raise TimeUp(f"before {workdir} began or went on")
-    check_batch(experiment.data.batch)
-    _require_space(experiment, workdir)
-    # Parts that name nothing are told before the data are read.
-    make_phases(experiment.optim, experiment.students, batch=experiment.data.batch)
-    for spec in experiment.students.values():
-        require_matching(spec, experiment.tracking)
-    teacher_bundle = load_bundle(teacher) if teacher is not None else None
-    teacher_spec = teacher_bundle.spec if teacher_bundle else None
-    check_fit(teacher_spec, experiment.students, experiment.distill)
-    require_memory(experiment.data, patch_spec(experiment, teacher=teacher_spec))
-    start = load_start(experiment.students, init or {}, backbones or {})
-    card = {
-        "made_by": verb,
-        "versions": versions(),
-        "seed": experiment.seed,
-        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "kernels": chosen_kernels().kind,
-    }
-    train_set, validation_set = load_data(experiment, console)
-    config = {
-        "experiment": without(experiment_to_json(experiment), "search", "policy"),
-        "teacher": teacher_bundle.weights_sha256 if teacher_bundle else None,
-        **start.identity,
-        "data": data_hash(train_set),
-    }
-    sets = train_set, validation_set
-    given = Given(experiment, teacher_bundle, start, *sets, config, card)
-    with open_workdir(workdir, config):
+    networks = read_networks(experiment, teacher, init or {}, backbones or {})
+    _require_space(experiment, networks[0], workdir)
+    given = gather(experiment, networks, verb=verb, console=console)
+    with open_workdir(workdir, given.config):
         began = time.perf_counter()
         bundles = _fit(given, workdir, deadline, console)
         seconds = time.perf_counter() - began
     return Trained(bundles, workdir / METRICS, seconds)
 
 
-def _require_space(experiment: Experiment, workdir: pathlib.Path) -> None:
+def _require_space(
+    experiment: Experiment, teacher: Bundle | None, workdir: pathlib.Path
+) -> None:
     """Checks that the workdir can be written and will hold what the run leaves there.
 
     These are two checkpoints, of which the older goes when a third is written, and the
@@ -147,10 +117,15 @@ def _require_space(experiment: Experiment, workdir: pathlib.Path) -> None:
     if saved and saved[-1] >= total_steps:
         return
     tx = make_optimizer(experiment.optim, total_steps=total_steps)
-    variables = [variable_shapes(spec) for spec in experiment.students.values()]
-    optimizer = [jax.eval_shape(tx.init, each["params"]) for each in variables]
+    specs = experiment.students
+    variables = {name: variable_shapes(spec) for name, spec in specs.items()}
+    adapters = first_adapters(experiment, teacher.spec if teacher else None)
+    learnt = {
+        n: {**v["params"], ADAPTERS: adapters.get(n)} for n, v in variables.items()
+    }
+    optimizer = [jax.eval_shape(tx.init, each) for each in learnt.values()]
     weights = sum(leaf.size for leaf in jax.tree.leaves(variables))
-    states = sum(leaf.size for leaf in jax.tree.leaves(optimizer))
+    states = sum(leaf.size for leaf in jax.tree.leaves((optimizer, adapters)))
     # Last and best weights, in float32.
     checkpoint, bundles = 4 * (2 * weights + states), 4 * 2 * weights
     left = max(3 - len(saved), 1)
@@ -210,19 +185,45 @@ def _tell_of_other_kernels(
         )
 
 
+def first_state(given: Given) -> TrainState:
+    """Returns the state of a run before its first step.
+
+    Args:
+      given: What the run computes from.
+    """
+    experiment, teacher = given.experiment, given.teacher
+    total_steps = experiment.optim.total_steps(experiment.data.batch)
+    return init_state(
+        jax.random.key(experiment.seed),
+        experiment.students,
+        make_optimizer(experiment.optim, total_steps=total_steps),
+        start={n: bundle.variables for n, bundle in given.start.whole.items()},
+        backbones={n: one.variables for n, one in given.start.backbones.items()},
+        adapters=first_adapters(experiment, teacher.spec if teacher else None),
+    )
+
+
+def _say_remarks(
+    experiment: Experiment, console: Console, values: Mapping[str, float]
+) -> None:
+    """Prints what terms have to say of the scalars of the first step."""
+    if values.get(SKIPPED):
+        return
+    for student in experiment.students:
+        ends = f"/{student}"
+        logs = {n.removesuffix(ends): v for n, v in values.items() if n.endswith(ends)}
+        for name, term in experiment.distill.active.items():
+            if line := term.remark(name, logs):
+                say(console, f"student {student}, term {name}: {line}")
+
+
 def _fit(
     given: Given, workdir: pathlib.Path, deadline: Deadline | None, console: Console
 ) -> dict[str, pathlib.Path]:
     """Trains, or goes on; returns the folders of the bundles."""
     experiment, folder = given.experiment, workdir / BUNDLES
     total_steps = experiment.optim.total_steps(experiment.data.batch)
-    state = init_state(
-        jax.random.key(experiment.seed),
-        experiment.students,
-        make_optimizer(experiment.optim, total_steps=total_steps),
-        start={n: bundle.variables for n, bundle in given.start.whole.items()},
-        backbones={n: one.variables for n, one in given.start.backbones.items()},
-    )
+    state = first_state(given)
     checkpoints = Checkpoints(
         workdir / CHECKPOINTS, config_hash=config_hash(given.config), card=given.card
     )
@@ -247,6 +248,7 @@ def _fit(
             run = run._replace(
                 checkpoints=checkpoints,
                 report=writer.write,
+                begun=functools.partial(_say_remarks, experiment, console),
                 tick=shown.tick,
                 tell=shown.tell,
                 saved=lambda kept: write_bundles(kept, given.made, folder),

@@ -187,7 +187,7 @@ def test_template_maps_are_cut_to_the_cells_that_the_head_sees(which):
     ]
     expected = reference.target_response(*cut, ("conv1", "conv3"))
     term = Response(layers=("conv1", 3), template_cells=which)
-    got = value(term, view_of(*outputs, labels=labels, spec=CUT))
+    got = value(term, view_of(*outputs, labels=labels, specs={"own": CUT}))
     np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 

@@ -79,7 +79,7 @@ def pair(name, student, teacher):
 
 
 def seen(student, teacher, **rest):
-    made = {"labels": labels(), "spec": STUDENT, "term": "disc"} | rest
+    made = {"labels": labels(), "specs": {"own": STUDENT}, "term": "disc"} | rest
     return view_of(student, teacher, **made)
 
 
@@ -181,7 +181,7 @@ def test_padding_does_not_count(term):
 
 @pytest.mark.parametrize("term", [Qkv(), Disc()], ids=["qkv", "disc"])
 def test_a_student_that_agrees_costs_nothing(term):
-    assert abs(value(term, seen(LARGE, LARGE, spec=TEACHER))) < 1e-6
+    assert abs(value(term, seen(LARGE, LARGE, specs={"own": TEACHER}))) < 1e-6
 
 
 @pytest.mark.parametrize(

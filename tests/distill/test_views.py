@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dst_jax.arch import InputSpec, widest
-from dst_jax.distill import make_objective
+from dst_jax.distill import LabelConfig, make_labels, make_objective
 from dst_jax.errors import InputError
 from dst_jax.models import init_variables
 from dst_jax.ops.examples import Examples, examples_for
@@ -59,6 +59,29 @@ def test_each_network_learns_from_its_own_view_of_the_crops():
         alone = loss({name: spec}, examples_for(examples, spec.input))
         np.testing.assert_allclose(together[f"{name}/gt"], alone[f"{name}/gt"], 1e-5)
     assert float(together["near/gt"]) != float(together["far/gt"])
+
+
+def test_labels_follow_the_target_in_each_networks_own_view():
+    examples = batch()
+    # One near cell (4 px) to the right of the middle of the widest crop, and two up.
+    moved = examples.search_box + jnp.array([[4.0, -8.0, 0.0, 0.0]])
+    examples = examples._replace(search_box=moved)
+    config = LabelConfig(radius_px=0.5, label_centre="target")
+    for spec in BOTH.values():
+        seen = examples_for(examples, spec.input)
+        labels = make_labels(spec, config)(seen, jax.random.key(0)).labels
+        grid = spec.grid(spec.input.train_search_px)
+        # Of an odd map the middle is a cell, and both networks have cells of 4 px.
+        ratio = float(seen.search_box[0, 0] - spec.input.train_search_px / 2) / 4.0
+        assert np.argwhere(labels[0] == 1.0).tolist() == [
+            [grid.side // 2 - round(2 * ratio), grid.side // 2 + round(ratio)]
+        ]
+        assert not np.any(labels[1])  # which shows no target
+
+
+def test_a_rounding_without_a_target_to_round_is_refused():
+    with pytest.raises(InputError, match=r"LabelConfig.label_rounding='floor': rounds"):
+        LabelConfig(label_rounding="floor")
 
 
 def test_networks_that_no_crop_serves_are_refused():

@@ -13,7 +13,7 @@ def view_of(student, teacher=None, *, labels, task=None, peers=None, **rest):
     even = {name: jnp.zeros(()) for name in ("own", "teacher", *peers)}
     made = View(
         name="own",
-        spec=networks.TEACHER,
+        specs={"own": networks.TEACHER},
         term="str",
         student=student,
         teacher=teacher,

@@ -103,6 +103,15 @@ def _str(**options):
     return Case(loss, both, FEATURES, learnt=2)
 
 
+def _pair(form):
+    # Fewer channels than the teacher; at the target the student has the same.
+    return Case(
+        partial(losses.pair_distance, form=form),
+        reference.pair_distance,
+        (SEARCH_S, SEARCH_T),
+    )
+
+
 CASES: dict[str, Case] = {
     "logistic": Case(
         losses.logistic, reference.logistic, MAPS, at_target=None, labels=True
@@ -159,6 +168,16 @@ CASES: dict[str, Case] = {
         TOKENS,
     ),
     "token mse": Case(losses.token_mse, reference.token_mse, TOKENS),
+    "point": Case(losses.point_distance, reference.point_distance, (SEARCH_T,) * 2),
+    "point norm": Case(
+        partial(losses.point_distance, form="l2"),
+        partial(reference.point_distance, form="l2"),
+        (SEARCH_T,) * 2,
+    ),
+    "pair": _pair(None),
+    "pair direct": _pair("direct"),
+    "pair blockwise": _pair("blockwise"),
+    "pair gram": _pair("gram"),
     "bounded": _bounded(),
     "bounded batch": _bounded(gate="batch", margin=0.5),
 }

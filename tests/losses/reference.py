@@ -191,3 +191,33 @@ def token_mse(student, teacher):
         difference = student[(*cell, c)] - teacher[(*cell, c)]
         out[tuple(cell)] += difference**2 / student.shape[-1]
     return out
+
+
+def point_distance(student, teacher, form="mse"):
+    """DLF's point loss, feature by feature: the mean square, or the norm."""
+    out = np.zeros(student.shape[0])
+    for n, *rest in np.ndindex(student.shape):
+        out[n] += (teacher[(n, *rest)] - student[(n, *rest)]) ** 2
+    return out / student[0].size if form == "mse" else np.sqrt(out)
+
+
+def cosine(one, other):
+    """The cosine of the angle between two vectors, component by component."""
+    along = sum(x * y for x, y in zip(one, other, strict=True))
+    norms = [math.sqrt(sum(x * x for x in vector)) for vector in (one, other)]
+    return along / (norms[0] * norms[1])
+
+
+def pair_distance(student, teacher):
+    """DLF's pair loss as printed, over all pairs of cells."""
+    batch, height, width = student.shape[:3]
+    cells = list(np.ndindex(height, width))
+    out = np.zeros(batch)
+    for n in range(batch):
+        for i in cells:
+            for j in cells:
+                ours, theirs = (
+                    cosine(f[n][i], f[n][j]) / len(cells) for f in (student, teacher)
+                )
+                out[n] += (ours - theirs) ** 2
+    return out

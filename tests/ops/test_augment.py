@@ -24,6 +24,8 @@ WILD = AugmentConfig(
     blur=0.5,
     blur_px=9,
 )
+# Colours as in SiamDW.
+JITTERY = dataclasses.replace(WILD, grey=0.0, brightness=0.0, colour=0.0, jitter=0.05)
 BACKGROUND, OBJECT = 40, 200
 
 
@@ -256,11 +258,25 @@ def test_brightness_is_drawn_per_image_and_clipped():
     assert np.max(crops.search) == 255.0
 
 
-def test_an_example_looks_the_same_wherever_it_stands_in_whatever_batch():
-    batch = make_batch(WILD, texture=True)
-    whole = augmented(WILD, batch)
+def test_jitter_is_drawn_per_image_and_leaves_the_box_alone():
+    config = dataclasses.replace(STILL, jitter=0.5)
+    batch = make_batch(config, batch=32)
+    crops, still = augmented(config, batch), augmented(STILL, batch)
+    # The ground's change: dark grey, so that nothing is clipped there.
+    grounds = [np.asarray(m)[:, 0, 0, 0] / BACKGROUND for m in crops[:2]]
+    for ground in grounds:
+        assert np.ptp(ground) > 0.6
+    assert abs(np.corrcoef(grounds)[0, 1]) < 0.5
+    assert np.min(crops.search) >= 0.0 and np.max(crops.search) <= 255.0
+    np.testing.assert_array_equal(crops.search_box, still.search_box)
+
+
+@pytest.mark.parametrize("config", [WILD, JITTERY], ids=["wild", "jittery"])
+def test_an_example_looks_the_same_wherever_it_stands_in_whatever_batch(config):
+    batch = make_batch(config, texture=True)
+    whole = augmented(config, batch)
     order = np.array([5, 2, 7])
-    some = augmented(WILD, {name: array[order] for name, array in batch.items()})
+    some = augmented(config, {name: array[order] for name, array in batch.items()})
     for all_rows, rows in zip(*map(jax.tree.leaves, (whole, some)), strict=True):
         np.testing.assert_array_equal(all_rows[order], rows)
 
@@ -325,6 +341,7 @@ def test_patch_sides_have_the_parity_of_the_crops():
         {"blur": 2.0},
         {"blur_px": 44},
         {"blur_px": 3},
+        {"jitter": 0.6},
     ],
     ids=str,
 )

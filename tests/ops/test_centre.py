@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from dst_jax.errors import InputError
-from dst_jax.ops.centre import best_boxes, cells_in_boxes, clamped_sigmoid
-from dst_jax.ops.labels import centre_maps, gaussian_radius
+from dst_jax.ops.centre import (
+    best_boxes,
+    cells_in_boxes,
+    centre_maps,
+    clamped_sigmoid,
+    gaussian_radius,
+)
 
 
 def test_probabilities_stay_off_0_and_1():

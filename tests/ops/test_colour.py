@@ -1,13 +1,17 @@
 """Random colours against plain NumPy."""
 
+import colorsys
 import functools
+import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dst_jax.errors import InputError
-from dst_jax.ops.colour import blurred, tinted
+from dst_jax.ops import colour
+from dst_jax.ops.colour import blurred, jittered, tinted, turned
 
 HEIGHT, WIDTH = 30, 24
 CROP = np.random.default_rng(0).uniform(0, 255, (HEIGHT, WIDTH, 3)).astype(np.float32)
@@ -97,3 +101,57 @@ def test_a_tint_stays_in_range():
     keys = jax.random.split(jax.random.key(2), 50)
     found = jax.jit(jax.vmap(lambda key: tinted(key, bright)))(keys)
     assert float(found.max()) == pytest.approx(255.0)
+
+
+def hues_turned(crop, turn):
+    """Pixel by pixel, with the standard library."""
+    out = np.zeros(crop.shape)
+    for place in np.ndindex(crop.shape[:2]):
+        hue, saturation, value = colorsys.rgb_to_hsv(*(crop[place] / 255.0))
+        out[place] = colorsys.hsv_to_rgb((hue + turn) % 1.0, saturation, value)
+    return 255.0 * out
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.05, -0.3, 0.5])
+def test_hues_are_turned_as_the_standard_library_turns_them(turn):
+    crop = np.float32([[[200, 30, 90], [10, 250, 250], [77, 77, 77], [0, 0, 0]]])
+    crop = np.concatenate([CROP[:1, :6], crop], axis=1)
+    np.testing.assert_allclose(turned(crop, turn), hues_turned(crop, turn), atol=1e-3)
+
+
+def changed_in_order(crop, order, factors, turn):
+    """Brightness, contrast, saturation (0, 1, 2) and hue (3), one after another."""
+    crop = crop.astype(np.float64)
+    for kind in order:
+        luma = crop @ [0.299, 0.587, 0.114]
+        if kind == 3:
+            crop = hues_turned(crop, turn)
+            continue
+        aim = [0.0, luma.mean(), luma[..., None]][kind]
+        share = factors[kind]
+        crop = np.clip(share * crop + (1 - share) * aim, 0.0, 255.0)
+    return crop
+
+
+def test_four_changes_follow_one_another_in_any_order(monkeypatch):
+    # So strong that values are clipped and each order has its own result.
+    factors, turn, crop = [1.5, 0.6, 1.7], 0.07, CROP[:3, :4]
+    monkeypatch.setattr(colour, "factor", lambda *_: jnp.array(factors, jnp.float32))
+    monkeypatch.setattr(jax.random, "uniform", lambda *_, **__: jnp.float32(turn))
+    keys = jax.random.split(jax.random.key(3), 600)
+    found = np.asarray(jax.jit(jax.vmap(lambda k: jittered(k, crop, spread=0.1)))(keys))
+    orders = list(itertools.permutations(range(4)))
+    wanted = np.stack([changed_in_order(crop, o, factors, turn) for o in orders])
+    apart = np.abs(found[:, None] - wanted).max((2, 3, 4))
+    assert np.all(apart.min(1) < 0.01)
+    counts = np.bincount(apart.argmin(1), minlength=24)
+    # 25 of 600 for each order on average, with a standard deviation of 5.
+    assert counts.min() >= 8 and counts.max() <= 45
+
+
+def test_jitter_stays_within_its_spread():
+    # Contrast, saturation and hue leave a grey crop alone.
+    grey = np.full((2, 2, 3), 100.0, np.float32)
+    keys = jax.random.split(jax.random.key(0), 200)
+    found = np.asarray(jax.vmap(lambda k: jittered(k, grey, spread=0.05))(keys))
+    assert 95.0 <= found.min() < 95.5 and 104.5 < found.max() <= 105.0

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dst_jax.distill import make_objective
+from dst_jax.distill import init_adapters, make_objective
 from dst_jax.ops.anchors import AssignConfig
 from dst_jax.ops.augment import AugmentConfig, patch_sides
 from dst_jax.train import (
@@ -65,9 +65,13 @@ def make_batch(step, size=4, sides=(TEMPLATE_PX, SEARCH_PX)):
     }
 
 
-def fresh_state(students=None, *, dtype=jnp.float32, optim=OPTIM):
-    tx = make_optimizer(optim, total_steps=100)
-    return init_state(jax.random.key(0), students or STUDENTS, tx, param_dtype=dtype)
+def fresh_state(
+    students=None, *, dtype=jnp.float32, optim=OPTIM, config=CONFIG, teacher=TEACHER
+):
+    tx, key = make_optimizer(optim, total_steps=100), jax.random.key(0)
+    students = students or STUDENTS
+    adapters = init_adapters(key, teacher, students, config.distill, dtype=dtype)
+    return init_state(key, students, tx, adapters=adapters, param_dtype=dtype)
 
 
 def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):

@@ -138,6 +138,7 @@ def test_reports_hold_loss_terms_rates_and_waiting(step, tmp_path):
     names = {"loss", "loss/dull/ts", "loss/dull/ah", "loss/dull/str", "gt/dull"}
     names |= {"gt/teacher", "gradient_norm/dull", "pairs_per_s", "data_wait_share"}
     names |= {"data_wait_s", "steps", "str_x/dull", "str_z/dull"}
+    names |= {"share/dull/ts", "share/dull/ah", "share/dull/str"}
     assert set(rows[0][1]) == names
     assert 0.0 <= rows[1][1]["data_wait_share"] <= 1.0
 

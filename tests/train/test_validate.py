@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dst_jax.arch import InputSpec
+from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import held_out_crops
 from tests import networks
 from tests.train import setting
@@ -21,6 +22,24 @@ def test_a_smaller_network_is_judged_on_its_view_of_the_widest_crops(spec):
     # Half the scale: the same target, half as large.
     expected = np.concatenate([np.full((4, 2), 23.5), np.tile([8.5, 7.0], (4, 1))], 1)
     np.testing.assert_allclose(found.search_box, expected, rtol=1e-5)
+
+
+def test_a_network_is_judged_on_the_colours_of_the_video():
+    windows = AugmentConfig(stretch=0.0, search_shift_px=0.0)
+    lively = AugmentConfig(
+        stretch=0.0,
+        search_shift_px=0.0,
+        jitter=0.3,
+        brightness=0.3,
+        colour=1.0,
+        grey=1.0,
+    )
+    batch, spec = setting.make_batch(0, sides=(31, 47)), networks.REGION_TEACHER
+    plain, same = (
+        jax.jit(lambda b, w=w: held_out_crops(spec, b, windows=w).search)(batch)
+        for w in (windows, lively)
+    )
+    np.testing.assert_array_equal(plain, same)
 
 
 def test_a_network_alone_is_judged_on_the_crops_themselves():

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
+
 from dst_jax.typing import Array, Float
 
 
@@ -22,18 +24,18 @@ class CellLabels(NamedTuple):
 
 
 def cell_labels(
-    grid: Float[Array, "u v"],
+    grid: Float[Array, "*b u v"],
     mask: Float[Array, " b"],
     is_negative: Float[Array, " b"],
 ) -> CellLabels:
     """Returns the labels of a batch, which are `grid` for pairs with a target, else 0.
 
     Args:
-      grid: 1 near the centre of the search image, 0 elsewhere.
+      grid: 1 near the target, 0 elsewhere; one for all pairs, or one for each.
       mask: 1 for examples that count, 0 for padding.
       is_negative: 1 where the search image does not show the template's target.
     """
     present = (1.0 - is_negative)[:, None, None]
-    labels = grid[None] * present
+    labels = jnp.broadcast_to(grid, (len(mask), *grid.shape[-2:])) * present
     keep = mask[:, None, None]
     return CellLabels(labels, labels * keep, (1.0 - labels) * keep, mask)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from dst_jax.boxes import cxcywh_to_xyxy
+from dst_jax.ops.centre import Peak, centre_maps
 from dst_jax.ops.examples import Examples
-from dst_jax.ops.labels import Peak, centre_maps
 from dst_jax.typing import Array, Float
 
 
@@ -38,7 +38,7 @@ def centre_labels(
         search image.
       side: Cells of the head's square map, which covers the search image.
       peak: What becomes of a centre that is rounded off the map, see
-        `ops.labels.centre_maps`.
+        `ops.centre.centre_maps`.
     """
     box = examples.search_box / float(examples.input.train_search_px)
     present = 1.0 - examples.is_negative

@@ -6,12 +6,13 @@ from typing import TypeAlias, assert_never
 import jax.numpy as jnp
 
 from dst_jax.arch import CorrelationHeadSpec, RegionHeadSpec, TrackerSpec
+from dst_jax.arch.spec import Grid
 from dst_jax.distill.labels.anchors import AnchorLabels, anchor_labels
 from dst_jax.distill.labels.cells import CellLabels, cell_labels
 from dst_jax.distill.labels.config import LabelConfig
 from dst_jax.ops.anchors import head_anchors
 from dst_jax.ops.examples import Examples
-from dst_jax.ops.labels import response_labels
+from dst_jax.ops.labels import response_labels, target_labels
 from dst_jax.typing import Array
 
 Labels: TypeAlias = CellLabels | AnchorLabels
@@ -31,17 +32,7 @@ def make_labels(spec: TrackerSpec, config: LabelConfig) -> MakeLabels:
     grid = spec.grid(spec.input.train_search_px)
     match spec.head:
         case CorrelationHeadSpec():
-            cells = response_labels(
-                grid.side, stride=float(grid.stride), radius_px=config.radius_px
-            )
-
-            def label_cells(examples: Examples, key: Array) -> CellLabels:
-                del key  # every cell counts
-                dtype = examples.mask.dtype
-                shown = jnp.asarray(cells, dtype)
-                return cell_labels(shown, examples.mask, examples.is_negative)
-
-            return label_cells
+            return _cell_labeller(grid, config)
         case RegionHeadSpec() as head:
             anchors = head_anchors(
                 head, side=grid.side, stride=grid.stride, search_px=grid.search_px
@@ -51,3 +42,27 @@ def make_labels(spec: TrackerSpec, config: LabelConfig) -> MakeLabels:
             )
         case _ as head:
             assert_never(head)
+
+
+def _cell_labeller(grid: Grid, config: LabelConfig) -> MakeLabels:
+    """Returns the function that labels cells around the middle or the target."""
+    stride = float(grid.stride)
+    middle = response_labels(grid.side, stride=stride, radius_px=config.radius_px)
+
+    def label_cells(examples: Examples, key: Array) -> CellLabels:
+        del key  # every cell counts
+        if config.label_centre == "middle":
+            shown = middle
+        else:
+            shown = target_labels(
+                grid.side,
+                examples.search_box[:, :2],
+                stride=stride,
+                search_px=grid.search_px,
+                radius_px=config.radius_px,
+                rounding=config.label_rounding,
+            )
+        shown = jnp.asarray(shown, examples.mask.dtype)
+        return cell_labels(shown, examples.mask, examples.is_negative)
+
+    return label_cells
