@@ -219,6 +219,45 @@ def test_networks_of_other_resolution_fit():
 def test_unequal_widths_are_refused(term, name):
     message = refusal(term, tokens(width=3, px=64), TEACHER)
     assert f"the student's map {name} has 3 channels, the teacher's 6" in message
+    assert message.endswith(f"or {type(term).__name__}.adapter=True.")
+
+
+@pytest.mark.parametrize("term", [Qkv(adapter=True), Disc(adapter=True)], ids=str)
+def test_adapters_bring_the_students_width_to_the_teachers(term):
+    narrow = tokens(width=3, px=64)
+    check_fit(TEACHER, {"small": narrow}, DistillConfig({"kd": term}))
+    params = term.init(jax.random.key(0), narrow, TEACHER, dtype=jnp.float32)
+    names = {"q3", "k3", "v3"} if isinstance(term, Qkv) else {"norm"}
+    assert set(params) == names
+    shapes = jax.tree.map(jnp.shape, dict(params))
+    assert shapes == {name: {"kernel": (3, 6), "bias": (6,)} for name in names}
+    moved = {n: {**own, "bias": own["bias"] + 0.25} for n, own in params.items()}
+    student, expected = output(2, side=4, width=3), 0.0
+    for name, own in moved.items():
+        mixed = np.asarray(student.taps[f"search/{name}"], np.float64)
+        mixed = mixed @ np.asarray(own["kernel"], np.float64) + 0.25
+        teacher = np.asarray(LARGE.taps[f"search/{name}"], np.float64)
+        values = reference.token_kl(enlarged(mixed, 6), teacher)
+        if names == {"norm"}:
+            values = values * np.where(salient_by_loops(teacher, 0.2), 0.6, 0.4)
+        expected += values.sum() / 2
+    found = value(term, seen(student, LARGE, specs={"own": narrow}, params=moved))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_terms_without_adapters_have_no_parameters():
+    assert Qkv().init(jax.random.key(0), STUDENT, TEACHER, dtype=jnp.float32) == {}
+
+
+@pytest.mark.parametrize(
+    "share, warns", [(0.004, True), (0.005, False), (0.6, False), (0.61, True)]
+)
+def test_a_share_that_says_nothing_is_remarked_on(share, warns):
+    said = Disc().remark("disc", {"disc_salient": share})
+    assert (said is not None) == warns
+    if said is not None:
+        assert said.startswith(f"{share:.1%} of the teacher's cells stand out")
+        assert "--distill.disc.threshold" in said and "\n" not in said
 
 
 def test_unequal_depths_are_refused_unless_blocks_are_named():

@@ -1,6 +1,7 @@
 """Disc, imitation weighted towards regions that stand out (LoReTrack)."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 import jax.numpy as jnp
@@ -16,6 +17,8 @@ from dst_jax.require import require, require_not_negative, require_one_of
 from dst_jax.typing import Array, Bool, Float, Scalar
 
 _MAP = "norm"
+# Shares of cells that stand out beyond which the weights say next to nothing.
+_LEAST, _MOST = 0.005, 0.6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,25 @@ class Disc(TokenTerm):
         salient = self._salient(view.teacher.taps[f"search/{_MAP}"], view)
         share = jnp.mean(salient.astype(mask.dtype), axis=(1, 2))
         return {f"{view.term}_salient": agreed_mean(share, mask, view.psum)}
+
+    def remark(self, name: str, logs: Mapping[str, float]) -> str | None:
+        """Returns a warning if hardly any cells stand out, or most do.
+
+        Args:
+          name: Name of the term.
+          logs: What the term logged of one student, by name.
+        """
+        share = logs[f"{name}_salient"]
+        if _LEAST <= share <= _MOST:
+            return None
+        mend = f"set --distill.{name}.threshold for this teacher, or "
+        if self.saliency != "threshold":
+            mend = ""
+        return (
+            f"{share:.1%} of the teacher's cells stand out in the first step, so that "
+            f"{name} weighs almost all alike; {mend}give --distill.{name}.saliency "
+            "quantile."
+        )
 
     def _salient(self, teacher: Array, view: View) -> Bool[Array, "b h w"]:
         if self.saliency == "box":

@@ -6,18 +6,22 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
 
 from dst_jax import losses
 from dst_jax.arch import TrackerSpec
 from dst_jax.arch.backbones.chain import MapShape
 from dst_jax.distill.parts import Parts, mean_over_examples
 from dst_jax.distill.term import Term, View
+from dst_jax.distill.terms.adapter import adapted, init_adapter
 from dst_jax.errors import InputError
 from dst_jax.models import Output
 from dst_jax.ops.resize import resized
 from dst_jax.require import require_one_of, require_positive
-from dst_jax.typing import Array, Float, Scalar
+from dst_jax.typing import Array, Float, Params, Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +38,43 @@ class TokenTerm(Term):
         the paper report it).
       temperature: Divisor of both networks' features in the divergence.
       reduction: Whether cells are added up ("sum", as in public code) or averaged.
+      adapter: Whether a 1 x 1 convolution brings each of the student's maps to the
+        teacher's channels, so that widths may differ. It learns with the student and is
+        not part of the tracker.
     """
 
     weight: float = 0.01
     form: Literal["kl", "mse"] = "kl"
     temperature: float = 4.0
     reduction: Literal["sum", "mean"] = "sum"
+    adapter: bool = False
 
     def __post_init__(self):
         require_one_of(("kl", "mse"), self, "form")
         require_one_of(("sum", "mean"), self, "reduction")
         require_positive(self, "temperature")
+
+    def init(
+        self,
+        key: Array,
+        student: TrackerSpec,
+        teacher: TrackerSpec | None,
+        *,
+        dtype: DTypeLike,
+    ) -> Params:
+        """Returns the first values of the adapters by map; none without `adapter`."""
+        if not self.adapter:
+            return {}
+        assert teacher is not None
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        ours, theirs = (
+            self._shapes(student, "student"),
+            self._shapes(teacher, "teacher"),
+        )
+        return {
+            own.name: init_adapter(rng, own.features, other.features, dtype=dtype)
+            for own, other in zip(ours, theirs, strict=True)
+        }
 
     @abc.abstractmethod
     def maps(self, spec: TrackerSpec) -> tuple[str, ...]:
@@ -83,11 +113,11 @@ class TokenTerm(Term):
         ours = self._shapes(student, "student")
         theirs = self._shapes(teacher, "teacher")
         for own, other in zip(ours, theirs, strict=True):
-            if own.features != other.features:
+            if own.features != other.features and not self.adapter:
                 raise InputError(
                     f"the student's map {own.name} has {own.features} channels, the "
-                    f"teacher's {other.features}; {type(self).__name__} compares "
-                    "channels, so give a student of the teacher's width."
+                    f"teacher's {other.features}; give a student of the teacher's "
+                    f"width, or {type(self).__name__}.adapter=True."
                 )
         fields = [_field_of_view(spec) for spec in (student, teacher)]
         if not math.isclose(*fields, rel_tol=1e-9):
@@ -103,8 +133,10 @@ class TokenTerm(Term):
         total = jnp.zeros_like(view.labels.mask)
         for name in self.maps(view.spec):
             teacher = _searched(view.teacher, name)
-            sides = teacher.shape[1], teacher.shape[2]
-            student = resized(_searched(view.student, name), sides)
+            student = _searched(view.student, name)
+            if self.adapter:
+                student = adapted(view.params[name], student)
+            student = resized(student, (teacher.shape[1], teacher.shape[2]))
             values = self._distance(student, teacher)
             weights = self.cell_weights(teacher, view)
             if weights is not None:
