@@ -54,6 +54,11 @@ def families() -> dict[str, tuple[TrackerSpec, TrackerSpec, TrackerSpec]]:
             named("mini-siamrpn-dull"),
             named("mini-siamrpn-half"),
         ),
+        "mini-siamrpnpp": (
+            named("mini-siamrpnpp-big"),
+            named("mini-siamrpnpp-r18"),
+            named("mini-siamrpnpp-r50"),
+        ),
     }
 
 

@@ -1,9 +1,14 @@
 """Each layer's speed here and in PyTorch, beside a plain matrix product's.
 
-Used by `bench_step.py --layers`. Both sides get the same shapes; ours runs `ops.conv`
-as the networks do, PyTorch's the faster of its two memory formats.
+    python scripts/layer_table.py siamrpnpp-r18 siamrpnpp-r50 --batch 4
+
+and `bench_step.py --layers`. Both sides get the same shapes; ours runs `ops.conv` as
+the networks do, PyTorch's the faster of its two memory formats. A convolution that a
+network has several times, of one shape, is timed once.
 """
 
+import argparse
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -15,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch_terms import weight_map
 
-from dst_jax.arch import ConvSpec, RegionHeadSpec, TrackerSpec, plain_layers
+from dst_jax.arch import ConvSpec, RegionHeadSpec, TrackerSpec, named, plain_layers
 from dst_jax.ops.conv import conv2d, max_pool
 from dst_jax.ops.xcorr import xcorr_same
 
@@ -23,12 +28,16 @@ MATMUL = 1536
 
 
 class Layer(NamedTuple):
-    """A convolution of the step: its input, and whether that needs a gradient."""
+    """A convolution of the step: its input, and whether that needs a gradient.
+
+    `times` is how often the network has it, at one shape.
+    """
 
     name: str
     shape: tuple[int, int, int, int]
     conv: ConvSpec
     from_image: bool
+    times: int = 1
 
     @property
     def kernel(self) -> tuple[int, int, int, int]:
@@ -54,7 +63,9 @@ def layers_of(spec: TrackerSpec, batch: int) -> Iterator[Layer]:
             first = found is of_stages[0][0]
             yield Layer(f"{found.name} {image}", shape, found.conv, first)
         side, below = spec.feature_side(px), spec.backbone.widths[-1]
-        if isinstance(spec.head, RegionHeadSpec):  # of the form "up_channel"
+        if spec.head.levels:
+            yield from level_layers(spec, batch, image, side)
+        elif isinstance(spec.head, RegionHeadSpec):  # of the form "up_channel"
             width, k = spec.head.features, spec.head.anchors
             kinds = {"cls1": 2 * k * width, "r1": 4 * k * width}
             if image == "x":
@@ -62,6 +73,39 @@ def layers_of(spec: TrackerSpec, batch: int) -> Iterator[Layer]:
             for name, outputs in kinds.items():
                 conv = ConvSpec(outputs, spec.head.kernel)
                 yield Layer(f"{name} {image}", (batch, side, side, below), conv, False)
+
+
+def level_layers(
+    spec: TrackerSpec, batch: int, image: str, side: int
+) -> Iterator[Layer]:
+    """The convolutions of SiamRPN++'s levels, whose maps have equal sides."""
+    head = spec.head
+    assert isinstance(head, RegionHeadSpec) and head.adjusting is not None
+    stages = [one.name for one in spec.maps(spec.input.template_px)]
+    channels = dict(zip(stages, spec.backbone.widths, strict=True))
+    read, role = head.stage, "template" if image == "z" else "search"
+    cut = head.template_cells if image == "z" and head.template_cells else side
+    for level in head.levels:
+        shape = (batch, side, side, channels[level])
+        yield Layer(f"{level} adjust {image}", shape, head.adjusting, False)
+        for branch in ("cls", "r"):
+            shape = (batch, cut, cut, head.adjust)
+            yield Layer(f"{level} {branch}_{role} {image}", shape, read, False)
+            if image == "x":
+                cells = spec.response_side(spec.input.train_search_px)
+                shape = (batch, cells, cells, head.features)
+                mix = ConvSpec(head.features, 1, bias=False)
+                yield Layer(f"{level} {branch}_mix {image}", shape, mix, False)
+
+
+def distinct(layers: Iterator[Layer]) -> list[Layer]:
+    """Layers of equal shapes as one, in the order of the first of each."""
+    found: dict[Any, Layer] = {}
+    for layer in layers:
+        key = layer.shape, layer.conv, layer.from_image
+        before = found.get(key)
+        found[key] = (before or layer)._replace(times=before.times + 1 if before else 1)
+    return list(found.values())
 
 
 def seconds(
@@ -216,8 +260,22 @@ def matmul_ceiling(repeats: int) -> tuple[float, float]:
     return gflop / found["here"], gflop / found["there"]
 
 
+def print_sums(
+    name: str, gflop: float, here: float, h_all: float, there: float, t_all: float
+) -> None:
+    """Prints a network's two last rows: sums over all convolutions, in seconds."""
+    rates = f"{gflop / here:.0f} | {gflop / there:.0f}"
+    ms = " | ".join(f"{1e3 * t:.0f}" for t in (here, there))
+    print(f"| {name} | all, forward | {gflop:.1f} | {rates} | {ms} |")
+    ms = " | ".join(f"{1e3 * t:.0f}" for t in (h_all, t_all))
+    print(f"| {name} | all, with gradients | | | | {ms} |")
+
+
 def print_table(
-    teacher: TrackerSpec, students: Mapping[str, TrackerSpec], batch: int, repeats: int
+    teacher: TrackerSpec | None,
+    students: Mapping[str, TrackerSpec],
+    batch: int,
+    repeats: int,
 ) -> None:
     """Prints Markdown: GFLOP/s of convolutions, then milliseconds of the rest."""
     ceiling = matmul_ceiling(repeats)
@@ -225,20 +283,41 @@ def print_table(
     print("GFLOP/s, forward / forward and gradients; milliseconds of the latter.\n")
     print("| network | layer | GFLOP | here | PyTorch | here, ms | PyTorch, ms |")
     print("|---|---|---|---|---|---|---|")
-    networks = {"teacher": teacher, **students}
+    networks = {**({"teacher": teacher} if teacher else {}), **students}
     for name, spec in networks.items():
-        for layer in layers_of(spec, batch):
+        sums = np.zeros(5)
+        for layer in distinct(layers_of(spec, batch)):
             times = bench_conv(layer, repeats)
+            sums += layer.times * np.array([layer.gflop, *times])
             products = 2 if layer.from_image else 3
             gflop = (layer.gflop, products * layer.gflop)
             here = f"{gflop[0] / times[0]:.0f} / {gflop[1] / times[1]:.0f}"
             there = f"{gflop[0] / times[2]:.0f} / {gflop[1] / times[3]:.0f}"
             counted = (times[0], times[2]) if name == "teacher" else times[1::2]
             ms = " | ".join(f"{1e3 * t:.1f}" for t in counted)
-            row = f"| {name} | {layer.name} | {layer.gflop:.2f} | {here} | {there} |"
-            print(row, ms, "|", flush=True)
+            often = f" ({layer.times} times)" if layer.times > 1 else ""
+            row = f"| {name} | {layer.name}{often} | {layer.gflop:.2f} | {here} |"
+            print(row, there, "|", ms, "|", flush=True)
+        print_sums(name, *sums)
     print("\n| network | the rest | here, ms | PyTorch, ms |\n|---|---|---|---|")
     for name, spec in students.items():
+        if spec.head.levels:  # normalisations of residual stages are not timed alone
+            continue
         for what, function, other, arrays in other_work(spec, batch):
             times = sides(function, other, arrays, len(arrays), repeats)
             print(f"| {name} | {what} | {1e3 * times[1]:.1f} | {1e3 * times[3]:.1f} |")
+
+
+def main() -> None:
+    """Prints the table of networks of the zoo."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("network", nargs="+")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    networks = {name: named(name) for name in given.network}
+    print_table(None, networks, given.batch, given.repeats)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

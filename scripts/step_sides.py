@@ -14,6 +14,7 @@ from dst_jax.arch import RegionHeadSpec, TrackerSpec
 from dst_jax.distill import (
     DistillConfig,
     LabelConfig,
+    Response,
     Setting,
     Sharing,
     make_labels,
@@ -55,6 +56,8 @@ class Workload:
         """All terms, at the weights of the papers."""
         radius = 2.0 * self.teacher.backbone.total_stride
         terms = DistillConfig().with_terms(ks=Sharing(margin=OPEN))
+        if levels := self.teacher.head.levels:  # SiamRPN++ has no stages by number
+            terms = terms.with_terms(str=Response(layers=levels))
         return Setting(terms, LabelConfig(radius_px=radius))
 
 
@@ -108,7 +111,9 @@ def make_ours(workload: Workload, batch: Mapping[str, np.ndarray]) -> Ours:
     # A teacher that was never trained normalises by the statistics of this batch.
     terms = workload.setting.distill
     probe = TorchStep((workload.teacher, teacher), {}, terms, workload.optim)
-    stats = probe.teacher.running_statistics(to_torch(examples.search))
+    stats = probe.teacher.running_statistics(
+        *(to_torch(crops) for crops in (examples.template, examples.search))
+    )
     state = init_state(jax.random.key(SEED), workload.students, tx)
     return Ours(
         workload,

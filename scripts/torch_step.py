@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch_residual import ResidualNetwork
 from torch_terms import (
     Answer,
     Targets,
@@ -137,13 +138,16 @@ class Network(torch.nn.Module):
         return {"backbone": stages, "head": head}
 
     @torch.no_grad()
-    def running_statistics(self, images: torch.Tensor) -> dict[str, Any]:
-        """Statistics of these images, for a teacher that was never trained."""
+    def running_statistics(
+        self, template: torch.Tensor, search: torch.Tensor
+    ) -> dict[str, Any]:
+        """Statistics of search images, for a teacher that was never trained."""
+        del template  # no head of these has a normalisation
         found: dict[str, Any] = {}
         for norm in self.norms:
             if isinstance(norm, torch.nn.BatchNorm2d):
                 norm.momentum = 1.0
-        self.train().embed(images)
+        self.train().embed(search)
         self.eval()
         for index, norm in enumerate(self.norms, start=1):
             if isinstance(norm, torch.nn.BatchNorm2d):
@@ -270,8 +274,10 @@ class TorchStep:
             for name, network in self.students.items()
         }
 
-    def _network(self, spec: TrackerSpec, variables: Variables) -> Network:
-        network = Network(spec)
+    def _network(
+        self, spec: TrackerSpec, variables: Variables
+    ) -> Network | ResidualNetwork:
+        network = ResidualNetwork(spec) if spec.head.levels else Network(spec)
         network.load(variables)
         return network.to(self.device, memory_format=self.layout)  # pyright: ignore[reportCallIssue]
 
@@ -289,7 +295,7 @@ class TorchStep:
     ) -> dict[str, torch.Tensor]:
         """Terms "student/term", weighted as they enter the sum."""
         hard, soft, response, sharing = self.terms
-        layers = [f"conv{j}" for j in response.layers]
+        layers = [j if isinstance(j, str) else f"conv{j}" for j in response.layers]
         with torch.no_grad():
             aim = self.teacher(template, search)
         answers = {n: net(template, search) for n, net in self.students.items()}

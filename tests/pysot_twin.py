@@ -5,6 +5,7 @@ template's map is cut by its role rather than by its size, and running variances
 those of the batch itself (biased), as in Flax.
 """
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the network is restated in PyTorch")
@@ -230,3 +231,54 @@ def make_twin(name, template, search, *, seed=0, weighted=True):
 def state_dict(network):
     """The state dict as NumPy arrays, by pysot's names."""
     return {name: t.detach().numpy().copy() for name, t in network.state_dict().items()}
+
+
+def make_mover(name, template, searches):
+    """A twin that was not trained and whose boxes yet move.
+
+    The logit of a target is the correlation of random features, the same of template
+    and search image, normalised over some search images; offsets are small and random.
+
+    Args:
+      name: One of SIZES.
+      template: A crop, RGB, [h, w, 3].
+      searches: Search crops, RGB, [b, h, w, 3].
+    """
+    images = [planes(np.stack([template] * len(searches))), planes(searches)]
+    network = make_twin(name, *images)
+    with torch.no_grad():
+        for level in LEVELS:
+            rpn = getattr(network.rpn_head, f"rpn{level}")
+            read = rpn.cls.conv_kernel.state_dict()
+            rpn.cls.conv_search.load_state_dict(read)
+            mix, norm, _, out = rpn.cls.head
+            mix.weight.fill_(1.0 / mix.weight.shape[1])
+            norm.weight.fill_(1.0)
+            norm.bias.zero_()
+            norm.momentum = 1.0
+            out.bias.zero_()
+            out.weight.zero_()
+            # Anchors are fastest: the classes are background, then target.
+            out.weight[network.anchors :] = 2.0 / out.weight.shape[1]
+            rpn.loc.head[3].weight.mul_(0.02)
+            rpn.loc.head[3].bias.mul_(0.02)
+        network.train()(*images)
+        for module in network.modules():
+            if isinstance(module, Norm):
+                module.momentum = 0.1
+    return network.eval()
+
+
+def planes(images):
+    """RGB images [b, h, w, 3] as the twin reads them, BGR [b, 3, h, w]."""
+    turned = np.asarray(images, np.float32)[..., ::-1].transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(turned))
+
+
+def ask(network, template, search):
+    """Logits (2, k, n, n) and offsets (4, k, n, n) of two uint8 crops, RGB."""
+    with torch.no_grad():
+        found = network(planes(template[None]), planes(search[None]))
+    grid = network.anchors, *found["cls"].shape[-2:]
+    logits, offsets = (found[part][0].numpy() for part in ("cls", "loc"))
+    return logits.reshape(2, *grid), offsets.reshape(4, *grid)

@@ -39,6 +39,7 @@ WITHIN = (
     "dst-jax export-run runs/mine",
     "dst-jax config show siamfc_dst",
     "dst-jax info dstrpn",
+    "dst-jax info siamdw-l",
 )
 # The same with a word left open, or the name of a verb alone.
 OPEN = (
@@ -58,6 +59,8 @@ OPEN = (
     "dst-jax search siamfc_search --teacher BUNDLE ...",
     "dst-jax ablate siamfc_dst --teacher BUNDLE --dataset otb:DIR --seeds 0 1 2",
     "dst-jax ablate siamfc_dst --teacher BUNDLE --students 1 2 3 4",
+    "dst-jax ablate siamrpnpp_dst --tables 6 --teacher BUNDLE",
+    "dst-jax ablate CONFIG --tables dlf",
     "dst-jax evaluate --dataset dtb70:DIR --tracker A ...",
     "dst-jax evaluate --dataset lasot:DIR --tracker A ...",
     "dst-jax evaluate --dataset otb:DIR --tracker A --tracker B --plots P",

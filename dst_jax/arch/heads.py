@@ -96,7 +96,6 @@ class RegionHeadSpec:
         default="mean", metadata=OMIT_DEFAULT
     )
 
-    family: ClassVar[str] = "SiamRPN"
     proposes_boxes: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -136,6 +135,11 @@ class RegionHeadSpec:
         require(
             several, self, "fusion", 'must be "mean" unless there are several levels'
         )
+
+    @property
+    def family(self) -> str:
+        """Returns the papers' name of the tracker; SiamRPN++ reads several stages."""
+        return "SiamRPN++" if self.levels else "SiamRPN"
 
     @property
     def anchors(self) -> int:

@@ -239,7 +239,8 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
 
     experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
     choice = Choice(
-        rows=verb.rows or (() if verb.students else ALL_ROWS),
+        rows=verb.rows or (() if verb.students or verb.tables else ALL_ROWS),
+        tables=tuple(int(t) if t.isdigit() else t for t in verb.tables),
         counts=verb.students,
         seeds=verb.seeds or (experiment.seed,),
         datasets=verb.dataset,
@@ -249,6 +250,9 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
         choice,
         verb.workdir,
         teacher=verb.teacher,
+        backbones=settings.parse_bundles(
+            verb.backbone, experiment.students, option="--backbone"
+        ),
         train=functools.partial(run_training, deadline=deadline),
         console=console,
     )

@@ -50,6 +50,21 @@ Backbones: TypeAlias = Annotated[
     Append[tuple[str, ...]],
     arg(metavar="[NAME=]BUNDLE", help="start a student with the backbone of this one"),
 ]
+Rows: TypeAlias = Annotated[
+    tuple[str, ...],
+    optional(
+        "ROW [ROW ...]",
+        'GT TS GT+TS AH+TS TS+STR ... NOKD TSKD TSsKD teacher "r50 w/o" ...; all of '
+        "--tables if none",
+    ),
+]
+Tables: TypeAlias = Annotated[
+    tuple[str, ...],
+    optional(
+        "TABLE [TABLE ...]",
+        "4, 5, 6 or dlf; 4 and 5 if none of --tables, --rows and --students is given",
+    ),
+]
 Sources: TypeAlias = Annotated[
     Positional[tuple[str, ...]],
     optional("[SOURCE ...]", "LAYOUT:DIR, such as got10k:DIR; the config's if none"),

@@ -14,10 +14,12 @@ from dst_jax.command.kinds import (
     Backbones,
     Flag,
     Path,
+    Rows,
     Seed,
     SkipBad,
     Sources,
     Students,
+    Tables,
     TimeLimit,
     optional,
 )
@@ -130,7 +132,8 @@ class Ablate:
     """Train and evaluate rows of the paper's ablations; compare them with its results.
 
     Table 4 (GT ... AH+TS+STR) trains the smallest student, Table 5 (NOKD, TSKD, TSsKD)
-    all students of the configuration, and Fig. 6 the numbers of students of uniform
+    all students of the configuration, Table 6 each of them without and with the others
+    ("r50 w/o", "r50 with", and teacher), and Fig. 6 the numbers of students of uniform
     widths that --students gives. Rows that need the same training share it. Writes
     ablation.md and ablation.json. A further call continues what was stopped, and can
     add rows, seeds and data sets. Any field of the configuration can be given as
@@ -145,14 +148,9 @@ class Ablate:
         Path | None,
         optional("BUNDLE", "the frozen teacher; only GT and NOKD need none"),
     ] = None
-    rows: Annotated[
-        tuple[str, ...],
-        optional(
-            "ROW [ROW ...]",
-            "GT TS GT+TS AH+TS TS+STR ... NOKD TSKD TSsKD; if none of --rows and "
-            "--students is given, all",
-        ),
-    ] = ()
+    rows: Rows = ()
+    tables: Tables = ()
+    backbone: Backbones = ()
     students: Annotated[
         tuple[int, ...],
         optional("INT [INT ...]", "numbers of students for Fig. 6, e.g. 1 2 3 4"),

@@ -146,9 +146,14 @@ LITERAL = "literal"
 def literal(config: DistillConfig) -> DistillConfig:
     """Returns `config` with the paper's values for the terms of TSsKD (`PAPER`).
 
-    The warm-up and one's own terms stay.
+    The warm-up and one's own terms stay, and so do stages that STR compares by their
+    names: the paper's numbers are of plain chains.
     """
-    return config.with_terms(**PAPER)
+    response, paper = config.terms.get("str"), PAPER["str"]
+    assert isinstance(paper, Response)
+    if isinstance(response, Response) and isinstance(response.layers[0], str):
+        paper = dataclasses.replace(paper, layers=response.layers)
+    return config.with_terms(**{**PAPER, "str": paper})
 
 
 def with_row(config: DistillConfig, row: str) -> DistillConfig:

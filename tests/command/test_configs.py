@@ -1,14 +1,18 @@
-"""What the packaged configurations take from section 5.1 of the paper."""
+"""What the packaged configurations take from sections 5.1 and 5.5 of the paper."""
 
+import dataclasses
 import pathlib
 import re
 
+import jax.numpy as jnp
 import pytest
 
 from dst_jax.arch import named
 from dst_jax.command.settings import load_experiment, packaged
 from dst_jax.distill import check_fit, literal, with_row
 from dst_jax.errors import InputError
+from dst_jax.ops.augment import patch_sides
+from dst_jax.train import make_optimizer, make_phases
 
 FOUR_SETS = ["vid", "ytbb", "coco", "det"]
 
@@ -28,13 +32,17 @@ def layouts(experiment):
         ("siamrpn_teacher", FOUR_SETS),
         ("siamrpn_search", FOUR_SETS),
         ("siamrpn_dst", FOUR_SETS),
+        ("siamrpnpp_teacher", FOUR_SETS),
+        ("siamrpnpp_dst", FOUR_SETS),
     ],
 )
 def test_a_family_trains_on_the_data_sets_of_the_paper(name, sets):
     assert layouts(load_experiment(name)) == sets
 
 
-@pytest.mark.parametrize("name", ["siamfc_dst", "siamfc_dst_255", "siamrpn_dst"])
+@pytest.mark.parametrize(
+    "name", ["siamfc_dst", "siamfc_dst_255", "siamrpn_dst", "siamrpnpp_dst"]
+)
 def test_the_configurations_of_the_paper_are_the_literal_row(name):
     distill = load_experiment(name).distill
     assert distill == literal(distill) == with_row(distill, "literal")
@@ -66,8 +74,87 @@ def test_crops_of_255_px_need_a_teacher_of_255_px():
         check_fit(named("siamfc-alexnet"), students.students, students.distill)
 
 
+PUBLIC = ["siamrpnpp_teacher", "siamrpnpp_dst"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_siamrpnpp_sees_the_pairs_of_the_public_recipe(name):
+    found = load_experiment(name)
+    data, augment = found.data, found.augment
+    assert (data.max_gaps, data.batch) == ((100, 3, 1, 1), 28)
+    assert (data.negative_share, data.negatives_from) == (0.2, "sources")
+    assert (augment.template_shift_px, augment.stretch) == (4.0, 0.05)
+    assert (augment.search_shift_px, augment.search_stretch) == (64.0, 0.18)
+    assert (augment.blur, augment.colour) == (0.2, 1.0)
+    assert augment.scale == augment.grey == augment.flip == augment.brightness == 0.0
+    assert augment.scale_of == "window"
+    # 1.18 * 255 + 2 * 64 = 428.9 px: the widest window leaves no patch of 511 px.
+    (input,) = {student.input for student in found.students.values()}
+    assert patch_sides(input, augment) == (143, 429)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_siamrpnpp_learns_at_the_rates_of_the_public_recipe(name):
+    optim = load_experiment(name).optim
+    assert (optim.epochs, optim.pairs_per_epoch) == (20.0, 600_000)
+    assert (optim.method, optim.momentum, optim.weight_decay) == ("sgd", 0.9, 1e-4)
+    assert (optim.clip_norm, optim.skip_above) == (10.0, 1e4)
+    plain = dataclasses.replace(optim, momentum=0.0, weight_decay=0.0, clip_norm=None)
+    tx = make_optimizer(plain, total_steps=20)  # a step an epoch
+    state, rates = tx.init(jnp.ones(())), []
+    for _ in range(20):
+        update, state = tx.update(jnp.ones(()), state, jnp.ones(()))
+        rates.append(-float(update))
+    rise = [0.001, 0.00138, 0.0019, 0.00263, 0.00362]
+    assert rates[:5] == pytest.approx(rise, rel=3e-3)
+    assert rates[5:8] == pytest.approx([0.005, 0.00424, 0.0036], rel=2e-3)
+    assert rates[-1] == pytest.approx(0.0005)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_siamrpnpp_thaws_three_stages_in_epoch_10_at_a_tenth_of_the_rate(name):
+    found = load_experiment(name)
+    # The smallest network with stages of these names.
+    students = dict.fromkeys(found.students, named("tiny-siamrpnpp"))
+    first, second = make_phases(found.optim, students, batch=28)
+    whole = {"conv1", "layer1", "layer2", "layer3", "layer4"}
+    late = ("backbone/layer2", "backbone/layer3", "backbone/layer4")
+    still = ("backbone/conv1", "backbone/layer1")
+    assert (first.first, second.first) == (0, 10 * (600_000 // 28))
+    for student in found.students:
+        assert {path.split("/")[1] for path in first.frozen[student]} == whole
+        assert set(second.frozen[student]) == set(still)
+        rates = {path: 0.1 for path in late} | {path: 0.0 for path in still}
+        assert second.rates[student] == rates
+    assert set(second.thawed) == set(found.students)
+    assert found.optim.on_thaw == "reset"
+
+
+def test_siamrpnpp_has_the_networks_losses_and_tracking_of_section_5_5():
+    students, teacher = load_experiment("siamrpnpp_dst"), load_experiment(PUBLIC[0])
+    assert students.students == {n: named(f"siamrpnpp-{n}") for n in ("r50", "r18")}
+    assert teacher.students == {"teacher": named("siamrpnpp-big")}
+    check_fit(teacher.students["teacher"], students.students, students.distill)
+    for found in (students, teacher):
+        task = found.task
+        assert (task.regression_weight, task.regression_beta) == (1.2, 0.0)
+        assert (task.classification, task.regression_over) == ("balanced", "batch")
+        assert found.model.batch_norm == "image"
+        tracking = found.tracking
+        penalty, influence = tracking.penalty_k, tracking.window_influence
+        assert (penalty, influence, tracking.size_rate) == (0.05, 0.42, 0.38)
+        assert tracking.small_search_cells == 0
+    assert list(teacher.distill.active) == ["gt"]
+    terms = students.distill.terms
+    assert {name: term.weight for name, term in terms.items()} == {
+        **{"ah": 0.1, "ts": 1.0, "str": 100.0, "ks": 1.0}
+    }
+    assert terms["str"].layers == ("layer2", "layer3", "layer4")
+    assert students.distill.warmup_epochs == 0.0
+
+
 def test_the_page_of_the_papers_names_configurations_that_are_there():
     page = (pathlib.Path(__file__).parents[2] / "docs" / "papers.md").read_text()
-    named_there = set(re.findall(r"`(?:dst-jax \w+ )?(siam(?:fc|rpn)_\w+)", page))
-    assert len(named_there) == 8
+    named_there = set(re.findall(r"`(?:dst-jax \w+ )?(siam(?:fc|rpn|rpnpp)_\w+)", page))
+    assert len(named_there) == 10
     assert named_there <= set(packaged())

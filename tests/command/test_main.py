@@ -166,11 +166,15 @@ def test_config_list_and_show(capsys):
         (
             ("ablate", "demo_students", "--workdir", "W", "--rows", "GT", "XY"),
             "--rows XY: there is GT, TS, GT+TS, AH+TS, TS+STR, GT+TS+STR, AH+TS+STR, "
-            "NOKD, TSKD, TSsKD.",
+            'NOKD, TSKD, TSsKD; and of Table 6 teacher, "STUDENT w/o", "STUDENT with".',
         ),
         (
             ("ablate", "demo_students", "--workdir", "W", "--rows", "NOKD", "TS"),
             "row TS needs a teacher; give its bundle with --teacher.",
+        ),
+        (
+            ("ablate", "demo_students", "--workdir", "W", "--tables", "3"),
+            "--tables 3: there are 4, 5, 6 and dlf.",
         ),
         (
             ("ablate", "demo_students", "--workdir", "W", "--students", "1", "13"),

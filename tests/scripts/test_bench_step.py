@@ -29,13 +29,16 @@ def scripts():
 
 @pytest.mark.optax
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["tiny", "tiny-siamrpn"])
+@pytest.mark.parametrize("family", ["tiny", "tiny-siamrpn", "mini-siamrpnpp"])
 def test_one_step_in_pytorch_equals_ours(scripts, family):
-    sides, teacher = scripts.step_sides, named(family)
-    students = {
-        "dull": with_widths(teacher, (2, 4, 4, 4, 4)),
-        "intelligent": with_widths(teacher, (4, 4, 6, 6, 4)),
-    }
+    sides = scripts.step_sides
+    if family == "mini-siamrpnpp":
+        teacher, dull, intelligent = scripts.bench_step.families()[family]
+    else:
+        teacher = named(family)
+        widths = (2, 4, 4, 4, 4), (4, 4, 6, 6, 4)
+        dull, intelligent = (with_widths(teacher, w) for w in widths)
+    students = {"dull": dull, "intelligent": intelligent}
     workload = sides.Workload(teacher, students, batch=2)
     batch = sides.host_batch(workload)
     ours = sides.make_ours(workload, batch)

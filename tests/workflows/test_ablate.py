@@ -75,7 +75,7 @@ class Stub:
         self.trained, self.evaluated = [], []
         self.kill_at, self.gate = kill_at, gate
 
-    def train(self, settings, folder, *, teacher, verb, console):
+    def train(self, settings, folder, *, teacher, backbones, verb, console):
         if len(self.trained) == self.kill_at:
             raise KeyboardInterrupt
         row = folder.parent.name
@@ -102,13 +102,16 @@ class Stub:
         values = {"success_auc": auc, "precision_20": auc - 0.1, "op_50": auc}
         return Score(OTB, values, {}, {})
 
-    def run(self, workdir, source, teacher, *, experiment=None, **choice):
+    def run(
+        self, workdir, source, teacher, *, experiment=None, backbones=None, **choice
+    ):
         choice = {"datasets": (source,), **choice}
         return run_ablation(
             experiment or experiment_of(networks.STUDENTS, source),
             Choice(**choice),
             workdir,
             teacher=teacher,
+            backbones=backbones,
             train=self.train,
             evaluate=self.evaluate,
             console=QUIET,

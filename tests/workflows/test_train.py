@@ -98,7 +98,7 @@ def test_a_run_that_goes_on_with_other_kernels_says_so(plain, teacher, monkeypat
         return console.file.getvalue()
 
     assert "kernels" not in said()
-    name = "dst_jax.workflows.train.chosen_kernels"
+    name = "dst_jax.workflows.run_inputs.chosen_kernels"
     monkeypatch.setattr(name, lambda: Kernels("accelerator"))
     began = chosen_kernels().kind
     assert f"began with kernels of {began} and goes on with accelerator" in said()
@@ -177,9 +177,9 @@ def test_steps_that_were_left_out_are_told(thawing, tmp_path):
 def test_a_part_that_names_nothing_is_told_before_data_are_read(
     plain, tmp_path, monkeypatch
 ):
-    from dst_jax.workflows import train
+    from dst_jax.workflows import run_inputs
 
-    monkeypatch.setattr(train, "load_data", lambda *_: pytest.fail("read data"))
+    monkeypatch.setattr(run_inputs, "load_data", lambda *_: pytest.fail("read data"))
     optim = dataclasses.replace(plain.optim, parts=(("layer2", 0.1, 1.0),))
     with pytest.raises(InputError, match="student teacher: 'layer2' names no part"):
         run_training(
@@ -294,10 +294,10 @@ def test_bundles_are_made_of_any_checkpoint_without_data(teacher, tmp_path):
 def test_a_workdir_that_cannot_be_written_is_told_before_data_are_read(
     plain, tmp_path, monkeypatch
 ):
-    from dst_jax.workflows import train
+    from dst_jax.workflows import run_inputs
 
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(train, "load_data", lambda *_: pytest.fail("read data"))
+    monkeypatch.setattr(run_inputs, "load_data", lambda *_: pytest.fail("read data"))
     with pytest.raises(InputError, match="is no folder"):
         run_training(plain, tmp_path / "file", console=CONSOLE)
     free = shutil.disk_usage(tmp_path)._replace(free=1000)

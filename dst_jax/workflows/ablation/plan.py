@@ -22,10 +22,16 @@ from dst_jax.distill import (
 )
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, require_seed
+from dst_jax.workflows.ablation import dlf
 
 TABLE_5 = ("NOKD", "TSKD", "TSsKD")
 TABLE_4 = tuple(row for row in ROWS if row not in TABLE_5)
 ALL_ROWS = (*TABLE_4, *TABLE_5)
+# Rows of Table 6: the teacher, for which nothing is trained, and "r50 w/o" and "r50
+# with" of a student r50, which learns plainly or by TSsKD beside all others.
+TEACHER, WITHOUT, WITH = "teacher", " w/o", " with"
+DLF = "dlf"
+TABLES = (4, 5, 6, DLF)
 # In percent: the first of the uniform widths of Fig. 6, and its steps. The number of
 # students is limited so that all widths are below the teacher's.
 FIRST_WIDTH, WIDTH_STEP, MOST_STUDENTS = 40, 5, 12
@@ -36,33 +42,63 @@ class Choice:
     """The user's choice of rows, seeds and data sets.
 
     Attributes:
-      rows: Rows of Tables 4 and 5.
+      rows: Rows of Tables 4, 5 and 6; if empty, all rows of `tables`.
       counts: Numbers of students for Fig. 6.
       seeds: Seeds of weights and data order; every row is trained once with each.
       datasets: Data sets for evaluation, as `LAYOUT:DIR`; synthetic video if empty.
+      tables: Tables of the paper that have all of `rows`; empty for any. "dlf" beside
+        them adds all rows of DLF.
     """
 
     rows: tuple[str, ...] = ALL_ROWS
     counts: tuple[int, ...] = ()
     seeds: tuple[int, ...] = (0,)
     datasets: tuple[str, ...] = ()
+    tables: tuple[int | str, ...] = ()
 
     def __post_init__(self):
-        for field in ("rows", "counts", "seeds", "datasets"):
+        for field in ("rows", "counts", "seeds", "datasets", "tables"):
             values = getattr(self, field)
             object.__setattr__(self, field, tuple(dict.fromkeys(values)))
-        if not self.rows and not self.counts:
+        if not self.rows and not self.counts and not self.tables:
             raise InputError("nothing to train; name --rows or --students.")
         if not self.seeds:
             raise InputError("--seeds: give at least one.")
         for seed in self.seeds:
             require_seed(seed, "--seeds")
-        for row in self.rows:
-            if row not in ROWS:
-                raise InputError(f"--rows {row}: there is {', '.join(ROWS)}.")
+        self._require_rows()
         for count in self.counts:
             if not 1 <= count <= MOST_STUDENTS:
                 raise InputError(f"--students {count}: from 1 to {MOST_STUDENTS}.")
+
+    def _require_rows(self) -> None:
+        """Raises InputError if there is no such table, or no such row in any."""
+        for table in self.tables:
+            if table not in TABLES:
+                raise InputError(f"--tables {table}: there are 4, 5, 6 and {DLF}.")
+        for row in self.rows:
+            if (table := _table_of(row)) is None:
+                raise InputError(
+                    f"--rows {row}: there is {', '.join(ROWS)}; and of Table 6 "
+                    f'{TEACHER}, "STUDENT{WITHOUT}", "STUDENT{WITH}".'
+                )
+            if self.tables and table not in self.tables:
+                raise InputError(
+                    f"--rows {row}: is a row of Table {table}; give --tables {table}."
+                )
+
+    def of(self, table: int, rows: Sequence[str]) -> list[str]:
+        """Returns those of a table's rows that were chosen."""
+        if self.rows:
+            return [row for row in rows if row in self.rows]
+        return list(rows) if table in self.tables else []
+
+
+def _table_of(row: str) -> int | None:
+    """Returns the number of the table that has a row of this name, or None."""
+    if row == TEACHER or row.endswith((WITHOUT, WITH)):
+        return 6
+    return 4 if row in TABLE_4 else 5 if row in TABLE_5 else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +119,7 @@ class Line:
     """One row of a table, for every seed.
 
     Attributes:
-      table: "Table 4", "Table 5" or "Fig. 6".
+      table: "Table 4", "Table 5", "Table 6", "DLF" or "Fig. 6".
       row: Name of the row in the paper, or a number of students, as "3 students".
       students: Students whose results it shows.
       training: Training that gives these results.
@@ -118,12 +154,14 @@ class Plan:
       students: All students by name: those of `experiment` and of Fig. 6.
       lines: Rows of the tables in the order of the report.
       seeds: Seeds with which every training runs.
+      shows_teacher: Whether the teacher is a row of Table 6.
     """
 
     experiment: Experiment
     students: Mapping[str, TrackerSpec]
     lines: tuple[Line, ...]
     seeds: tuple[int, ...]
+    shows_teacher: bool = False
 
     def settings(self, run: PlannedRun) -> Experiment:
         """Returns the configuration of one run."""
@@ -157,13 +195,16 @@ def make_plan(
     names = by_size(experiment.students)
     lines = [
         Line("Table 4", row, names[:1], _training(experiment, row, names[:1]))
-        for row in TABLE_4
-        if row in choice.rows
+        for row in choice.of(4, TABLE_4)
     ]
     lines += [
         Line("Table 5", row, names, _training(experiment, row, names))
-        for row in TABLE_5
-        if row in choice.rows
+        for row in choice.of(5, TABLE_5)
+    ]
+    lines += _table_6(experiment, choice, names)
+    lines += [
+        Line(dlf.TABLE, row, (name,), _training(experiment, terms, names))
+        for row, terms, name in dlf.rows_of(names[::-1] if DLF in choice.tables else ())
     ]
     students = dict(experiment.students)
     if choice.counts:
@@ -177,13 +218,39 @@ def make_plan(
             lines.append(
                 Line("Fig. 6", row, some, _training(experiment, "TSsKD", some))
             )
-    plan = Plan(experiment, students, tuple(lines), choice.seeds)
+    with_teacher = bool(choice.of(6, [TEACHER]))
+    if with_teacher:
+        _required(teacher, f"row {TEACHER}")
+    plan = Plan(experiment, students, tuple(lines), choice.seeds, with_teacher)
     for line in lines:
-        run = plan.settings(PlannedRun(line.training, line.students, choice.seeds[0]))
+        names = line.training.group or line.students
+        run = plan.settings(PlannedRun(line.training, names, choice.seeds[0]))
         if needs_teacher(run.students, run.distill):
             _required(teacher, f"row {line.row}")
         check_fit(teacher, run.students, run.distill)
     return plan
+
+
+def _table_6(
+    experiment: Experiment, choice: Choice, names: tuple[str, ...]
+) -> list[Line]:
+    """Returns the rows of Table 6, of each student without and with the others."""
+    known = {
+        f"{name}{how}": (name, how) for how in (WITHOUT, WITH) for name in names[::-1]
+    }
+    for row in choice.rows:
+        if _table_of(row) == 6 and row not in (TEACHER, *known):
+            raise InputError(
+                f"--rows {row!r}: the configuration has no such student; Table 6 is "
+                f"{', '.join([TEACHER, *map(repr, known)])}."
+            )
+    lines = []
+    for row in choice.of(6, list(known)):
+        name, how = known[row]
+        trained = "NOKD" if how == WITHOUT else "TSsKD"
+        training = _training(experiment, trained, names)
+        lines.append(Line("Table 6", row, (name,), training))
+    return lines
 
 
 def missing_runs(
@@ -234,7 +301,7 @@ def family(students: Mapping[str, TrackerSpec]) -> str:
 
 def _training(experiment: Experiment, row: str, names: Sequence[str]) -> Training:
     objective = _objective(experiment, row, len(names))
-    for other in ROWS:
+    for other in (*ROWS, row):
         try:
             if _objective(experiment, other, len(names)) == objective:
                 shares = any(isinstance(t, Sharing) for t in objective.active.values())

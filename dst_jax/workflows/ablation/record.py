@@ -12,11 +12,13 @@ from dst_jax.files import read_json, write_json
 from dst_jax.workflows.ablation.table import MEASURED, Outcome
 
 _DIGEST = "digest"
+# Fields of an `Outcome` with names of their own within; earlier records lack "terms".
+_BESIDE = ("scores", "terms")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Network:
-    """The fields of an `Outcome` but its scores."""
+    """The fields of an `Outcome` but `_BESIDE`."""
 
     parameters: int
     megabytes: float
@@ -81,8 +83,10 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 def _check_outcome(value: Any, name: str) -> None:
     if not isinstance(value, dict):
         raise InputError(f"{name}: expected an outcome")
-    rest = {field: one for field, one in value.items() if field != "scores"}
+    rest = {field: one for field, one in value.items() if field not in _BESIDE}
     from_json(_Network, rest, name, complete=True)
+    for term, last in _mapping({"terms": {}, **value}, "terms").items():
+        from_json(float, last, f"{name}: last value of {term}")
     for data, scores in _mapping(value, "scores").items():
         if not isinstance(scores, dict):
             raise InputError(f"{name}: scores of {data} are no mapping")

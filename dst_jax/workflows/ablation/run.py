@@ -1,7 +1,5 @@
 """Runs `dst-jax ablate`: it trains and evaluates rows and writes their tables."""
 
-import dataclasses
-import functools
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +7,20 @@ from typing import Any
 
 from rich.console import Console
 
-from dst_jax.arch import TrackerSpec, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.pipeline import read_sources
 from dst_jax.errors import InputError
-from dst_jax.evaluate import OTB, Score
 from dst_jax.experiment import Experiment, experiment_to_json, without
 from dst_jax.files import found_folder, user_path, write_json, write_text
+from dst_jax.workflows.ablation.dlf import last_terms
+from dst_jax.workflows.ablation.evaluator import (
+    Dataset,
+    Evaluate,
+    Evaluator,
+    evaluate_by_otb,
+    outcome_of,
+    read_dataset,
+)
 from dst_jax.workflows.ablation.plan import (
     Choice,
     Plan,
@@ -24,7 +29,7 @@ from dst_jax.workflows.ablation.plan import (
     make_plan,
     missing_runs,
 )
-from dst_jax.workflows.ablation.record import read_outcome, read_run, write_record
+from dst_jax.workflows.ablation.record import read_run, write_record
 from dst_jax.workflows.ablation.table import (
     Outcome,
     Results,
@@ -37,15 +42,12 @@ from dst_jax.workflows.demo_video import (
     make_missing_video,
     write_video,
 )
-from dst_jax.workflows.evaluate import evaluate_trackers
-from dst_jax.workflows.evaluation import read_videos, score_still
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.progress import waiting
-from dst_jax.workflows.protocol_choice import truth_is_hidden
-from dst_jax.workflows.publishing import Evaluation
 from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.training_data import data_hash
 from dst_jax.workflows.versions import versions
+from dst_jax.workflows.warm_start import Start, load_start
 from dst_jax.workflows.workdir import ROWS, open_workdir
 
 VERB = "dst-jax ablate"
@@ -57,10 +59,6 @@ SYNTHETIC, SYNTHETIC_SEED = "synthetic video", 1
 _UNREAD = ("search", "policy", "seed")
 
 Train = Callable[..., Trained]
-Evaluate = Callable[[str, Sequence[pathlib.Path]], Evaluation]
-
-# The paper's tables are of OTB, whatever the data set here.
-_evaluate_by_otb = functools.partial(evaluate_trackers, protocol=OTB.name)
 
 
 def run_ablation(
@@ -69,8 +67,9 @@ def run_ablation(
     workdir: pathlib.Path,
     *,
     teacher: pathlib.Path | None = None,
+    backbones: Mapping[str, pathlib.Path] | None = None,
     train: Train = run_training,
-    evaluate: Evaluate = _evaluate_by_otb,
+    evaluate: Evaluate = evaluate_by_otb,
     console: Console,
 ) -> dict[str, Any]:
     """Trains and evaluates the rows that are missing, and writes the tables.
@@ -84,6 +83,7 @@ def run_ablation(
       choice: Rows, numbers of students, seeds and data sets.
       workdir: Folder for runs and tables.
       teacher: Bundle of the frozen teacher; needed if a row reads it.
+      backbones: Bundles whose backbones students begin with, by student.
       train: Function that makes one run, with the arguments of `run_training`.
       evaluate: Function (data set, folders of bundles) that returns their scores by
         the names of the folders.
@@ -99,8 +99,9 @@ def run_ablation(
     workdir = user_path(workdir)
     bundle = _load_teacher(teacher) if teacher is not None else None
     plan = make_plan(experiment, choice, teacher=bundle.spec if bundle else None)
-    datasets = [_read_dataset(source, source) for source in choice.datasets]
-    with open_workdir(workdir, _identity(experiment, bundle, console)):
+    start = load_start(plan.students, {}, backbones or {})
+    datasets = [read_dataset(source, source) for source in choice.datasets]
+    with open_workdir(workdir, _identity(experiment, bundle, start, console)):
         evaluator = Evaluator(
             datasets or [_synthetic(workdir, console)], evaluate, console
         )
@@ -110,15 +111,11 @@ def run_ablation(
         found = _write(workdir, plan, results, references, evaluator)
         began = time.perf_counter()
         for number, run in enumerate(runs, start=1):
-            rows = ", ".join(plan.rows_of(run.training))
-            names = " and ".join(run.students)
-            console.rule(
-                shown(f"run {number} of {len(runs)}: {rows} ({names}, seed {run.seed})")
-            )
+            _announce(plan, run, f"run {number} of {len(runs)}", console)
             settings, folder = plan.settings(run), workdir / ROWS / run.folder
-            trained = train(
-                settings, folder, teacher=teacher, verb=VERB, console=console
-            )
+            own = {n: p for n, p in (backbones or {}).items() if n in run.students}
+            how: Any = {"teacher": teacher, "backbones": own, "verb": VERB}
+            trained = train(settings, folder, **how, console=console)
             results |= _finish(run, settings, folder, trained, evaluator)
             found = _write(workdir, plan, results, references, evaluator)
             if left := runs[number:]:
@@ -126,6 +123,11 @@ def run_ablation(
     print_ablation(found, console)
     say(console, f"{workdir / TABLES}   {workdir / VALUES}")
     return found
+
+
+def _announce(plan: Plan, run: PlannedRun, which: str, console: Console) -> None:
+    rows, names = ", ".join(plan.rows_of(run.training)), " and ".join(run.students)
+    console.rule(shown(f"{which}: {rows} ({names}, seed {run.seed})"))
 
 
 def _load_teacher(path: pathlib.Path) -> Bundle:
@@ -149,131 +151,28 @@ def _outlook(
     return f"{runs}, about {hours if minutes >= 1.0 else '1 min'} in all"
 
 
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """A data set for evaluation.
-
-    Attributes:
-      name: Name in the report.
-      source: Layout and folder, `LAYOUT:DIR`.
-      targets: Hash of its videos and boxes.
-      still: Scores of a box that never moves.
-    """
-
-    name: str
-    source: str
-    targets: str
-    still: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluator:
-    """Scores trackers on data sets, unless their scores are known.
-
-    Attributes:
-      datasets: The data sets.
-      evaluate: The argument of `run_ablation`.
-      console: Console for the current state.
-    """
-
-    datasets: Sequence[Dataset]
-    evaluate: Evaluate
-    console: Console
-
-    def score(
-        self, outcomes: Mapping[str, Outcome], bundles: Mapping[str, pathlib.Path]
-    ) -> dict[str, Outcome]:
-        """Returns `outcomes` with the scores that were missing.
-
-        Args:
-          outcomes: Results by the names of trackers.
-          bundles: Folders of bundles by the same names.
-        """
-        scored = {name: {**outcome} for name, outcome in outcomes.items()}
-        for data in self.datasets:
-            due = [
-                name
-                for name, outcome in scored.items()
-                if outcome["scores"].get(data.name, {}).get("targets") != data.targets
-            ]
-            if not due:
-                continue
-            now = shown(f"evaluating {', '.join(due)} on {data.name}")
-            with self.console.status(now):
-                paths = [bundles[name] for name in due]
-                found = self.evaluate(data.source, paths)
-            for name, path in zip(due, paths, strict=True):
-                key = path.resolve().name
-                new = _values(found.scores[key], data.targets, found.fps[key])
-                scored[name]["scores"] = {**scored[name]["scores"], data.name: new}
-        return scored
-
-    def references(
-        self, file: pathlib.Path, path: pathlib.Path | None, bundle: Bundle | None
-    ) -> dict[str, Outcome]:
-        """Returns results of the teacher, if there is one, and of a box at rest.
-
-        Args:
-          file: File that keeps the teacher's results.
-          path: Folder of the teacher's bundle, or None.
-          bundle: The teacher, or None.
-        """
-        stills = {data.name: data.still for data in self.datasets}
-        still = {"parameters": None, "megabytes": None, "scores": stills}
-        if path is None or bundle is None:
-            return {"still": still}
-        known = read_outcome(file) if file.exists() else _outcome(bundle.spec)
-        teacher = self.score({"teacher": known}, {"teacher": path})["teacher"]
-        if teacher != known:
-            write_record(file, teacher)
-        return {"teacher": teacher, "still": still}
-
-
 def _identity(
-    experiment: Experiment, teacher: Bundle | None, console: Console
+    experiment: Experiment, teacher: Bundle | None, start: Start, console: Console
 ) -> dict[str, Any]:
-    """Returns the settings, teacher and data that all rows of a workdir share."""
+    """Returns the settings, bundles and data that all rows of a workdir share."""
     make_missing_video(experiment.data.sources, console)
     with waiting(console, "reading the data"):
         sequences, _ = read_sources(experiment.data)
+    # All rows begin at random weights or backbones, never at whole bundles.
+    begun = without(start.identity, "init")
     return {
         "experiment": without(experiment_to_json(experiment), *_UNREAD),
         "teacher": teacher.weights_sha256 if teacher else None,
+        **begun,
         "data": data_hash(sequences),
     }
-
-
-def _read_dataset(name: str, source: str) -> Dataset:
-    sequences = read_videos(source)
-    if truth_is_hidden(sequences):
-        raise InputError(
-            f"data set {source!r}: only first frames have a true box, so nothing can "
-            "be scored; give one with all boxes."
-        )
-    targets = data_hash(sequences)
-    still = _values(score_still(sequences), targets, None)
-    return Dataset(name, source, targets, still)
 
 
 def _synthetic(workdir: pathlib.Path, console: Console) -> Dataset:
     """Returns the test videos of the demonstration with seed 0."""
     folder = workdir / "data" / "test"
     write_video(folder, TEST_VIDEOS, seed=SYNTHETIC_SEED, console=console)
-    return _read_dataset(SYNTHETIC, f"got10k:{folder}")
-
-
-def _values(found: Score, targets: str, fps: float | None) -> dict[str, Any]:
-    return {"targets": targets, **found.values, "fps": fps}
-
-
-def _outcome(spec: TrackerSpec, *, gate_open: float | None = None) -> Outcome:
-    cost = tracker_cost(spec)
-    return {
-        "parameters": cost.parameters,
-        "megabytes": cost.megabytes,
-        "gate_open": gate_open,
-        "scores": {},
-    }
+    return read_dataset(SYNTHETIC, f"got10k:{folder}")
 
 
 def _finish(
@@ -285,7 +184,8 @@ def _finish(
 ) -> Results:
     """Scores a run's students, then writes the result of the run and returns it."""
     outcomes = {
-        name: _outcome(spec, gate_open=gate_share(trained.metrics, name))
+        name: outcome_of(spec, gate_open=gate_share(trained.metrics, name))
+        | {"terms": last_terms(trained.metrics, name)}
         for name, spec in settings.students.items()
     }
     record = {

@@ -1,8 +1,7 @@
 """Makes the tables of an ablation: statistics over seeds beside the paper's results."""
 
-import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from rich import box
@@ -10,34 +9,40 @@ from rich.console import Console
 from rich.table import Table
 
 from dst_jax.evaluate import OTB
-from dst_jax.workflows.ablation.paper import (
-    compare_pairs,
-    kendall,
-    paper_scores,
-    statement,
+from dst_jax.workflows.ablation.cells import Shown, decimals, megabytes, with_spread
+from dst_jax.workflows.ablation.dlf_table import dlf_tables
+from dst_jax.workflows.ablation.order import METRICS, SHUT, order_of_rows
+from dst_jax.workflows.ablation.paper import TABLE_6_VALUES, paper_scores
+from dst_jax.workflows.ablation.plan import (
+    TEACHER,
+    Line,
+    Plan,
+    Training,
+    by_size,
+    family,
 )
-from dst_jax.workflows.ablation.plan import Line, Plan, Training, by_size, family
 from dst_jax.workflows.printing import say, shown
 
-# The results of one network: parameters, megabytes, gate_open and scores.
+# The results of one network: parameters, megabytes, gate_open, scores and, of what was
+# trained, the last values of its terms.
 Outcome: TypeAlias = dict[str, Any]
 Results: TypeAlias = dict[tuple[Training, int, str], Outcome]
 
-METRICS = {"success_auc": "AUC", "precision_20": "P@20"}
 MEASURED = (*METRICS, "op_50", "fps")
 HEADINGS = ("row", "student", "n", "AUC", "P@20", "MB", "fps", "gates", "AUC", "P@20")
 TITLES = {
     "Table 4": "terms of the objective, dull student",
     "Table 5": "learning without and with teacher and sharing",
+    "Table 6": "students without and with teacher and sharing",
     "Fig. 6": "number of students that share",
 }
-SHUT = "shut"
 READING = (
     f"Scores are those of {OTB.name}, means over n seeds, in brackets the sample "
     "standard deviation (n - 1) of the seeds. MB: parameters as float32, in 10^6 "
     "bytes. fps: frames/s end to end, decoding included. gates: share of training "
     "steps in which the sharing gate (eq. 22) was open; shut: in none, so the row is "
-    "TSKD. The last two columns are the paper's, on OTB-100 with networks, data and "
+    "TSKD. The last two columns, and the second table of Table 6, are the paper's, "
+    "on OTB-100 (Table 6: VOT2019, LaSOT and TrackingNet) with networks, data and "
     "training of its own: compare the order of rows, not the numbers."
 )
 
@@ -71,7 +76,34 @@ def ablation_json(
         "datasets": list(datasets),
         "references": dict(references),
         "lines": lines,
-        "order": [found for name in datasets for found in _order(plan, lines, name)],
+        "teacher_row": plan.shows_teacher,
+        "order": [
+            found
+            for name in datasets
+            for found in order_of_rows(
+                lines, name, teacher=_teacher(plan, references, name)
+            )
+        ],
+    }
+
+
+def _teacher(
+    plan: Plan, references: Mapping[str, Outcome], dataset: str
+) -> dict[str, Any] | None:
+    """Returns the teacher as a line of Table 6, if that has it."""
+    if not plan.shows_teacher:
+        return None
+    scores = references[TEACHER]["scores"][dataset]
+    same = {
+        metric: {"values": [scores[metric]] * len(plan.seeds)} for metric in METRICS
+    }
+    kind = family(plan.experiment.students)
+    return {
+        "table": "Table 6",
+        "row": TEACHER,
+        "seeds": list(plan.seeds),
+        "scores": {dataset: same},
+        "paper": paper_scores(kind, "Table 6", TEACHER),
     }
 
 
@@ -90,6 +122,7 @@ def _line_json(
         "seeds": seeds,
         "parameters": outcomes[0]["parameters"],
         "megabytes": outcomes[0]["megabytes"],
+        "terms": _terms(outcomes),
         "gate_open": spread(shares) if shares else None,
         "gates": None if not shares else "open at times" if any(shares) else SHUT,
         "scores": {
@@ -101,6 +134,14 @@ def _line_json(
         },
         "paper": _paper(plan, line.table, line.row, student),
     }
+
+
+def _terms(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Returns the last values of terms that all outcomes have."""
+    # Records of an older release have none.
+    every = [outcome.get("terms", {}) for outcome in outcomes]
+    names = [name for name in every[0] if all(name in one for one in every)]
+    return {name: spread([one[name] for one in every]) for name in names}
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -124,7 +165,7 @@ def _paper(plan: Plan, table: str, row: str, student: str) -> dict[str, float]:
     """Returns the paper's scores of a row for its dull and intelligent students."""
     students = by_size(plan.experiment.students)
     place = students.index(student) if student in students else 2
-    if place > 1 or (table == "Table 5" and len(students) != 2):
+    if place > 1 or (table in ("Table 5", "Table 6") and len(students) != 2):
         return {}
     kind = family(plan.experiment.students)
     return paper_scores(kind, table, row, student=place)
@@ -140,60 +181,13 @@ def _note_repeats(lines: Sequence[dict[str, Any]]) -> None:
         first.setdefault(key, line["row"])
 
 
-def _order(
-    plan: Plan, lines: Sequence[Mapping[str, Any]], dataset: str
-) -> list[dict[str, Any]]:
-    """Returns comparisons of the order of rows, by table, student and metric."""
-    found = []
-    groups = dict.fromkeys((line["table"], line["student"]) for line in lines)
-    for table, student in groups:
-        group = [x for x in lines if (x["table"], x["student"]) == (table, student)]
-        skip = _unshared(group)
-        for metric, name in METRICS.items():
-            ours = {
-                x["row"]: dict(
-                    zip(x["seeds"], x["scores"][dataset][metric]["values"], strict=True)
-                )
-                for x in group
-            }
-            paper = {
-                x["row"]: x["paper"][metric] for x in group if metric in x["paper"]
-            }
-            pairs = compare_pairs(ours, paper, skip=skip)
-            if not pairs:
-                continue
-            text = statement(f"{table}, {student}, {name} on {dataset}", pairs)
-            if skip:
-                text += " TSsKD is not compared with TSKD: its gates never opened."
-            found.append(
-                {
-                    "table": table,
-                    "student": student,
-                    "metric": metric,
-                    "dataset": dataset,
-                    "agreeing": sum(pair.agrees for pair in pairs),
-                    "pairs": len(pairs),
-                    "kendall_tau": kendall(pairs),
-                    "statement": text,
-                }
-            )
-    return found
-
-
-def _unshared(group: Iterable[Mapping[str, Any]]) -> list[frozenset[str]]:
-    """Returns the pair TSKD and TSsKD if no gate opened, as they are then one."""
-    rows = {line["row"]: line["gates"] for line in group}
-    shut = "TSKD" in rows and rows.get("TSsKD") == SHUT
-    return [frozenset({"TSKD", "TSsKD"})] if shut else []
-
-
 def ablation_markdown(report: Mapping[str, Any]) -> str:
     """Returns the report of `ablation_json` as a page of Markdown."""
     seeds = ", ".join(map(str, report["seeds"]))
     parts = [f"# Ablation of {report['family']}", f"Seeds {seeds}. {report['reading']}"]
-    for title, rows, notes in _tables(report):
-        parts += [f"## {title.replace('|', '/')}", _pipes(rows)]
-        parts += [" ".join(notes)] if notes else []
+    for shown_table in _tables(report):
+        parts += [f"## {shown_table.title.replace('|', '/')}", _pipes(shown_table)]
+        parts += [" ".join(shown_table.notes)] if shown_table.notes else []
     if report["order"]:
         items = "\n".join(f"- {found['statement']}" for found in report["order"])
         parts += ["## Order of rows", items]
@@ -202,31 +196,30 @@ def ablation_markdown(report: Mapping[str, Any]) -> str:
 
 def print_ablation(report: Mapping[str, Any], console: Console) -> None:
     """Prints the tables, 80 columns wide, and the comparisons of row order."""
-    for title, rows, notes in _tables(report):
-        say(console, title, style="bold")
+    for found in _tables(report):
+        say(console, found.title, style="bold")
         table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
-        for heading in HEADINGS[:2]:
-            table.add_column(heading, no_wrap=True)
-        for heading in HEADINGS[2:]:
-            table.add_column(heading, justify="right", no_wrap=True)
-        for row in rows:
+        for number, heading in enumerate(found.headings):
+            justify = "left" if number < found.words else "right"
+            table.add_column(heading, justify=justify, no_wrap=True)
+        for row in found.rows:
             table.add_row(*map(shown, row))
         console.print(table)
-        for note in notes:
+        for note in found.notes:
             console.print(shown(note))
     console.print(shown(report["reading"]))
     for found in report["order"]:
         console.print(shown(found["statement"]))
 
 
-def _tables(
-    report: Mapping[str, Any],
-) -> Iterable[tuple[str, list[list[str]], list[str]]]:
-    """Yields title, cells and notes of every table on every data set."""
+def _tables(report: Mapping[str, Any]) -> Iterator[Shown]:
+    """Yields every table on every data set, then those of the paper's own figures."""
+    papers: dict[str, Mapping[str, float]] = {}
     for dataset in report["datasets"]:
         for table, what in TITLES.items():
             lines = [line for line in report["lines"] if line["table"] == table]
-            if not lines:
+            alone = table == "Table 6" and report["teacher_row"]
+            if not lines and not alone:
                 continue
             rows = [_cells(line, dataset) for line in lines]
             for name, outcome in report["references"].items():
@@ -238,7 +231,28 @@ def _tables(
                 for line in lines
                 if line["same_training_as"]
             ]
-            yield f"{table}: {what}, on {dataset}", rows, notes
+            title, headings = f"{table}: {what}, on {dataset}", HEADINGS
+            if table == "Table 6":
+                headings, rows = HEADINGS[:-2], [row[:-2] for row in rows]
+                papers |= {line["row"]: line["paper"] for line in lines}
+            yield Shown(title, headings, rows, notes)
+    yield from dlf_tables(report)
+    of_table_6 = papers or report["teacher_row"]
+    if of_table_6 and (rows := _paper_rows(report["family"], papers)):
+        headings = ("row", *TABLE_6_VALUES.values())
+        yield Shown("Table 6 in the paper", headings, rows, words=1)
+
+
+def _paper_rows(
+    kind: str, papers: Mapping[str, Mapping[str, float]]
+) -> list[list[str]]:
+    """Returns the paper's own figures of rows of Table 6, the teacher's first."""
+    every = {TEACHER: paper_scores(kind, "Table 6", TEACHER), **papers}
+    return [
+        [row, *(f"{x:.0f}" if x >= 1.0 else decimals(x) for x in values.values())]
+        for row, values in every.items()
+        if values
+    ]
 
 
 def _cells(line: Mapping[str, Any], dataset: str) -> list[str]:
@@ -247,7 +261,7 @@ def _cells(line: Mapping[str, Any], dataset: str) -> list[str]:
         line["row"] + (f", {SHUT}" if line["gates"] == SHUT else ""),
         line["student"],
         str(len(line["seeds"])),
-        *(_with_spread(scores[metric]) for metric in METRICS),
+        *(with_spread(scores[metric]) for metric in METRICS),
         megabytes(line["megabytes"]),
         f"{scores['fps']['mean']:.0f}",
         "" if gates is None else f"{gates['mean']:.0%}",
@@ -264,7 +278,7 @@ def _reference_cells(
         name,
         "",
         "",
-        *(_decimals(scores[metric]) for metric in METRICS),
+        *(decimals(scores[metric]) for metric in METRICS),
         "" if size is None else megabytes(size),
         "" if fps is None else f"{fps:.0f}",
         "",
@@ -273,26 +287,12 @@ def _reference_cells(
 
 
 def _paper_cells(paper: Mapping[str, float]) -> list[str]:
-    return [_decimals(paper[m]) if m in paper else "" for m in METRICS]
+    return [decimals(paper[m]) if m in paper else "" for m in METRICS]
 
 
-def megabytes(size: float) -> str:
-    """Returns a size with three significant digits and at least one decimal."""
-    digits = 2 - math.floor(math.log10(size)) if size > 0.0 else 1
-    return f"{size:.{max(digits, 1)}f}"
-
-
-def _with_spread(value: Mapping[str, Any]) -> str:
-    mean, sd = value["mean"], value["sd"]
-    return _decimals(mean) + ("" if sd is None else f" ({_decimals(sd)})")
-
-
-def _decimals(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
-
-
-def _pipes(rows: Sequence[Sequence[str]]) -> str:
-    paper = [f"paper {heading}" for heading in HEADINGS[-2:]]
-    head = [*HEADINGS[:-2], *paper]
-    marks = ["---", "---", *["---:"] * (len(head) - 2)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, marks, *rows))
+def _pipes(table: Shown) -> str:
+    head = list(table.headings)
+    if table.headings == HEADINGS:
+        head[-2:] = [f"paper {heading}" for heading in HEADINGS[-2:]]
+    marks = ["---"] * table.words + ["---:"] * (len(head) - table.words)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, marks, *table.rows))
