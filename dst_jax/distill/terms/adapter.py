@@ -4,7 +4,9 @@ They learn beside the student as a term's own parameters, and are no part of it.
 """
 
 import math
+from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -12,25 +14,28 @@ from jax.typing import DTypeLike
 from dst_jax.typing import Array, Float, Params
 
 
-def init_adapter(
-    rng: np.random.Generator, given: int, wanted: int, *, dtype: DTypeLike
-) -> Params:
-    """Returns the first values of an adapter, "kernel" and "bias".
+def init_adapters(
+    key: Array, channels: Mapping[str, tuple[int, int]], *, dtype: DTypeLike
+) -> dict[str, Params]:
+    """Returns the first values of adapters by map, "kernel" and "bias" of each.
 
-    The kernel is normal with the deviation that keeps the size of features; the bias is
-    0. They are drawn on the host, as the networks' are.
+    Kernels are normal with the deviation that keeps the size of features; biases are 0.
+    They are drawn on the host, as the networks' are.
 
     Args:
-      rng: Randomness of the kernel.
-      given: Channels of the student's map.
-      wanted: Channels of the teacher's map.
+      key: Randomness of the kernels.
+      channels: Channels of the student's map and of the teacher's, by map.
       dtype: Type of the parameters.
     """
-    kernel = rng.standard_normal((given, wanted)) / math.sqrt(given)
-    return {
-        "kernel": jnp.asarray(kernel, dtype),
-        "bias": jnp.zeros((wanted,), dtype),
-    }
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    adapters = {}
+    for name, (given, wanted) in channels.items():
+        kernel = rng.standard_normal((given, wanted)) / math.sqrt(given)
+        adapters[name] = {
+            "kernel": jnp.asarray(kernel, dtype),
+            "bias": jnp.zeros((wanted,), dtype),
+        }
+    return adapters
 
 
 def adapted(

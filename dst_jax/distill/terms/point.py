@@ -3,13 +3,11 @@
 import dataclasses
 from typing import Literal
 
-import jax
-import numpy as np
 from jax.typing import DTypeLike
 
 from dst_jax import losses
 from dst_jax.arch import TrackerSpec
-from dst_jax.distill.terms.adapter import adapted, init_adapter
+from dst_jax.distill.terms.adapter import adapted, init_adapters
 from dst_jax.distill.terms.features import Compared, FeatureTerm, map_shape
 from dst_jax.require import require_one_of
 from dst_jax.typing import Array, Float, Params
@@ -43,15 +41,13 @@ class Point(FeatureTerm):
         *,
         dtype: DTypeLike,
     ) -> Params:
-        """Returns the first values of E by layer, see `init_adapter`."""
+        """Returns the first values of E by layer, see `init_adapters`."""
         assert teacher is not None
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        adapters = {}
+        channels = {}
         for layer, other in self.layers_of(student, teacher):
             given = map_shape(student, layer, "search").features
-            wanted = map_shape(teacher, other, "search").features
-            adapters[layer] = init_adapter(rng, given, wanted, dtype=dtype)
-        return adapters
+            channels[layer] = given, map_shape(teacher, other, "search").features
+        return init_adapters(key, channels, dtype=dtype)
 
     def distance(self, maps: Compared, params: Params) -> Float[Array, " b"]:
         """Returns the distance of the adapted features, one value per example."""

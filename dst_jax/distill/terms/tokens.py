@@ -6,9 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
 from dst_jax import losses
@@ -16,7 +14,7 @@ from dst_jax.arch import TrackerSpec
 from dst_jax.arch.backbones.chain import MapShape
 from dst_jax.distill.parts import Parts, mean_over_examples
 from dst_jax.distill.term import Term, View
-from dst_jax.distill.terms.adapter import adapted, init_adapter
+from dst_jax.distill.terms.adapter import adapted, init_adapters
 from dst_jax.errors import InputError
 from dst_jax.models import Output
 from dst_jax.ops.resize import resized
@@ -66,15 +64,11 @@ class TokenTerm(Term):
         if not self.adapter:
             return {}
         assert teacher is not None
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        ours, theirs = (
-            self._shapes(student, "student"),
-            self._shapes(teacher, "teacher"),
-        )
-        return {
-            own.name: init_adapter(rng, own.features, other.features, dtype=dtype)
-            for own, other in zip(ours, theirs, strict=True)
-        }
+        ours = self._shapes(student, "student")
+        theirs = self._shapes(teacher, "teacher")
+        pairs = zip(ours, theirs, strict=True)
+        channels = {own.name: (own.features, other.features) for own, other in pairs}
+        return init_adapters(key, channels, dtype=dtype)
 
     @abc.abstractmethod
     def maps(self, spec: TrackerSpec) -> tuple[str, ...]:
