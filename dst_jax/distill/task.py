@@ -32,6 +32,8 @@ class TaskConfig:
       regression_over: Pairs over which the loss of boxes is averaged: those that have a
         positive anchor ("pairs"), or all of the batch, negative ones too ("batch"), as
         in public code (SiamRPN).
+      giou_weight: Factor on the overlap loss of boxes (OSTrack).
+      corner_weight: Factor on the distance of boxes' corners (OSTrack).
     """
 
     classification: Literal["balanced", "mean"] = "balanced"
@@ -41,9 +43,12 @@ class TaskConfig:
     regression_over: Literal["pairs", "batch"] = dataclasses.field(
         default="pairs", metadata=OMIT_DEFAULT
     )
+    giou_weight: float = dataclasses.field(default=2.0, metadata=OMIT_DEFAULT)
+    corner_weight: float = dataclasses.field(default=5.0, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
-        for field in ("regression_weight", "regression_beta"):
+        weights = "regression_weight", "giou_weight", "corner_weight"
+        for field in (*weights, "regression_beta"):
             fits = 0.0 <= getattr(self, field) < math.inf
             require(fits, self, field, "must be finite and at least 0")
         require_one_of(("pairs", "batch"), self, "regression_over")

@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from dst_jax.arch import TrackerSpec
@@ -13,6 +12,7 @@ from dst_jax.arch.backbones.chain import MapShape
 from dst_jax.distill.parts import Parts, agreed_mean, mean_over_examples
 from dst_jax.distill.term import Term, View
 from dst_jax.errors import InputError
+from dst_jax.ops.resize import resized
 from dst_jax.require import require, require_one_of
 from dst_jax.typing import Array, Float, Params
 
@@ -136,7 +136,8 @@ class FeatureTerm(Term):
                 student = view.student.taps[f"{image}/{own}"]
                 teacher = view.teacher.taps[f"{image}/{other}"]
                 if student.shape[1:3] != teacher.shape[1:3]:
-                    student = _resized(student, teacher.shape[1:3])
+                    sides = teacher.shape[1], teacher.shape[2]
+                    student = resized(student, sides)
                 yield Compared(own, student, teacher)
 
     def _require_stage(self, name: str, spec: TrackerSpec, whose: str) -> None:
@@ -180,9 +181,3 @@ def _require_common_grid(
             f"{other.side} of {other.stride} in {px[1]}; name layers on a common grid, "
             "or give resize=True."
         )
-
-
-def _resized(features: Array, sides: tuple[int, ...]) -> Array:
-    """Returns maps of other sides, interpolated bilinearly between centres of cells."""
-    shape = (features.shape[0], *sides, features.shape[-1])
-    return jax.image.resize(features, shape, "bilinear", antialias=False)
