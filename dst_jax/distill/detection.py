@@ -1,5 +1,6 @@
 """The loss of a centre head on its labels: OSTrack's 2 GIoU + 5 L1 + focal."""
 
+import jax
 import jax.numpy as jnp
 
 from dst_jax import losses
@@ -19,9 +20,8 @@ def detection_parts(
 ) -> list[Part]:
     """Returns the parts of the loss: focal, GIoU and L1.
 
-    The focal loss of all cells is divided by the number of cells that hold a centre in
-    the batch of all devices, and by 1 where there is none. Boxes are those of the cells
-    that the network scores highest, averaged over the examples that show the target.
+    Boxes are those of the cells that the network scores highest, averaged over the
+    examples that show the target.
 
     Args:
       response: Scores before the sigmoid.
@@ -30,14 +30,56 @@ def detection_parts(
       giou_weight: Factor on the overlap loss of boxes.
       corner_weight: Factor on the distance of boxes' corners.
     """
-    keep = labels.mask[:, None, None]
-    values = losses.focal(response, labels.heat)
-    centres = (labels.heat == 1.0).astype(keep.dtype) * keep
     found = best_boxes(response, offsets)
     overlap = mean_over_examples(losses.giou(found, labels.box), labels.shown)
     corners = mean_over_examples(losses.corner_l1(found, labels.box), labels.shown)
     return [
-        Part(jnp.sum(values * keep), jnp.sum(centres)),
+        focal_part(response, labels),
         *scaled([overlap], giou_weight),
         *scaled([corners], corner_weight),
     ]
+
+
+def focal_part(response: Float[Array, "b u u"], labels: CentreLabels) -> Part:
+    """Returns the part of the scores.
+
+    The focal loss of all cells is divided by the number of cells that hold a centre in
+    the batch of all devices, and by 1 where there is none.
+
+    Args:
+      response: Scores before the sigmoid.
+      labels: Labels on the same grid.
+    """
+    keep = labels.mask[:, None, None]
+    centres = (labels.heat == 1.0).astype(keep.dtype) * keep
+    return Part(jnp.sum(losses.focal(response, labels.heat) * keep), jnp.sum(centres))
+
+
+def box_distance(
+    found: Float[Array, "b 4"],
+    target: Float[Array, "b 4"],
+    *,
+    giou_weight: float = 2.0,
+    corner_weight: float = 5.0,
+    both: bool = False,
+) -> Float[Array, " b"]:
+    """Returns the weighted sum of both losses of boxes, one value per example.
+
+    Args:
+      found: The boxes that are learnt, (cx, cy, w, h) in [0, 1] of the search image.
+      target: The boxes that they should be.
+      giou_weight: Factor on the overlap loss of boxes.
+      corner_weight: Factor on the distance of boxes' corners.
+      both: Whether the target is drawn towards the boxes too.
+    """
+
+    def distance(one: Array, other: Array) -> Array:
+        corners = losses.corner_l1(one, other)
+        return giou_weight * losses.giou(one, other) + corner_weight * corners
+
+    value = distance(found, target)
+    if not both:
+        return value
+    # Both losses are symmetric, and no gradient reaches their second argument.
+    mirrored = distance(target, found)
+    return value + mirrored - jax.lax.stop_gradient(mirrored)

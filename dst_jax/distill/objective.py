@@ -141,13 +141,17 @@ def make_objective(
     specs = dict(students)
     kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype}
     learner = functools.partial(build, axis_name=axis_name, config=setting.model)
+    read = functools.partial(_maps_read, setting.distill)
     modules = {
-        name: learner(spec, frozen=_inside(frozen.get(name, ())), **kinds)
+        name: learner(
+            spec, frozen=_inside(frozen.get(name, ())), taps=read(spec), **kinds
+        )
         for name, spec in students.items()
     }
     teaching = None
     if teacher is not None and needs_teacher(students, setting.distill):
-        specs["teacher"], teaching = teacher, build(teacher, **kinds)
+        specs["teacher"] = teacher
+        teaching = build(teacher, config=setting.model, taps=read(teacher), **kinds)
     view, label = _viewer(specs), _labeller(specs, setting.labels)
     everywhere = functools.partial(psum, axis_name=axis_name)
     collect = _collector(specs, students, setting, everywhere)
@@ -177,6 +181,17 @@ def make_objective(
         return loss, (new_stats, Metrics(values, agreed))
 
     return objective
+
+
+def _maps_read(config: DistillConfig, spec: TrackerSpec) -> tuple[str, ...] | None:
+    """Returns the names of the maps of a network that any term reads; None for all."""
+    found: dict[str, None] = {}
+    for term in config.active.values():
+        names = term.reads_maps(spec)
+        if names is None:
+            return None
+        found |= dict.fromkeys(names)
+    return tuple(found)
 
 
 def _inside(parts: Iterable[str]) -> tuple[str, ...]:

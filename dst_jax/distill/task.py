@@ -1,4 +1,7 @@
-"""The tracker's own loss on the labels, L^GT: eq. 2 of SiamFC, eq. 5 of SiamRPN."""
+"""The tracker's own loss on the labels, L^GT.
+
+It is eq. 2 for SiamFC, eq. 5 for SiamRPN, and 2 GIoU + 5 L1 + focal for OSTrack.
+"""
 
 import dataclasses
 import math
@@ -8,11 +11,12 @@ import jax.numpy as jnp
 
 from dst_jax import losses
 from dst_jax.decode import OMIT_DEFAULT
+from dst_jax.distill.detection import detection_parts, focal_part
 from dst_jax.distill.labels.anchors import AnchorLabels
 from dst_jax.distill.labels.cells import CellLabels
+from dst_jax.distill.labels.centre import CentreLabels
 from dst_jax.distill.labels.make import Labels
 from dst_jax.distill.parts import Part, mean_over_all
-from dst_jax.errors import InputError
 from dst_jax.models import Answer, CellAnswer, CentreAnswer, RegionAnswer
 from dst_jax.require import require, require_one_of
 from dst_jax.typing import Array, Float, Scalar
@@ -53,6 +57,11 @@ class TaskConfig:
             require(fits, self, field, "must be finite and at least 0")
         require_one_of(("pairs", "batch"), self, "regression_over")
 
+    @property
+    def box_weights(self) -> dict[str, float]:
+        """Returns the factors on the losses of boxes by name (OSTrack)."""
+        return {"giou_weight": self.giou_weight, "corner_weight": self.corner_weight}
+
 
 def task_parts(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]:
     """Returns the parts of an answer's loss on the labels of its grid."""
@@ -66,8 +75,9 @@ def task_parts(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]
             )
             boxes = regression(distance, labels, config)
             return [*classification(answer, labels, config), boxes]
-        case CentreAnswer():
-            raise InputError("no loss reads the answer of OSTrack yet.")
+        case CentreAnswer(response=response, offsets=offsets):
+            assert isinstance(labels, CentreLabels)
+            return detection_parts(response, offsets, labels, **config.box_weights)
         case _:
             assert_never(answer)
 
@@ -89,8 +99,9 @@ def classification(answer: Answer, labels: Labels, config: TaskConfig) -> list[P
                 return [Part(jnp.sum(values * kept), jnp.sum(kept))]
             kinds = ((labels.labels == c).astype(values.dtype) for c in (1, 0))
             return [Part(jnp.sum(values * k), jnp.sum(k), 0.5) for k in kinds]
-        case CentreAnswer():
-            raise InputError("no loss reads the answer of OSTrack yet.")
+        case CentreAnswer(response=response):
+            assert isinstance(labels, CentreLabels)
+            return [focal_part(response, labels)]
         case _:
             assert_never(answer)
 

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -93,6 +94,20 @@ class Term(abc.ABC):
         """Returns whether the term reads the teacher for such a student."""
         del student
         return True
+
+    def reads_maps(self, spec: TrackerSpec) -> tuple[str, ...] | None:
+        """Returns the names of a network's maps that the term reads.
+
+        Blocks of a transformer that nobody reads may be computed in a loop.
+
+        Args:
+          spec: The student or the teacher.
+
+        Returns:
+          Names without an image, such as "norm"; None, as by default, for all.
+        """
+        del spec
+        return None
 
     def init(
         self,
@@ -188,3 +203,54 @@ def require_same_grid(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> N
             f"{other.search_px}; kernels, strides and pooling must agree, only widths "
             "may differ."
         )
+
+
+def require_comparable(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> None:
+    """Checks that the answers of two networks can be compared, perhaps resized.
+
+    Those of networks of one stream can where both see the same square of the frame,
+    of whatever size; others need the same grid.
+
+    Args:
+      ours: The student.
+      theirs: The network that it is compared with.
+      name: Name of that network, for the message.
+
+    Raises:
+      InputError: If they cannot.
+    """
+    if not (ours.head.one_stream and theirs.head.one_stream):
+        require_same_grid(ours, theirs, name=name)
+        return
+    require_same_answers(ours, theirs, name=name)
+    require_same_view(ours, theirs, name=name)
+
+
+def require_same_view(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> None:
+    """Checks that the search images of two networks show as much of the frame.
+
+    Args:
+      ours: The student.
+      theirs: The network that it is compared with.
+      name: Name of that network, for the message.
+
+    Raises:
+      InputError: If they do not.
+    """
+    one, other = (
+        spec.input.train_search_px / spec.input.zooms.search.px_per_side
+        for spec in (ours, theirs)
+    )
+    if not math.isclose(one, other, rel_tol=1e-9):
+        raise InputError(
+            f"the student's search image shows {one:g} times the target's size, that "
+            f"of {name} {other:g}; cells stand for the same places only where both are "
+            "equal."
+        )
+
+
+def listed(spec: TrackerSpec) -> str:
+    """Returns the names of a network's maps; of many, the first three and the last."""
+    names = [one.name for one in spec.maps(spec.input.train_search_px)]
+    shown = names if len(names) <= 6 else [*names[:3], "...", names[-1]]
+    return ", ".join(shown)

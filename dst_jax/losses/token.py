@@ -7,6 +7,7 @@ resolution has its map resized first (`ops.resize.resized`) to the teacher's sid
 import jax
 import jax.numpy as jnp
 
+from dst_jax.ops.precision import at_least_single
 from dst_jax.typing import Array, Bool, Float, Scalar
 
 
@@ -138,5 +139,4 @@ def salience_weights(
 
 def _wide(features: Array) -> Array:
     """Returns features in float32 at least."""
-    exact = jnp.finfo(features.dtype).bits >= 32
-    return jnp.asarray(features, features.dtype if exact else jnp.float32)
+    return features.astype(at_least_single(features.dtype))

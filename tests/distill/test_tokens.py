@@ -5,33 +5,31 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dst_jax.arch import AreaCrop, InputSpec, TrackerSpec
-from dst_jax.arch.backbones.chain import MapShape
+from dst_jax.arch import (
+    AreaCrop,
+    CentreHeadSpec,
+    InputSpec,
+    TokenBackboneSpec,
+    TrackerSpec,
+)
 from dst_jax.distill import Disc, DistillConfig, Qkv, check_fit, reduce_parts
 from dst_jax.distill.labels import CentreLabels
 from dst_jax.errors import InputError
-from dst_jax.models import CellAnswer, Output
+from dst_jax.models import CentreAnswer, Output
 from tests import networks
 from tests.distill.views import value, view_of
 from tests.losses import reference
 
 
 def tokens(*, width=6, depth=4, px=96, factor=5.0):
-    """The architecture of a network whose maps are those of tokens of 16 px."""
-
-    class Tokens(TrackerSpec):
-        def maps(self, image_px):
-            kinds = [f"{kind}{n}" for n in range(depth) for kind in "qkv"]
-            side = image_px // 16
-            return tuple(MapShape(kind, side, width, 16) for kind in (*kinds, "norm"))
-
+    """A transformer whose tokens are of 16 px."""
     crops = InputSpec(
         template_px=px // 2,
         search_px=px,
         train_search_px=px,
         area=AreaCrop(2.0, factor),
     )
-    return Tokens(networks.TEACHER.backbone, input=crops)
+    return TrackerSpec(TokenBackboneSpec(width, depth, 3), CentreHeadSpec(8), crops)
 
 
 TEACHER, STUDENT = tokens(px=96), tokens(px=64)
@@ -44,7 +42,8 @@ def output(seed, *, side, batch=2, width=6):
         for image, cells in (("search", side), ("template", side // 2)):
             shape = batch, cells, cells, width
             taps[f"{image}/{kind}"] = rng.normal(size=shape).astype(np.float32)
-    answer = CellAnswer(np.zeros((batch, side, side), np.float32))
+    shape = batch, side, side
+    answer = CentreAnswer(np.zeros(shape, "f4"), np.zeros((*shape, 4), "f4"))
     return jax.tree.map(jnp.asarray, Output(answer, taps))
 
 
@@ -282,7 +281,7 @@ def test_backbones_without_tokens_are_refused(term, name):
 
 def test_unequal_fields_of_view_are_refused():
     message = refusal(Disc(), tokens(px=64, factor=4.0), TEACHER)
-    assert "shows 4 times the target's size, the teacher's 5;" in message
+    assert "shows 4 times the target's size, that of the teacher 5;" in message
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from dst_jax.arch import (
 from dst_jax.arch.spec import Grid
 from dst_jax.distill.labels.anchors import AnchorLabels, anchor_labels
 from dst_jax.distill.labels.cells import CellLabels, cell_labels
+from dst_jax.distill.labels.centre import CentreLabels, centre_labels
 from dst_jax.distill.labels.config import LabelConfig
-from dst_jax.errors import InputError
 from dst_jax.ops.anchors import head_anchors
 from dst_jax.ops.examples import Examples
 from dst_jax.ops.labels import response_labels, target_labels
 from dst_jax.typing import Array
 
-Labels: TypeAlias = CellLabels | AnchorLabels
+Labels: TypeAlias = CellLabels | AnchorLabels | CentreLabels
 # A function (examples, key) -> labels; the key is for random choices.
 MakeLabels: TypeAlias = Callable[[Examples, Array], Labels]
 
@@ -34,14 +34,13 @@ def make_labels(spec: TrackerSpec, config: LabelConfig) -> MakeLabels:
     Args:
       spec: The network, whose training crops are labelled.
       config: Settings that decide what counts as the target.
-
-    Raises:
-      InputError: If there are no labels for its head.
     """
     grid = spec.grid(spec.input.train_search_px)
     match spec.head:
-        case CentreHeadSpec(family=family):
-            raise InputError(f"there are no labels for {family} yet; train another.")
+        case CentreHeadSpec():
+            return lambda examples, key: centre_labels(
+                examples, grid.side, peak=config.peak
+            )
         case CorrelationHeadSpec():
             return _cell_labeller(grid, config)
         case RegionHeadSpec() as head:

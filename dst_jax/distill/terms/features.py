@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from dst_jax.arch import TrackerSpec
 from dst_jax.arch.backbones.chain import MapShape
 from dst_jax.distill.parts import Parts, agreed_mean, mean_over_examples
-from dst_jax.distill.term import Term, View
+from dst_jax.distill.term import Term, View, listed
 from dst_jax.errors import InputError
 from dst_jax.ops.resize import resized
 from dst_jax.require import require, require_one_of
@@ -114,6 +114,10 @@ class FeatureTerm(Term):
             f"--distill.{name}.layers."
         )
 
+    def reads_maps(self, spec: TrackerSpec) -> tuple[str, ...]:
+        """Returns the names of the layers that are compared in a network."""
+        return self.layers or (list(_stages(spec))[-1],)
+
     @property
     def compared_images(self) -> tuple[str, ...]:
         """Returns the images whose maps are compared."""
@@ -123,9 +127,8 @@ class FeatureTerm(Term):
         self, student: TrackerSpec, teacher: TrackerSpec
     ) -> list[tuple[str, str]]:
         """Returns the names of the compared layers in student and teacher."""
-        if self.layers:
-            return [(name, name) for name in self.layers]
-        return [(list(_stages(student))[-1], list(_stages(teacher))[-1])]
+        pairs = zip(self.reads_maps(student), self.reads_maps(teacher), strict=True)
+        return list(pairs)
 
     def _maps(self, view: View) -> Iterator[Compared]:
         """Yields the maps of each layer and image."""
@@ -144,7 +147,7 @@ class FeatureTerm(Term):
         if name not in _stages(spec):
             raise InputError(
                 f"{type(self).__name__}.layers has {name!r}; the {whose}'s backbone "
-                f"has {', '.join(_stages(spec))}."
+                f"has {listed(spec)}."
             )
 
 

@@ -2,7 +2,6 @@
 
 import abc
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -13,7 +12,7 @@ from dst_jax import losses
 from dst_jax.arch import TrackerSpec
 from dst_jax.arch.backbones.chain import MapShape
 from dst_jax.distill.parts import Parts, mean_over_examples
-from dst_jax.distill.term import Term, View
+from dst_jax.distill.term import Term, View, listed, require_same_view
 from dst_jax.distill.terms.adapter import adapted, init_adapters
 from dst_jax.errors import InputError
 from dst_jax.models import Output
@@ -74,6 +73,10 @@ class TokenTerm(Term):
     def maps(self, spec: TrackerSpec) -> tuple[str, ...]:
         """Returns the names of the maps of search tokens that a network must give."""
 
+    def reads_maps(self, spec: TrackerSpec) -> tuple[str, ...]:
+        """Returns the names of the maps that are compared."""
+        return self.maps(spec)
+
     def cell_weights(
         self, teacher: Float[Array, "b h w d"], view: View
     ) -> Float[Array, "b h w"] | None:
@@ -113,13 +116,7 @@ class TokenTerm(Term):
                     f"teacher's {other.features}; give a student of the teacher's "
                     f"width, or {type(self).__name__}.adapter=True."
                 )
-        fields = [_field_of_view(spec) for spec in (student, teacher)]
-        if not math.isclose(*fields, rel_tol=1e-9):
-            raise InputError(
-                f"the student's search image shows {fields[0]:g} times the target's "
-                f"size, the teacher's {fields[1]:g}; cells stand for the same places "
-                "only where both are equal."
-            )
+        require_same_view(student, teacher, name="the teacher")
 
     def __call__(self, view: View) -> Parts:
         """Returns the mean over examples of the distances, summed over maps."""
@@ -152,21 +149,10 @@ class TokenTerm(Term):
             if name not in known:
                 raise InputError(
                     f"{type(self).__name__} reads the map {name!r}; the {whose}'s "
-                    f"backbone has {_summary(list(known))}."
+                    f"backbone has {listed(spec)}."
                 )
         return [known[name] for name in names]
 
 
 def _searched(output: Output, name: str) -> Float[Array, "b h w d"]:
     return output.taps[f"search/{name}"]
-
-
-def _field_of_view(spec: TrackerSpec) -> float:
-    """Returns the side of what the search image shows, in sizes of the target."""
-    return spec.input.train_search_px / spec.input.zooms.search.px_per_side
-
-
-def _summary(names: list[str]) -> str:
-    """Returns names in words; of many, the first three and the last."""
-    shown = names if len(names) <= 6 else [*names[:3], "...", names[-1]]
-    return ", ".join(shown)

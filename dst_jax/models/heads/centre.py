@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from dst_jax.arch.heads import CentreHeadSpec
@@ -13,11 +12,9 @@ from dst_jax.models.heads.channels import HeadChannels
 from dst_jax.models.initial import Normal
 from dst_jax.models.kinds import Kinds
 from dst_jax.models.layers import Conv, ConvStage
+from dst_jax.ops.centre import clamped_sigmoid
 from dst_jax.ops.precision import at_least_single
 from dst_jax.typing import Array, Float
-
-# Sizes stay this far from 0 and from 1.
-_FLOOR = 1e-4
 
 
 def xavier_deviation(shape: Sequence[int]) -> float:
@@ -85,8 +82,9 @@ class CentreHead(nn.Module):
             branch: Branch = getattr(self, name)
             x = branch(shown.astype(self.kinds.dtype), train=train)
             found[name] = x.astype(at_least_single(x.dtype))
-        size = jnp.clip(jax.nn.sigmoid(found["size"]), _FLOOR, 1.0 - _FLOOR)
-        offsets = jnp.concatenate([found["offset"], size], axis=-1)
+        offsets = jnp.concatenate(
+            [found["offset"], clamped_sigmoid(found["size"])], axis=-1
+        )
         return CentreAnswer(found["score"][..., 0], offsets)
 
     @staticmethod
