@@ -139,19 +139,14 @@ def make_objective(
     """
     check_fit(teacher, students, setting.distill)
     specs = dict(students)
-    kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype}
-    learner = functools.partial(build, axis_name=axis_name, config=setting.model)
-    read = functools.partial(_maps_read, setting.distill)
+    network = _builder(setting, dtype)
     modules = {
-        name: learner(
-            spec, frozen=_inside(frozen.get(name, ())), taps=read(spec), **kinds
-        )
+        name: network(spec, axis_name=axis_name, frozen=_inside(frozen.get(name, ())))
         for name, spec in students.items()
     }
     teaching = None
     if teacher is not None and needs_teacher(students, setting.distill):
-        specs["teacher"] = teacher
-        teaching = build(teacher, config=setting.model, taps=read(teacher), **kinds)
+        specs["teacher"], teaching = teacher, network(teacher)
     view, label = _viewer(specs), _labeller(specs, setting.labels)
     everywhere = functools.partial(psum, axis_name=axis_name)
     collect = _collector(specs, students, setting, everywhere)
@@ -183,15 +178,18 @@ def make_objective(
     return objective
 
 
-def _maps_read(config: DistillConfig, spec: TrackerSpec) -> tuple[str, ...] | None:
-    """Returns the names of the maps of a network that any term reads; None for all."""
-    found: dict[str, None] = {}
-    for term in config.active.values():
-        names = term.reads_maps(spec)
-        if names is None:
-            return None
-        found |= dict.fromkeys(names)
-    return tuple(found)
+def _builder(setting: Setting, dtype: DTypeLike) -> Callable[..., Network]:
+    """Returns `build` with all that networks of an objective share."""
+
+    def network(spec: TrackerSpec, **own: Any) -> Network:
+        read = [term.reads_maps(spec) for term in setting.distill.active.values()]
+        taps = None
+        if None not in read:
+            taps = tuple(dict.fromkeys(name for names in read for name in names or ()))
+        kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype, **own}
+        return build(spec, config=setting.model, taps=taps, **kinds)
+
+    return network
 
 
 def _inside(parts: Iterable[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ It is eq. 2 for SiamFC, eq. 5 for SiamRPN, and 2 GIoU + 5 L1 + focal for OSTrack
 
 import dataclasses
 import math
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 import jax.numpy as jnp
 
@@ -58,7 +58,7 @@ class TaskConfig:
         require_one_of(("pairs", "batch"), self, "regression_over")
 
     @property
-    def box_weights(self) -> dict[str, float]:
+    def box_weights(self) -> dict[str, Any]:
         """Returns the factors on the losses of boxes by name (OSTrack)."""
         return {"giou_weight": self.giou_weight, "corner_weight": self.corner_weight}
 

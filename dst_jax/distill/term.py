@@ -197,11 +197,13 @@ def require_same_grid(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> N
     one, other = (spec.grid(spec.input.train_search_px) for spec in (ours, theirs))
     # Field of view and cells per side decide which place a cell stands for.
     if one != other:
+        agree = "crops must be of one size"
+        if not ours.head.one_stream:
+            agree = "kernels, strides and pooling must agree"
         raise InputError(
             f"the student answers on {one.side} cells of {one.stride} px in a search "
             f"image of {one.search_px} px, {name} on {other.side} of {other.stride} in "
-            f"{other.search_px}; kernels, strides and pooling must agree, only widths "
-            "may differ."
+            f"{other.search_px}; {agree}, only widths may differ."
         )
 
 

@@ -13,23 +13,20 @@ from dst_jax.distill.labels import CentreLabels, centre_labels
 from dst_jax.ops.examples import Examples
 from tests.losses import reference
 
-INPUT = InputSpec(
-    template_px=48, search_px=96, train_search_px=96, area=AreaCrop(2.0, 5.0)
-)
 
-
-def examples(boxes, *, negative=(), padded=()):
+def examples(boxes, *, negative=(), padded=(), px=96):
+    """A batch of black crops of `px` px, with these boxes in the search images."""
     count = len(boxes)
     flags = np.zeros((2, count), np.float32)
     flags[0, list(negative)], flags[1, list(padded)] = 1.0, 1.0
     return Examples(
-        template=jnp.zeros((count, 48, 48, 3)),
-        search=jnp.zeros((count, 96, 96, 3)),
+        template=jnp.zeros((count, px // 2, px // 2, 3)),
+        search=jnp.zeros((count, px, px, 3)),
         mask=jnp.asarray(1.0 - flags[1]),
         is_negative=jnp.asarray(flags[0]),
         search_box=jnp.asarray(boxes, jnp.float32),
         number=jnp.arange(count, dtype=jnp.int32),
-        input=INPUT,
+        input=InputSpec(px // 2, px, px, area=AreaCrop(2.0, 5.0)),
     )
 
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from dst_jax.distill import (
+    Disc,
     DistillConfig,
     Hard,
     Pair,
     Point,
+    Qkv,
     Response,
     Sharing,
     Soft,
@@ -37,7 +39,17 @@ COLUMNS = {
     "SiamRPN": (networks.REGION_TEACHER, networks.REGION_STUDENTS),
     "SiamFC under SiamRPN": (networks.REGION_TEACHER, networks.STUDENTS),
     "SiamRPN under SiamFC": (networks.TEACHER, networks.REGION_STUDENTS),
+    "OSTrack": (
+        networks.ONE_STREAM_TEACHER,
+        dict.fromkeys(("dull", "intelligent"), networks.ONE_STREAM_TEACHER),
+    ),
+    "OSTrack of unequal sizes": (
+        networks.ONE_STREAM_TEACHER,
+        networks.ONE_STREAM_STUDENTS,
+    ),
 }
+# Columns whose programs take long to compile.
+SLOW = {"SiamFC under SiamRPN", "SiamRPN under SiamFC", "OSTrack"}
 # The term of a row; the tiny networks have three stages, and gates are wide open.
 ROWS = {
     "`gt`": Task(),
@@ -45,9 +57,14 @@ ROWS = {
     "`ts`": Soft(),
     "`ts`, `form=map`": Soft(form="map"),
     "`str`": Response(weight=1.0, layers=(2, 3)),
+    '`str`, `layers=("norm",)`, `resize`': Response(
+        weight=1.0, layers=("norm",), resize=True
+    ),
     "`ks`": Sharing(margin=1e3),
     "`point`": Point(),
-    "`pair`": Pair(),
+    "`pair`, `resize`": Pair(resize=True),
+    "`qkv`": Qkv(),
+    "`disc`": Disc(),
 }
 
 
@@ -101,7 +118,11 @@ def slopes(column):
         params[name]["adapters"] = own
     stats = {n: v["batch_stats"] for n, v in variables.items()}
     theirs = init_variables(jax.random.key(1), teacher)
-    examples = centre_crops(setting.make_batch(0), input=teacher.input)
+    sides = setting.TEMPLATE_PX, setting.SEARCH_PX
+    if teacher.head.one_stream:
+        sides = teacher.input.template_px, teacher.input.train_search_px
+    batch = setting.make_batch(0, sides=sides)
+    examples = centre_crops(batch, input=teacher.input)
 
     def values(params):
         _, (_, metrics) = objective(
@@ -116,7 +137,7 @@ def slopes(column):
 @pytest.mark.parametrize(
     "column",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if " under " in name else [])
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
         for name in COLUMNS
     ],
 )

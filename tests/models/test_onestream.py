@@ -11,7 +11,6 @@ import pytest
 
 from dst_jax import arch
 from dst_jax.arch import AreaCrop, CentreHeadSpec, InputSpec, TokenBackboneSpec
-from dst_jax.distill.labels import LabelConfig, make_labels
 from dst_jax.errors import InputError
 from dst_jax.models import (
     ModelConfig,
@@ -324,12 +323,11 @@ def test_parts_that_are_not_there_are_refused_with_those_that_are():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: make_labels(CE, LabelConfig()),
         lambda: default_tracking(CE),
         lambda: list(layers_of(CE)),
         lambda: describe(CE, SearchConfig()),
     ],
-    ids=["labels", "tracking", "kernels", "search"],
+    ids=["tracking", "kernels", "search"],
 )
 def test_what_does_not_know_transformers_says_so_in_one_line(call):
     with pytest.raises(InputError, match=r"OSTrack|transformer") as said:

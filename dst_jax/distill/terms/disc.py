@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from dst_jax import losses
 from dst_jax.arch import TrackerSpec
-from dst_jax.distill.labels.centre import CentreLabels
+from dst_jax.distill.labels.make import labelled_boxes
 from dst_jax.distill.parts import agreed_mean
 from dst_jax.distill.term import View
 from dst_jax.distill.terms.tokens import TokenTerm
@@ -99,9 +99,8 @@ class Disc(TokenTerm):
 
     def _salient(self, teacher: Array, view: View) -> Bool[Array, "b h w"]:
         if self.saliency == "box":
-            labels = view.labels
-            assert isinstance(labels, CentreLabels)
-            return cells_in_boxes(labels.box, (teacher.shape[1], teacher.shape[2]))
+            boxes = labelled_boxes(view.labels)
+            return cells_in_boxes(boxes, (teacher.shape[1], teacher.shape[2]))
         salience = losses.salience(teacher)
         if self.saliency == "threshold":
             return salience >= self.threshold
