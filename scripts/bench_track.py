@@ -188,7 +188,9 @@ def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]
     """Our step cut into stages that are awaited one by one, to see where time goes."""
     module = build(spec)
     start = compiled(
-        lambda f, b, hw: init(SIAMFC, module, variables, f, b, frame_hw=hw)
+        lambda f, b, hw: init(
+            SIAMFC, module, variables, f, b, config=CONFIG, frame_hw=hw
+        )
     )
     cut = compiled(
         lambda s, f, hw: siamfc.search_crops(module, s, f, hw, config=CONFIG)
@@ -201,8 +203,10 @@ def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]
 
     @compiled
     def read_out(state: TrackState, responses: Any, hw: Any) -> Any:
-        box, _ = siamfc.update_box(module, state.box, responses, hw, config=CONFIG)
-        return state._replace(box=box)
+        box, sides, _ = siamfc.update_box(
+            module, state.box, state.search_sides, responses, hw, config=CONFIG
+        )
+        return state._replace(box=box, search_sides=sides)
 
     def run(paths: list[str], box: np.ndarray) -> Clock:
         frames = canvases(paths)

@@ -20,6 +20,7 @@ COMPARED = (
     ("TSKD fast", "NOKD fast"),
     ("TSsKD working gates fast", "TSKD fast"),
     ("TSKD", "NOKD fast"),
+    ("TSKD slow", "NOKD slow"),
     ("NOKD bias", "NOKD"),
     ("TSKD bias", "TSKD"),
 )

@@ -47,6 +47,7 @@ def small(experiment):
         data=dataclasses.replace(experiment.data, **data),
         distill=distill,
         labels=objectives.TINY.labels,
+        tracking=SiamFCTracking(),
         optim=dataclasses.replace(experiment.optim, **optim),
         loop=LoopConfig(log_every=1),
         search=SearchConfig(

@@ -39,6 +39,7 @@ WITHIN = (
     "dst-jax export-run runs/mine",
     "dst-jax config show siamfc_dst",
     "dst-jax info dstrpn",
+    "dst-jax info siamdw",
     "dst-jax info siamdw-l",
 )
 # The same with a word left open, or the name of a verb alone.
@@ -52,7 +53,6 @@ OPEN = (
     "dst-jax evaluate --dataset otb:DIR --results DIR",
     "dst-jax demo --family siamrpn",
     "dst-jax demo --family siamrpnpp",
-    "dst-jax train demo_siamrpn_teacher --optim.epochs 14",
     "dst-jax distill --row literal:ROW",
     "dst-jax distill --probe",
     "dst-jax distill siamfc_dst --teacher BUNDLE ...",
@@ -61,6 +61,9 @@ OPEN = (
     "dst-jax ablate siamfc_dst --teacher BUNDLE --students 1 2 3 4",
     "dst-jax ablate siamrpnpp_dst --tables 6 --teacher BUNDLE",
     "dst-jax ablate CONFIG --tables dlf",
+    "dst-jax ablate dlf --tables dlf",
+    "dst-jax distill dlf --row gt+point+pair --teacher BUNDLE",
+    "dst-jax demo --family siamdw",
     "dst-jax evaluate --dataset dtb70:DIR --tracker A ...",
     "dst-jax evaluate --dataset lasot:DIR --tracker A ...",
     "dst-jax evaluate --dataset otb:DIR --tracker A --tracker B --plots P",

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from dst_jax.command.data_verbs import Data, ListLayouts, Pack, Verify
+from dst_jax.command.evaluate import Evaluate, run_evaluate
 from dst_jax.command.fields import refuse_unknown
 from dst_jax.command.parsing import parse
 from dst_jax.command.startup import silence_decoders, start_jax
@@ -20,7 +21,6 @@ from dst_jax.command.verbs import (
     Convert,
     Demo,
     Distill,
-    Evaluate,
     ExportRun,
     Info,
     ListConfigs,
@@ -110,7 +110,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             box = parse_box(verb.box)
             track_video(verb.tracker, verb.video, box, verb.out, console=console)
         case Evaluate():
-            _evaluate(verb, console)
+            run_evaluate(verb, console)
         case Verify() | Pack() | ListLayouts():
             _data(verb, rest, console)
         case Info() | Show() | ListConfigs() | ExportRun():
@@ -133,7 +133,7 @@ def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | Non
 def _demo(verb: Demo, console: Console) -> None:
     deadline = _deadline(verb)
     from dst_jax.command.settings import load_experiment
-    from dst_jax.workflows.demo import run_demo
+    from dst_jax.workflows.demo import DLF_ROWS, ROWS, run_demo
 
     family = "demo" if verb.family == "siamfc" else f"demo_{verb.family}"
     experiments = [
@@ -144,6 +144,7 @@ def _demo(verb: Demo, console: Console) -> None:
         *experiments,
         workdir=verb.workdir,
         seed=verb.seed,
+        trainings=DLF_ROWS if verb.family == "siamdw" else ROWS,
         deadline=deadline,
         console=console,
     )
@@ -256,37 +257,6 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
         train=functools.partial(run_training, deadline=deadline),
         console=console,
     )
-
-
-def _evaluate(verb: Evaluate, console: Console) -> None:
-    from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
-    from dst_jax.workflows.publishing import Outputs
-
-    if bool(verb.tracker) == (verb.results is not None):
-        raise InputError("give either --tracker BUNDLE (repeatable) or --results DIR.")
-    if verb.tracker and verb.results_origin is not None:
-        raise InputError("--results-origin is for --results; trackers count from 0.")
-    if verb.results is not None and verb.results_out is not None:
-        raise InputError("--results-out is for --tracker; --results has files already.")
-    outputs = Outputs(json=verb.json, plots=verb.plots, submission=verb.submit)
-    if verb.results is not None:
-        evaluate_results(
-            verb.dataset,
-            verb.results,
-            protocol=verb.protocol,
-            origin=verb.results_origin,
-            outputs=outputs,
-            console=console,
-        )
-    else:
-        evaluate_trackers(
-            verb.dataset,
-            verb.tracker,
-            protocol=verb.protocol,
-            results_out=verb.results_out,
-            outputs=outputs,
-            console=console,
-        )
 
 
 def _data(verb: Verify | Pack | ListLayouts, rest: list[str], console: Console) -> None:

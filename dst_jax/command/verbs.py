@@ -8,6 +8,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from dst_jax.command.data_verbs import Data
+from dst_jax.command.evaluate import Evaluate
 from dst_jax.command.kinds import (
     CONFIG,
     Append,
@@ -30,17 +31,18 @@ class Demo:
     """Distil two students on synthetic video, and write a report.
 
     Makes video, trains a miniature teacher, searches the architecture of the dull
-    student (those of SiamRPN++ are fixed), trains both students without (NOKD) and with
-    distillation (TSsKD), evaluates all networks on unseen video, and writes report.html
-    and report.json. This takes some minutes on two cores. The same command continues
-    what was stopped.
+    student (those of SiamRPN++ and SiamDW are fixed), trains both students without
+    (NOKD) and with distillation (TSsKD; for SiamDW DLF), evaluates all networks on
+    unseen video, and writes report.html and report.json. This takes some minutes on two
+    cores. The same command continues what was stopped.
 
     Example: dst-jax demo --workdir runs/demo
     """
 
     workdir: Annotated[Path, arg(help="folder for data, runs and report")]
     family: Annotated[
-        Literal["siamfc", "siamrpn", "siamrpnpp"], arg(help="of miniature trackers")
+        Literal["siamfc", "siamrpn", "siamrpnpp", "siamdw"],
+        arg(help="of miniature trackers"),
     ] = "siamfc"
     seed: Annotated[int, arg(help="of data, weights and data order")] = 0
     time_limit: TimeLimit = None
@@ -178,8 +180,9 @@ class Convert:
     Projects are siamfc-pytorch, dasiamrpn, pysot (SiamRPN++), siamdw and, for a
     backbone alone, imagenet-siamdw, imagenet-resnet or imagenet-resnet-bgr (BGR images
     of 0-255); widths are read from shapes. Settings of tracking are the public ones, or
-    the preset big, vot, otb, alex, r50, r50-8gpu or r50-otb: SiamRPNotb, like
-    SiamRPNvot in shape, needs `otb`.
+    a preset: big, vot, otb, alex, r50, r50-8gpu, r50-otb (SiamRPNotb, like SiamRPNvot
+    in shape, needs `otb`); SiamDW's siamdw-otb13, -otb15, -vot15, -vot16, -vot17, and
+    siamdw-rpn-otb13, -otb15, -vot17.
 
     Example: dst-jax convert --source siamfc-pytorch alexnet.pth teacher.bundle
     """
@@ -215,55 +218,6 @@ class Track:
         str, arg(metavar="X,Y,W,H", help="in the first frame, px, counted from 0")
     ]
     out: Annotated[Path, arg(help="OUT.mp4 (annotated) or OUT.txt (x,y,w,h a line)")]
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Score trackers, or result files of any tracker, on a data set.
-
-    Result files are called <sequence>.txt and have a line x,y,w,h per frame, in the
-    data set's own convention (OTB counts pixels from 1), or as GOT-10k's toolkit lays
-    them out. Scoring them needs no frames. The table names the protocol: the rules of
-    the data set's papers, or those of --protocol (otb, uav123, dtb70, lasot, lasot_ext,
-    trackingnet, got10k, nfs, tc128, each as one kit or several do it).
-
-    Example: dst-jax evaluate --dataset otb:OTB100 --tracker BUNDLE --json scores.json
-    """
-
-    dataset: Annotated[
-        str, arg(metavar="LAYOUT:DIR", help="such as otb:DIR; see `dst-jax data list`")
-    ]
-    tracker: Annotated[
-        Append[tuple[Path, ...]], arg(metavar="BUNDLE", help="a tracker to run")
-    ] = ()
-    results: Annotated[
-        Path | None,
-        optional("DIR", "folder of result files, instead of --tracker"),
-    ] = None
-    results_origin: Annotated[
-        int | None,
-        optional("{0,1}", "what the files count pixels from; as the data set if none"),
-    ] = None
-    results_out: Annotated[
-        Path | None,
-        optional("DIR", "folder for the trackers' boxes, <tracker>/<sequence>.txt"),
-    ] = None
-    json: Annotated[
-        Path | None,
-        optional("FILE", "file for the scores"),
-    ] = None
-    protocol: Annotated[
-        str | None,
-        optional("NAME[/KIT]", "e.g. lasot/pytracking; as papers score it if none"),
-    ] = None
-    plots: Annotated[
-        Path | None,
-        optional("DIR", "folder for plots of success, precision, speed"),
-    ] = None
-    submit: Annotated[
-        Path | None,
-        optional("ZIP", "archive for the server of TrackingNet or GOT-10k"),
-    ] = None
 
 
 @dataclasses.dataclass(frozen=True)

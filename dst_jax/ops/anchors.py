@@ -16,6 +16,7 @@ import numpy as np
 
 from dst_jax.arch.heads import RegionHeadSpec
 from dst_jax.boxes import iou
+from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.errors import InputError
 from dst_jax.require import require, require_at_least, require_positive, require_share
 from dst_jax.typing import Array, Bool, Float, Int, Scalar
@@ -71,6 +72,8 @@ class AssignConfig:
         between the two bounds are ignored.
       positives: Most positive anchors kept per pair.
       negatives: Most negative anchors kept per pair, however few the positives are.
+      total: Number of anchors kept per pair: negatives fill up what the positives
+        leave of it, and `negatives` is not read. None keeps to `negatives`.
       window_cells: Side in cells, odd, of the square around a distractor from which
         a negative pair draws its anchors.
       window_negatives: Number of anchors that a negative pair draws there.
@@ -82,12 +85,16 @@ class AssignConfig:
     negatives: int = 48
     window_cells: int = 7
     window_negatives: int = 16
+    # Stored only where it is given, which keeps the identities of older runs.
+    total: int | None = dataclasses.field(default=None, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
         counts = ("positives", "negatives", "window_cells", "window_negatives")
         require_at_least(1, self, *counts)
         odd = self.window_cells % 2 == 1
         require(odd, self, "window_cells", "must be odd, for example 7")
+        fits = self.total is None or self.total > self.positives
+        require(fits, self, "total", f"must exceed the {self.positives} positives")
         require_share(self, "positive_iou", "negative_iou")
         ordered = self.negative_iou <= self.positive_iou
         require(ordered, self, "negative_iou", "must not exceed positive_iou")
@@ -287,10 +294,13 @@ def assign(
     positive = (overlap > config.positive_iou) & ~absent
     window = _near_distractor(anchors, jnp.asarray(box), config.window_cells)
     negative = jnp.where(absent, window, overlap < config.negative_iou)
-    allowed = jnp.where(absent, config.window_negatives, config.negatives)
     keys = jax.random.split(key)
     positive = _sample(keys[0], positive, config.positives, config.positives)
-    most = max(config.negatives, config.window_negatives)
+    most, beside = config.negatives, jnp.asarray(config.negatives)
+    if config.total is not None:
+        most, beside = config.total, config.total - jnp.sum(positive)
+    allowed = jnp.where(absent, config.window_negatives, beside)
+    most = max(most, config.window_negatives)
     negative = _sample(keys[1], negative, most, allowed)
     label = jnp.where(positive, 1, jnp.where(negative, 0, -1)).astype(jnp.int32)
     delta = jnp.where(positive[..., None], encode(anchors, target), 0.0)

@@ -1,5 +1,7 @@
 """Compiled online tracking: `Tracker` follows whole videos, `Session` single frames."""
 
+from dst_jax.track.config import PRESETS as PRESETS
+from dst_jax.track.config import SIAMDW_PRESETS as SIAMDW_PRESETS
 from dst_jax.track.config import SIAMRPN_PRESETS as SIAMRPN_PRESETS
 from dst_jax.track.config import SiamFCTracking as SiamFCTracking
 from dst_jax.track.config import SiamRPNTracking as SiamRPNTracking

@@ -2,11 +2,17 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from dst_jax.decode import from_json
+from dst_jax.decode import OMIT_DEFAULT, from_json, to_json
 from dst_jax.errors import InputError, shortened
-from dst_jax.require import require, require_between, require_share, require_whole
+from dst_jax.require import (
+    require,
+    require_between,
+    require_one_of,
+    require_share,
+    require_whole,
+)
 
 # Trackers look at up to 5 scales, 1.1 apart, and sample responses up to 16-fold.
 MAX_SCALES = 101
@@ -18,6 +24,8 @@ MAX_MORE_CELLS = 100
 MAX_PENALTY = 100.0
 # Wider than any frame that is read.
 MAX_SIDE_PX = 100_000.0
+# SiamDW's tracker lets its window grow five times.
+MAX_GROWTH = 1000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,7 +59,8 @@ class Tracking:
 class SiamFCTracking(Tracking):
     """Settings of SiamFC's search over scales and of its window.
 
-    The defaults are those of siamfc-pytorch.
+    The defaults are those of siamfc-pytorch. JSON leaves out the conventions that
+    SiamDW's tracker adds, `peak_origin` to `clip_to_frame`, while they have theirs.
 
     Attributes:
       scale_count: Number of crops per frame, odd; the middle one has the target's
@@ -61,6 +70,16 @@ class SiamFCTracking(Tracking):
       scale_penalty: Factor on the responses of all but the middle scale.
       window_influence: Share of the Hann window in the final map, 0 to 1.
       response_upsampling: Samples per response cell when the peak is located.
+      peak_origin: "middle": a peak's offset counts from the middle of the up-sampled
+        map, 135.5 of 272 samples, in pixels of the chosen scale; "public": from the
+        sample behind it, 136, in pixels of the middle scale, of windows half a pixel to
+        the upper left and with a border rounded down, as SiamDW's code has it.
+      search_bounds: Least and largest side of the search window over its first one; the
+        window then grows from its own last side, which begins with the template's in
+        whole pixels. None lets it follow the box without bounds.
+      min_side_px: Least side of the box, frame pixels.
+      clip_to_frame: Whether the centre is kept in the frame, and each side between
+        `min_side_px` and that of the frame.
       lost_below: Score below which the target counts as lost; None for never.
       uncertain_below: Score below which the target counts as uncertain; None for never.
     """
@@ -71,6 +90,14 @@ class SiamFCTracking(Tracking):
     scale_penalty: float = 0.9745
     window_influence: float = 0.176
     response_upsampling: int = 16
+    peak_origin: Literal["middle", "public"] = dataclasses.field(
+        default="middle", metadata=OMIT_DEFAULT
+    )
+    search_bounds: tuple[float, float] | None = dataclasses.field(
+        default=None, metadata=OMIT_DEFAULT
+    )
+    min_side_px: float = dataclasses.field(default=1.0, metadata=OMIT_DEFAULT)
+    clip_to_frame: bool = dataclasses.field(default=False, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
         # The parent is called by name, because super() does not work with slots.
@@ -84,6 +111,13 @@ class SiamFCTracking(Tracking):
         penalty = 0.0 < self.scale_penalty <= 1.0
         require(penalty, self, "scale_penalty", "must lie in (0, 1]")
         require_whole(1, MAX_UPSAMPLING, self, "response_upsampling")
+        require_one_of(("middle", "public"), self, "peak_origin")
+        if self.search_bounds is not None:
+            low, high = self.search_bounds
+            around = 0.0 < low <= 1.0 <= high <= MAX_GROWTH
+            text = "must be a factor in (0, 1] and one from 1 to"
+            require(around, self, "search_bounds", f"{text} {MAX_GROWTH:g}")
+        _require_side(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,8 +154,13 @@ class SiamRPNTracking(Tracking):
         require_whole(0, MAX_MORE_CELLS, self, "small_search_cells")
         even = self.small_search_cells % 2 == 0
         require(even, self, "small_search_cells", "must be even, 0 or above")
-        positive = 0.0 < self.min_side_px <= MAX_SIDE_PX
-        require(positive, self, "min_side_px", f"must lie in (0, {MAX_SIDE_PX:,g}] px")
+        _require_side(self)
+
+
+def _require_side(settings: "SiamFCTracking | SiamRPNTracking") -> None:
+    positive = 0.0 < settings.min_side_px <= MAX_SIDE_PX
+    text = f"must lie in (0, {MAX_SIDE_PX:,g}] px"
+    require(positive, settings, "min_side_px", text)
 
 
 # The public settings of DaSiamRPN's three models and of pysot's networks, of which
@@ -143,6 +182,44 @@ SIAMRPN_PRESETS: Mapping[str, SiamRPNTracking] = {
         ("r50-otb", 0.24, 0.50, 0.25, 0),
     )
 }
+# The public settings of SiamDW's released networks. Its authors tuned them, network by
+# network, on the test sets that they are named for.
+SIAMDW_PRESETS: Mapping[str, Tracking] = {
+    **{
+        f"siamdw-{name}": SiamFCTracking(
+            scale_step=step,
+            scale_rate=rate,
+            scale_penalty=penalty,
+            window_influence=influence,
+            peak_origin="public",
+            search_bounds=(0.2, 5.0),
+            min_side_px=10.0,
+            clip_to_frame=True,
+        )
+        for name, step, rate, penalty, influence in (
+            ("otb15", 1.1897, 0.2226, 0.9370, 0.2897),
+            ("otb13", 1.0482, 0.3629, 0.9997, 0.3896),
+            ("vot15", 1.1190, 0.4373, 0.9811, 0.2569),
+            ("vot16", 1.1535, 0.4596, 0.9259, 0.3309),
+            ("vot17", 1.1466, 0.2061, 0.9994, 0.3242),
+        )
+    },
+    **{
+        f"siamdw-rpn-{name}": SiamRPNTracking(
+            penalty_k=penalty_k,
+            window_influence=influence,
+            size_rate=rate,
+            small_search_cells=cells,
+        )
+        for name, penalty_k, rate, influence, cells in (
+            ("otb13", 0.256, 0.439, 0.074, 0),
+            ("otb15", 0.841, 0.714, 0.390, 0),
+            # Its search crops are of 271 px.
+            ("vot17", 0.038, 0.388, 0.347, 2),
+        )
+    },
+}
+PRESETS: Mapping[str, Tracking] = {**SIAMRPN_PRESETS, **SIAMDW_PRESETS}
 _KINDS: Mapping[str, type[Tracking]] = {
     "siamfc": SiamFCTracking,
     "siamrpn": SiamRPNTracking,
@@ -150,9 +227,12 @@ _KINDS: Mapping[str, type[Tracking]] = {
 
 
 def tracking_to_json(tracking: Tracking) -> dict[str, Any]:
-    """Returns the kind and every field as JSON values; a field that is None is null."""
+    """Returns the kind and the fields as JSON values; a field that is None is null.
+
+    Fields of a convention that is off are left out.
+    """
     (kind,) = (name for name, type_ in _KINDS.items() if type_ is type(tracking))
-    return {"kind": kind, **dataclasses.asdict(tracking)}
+    return {"kind": kind, **to_json(tracking)}
 
 
 def tracking_from_json(values: Any) -> Tracking:

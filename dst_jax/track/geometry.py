@@ -46,17 +46,17 @@ def _cubic(distance: np.ndarray) -> np.ndarray:
 def displacement(
     peak_xy: Float[Array, " 2"],
     *,
-    fine_side: int,
+    middle: float,
     px_per_sample: float,
     frame_px_per_search_px: Scalar,
 ) -> Float[Array, " 2"]:
-    """Returns the offset (x, y) of a peak from the map's centre, in frame pixels.
+    """Returns the offset (x, y) of a peak from the map's middle, in frame pixels.
 
     Args:
       peak_xy: Column and row of the peak in the up-sampled map.
-      fine_side: Side of the up-sampled map; its centre is (fine_side - 1) / 2.
+      middle: Column and row of the middle, (n - 1) / 2 for n samples a side.
       px_per_sample: Search pixels per sample, the total stride over the up-sampling.
       frame_px_per_search_px: Side of the search window over the side of its crop.
     """
-    offset_samples = peak_xy - (fine_side - 1) / 2.0
+    offset_samples = peak_xy - middle
     return offset_samples * (px_per_sample * frame_px_per_search_px)

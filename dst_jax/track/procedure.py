@@ -36,24 +36,32 @@ class Procedure(NamedTuple):
         returns states and outputs of several videos after their next frame.
       search_spec: Function (spec, box, frame_hw, config) that returns, on the host, the
         architecture with the search crop for this target.
-      fill: Function on the mean colour of the first frame before it fills borders.
-      offset_px: Offset of a window's middle from the target's centre to the upper left,
-        frame pixels.
+      fill: Function (mean colour of the first frame, config) that returns the colour
+        that fills borders.
+      first_sides: Function (spec, box, config) that returns `TrackState.search_sides`.
+      offset_px: Function (config) that returns the offset of a window's middle from the
+        target's centre to the upper left, frame pixels.
     """
 
     step_many: Callable[..., tuple[TrackState, TrackOutput]]
+    fill: Callable[[Array, Any], Array]
+    offset_px: Callable[[Any], float]
     search_spec: Callable[..., TrackerSpec] = lambda spec, *_: spec
-    fill: Callable[[Array], Array] = lambda rgb: rgb
-    offset_px: float = 0.0
+    first_sides: Callable[..., Array | None] = lambda *_: None
 
 
-SIAMFC = Procedure(step_many=siamfc.step_many)
+SIAMFC = Procedure(
+    step_many=siamfc.step_many,
+    fill=siamfc.fill,
+    offset_px=siamfc.offset_px,
+    first_sides=siamfc.first_sides,
+)
 SIAMRPN = Procedure(
     step_many=siamrpn.step_many,
-    search_spec=siamrpn.sized_for,
     # Public code stores the mean colour in bytes, which rounds it down.
-    fill=jnp.floor,
-    offset_px=0.5,
+    fill=lambda rgb, _: jnp.floor(rgb),
+    offset_px=lambda _: 0.5,
+    search_spec=siamrpn.sized_for,
 )
 _PROCEDURES: Mapping[type[Tracking], Procedure] = {
     SiamFCTracking: SIAMFC,
@@ -105,6 +113,7 @@ def init(
     frame: Num[Array, "h w 3"],
     box: Float[Array, " 4"],
     *,
+    config: Tracking,
     frame_hw: FrameSize | None = None,
 ) -> TrackState:
     """Returns the state of a video after its first frame, which shows the target.
@@ -115,13 +124,14 @@ def init(
       variables: Its weights.
       frame: RGB 0-255; it may be a canvas larger than the frame.
       box: The target, cxcywh in frame pixels.
+      config: Online hyper-parameters of the procedure.
       frame_hw: Height and width of the frame in the canvas; None for all of it.
     """
     spec = module.spec.input
-    fill_rgb = procedure.fill(mean_rgb(frame, frame_hw=frame_hw))
+    fill_rgb = procedure.fill(mean_rgb(frame, frame_hw=frame_hw), config)
     crop = crop_resize_snapped(
         frame,
-        box[:2] - procedure.offset_px,
+        box[:2] - procedure.offset_px(config),
         spec.template_side(box[2:]),
         out_px=spec.template_px,
         fill=fill_rgb,
@@ -129,7 +139,8 @@ def init(
     )
     batch = remember(module, variables, crop[None])
     memory = jax.tree.map(lambda leaf: leaf[0], batch)
-    return TrackState(jnp.asarray(box), memory, fill_rgb)
+    sides = procedure.first_sides(spec, box, config)
+    return TrackState(jnp.asarray(box), memory, fill_rgb, sides)
 
 
 def step(

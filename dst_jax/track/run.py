@@ -1,8 +1,7 @@
 """Tracks whole videos in chunks of frames, compiled once for all lengths.
 
 Frames lie on canvases of a few sizes, with their real size traced, and the last chunk
-is padded. So a second video of a similar size compiles nothing, and memory does not
-grow with a video's length.
+is padded: a second video of a similar size compiles nothing, and memory stays small.
 """
 
 import dataclasses
@@ -221,7 +220,8 @@ def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
 
     def first(variables: Any, frames: Any, boxes: Any, frame_hw: Any) -> Any:
         def one(frame: Array, box: Array, hw: Array) -> TrackState:
-            return init(procedure, module, variables, frame, box, frame_hw=hw)
+            given = module, variables, frame, box
+            return init(procedure, *given, config=config, frame_hw=hw)
 
         # This is a loop because a vmapped convolution runs on one thread on a CPU.
         rows = [one(*row) for row in zip(frames, boxes, frame_hw, strict=True)]

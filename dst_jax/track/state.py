@@ -21,11 +21,14 @@ class TrackState(NamedTuple):
       memory: The network's memory of the target in the first frame.
       fill_rgb: Colour that fills crops beyond the frame's border, from the mean colour
         of the first frame.
+      search_sides: Sides of the search window at the target's own scale, now and in the
+        first frame, frame pixels; None where the window follows from the box.
     """
 
     box: Float[Array, "*b 4"]
     memory: Any  # a pytree whose structure is the network's
     fill_rgb: Float[Array, "*b 3"]
+    search_sides: Float[Array, "*b 2"] | None = None
 
 
 class TrackOutput(NamedTuple):

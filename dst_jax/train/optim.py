@@ -62,6 +62,8 @@ class OptimConfig:
         of the papers; with "adamw", to Adam's step before its rate.
       decay_norms: Whether scales, biases and other vectors decay too, as in public
         code; positions do in any case.
+      early_weight_decay: The same until the first of a network's frozen parts begins to
+        learn, as in SiamDW's public code; None for `weight_decay`.
       clip_norm: Largest norm of a student's gradient, which is scaled down to it; None
         for no limit.
     """
@@ -93,6 +95,9 @@ class OptimConfig:
         default="exponential", metadata=OMIT_DEFAULT
     )
     decay_norms: bool = dataclasses.field(default=True, metadata=OMIT_DEFAULT)
+    early_weight_decay: float | None = dataclasses.field(
+        default=None, metadata=OMIT_DEFAULT
+    )
 
     def __post_init__(self):
         require_positive(self, "epochs", "pairs_per_epoch")
@@ -119,6 +124,8 @@ class OptimConfig:
         require_one_of(("sgd", "adam", "adamw"), self, "method")
         for part in self.parts:
             self._require_part(*part)
+        if self.early_weight_decay is not None:
+            self._require_early_decay(self.early_weight_decay)
 
     def _require_stretches(self) -> None:
         """Raises InputError if rise and hold leave no time for the rest."""
@@ -133,6 +140,15 @@ class OptimConfig:
         for field in ("rise_epochs", "hold_epochs"):
             whole = self.rate_per == "step" or getattr(self, field) % 1.0 == 0.0
             require(whole, self, field, 'must be whole where rate_per="epoch"')
+
+    def _require_early_decay(self, decay: float) -> None:
+        """Raises InputError if nothing thaws, or a decay is not above 0."""
+        field = "early_weight_decay"
+        require(0.0 < decay <= MOST_RATE, self, field, "must be positive")
+        fits = self.weight_decay > 0.0
+        require(fits, self, field, "needs a weight_decay above 0, which follows it")
+        fits = any(rate and thaw for _, rate, thaw in self.parts)
+        require(fits, self, field, "needs parts that learn from a later epoch")
 
     def _require_part(self, path: str, rate: float, thaw: float) -> None:
         """Raises InputError if a part's path, factor or epoch is unfit."""

@@ -32,12 +32,14 @@ class Phase(NamedTuple):
       frozen: Frozen parts by student.
       rates: Factors on the learning rate by student and part; 1 elsewhere.
       thawed: Students of which a part begins to learn here.
+      decays: Factors on the weight decay by student; 1 elsewhere.
     """
 
     first: int = 0
     frozen: Mapping[str, tuple[str, ...]] = {}
     rates: Mapping[str, Mapping[str, float]] = {}
     thawed: tuple[str, ...] = ()
+    decays: Mapping[str, float] = {}
 
 
 # That of a run in which nothing is frozen.
@@ -83,7 +85,8 @@ def make_phases(
             for name, own in parts.items()
             if any(p.rate and p.first == first for p in own)
         )
-        return Phase(first, frozen, rates, thawed if first else ())
+        decays = _early_decays(config, parts, first)
+        return Phase(first, frozen, rates, thawed if first else (), decays)
 
     return tuple(phase(first) for first in sorted({0, *thaws}))
 
@@ -110,6 +113,8 @@ def update(
     decayed = params
     if frozen:
         decayed = choose(frozen, jax.tree.map(jnp.zeros_like, params), params)
+    if (decay := phase.decays.get(name, 1.0)) != 1.0:
+        decayed = jax.tree.map(lambda x: x * decay, decayed)
     updates, opt_state = tx.update(gradient, opt_state, decayed)
     for part, rate in rates.items():
         slower = jax.tree.map(lambda x, rate=rate: x * rate, updates)
@@ -153,6 +158,19 @@ def keep_rate(of: optax.OptState, other: optax.OptState) -> optax.OptState:
         other,
         is_leaf=is_rate,
     )
+
+
+def _early_decays(
+    config: OptimConfig, parts: Mapping[str, list[_Part]], first: int
+) -> dict[str, float]:
+    """Returns factors on the decay of students of which nothing has thawed yet."""
+    if config.early_weight_decay is None:
+        return {}
+    factor = config.early_weight_decay / config.weight_decay
+    thaws = {
+        n: [p.first for p in own if p.rate and p.first] for n, own in parts.items()
+    }
+    return {n: factor for n, own in thaws.items() if own and first < min(own)}
 
 
 def _parts_of(

@@ -1,5 +1,6 @@
 """`dst-jax convert` writes bundles from weights of other projects."""
 
+import dataclasses
 import pathlib
 
 from rich.console import Console
@@ -10,10 +11,13 @@ from dst_jax.convert import SOURCES, read_state_dict, with_scaling
 from dst_jax.digests import file_sha256
 from dst_jax.errors import InputError
 from dst_jax.files import require_place, user_path
-from dst_jax.track.config import SIAMRPN_PRESETS, Tracking
-from dst_jax.track.procedure import default_tracking, require_matching
+from dst_jax.track.config import PRESETS, SIAMDW_PRESETS, SIAMRPN_PRESETS, Tracking
+from dst_jax.track.procedure import default_tracking
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.versions import versions
+
+# Side of the search crop that a preset belongs to, where it is not the network's.
+_SEARCH_PX = {"siamdw-rpn-vot17": 271}
 
 
 def convert(
@@ -34,7 +38,7 @@ def convert(
       out: Folder of the bundle.
       architecture: Name in the zoo of the weights' architecture. None for that of the
         project; where it has several, the shapes in the file decide.
-      preset: Name in `SIAMRPN_PRESETS` of the settings for tracking; None for those of
+      preset: Name in `PRESETS` of the settings for tracking; None for those of
         `public_tracking`.
       force: Whether a bundle that is at `out` may be replaced.
       console: Console for the result and the names that were not used.
@@ -46,8 +50,8 @@ def convert(
     if source not in SOURCES:
         raise InputError(f"--source {source}: there is {', '.join(SOURCES)}.")
     spec = None if architecture is None else named(architecture)
-    if preset is not None and preset not in SIAMRPN_PRESETS:
-        raise InputError(f"--preset {preset}: there are {', '.join(SIAMRPN_PRESETS)}.")
+    if preset is not None and preset not in PRESETS:
+        raise InputError(f"--preset {preset}: there are {', '.join(PRESETS)}.")
     file, out = user_path(file), user_path(out)
     check_place(out, replace=force)
     require_place(out, space=file.stat().st_size if file.is_file() else 0)
@@ -60,6 +64,7 @@ def convert(
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     tracking = public_tracking(spec) if preset is None else _preset(preset, spec)
+    spec = _with_search_px(spec, _SEARCH_PX.get(preset or ""))
     card = {
         "made_by": "dst-jax convert",
         "source": source,
@@ -85,23 +90,38 @@ def public_tracking(spec: TrackerSpec) -> Tracking:
     """Returns the settings for tracking with the public weights of an architecture.
 
     The network `siamrpn` was released twice, as SiamRPNvot and SiamRPNotb. Its weights
-    do not show which of them they are, so they get the settings of the first.
+    do not show which of them they are, so they get the settings of the first. SiamDW's
+    get those for OTB-2015.
     """
+    for name in ("siamdw", "siamdw-rpn"):
+        if spec == named(name):
+            return SIAMDW_PRESETS[f"{name}-otb15"]
     if spec == named("siamrpn"):
         return SIAMRPN_PRESETS["vot"]
     return default_tracking(spec)
 
 
 def _preset(name: str, spec: TrackerSpec) -> Tracking:
-    known = ", ".join(SIAMRPN_PRESETS)
-    try:
-        require_matching(spec, SIAMRPN_PRESETS[name])
-    except InputError:
+    fitting = [one for one, found in PRESETS.items() if _fits(spec, found)]
+    if name not in fitting:
         raise InputError(
-            f"--preset {name}: {known} are for networks that propose regions; leave "
-            "it out."
-        ) from None
-    return SIAMRPN_PRESETS[name]
+            f"--preset {name}: its settings are for networks of another head; leave it "
+            f"out, or give {', '.join(fitting)}."
+        )
+    return PRESETS[name]
+
+
+def _fits(spec: TrackerSpec, tracking: Tracking) -> bool:
+    return isinstance(tracking, type(default_tracking(spec)))
+
+
+def _with_search_px(spec: TrackerSpec, search_px: int | None) -> TrackerSpec:
+    """Returns the architecture with the search crop that a preset was tuned for."""
+    if search_px is None:
+        return spec
+    return dataclasses.replace(
+        spec, input=dataclasses.replace(spec.input, search_px=search_px)
+    )
 
 
 def _shown(spec: TrackerSpec) -> str:

@@ -25,7 +25,7 @@ from dst_jax.workflows.demo_report import (
     table_verdict,
     write_report,
 )
-from dst_jax.workflows.demo_verdict import PLAIN, SHARING, TAUGHT
+from dst_jax.workflows.demo_verdict import FEATURES, PLAIN, SHARING, TAUGHT
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
 from dst_jax.workflows.printing import say, shown
@@ -34,7 +34,9 @@ from dst_jax.workflows.train import Trained, gate_share, run_training
 from dst_jax.workflows.versions import versions
 from dst_jax.workflows.workdir import hold
 
-ROWS = (PLAIN, TAUGHT, SHARING)
+# The rows of a demonstration: what they are called, and how `with_row` spells them.
+ROWS: Mapping[str, str] = {row: row for row in (PLAIN, TAUGHT, SHARING)}
+DLF_ROWS: Mapping[str, str] = {PLAIN: PLAIN, FEATURES: "gt+point+pair"}
 STILL = "still"
 DULL = "dull"  # the student whose architecture is searched, if there is one
 # Of video, checkpoints, bundles and reports, in bytes.
@@ -47,13 +49,14 @@ def run_demo(
     *,
     workdir: pathlib.Path,
     seed: int,
+    trainings: Mapping[str, str] = ROWS,
     deadline: Deadline | None = None,
     console: Console,
 ) -> list[TrackerLine]:
     """Runs all stages of the demonstration and returns the rows of its table.
 
     It makes video, trains a teacher, searches the dull student (if one is called so),
-    trains both students in three rows, evaluates all networks and writes a report. The
+    trains both students in every row, evaluates all networks and writes a report. The
     rows have the same seed, first weights, order of data, steps and learning rate; they
     differ only in the terms of the objective. Stages that an earlier call has finished
     are kept.
@@ -64,6 +67,7 @@ def run_demo(
         the architecture of `DULL`, if it has one, are replaced.
       workdir: Folder for data, runs, report.html and report.json.
       seed: Seed of data, weights and order of data.
+      trainings: Rows in which the students are trained, see `ROWS`.
       deadline: Time by which training and search must have ended.
       console: Console for bars and the table.
 
@@ -95,18 +99,18 @@ def run_demo(
         )
         print_searched(searched, console)
         students = _with_dull(students, searched)
-    runs = _train_rows(students, workdir, bundles["teacher"], **how)
+    runs = _train_rows(students, trainings, workdir, bundles["teacher"], **how)
     # A student's rows stand side by side.
     names = list(students.students)
-    bundles |= {f"{n} {row}": runs[row].bundles[n] for n in names for row in ROWS}
+    bundles |= {f"{n} {row}": runs[row].bundles[n] for n in names for row in runs}
     console.rule(shown("evaluation"))
     rows, scores, boxes = _evaluate(bundles, runs, test, console)
-    values = demo_json(rows, scores, names, seed=seed, versions=versions())
+    values = demo_json(rows, scores, names, runs, seed=seed, versions=versions())
     write_json(workdir / "report.json", values, sort_keys=False)
     page = workdir / "report.html"
     write_report(page, rows, scores, boxes, bundles, runs, searched, test)
     _print_table(rows, console)
-    say(console, *table_verdict(rows, scores, names))
+    say(console, *table_verdict(rows, scores, names, runs))
     say(console, f"{page}   {time.perf_counter() - began:.0f} s in all")
     return rows
 
@@ -130,14 +134,18 @@ def _with_source(experiment: Experiment, source: str, seed: int) -> Experiment:
 
 
 def _train_rows(
-    students: Experiment, workdir: pathlib.Path, teacher: pathlib.Path, **how: Any
+    students: Experiment,
+    trainings: Mapping[str, str],
+    workdir: pathlib.Path,
+    teacher: pathlib.Path,
+    **how: Any,
 ) -> dict[str, Trained]:
     """Returns trainings of the same students in every row of terms."""
     runs = {}
-    for row in ROWS:
+    for row, terms in trainings.items():
         how["console"].rule(shown(f"students, {row}"))
         runs[row] = run_training(
-            dataclasses.replace(students, distill=with_row(students.distill, row)),
+            dataclasses.replace(students, distill=with_row(students.distill, terms)),
             workdir / row.lower(),
             teacher=teacher,
             verb="dst-jax demo",

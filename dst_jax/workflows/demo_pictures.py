@@ -23,11 +23,12 @@ def film_strips(
     test: tuple[Sequence, ...],
     followed: str,
     *,
+    row: str,
     videos: int = 3,
     shown: int = 6,
 ) -> list[report.Figure]:
-    """Returns film strips of videos easy, medium and hard for a student."""
-    student, plain = f"{followed} TSsKD", f"{followed} NOKD"
+    """Returns film strips of videos easy, medium and hard for a student of a row."""
+    student, plain = f"{followed} {row}", f"{followed} NOKD"
     ranked = sorted(
         test, key=lambda s: scores[student].sequences[s.name].values["success_auc"]
     )
@@ -61,9 +62,11 @@ def response_maps(
     bundles: Mapping[str, pathlib.Path],
     students: list[str],
     test: tuple[Sequence, ...],
+    *,
+    row: str,
 ) -> report.Figure:
-    """Returns response maps of the networks with and without W, as in Fig. 3."""
-    names = {"teacher": "teacher"} | {name: f"{name} TSsKD" for name in students}
+    """Returns response maps of a row's networks, with and without W, as in Fig. 3."""
+    names = {"teacher": "teacher"} | {name: f"{name} {row}" for name in students}
     networks = {name: load_bundle(bundles[key]) for name, key in names.items()}
     panels = [_panel(networks, sequence) for sequence in test[:2]]
     figure = plots.response_maps(panels, shared_scale=False)

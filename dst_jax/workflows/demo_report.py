@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,23 @@ TERMS = {
     "ts": "TS (soft), eq. 9",
     "str": "STR (response), eq. 13",
     "ks": "KS (sharing), eq. 19",
+    "point": "Point (DLF)",
+    "pair": "Pair (DLF)",
 }
 GAP = "gap to the teacher, eq. 22"
 _SEARCHED = (
     "A policy searched the architecture of the dull student; the intelligent one is "
     "the teacher at a third of its width."
 )
-_CHOSEN = (
-    "Its heads are wider than those of the two students, whose architectures were "
-    "chosen by hand."
+_CHOSEN = "It is wider than the two students, whose architectures were chosen by hand."
+# In which ways the students were trained.
+_SHARED = (
+    "three times: on the ground truth alone (NOKD), with the teacher's knowledge "
+    "(TSKD), and sharing theirs too (TSsKD)"
+)
+_IMITATED = (
+    "twice: on the ground truth alone (NOKD), and imitating the teacher's features too "
+    "(DLF)"
 )
 
 
@@ -66,20 +74,31 @@ class TrackerLine:
 
 
 def table_verdict(
-    rows: list[TrackerLine], scores: Mapping[str, Score], students: list[str]
+    rows: list[TrackerLine],
+    scores: Mapping[str, Score],
+    students: list[str],
+    trainings: Collection[str],
 ) -> list[str]:
-    """Returns what the table shows, in sentences (`demo_verdict.verdict`)."""
-    found = {row.tracker: row for row in rows}
-    last = {name: found[f"{name} {SHARING}"] for name in students}
+    """Returns what the table shows, in sentences (`demo_verdict.verdict`).
+
+    Args:
+      rows: Lines of the table.
+      scores: Scores by tracker.
+      students: Names of the students.
+      trainings: Rows in which they were trained.
+    """
+    found, names = {row.tracker: row for row in rows}, list(trainings)
+    last = {name: found[f"{name} {names[-1]}"] for name in students}
     ratios = {name: row.compression or 1.0 for name, row in last.items()}
     gates = {name: row.gate_open for name, row in last.items()}
-    return verdict(scores, students, ratios=ratios, gates=gates)
+    return verdict(scores, students, names, ratios=ratios, gates=gates)
 
 
 def demo_json(
     rows: list[TrackerLine],
     scores: Mapping[str, Score],
     students: list[str],
+    trainings: Collection[str],
     *,
     seed: int,
     versions: Mapping[str, str],
@@ -90,6 +109,7 @@ def demo_json(
       rows: Lines of the table.
       scores: Scores by tracker.
       students: Names of the students.
+      trainings: Rows in which they were trained.
       seed: Seed of the demonstration.
       versions: Versions of packages.
     """
@@ -99,7 +119,7 @@ def demo_json(
         "rows": [dataclasses.asdict(row) for row in rows],
         "differences": {
             pair: dataclasses.asdict(found)
-            for pair, found in differences(scores, students).items()
+            for pair, found in differences(scores, students, list(trainings)).items()
         },
         **report.scores_json(scores, dataset="synthetic test videos"),
     }
@@ -131,12 +151,11 @@ def write_report(
     sections: list[report.Section] = [
         report.Paragraph(
             f"A miniature {_family(bundles)} was trained on synthetic video. "
-            f"{_CHOSEN if searched is None else _SEARCHED} Both were trained three "
-            "times: on the ground truth alone (NOKD), with the teacher's knowledge "
-            "(TSKD), and sharing theirs too (TSsKD), with the same first weights, "
-            "pairs and steps. All were then run on videos that none had seen."
+            f"{_CHOSEN if searched is None else _SEARCHED} Both were trained "
+            f"{_SHARED if SHARING in runs else _IMITATED}, with the same first "
+            "weights, pairs and steps. All were then run on videos that none had seen."
         ),
-        report.Paragraph("\n\n".join(table_verdict(rows, scores, students))),
+        report.Paragraph("\n\n".join(table_verdict(rows, scores, students, runs))),
         _table(rows),
         report.Heading("Accuracy"),
         report.SideBySide(
@@ -154,9 +173,11 @@ def write_report(
         ),
         *([] if searched is None else _search(searched)),
         report.Heading("On the film"),
-        *film_strips(boxes, scores, test, students[0 if searched else -1]),
+        *film_strips(
+            boxes, scores, test, students[0 if searched else -1], row=list(runs)[-1]
+        ),
         report.Heading("What the networks look at"),
-        response_maps(bundles, students, test),
+        response_maps(bundles, students, test, row=list(runs)[-1]),
         report.Heading("Training"),
         *(_losses(row, trained) for row, trained in runs.items()),
     ]
@@ -211,16 +232,18 @@ def _search(searched: Searched) -> list[report.Section]:
     layers = plain_layers(best.spec.backbone, SHRINKAGE)
     widths = ", ".join(str(layer.features) for layer in layers)
     kernels = ", ".join(str(layer.kernel) for layer in layers)
+    trained = sum(trial.spec is not None for trial in searched.trials)
     text = (
-        f"{len(searched.trials)} candidates were trained from scratch on a small set. "
+        f"Of {len(searched.trials)} candidates {trained} could be built within the "
+        "limit on size, and were trained from scratch on a small set. "
         f"The best has widths {widths} and kernels {kernels}: reward {best.reward:.3f} "
         f"= C(2 - C) acc / acc_t with C = {best.compression:.3f}, acc = "
         f"{best.accuracy:.3f} and acc_t = {searched.teacher_accuracy:.3f} (eq. 6)."
     )
     caption = (
         "Candidates (points), the mean of each step (lines), and the best reward so "
-        "far (dashed), as in the paper's Fig. 4. A candidate that cannot be built has "
-        "reward -1."
+        "far (dashed), as in the paper's Fig. 4. A candidate that cannot be built, or "
+        "is too large, has reward -1."
     )
     return [
         report.Heading("Search of the dull student"),

@@ -7,13 +7,14 @@ from dst_jax.evaluate import Difference, Score, paired_difference
 # How far a teacher must be above plainly trained students to have much to teach.
 LEAST_LEAD = 0.03
 TEACHER = "teacher"
-PLAIN, TAUGHT, SHARING = "NOKD", "TSKD", "TSsKD"
+PLAIN, TAUGHT, SHARING, FEATURES = "NOKD", "TSKD", "TSsKD", "DLF"
 _AUC = "success_auc"
 
 
 def verdict(
     scores: Mapping[str, Score],
     students: Sequence[str],
+    rows: Sequence[str],
     *,
     ratios: Mapping[str, float],
     gates: Mapping[str, float | None],
@@ -21,16 +22,19 @@ def verdict(
     """Returns sentences on the teacher, on distillation and on sharing.
 
     Args:
-      scores: Scores of "teacher" and of "STUDENT ROW" for the three rows.
+      scores: Scores of "teacher" and of "STUDENT ROW".
       students: Names of the students.
+      rows: Rows in which they were trained: `PLAIN`, one with a teacher, and perhaps
+        `SHARING`.
       ratios: The teacher's number of parameters over each student's.
       gates: Share of open gates in the last row, by student.
     """
     lines = [_teacher(scores, students)]
     for name in students:
-        by_row = {row: scores[f"{name} {row}"] for row in (PLAIN, TAUGHT, SHARING)}
-        lines.append(_distilled(name, by_row, ratios[name]))
-        lines.append(_shared(name, by_row, gates[name]))
+        by_row = {row: scores[f"{name} {row}"] for row in rows}
+        lines.append(_distilled(name, by_row, rows[1], ratios[name]))
+        if SHARING in rows:
+            lines.append(_shared(name, by_row, gates[name]))
     videos = len(scores[TEACHER].sequences)
     lines.append(
         f"Intervals are of 95 %, over {videos} videos drawn again and again. They "
@@ -41,13 +45,16 @@ def verdict(
 
 
 def differences(
-    scores: Mapping[str, Score], students: Sequence[str]
+    scores: Mapping[str, Score], students: Sequence[str], rows: Sequence[str]
 ) -> dict[str, Difference]:
     """Returns paired differences in AUC by "STUDENT ROW - STUDENT ROW"."""
+    plain, taught, *sharing = rows
+    compared = [(taught, plain)]
+    compared += [(row, other) for row in sharing for other in (taught, plain)]
     pairs = [
         (f"{name} {row}", f"{name} {other}")
         for name in students
-        for row, other in ((TAUGHT, PLAIN), (SHARING, TAUGHT), (SHARING, PLAIN))
+        for row, other in compared
     ]
     return {f"{a} - {b}": paired_difference(scores[a], scores[b]) for a, b in pairs}
 
@@ -69,12 +76,12 @@ def _teacher(scores: Mapping[str, Score], students: Sequence[str]) -> str:
     )
 
 
-def _distilled(name: str, rows: Mapping[str, Score], ratio: float) -> str:
-    found = paired_difference(rows[TAUGHT], rows[PLAIN])
+def _distilled(name: str, rows: Mapping[str, Score], taught: str, ratio: float) -> str:
+    found = paired_difference(rows[taught], rows[PLAIN])
     result = {1: "distillation helps", -1: "distillation harms", 0: "no clear effect"}
     return (
-        f"{name}, {ratio:.1f} times smaller: {shown(rows[TAUGHT].values[_AUC])} with "
-        f"the teacher ({TAUGHT}), {shown(rows[PLAIN].values[_AUC])} without ({PLAIN}): "
+        f"{name}, {ratio:.1f} times smaller: {shown(rows[taught].values[_AUC])} with "
+        f"the teacher ({taught}), {shown(rows[PLAIN].values[_AUC])} without ({PLAIN}): "
         f"{_difference(found)}: {result[found.sign]}."
     )
 

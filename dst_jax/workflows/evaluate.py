@@ -1,6 +1,7 @@
 """`dst-jax evaluate` scores result files, or trackers that it runs."""
 
 import collections.abc
+import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ from dst_jax.workflows.publishing import (
     require_outputs,
     telling,
 )
+from dst_jax.workflows.tune import tuned_remarks
 
 
 def evaluate_results(
@@ -144,17 +146,16 @@ def evaluate_trackers(
         except bad frames and missing first boxes are found before a tracker runs.
       OSError: If a file cannot be written, after the scores were printed.
     """
-    require_known(protocol)
-    names = _tracker_names(bundles)
-    require_outputs(outputs, dataset, trackers=len(names))
+    names = require_places(
+        dataset, bundles, protocol=protocol, results_out=results_out, outputs=outputs
+    )
     out = None if results_out is None else user_path(results_out)
-    if out:
-        for name in names:
-            require_kept_place(out / name)
     loaded = {n: load_bundle(b) for n, b in zip(names, bundles, strict=True)}
     with telling(console, f"reading {dataset}"):
         sequences = read_videos(dataset)
     chosen = choose_protocol(dataset, protocol, sequences)
+    remarks = (*chosen.remarks, *tuned_remarks(loaded, sequences))
+    chosen = dataclasses.replace(chosen, remarks=remarks)
     kept = _kept(loaded, sequences, out) if out else {}
     finished: dict[str, Kept] = {}
     failed: list[OSError | InputError] = []
@@ -173,6 +174,44 @@ def evaluate_trackers(
     if failed:
         raise failed[0]
     return evaluation
+
+
+def require_places(
+    dataset: str,
+    bundles: collections.abc.Sequence[str | os.PathLike[str]],
+    *,
+    protocol: str | None = None,
+    results_out: str | os.PathLike[str] | None = None,
+    outputs: Outputs = NOTHING,
+    fresh: bool = False,
+) -> list[str]:
+    """Returns the names of trackers, if what `evaluate_trackers` writes has a place.
+
+    Args:
+      dataset: The argument of `evaluate_trackers`, as those after it.
+      bundles: Folders of trackers.
+      protocol: Name of the protocol, or None.
+      results_out: Folder for the boxes, or None.
+      outputs: Files to write.
+      fresh: Whether boxes of an earlier call, which would be taken up, are refused.
+
+    Raises:
+      InputError: If a place or a name cannot be used, or there is no such protocol.
+    """
+    require_known(protocol)
+    names = _tracker_names(bundles)
+    require_outputs(outputs, dataset, trackers=len(names))
+    if results_out is None:
+        return names
+    for name in names:
+        folder = user_path(results_out) / name
+        require_kept_place(folder)
+        if fresh and folder.exists():
+            raise InputError(
+                f"--results-out {results_out}: has boxes of {name} with its settings "
+                "of before --tune; give another folder."
+            )
+    return names
 
 
 def _evaluation(

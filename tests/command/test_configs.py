@@ -34,6 +34,9 @@ def layouts(experiment):
         ("siamrpn_dst", FOUR_SETS),
         ("siamrpnpp_teacher", FOUR_SETS),
         ("siamrpnpp_dst", FOUR_SETS),
+        ("siamdw_teacher", ["vid"]),
+        ("dlf", ["vid"]),
+        ("siamdw_rpn_teacher", ["ytbb", "vid", "coco", "det"]),
     ],
 )
 def test_a_family_trains_on_the_data_sets_of_the_paper(name, sets):
@@ -158,3 +161,88 @@ def test_the_page_of_the_papers_names_configurations_that_are_there():
     named_there = set(re.findall(r"`(?:dst-jax \w+ )?(siam(?:fc|rpn|rpnpp)_\w+)", page))
     assert len(named_there) == 10
     assert named_there <= set(packaged())
+
+
+def rates_by_epoch(optim):
+    """The learning rate of every epoch, from what it does to one weight."""
+    plain = dataclasses.replace(optim, momentum=0.0, weight_decay=0.0, clip_norm=None)
+    epochs = round(optim.epochs)
+    tx = make_optimizer(plain, total_steps=epochs)  # a step an epoch
+    state, rates = tx.init(jnp.ones(())), []
+    for _ in range(epochs):
+        update, state = tx.update(jnp.ones(()), state, jnp.ones(()))
+        rates.append(-float(update))
+    return rates
+
+
+def test_siamdw_sees_30_million_pairs_at_its_public_rates():
+    for name in ("siamdw_teacher", "dlf"):
+        found = load_experiment(name)
+        optim = found.optim
+        assert optim.epochs * optim.pairs_per_epoch == 30_000_000
+        assert (optim.momentum, optim.weight_decay, optim.clip_norm) == (0.9, 1e-4, 10)
+        assert (found.data.batch, found.data.max_gap) == (64, 100)
+        rates = rates_by_epoch(optim)
+        # Log-spaced over 50 epochs: a factor of 10 ** (-3 / 49) from one to the next.
+        assert rates == pytest.approx([1e-2 * 10 ** (-3 * n / 49) for n in range(50)])
+        assert optim.rate_per == "epoch"
+
+
+def test_siamdw_thaws_block_by_block_and_never_its_stem():
+    found = load_experiment("siamdw_teacher")
+    total = found.optim.total_steps(64)
+    phases = make_phases(found.optim, found.students, batch=64)
+    blocks = [f"backbone/layer2/block{n}" for n in (1, 2, 3, 4)]
+    blocks = [*(f"backbone/layer1/block{n}" for n in (1, 2, 3)), *blocks]
+    for phase, (share, count) in zip(
+        phases,
+        ((0.0, 1), (0.1, 2), (0.2, 3), (0.3, 4), (0.5, 5), (0.6, 6), (0.7, 7)),
+        strict=True,
+    ):
+        assert phase.first == round(share * total)
+        frozen = {*blocks[: 7 - count], "backbone/conv1"}
+        assert set(phase.frozen["teacher"]) == frozen
+    assert load_experiment("dlf").optim.parts == ()
+
+
+def test_siamdw_rpn_learns_by_its_own_public_recipe():
+    found, base = (
+        load_experiment("siamdw_rpn_teacher"),
+        load_experiment("siamdw_teacher"),
+    )
+    assert found.students == {"teacher": named("siamdw-rpn")}
+    # Plain L1, as much as the classification; 16 positives of 64 anchors.
+    assert found.task.regression_beta == 0.0
+    assert found.task.regression_weight == 1.0
+    rules = found.labels.assign
+    assert (rules.positives, rules.total) == (16, 64)
+    assert (rules.positive_iou, rules.negative_iou) == (0.6, 0.3)
+    assert found.augment == dataclasses.replace(base.augment, blur=0.2)
+    optim = found.optim
+    assert (optim.early_weight_decay, optim.weight_decay) == (5e-4, 1e-4)
+    phases = make_phases(optim, found.students, batch=found.data.batch)
+    assert [phase.decays.get("teacher", 1.0) for phase in phases] == (
+        pytest.approx([5.0] + 6 * [1.0])
+    )
+    assert phases[1].first == round(0.1 * optim.total_steps(found.data.batch))
+
+
+def test_siamdws_crops_move_and_stretch_as_in_public_code():
+    for name in ("siamdw_teacher", "dlf"):
+        found = load_experiment(name)
+        augment = found.augment
+        shifts = augment.template_shift_px, augment.search_shift_px
+        assert (*shifts, augment.stretch, augment.jitter) == (4.0, 4.0, 0.05, 0.05)
+        assert (augment.blur, augment.grey, augment.flip) == (0.0, 0.0, 0.0)
+        assert (found.labels.label_centre, found.labels.radius_px) == ("target", 16.0)
+        for spec in found.students.values():
+            assert spec.input.train_search_px == 255
+            assert spec.head.scale == 0.1 and not spec.head.bias
+
+
+def test_dlfs_rows_can_all_be_chosen_from_its_configuration():
+    found, teacher = load_experiment("dlf"), named("siamdw")
+    rows = ("NOKD", "gt+point", "gt+pair", "gt+point+pair", "TSsKD")
+    for row in (*rows, "ah+ts+str+ks+point+pair"):
+        check_fit(teacher, found.students, with_row(found.distill, row))
+    check_fit(teacher, found.students, found.distill)

@@ -195,6 +195,19 @@ def test_every_kept_anchor_is_of_its_class_and_no_kind_has_too_many():
             assert kept.sum() == min(most, of_class.sum()), (n, kind)
 
 
+def test_negatives_may_fill_up_what_positives_leave_of_a_total():
+    keys = jax.random.split(jax.random.key(0), len(BOXES))
+    config = AssignConfig(positives=16, total=64)
+    label = np.asarray(compiled(config)(keys, BOXES, IS_NEGATIVE).label)
+    some = [n for n in POSITIVE_PAIRS if np.isfinite(BOXES[n]).all()]
+    for n in some:
+        positives = min((overlaps()[n] > 0.6).sum(), 16)
+        assert (label[n] == 1).sum() == positives
+        assert (label[n] == 0).sum() == 64 - positives
+    # As without it, a negative pair has no more than its own number.
+    assert {(label[n] == 0).sum() for n in NEGATIVE_PAIRS} == {16}
+
+
 def test_the_boxes_of_this_test_cover_few_many_and_no_positives():
     positives = (overlaps()[POSITIVE_PAIRS] > 0.6).sum(axis=(1, 2, 3))
     assert {0, 9, 18} <= set(positives)
@@ -348,6 +361,7 @@ def test_settings_hash_and_compare_as_values():
         (lambda: AnchorConfig(ratios=(1.0, -1.0)), "ratios=.*: give at least one"),
         (lambda: AnchorConfig(ratios=(100.0,)), "ratios=.*a side rounds to 0"),
         (lambda: AssignConfig(positives=0), "AssignConfig.positives=0: must be at"),
+        (lambda: AssignConfig(total=16), "total=16: must exceed the 16 positives"),
         (lambda: AssignConfig(window_cells=6), "window_cells=6: must be odd"),
         (lambda: AssignConfig(positive_iou=1.5), r"positive_iou=1.5: must lie in"),
         (lambda: AssignConfig(negative_iou=0.7), "must not exceed positive_iou"),

@@ -52,16 +52,24 @@ def test_rows_differ_in_the_terms_alone(scripts, family):
     assert working.terms["ks"] != gate
 
 
-@pytest.mark.parametrize(("family", "rate"), [("siamfc", 0.1), ("siamrpn", 1e-3 / 0.3)])
-def test_fast_rows_differ_in_the_rate_alone(scripts, family, rate):
+@pytest.mark.parametrize(
+    ("family", "word", "rate"),
+    [
+        ("siamfc", "fast", 0.1),
+        ("siamfc", "slow", 0.01),
+        ("siamrpn", "fast", 1e-3 / 0.3),
+        ("siamrpn", "slow", 1e-3 / 3),
+    ],
+)
+def test_rows_of_other_rates_differ_in_the_rate_alone(scripts, family, word, rate):
     for row in ("NOKD", "TSKD"):
-        usual, fast = (
+        usual, other = (
             scripts.claim.experiment_of(family, name, 7, "got10k:x")
-            for name in (row, f"{row} fast")
+            for name in (row, f"{row} {word}")
         )
-        assert fast.optim.learning_rate == pytest.approx(rate)
-        same = dataclasses.replace(fast.optim, learning_rate=usual.optim.learning_rate)
-        assert dataclasses.replace(fast, optim=same) == usual
+        assert other.optim.learning_rate == pytest.approx(rate)
+        same = dataclasses.replace(other.optim, learning_rate=usual.optim.learning_rate)
+        assert dataclasses.replace(other, optim=same) == usual
 
 
 def test_biased_rows_differ_in_the_students_bias_alone(scripts):

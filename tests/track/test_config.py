@@ -6,6 +6,7 @@ import pytest
 from dst_jax.arch import named
 from dst_jax.errors import InputError
 from dst_jax.track.config import (
+    SIAMDW_PRESETS,
     SIAMRPN_PRESETS,
     SiamFCTracking,
     SiamRPNTracking,
@@ -48,6 +49,66 @@ def test_presets_are_those_of_the_public_trackers(name, published):
     assert (preset.small_target_share, preset.min_side_px) == (0.004, 10.0)
 
 
+# scale_step, scale_rate, scale_penalty, window.
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("siamdw-otb15", (1.1897, 0.2226, 0.9370, 0.2897)),
+        ("siamdw-otb13", (1.0482, 0.3629, 0.9997, 0.3896)),
+        ("siamdw-vot15", (1.1190, 0.4373, 0.9811, 0.2569)),
+        ("siamdw-vot16", (1.1535, 0.4596, 0.9259, 0.3309)),
+        ("siamdw-vot17", (1.1466, 0.2061, 0.9994, 0.3242)),
+    ],
+)
+def test_siamdws_presets_have_its_figures_and_conventions(name, published):
+    preset = SIAMDW_PRESETS[name]
+    assert isinstance(preset, SiamFCTracking)
+    figures = preset.scale_step, preset.scale_rate, preset.scale_penalty
+    assert (*figures, preset.window_influence) == published
+    assert (preset.peak_origin, preset.search_bounds) == ("public", (0.2, 5.0))
+    assert (preset.min_side_px, preset.clip_to_frame) == (10.0, True)
+
+
+# penalty_k, size_rate, window; whether small targets get a crop of 287 px.
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("otb13", (0.256, 0.439, 0.074, False)),
+        ("otb15", (0.841, 0.714, 0.390, False)),
+        ("vot17", (0.038, 0.388, 0.347, True)),
+    ],
+)
+def test_siamdws_presets_for_regions_have_its_figures(name, published):
+    preset = SIAMDW_PRESETS[f"siamdw-rpn-{name}"]
+    assert isinstance(preset, SiamRPNTracking)
+    figures = preset.penalty_k, preset.size_rate, preset.window_influence
+    assert (*figures, preset.small_search_cells == 2) == published
+
+
+def test_json_leaves_out_conventions_that_are_off():
+    assert (
+        list(tracking_to_json(SiamFCTracking()))
+        == (
+            "kind lost_below uncertain_below scale_count scale_step scale_rate "
+            "scale_penalty window_influence response_upsampling"
+        ).split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"search_bounds": (1.5, 5.0)}, "search_bounds=(1.5, 5.0): must be a factor"),
+        ({"search_bounds": (0.2, 0.5)}, "search_bounds=(0.2, 0.5): must be a factor"),
+        ({"min_side_px": 0.0}, "min_side_px=0.0: must lie in (0, 100,000] px"),
+    ],
+)
+def test_conventions_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(InputError) as error:
+        SiamFCTracking(**changes)
+    assert message in str(error.value)
+
+
 def test_defaults_are_those_of_the_large_network():
     assert SiamRPNTracking() == SIAMRPN_PRESETS["big"]
     assert default_tracking(named("mini-siamrpn")) == SIAMRPN_PRESETS["big"]
@@ -62,6 +123,7 @@ def test_defaults_are_those_of_the_large_network():
     [
         SiamFCTracking(scale_count=5, scale_rate=0.5),
         SiamRPNTracking(penalty_k=0.1, small_search_cells=4),
+        *SIAMDW_PRESETS.values(),
     ],
 )
 def test_json_round_trip_gives_an_equal_config(config, lost):
@@ -81,7 +143,7 @@ def test_settings_without_a_kind_are_siamfcs():
     [
         ({"kind": "siamban"}, "kind 'siamban': there are siamfc, siamrpn"),
         ({"kind": ["siamrpn"]}, "kind"),
-        ({"kind": "siamfc"}, "unknown field 'min_side_px'"),
+        ({"kind": "siamfc"}, "unknown field 'penalty_k'"),
         ({"scale_step": 1.1}, "unknown field 'scale_step'"),
         ({"penalty_k": -0.1}, "SiamRPNTracking.penalty_k=-0.1"),
         ({"penalty_k": None}, "SiamRPNTracking.penalty_k=None"),

@@ -23,7 +23,7 @@ def test_displacement_by_hand():
     # 16 samples right of the centre, 8 px per 16 samples, 2 frame px per search px.
     shift = geometry.displacement(
         np.array([135.5 + 16.0, 135.5 - 4.0]),
-        fine_side=272,
+        middle=135.5,
         px_per_sample=0.5,
         frame_px_per_search_px=np.array(2.0),
     )

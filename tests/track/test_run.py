@@ -33,7 +33,7 @@ def test_scan_equals_a_loop_of_steps(make):
     def step(state, frame):
         return procedure.step(*network, state, frame, config=config)
 
-    init = jax.jit(lambda frame, box: procedure.init(*network, frame, box))
+    init = jax.jit(lambda *first: procedure.init(*network, *first, config=config))
     state = init(jnp.asarray(frames[0]), jnp.asarray(boxes[0]))
     looped = [boxes[0]]
     for frame in frames[1:]:

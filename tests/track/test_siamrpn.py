@@ -181,7 +181,9 @@ def test_windows_of_the_crops_own_size_are_slices_of_the_frame():
 
     @jax.jit
     def windows(frame, box):
-        state = procedure.init(procedure.SIAMRPN, MODULE, variables, frame, box)
+        state = procedure.init(
+            procedure.SIAMRPN, MODULE, variables, frame, box, config=CONFIG
+        )
         return state, siamrpn.search_crop(MODULE, state, frame, HW)
 
     state, search = windows(frame, box)

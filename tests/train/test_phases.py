@@ -1,5 +1,6 @@
 """Frozen parts, rates by part, phases, and steps that are left out."""
 
+import dataclasses
 import itertools
 import re
 
@@ -121,6 +122,41 @@ def test_what_never_learns_does_not_thaw_at_its_epoch():
     config = OptimConfig(epochs=2.0, pairs_per_epoch=40, parts=parts)
     _, late = make_phases(config, setting.STUDENTS, batch=4)
     assert late.thawed == ("intelligent",)
+
+
+def decayed(optim, phase):
+    """The momentum after one step with the gradient 0: what the decay adds."""
+    tx = make_optimizer(optim, total_steps=10)
+    params = {"backbone": {"conv2": jnp.full((), 2.0), "conv3": jnp.full((), 4.0)}}
+    start = tx.init(params), params
+    state, _ = update(tx, phase, "dull", jax.tree.map(jnp.zeros_like, params), start)
+    return jax.tree.map(float, optax.tree.get(state, "trace"))["backbone"]
+
+
+def test_until_the_first_thaw_of_a_network_its_weights_decay_otherwise():
+    parts = (("conv1", 0.0, 0.0), ("dull:conv2", 1.0, 0.2), ("dull:conv3", 1.0, 0.5))
+    optim = dataclasses.replace(OPTIM, parts=parts, early_weight_decay=0.5)
+    phases = make_phases(optim, setting.STUDENTS, batch=4)
+    # The other network never thaws, and has the decay of all.
+    assert [dict(phase.decays) for phase in phases] == [{"dull": 5.0}, {}, {}]
+    early, late = phases[0]._replace(frozen={}), phases[1]._replace(frozen={})
+    assert decayed(optim, early) == pytest.approx({"conv2": 1.0, "conv3": 2.0})
+    assert decayed(optim, late) == pytest.approx({"conv2": 0.2, "conv3": 0.4})
+    # What is frozen gathers none.
+    assert decayed(optim, phases[1])["conv3"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"early_weight_decay": 0.0}, "early_weight_decay=0.0: must be positive"),
+        ({"early_weight_decay": 1.0, "weight_decay": 0.0}, "needs a weight_decay abov"),
+        ({"early_weight_decay": 1.0, "parts": ()}, "needs parts that learn from a lat"),
+    ],
+)
+def test_an_early_decay_that_means_nothing_is_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(OPTIM, **changes)
 
 
 @pytest.mark.parametrize(

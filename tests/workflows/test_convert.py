@@ -10,7 +10,12 @@ from rich.console import Console
 from dst_jax.bundle import load_bundle
 from dst_jax.command.main import main
 from dst_jax.errors import InputError
-from dst_jax.track import SIAMRPN_PRESETS, SiamFCTracking, SiamRPNTracking
+from dst_jax.track import (
+    SIAMDW_PRESETS,
+    SIAMRPN_PRESETS,
+    SiamFCTracking,
+    SiamRPNTracking,
+)
 from dst_jax.workflows import convert as workflow
 from tests import dasiamrpn
 from tests.bundles import as_format_1
@@ -84,6 +89,18 @@ def test_presets_are_for_networks_that_propose_regions():
     spec = workflow.named("siamfc-alexnet")
     with pytest.raises(InputError, match=r"--preset otb: .* leave it out"):
         workflow._preset("otb", spec)
+
+
+def test_siamdw_gets_its_own_settings():
+    for name in ("siamdw", "siamdw-rpn"):
+        found = workflow.public_tracking(workflow.named(name))
+        assert found == SIAMDW_PRESETS[f"{name}-otb15"]
+
+
+def test_a_preset_brings_the_search_crop_that_it_was_tuned_for(weights, tmp_path):
+    options = ["--source", "dasiamrpn", "--preset", "siamdw-rpn-vot17"]
+    assert main(["convert", *options, str(weights), str(tmp_path / "out")]) == 0
+    assert load_bundle(tmp_path / "out").spec.input.search_px == 271
 
 
 def test_siamfc_keeps_its_own_settings():

@@ -127,6 +127,29 @@ def test_the_demonstration_reports_every_tracker_and_goes_on(tmp_path, monkeypat
     assert scores[0] == scores[1]
 
 
+def test_rows_of_features_are_trained_in_place_of_sharing(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "TRAIN_VIDEOS", SMALL)
+    monkeypatch.setattr(demo, "TEST_VIDEOS", dataclasses.replace(SMALL, videos=2))
+    teacher, students = experiments()
+    own = dict(zip(("l", "s"), networks.STUDENTS.values(), strict=True))
+    students = dataclasses.replace(students, students=own)
+    rows = demo.run_demo(
+        teacher,
+        students,
+        workdir=tmp_path,
+        seed=3,
+        trainings=demo.DLF_ROWS,
+        console=Console(file=io.StringIO(), width=80),
+    )
+    trained = [f"{name} {row}" for name in own for row in ("NOKD", "DLF")]
+    assert [row.tracker for row in rows] == ["teacher", *trained, demo.STILL]
+    metrics = (tmp_path / "dlf" / "metrics.jsonl").read_text()
+    assert '"loss/l/point"' in metrics and '"loss/s/pair"' in metrics
+    html = (tmp_path / "report.html").read_text()
+    assert "imitating the teacher" in html and "Point (DLF)" in html
+    assert "TSsKD" not in html.split("<svg")[0]
+
+
 def test_students_that_are_chosen_by_hand_are_not_searched(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "TRAIN_VIDEOS", SMALL)
     monkeypatch.setattr(demo, "TEST_VIDEOS", dataclasses.replace(SMALL, videos=2))

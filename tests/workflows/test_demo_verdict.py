@@ -14,15 +14,16 @@ def scores(**by_tracker):
     }
 
 
+ROWS = ("NOKD", "TSKD", "TSsKD")
 GOOD = scores(teacher=0.66, dull_NOKD=0.51, dull_TSKD=0.60, dull_TSsKD=0.59, still=0.14)
 
 
-def said(found, *, gate=0.58):
+def said(found, *, rows=ROWS, gate=0.58):
     # The mean over videos stands in a score's own values.
     for one in found.values():
         videos = [v.values["success_auc"] for v in one.sequences.values()]
         one.values["success_auc"] = sum(videos) / len(videos)
-    return verdict(found, ["dull"], ratios={"dull": 26.3}, gates={"dull": gate})
+    return verdict(found, ["dull"], rows, ratios={"dull": 26.3}, gates={"dull": gate})
 
 
 def test_a_good_run_is_told_in_words():
@@ -55,8 +56,21 @@ def test_videos_that_disagree_show_nothing():
     assert said(found)[1].endswith("(-0.120 to +0.190): no clear effect.")
 
 
+def test_rows_without_sharing_tell_of_features_alone():
+    found = scores(teacher=0.66, dull_NOKD=0.51, dull_DLF=0.60, still=0.14)
+    lines = said(found, rows=("NOKD", "DLF"), gate=None)
+    assert len(lines) == 3
+    assert lines[1] == (
+        "dull, 26.3 times smaller: 0.605 with the teacher (DLF), 0.515 without "
+        "(NOKD): +0.090 (+0.090 to +0.090): distillation helps."
+    )
+    assert list(differences(found, ["dull"], ("NOKD", "DLF"))) == [
+        "dull DLF - dull NOKD"
+    ]
+
+
 def test_every_pair_of_rows_has_its_difference():
-    found = differences(GOOD, ["dull"])
+    found = differences(GOOD, ["dull"], ROWS)
     assert {pair: round(one.mean, 6) for pair, one in found.items()} == {
         "dull TSKD - dull NOKD": 0.09,
         "dull TSsKD - dull TSKD": -0.01,
