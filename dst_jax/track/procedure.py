@@ -17,9 +17,10 @@ from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, remember
 from dst_jax.models.network import Network
 from dst_jax.ops.crop import crop_resize_snapped
-from dst_jax.track import siamfc, siamrpn
+from dst_jax.track import ostrack, siamfc, siamrpn
 from dst_jax.track.config import (
     SIAMRPN_PRESETS,
+    OSTrackTracking,
     SiamFCTracking,
     SiamRPNTracking,
     Tracking,
@@ -41,6 +42,9 @@ class Procedure(NamedTuple):
       first_sides: Function (spec, box, config) that returns `TrackState.search_sides`.
       offset_px: Function (config) that returns the offset of a window's middle from the
         target's centre to the upper left, frame pixels.
+      shown_frame: Function (middle and side of a window, height and width of the frame,
+        config) that returns height and width of what the window shows of the frame;
+        None for all of it.
     """
 
     step_many: Callable[..., tuple[TrackState, TrackOutput]]
@@ -48,6 +52,7 @@ class Procedure(NamedTuple):
     offset_px: Callable[[Any], float]
     search_spec: Callable[..., TrackerSpec] = lambda spec, *_: spec
     first_sides: Callable[..., Array | None] = lambda *_: None
+    shown_frame: Callable[..., Any] | None = None
 
 
 SIAMFC = Procedure(
@@ -63,9 +68,16 @@ SIAMRPN = Procedure(
     offset_px=lambda _: 0.5,
     search_spec=siamrpn.sized_for,
 )
+OSTRACK = Procedure(
+    step_many=ostrack.step_many,
+    fill=lambda rgb, _: jnp.zeros_like(rgb),
+    offset_px=lambda _: 0.0,
+    shown_frame=ostrack.shown_frame,
+)
 _PROCEDURES: Mapping[type[Tracking], Procedure] = {
     SiamFCTracking: SIAMFC,
     SiamRPNTracking: SIAMRPN,
+    OSTrackTracking: OSTRACK,
 }
 
 
@@ -75,19 +87,15 @@ def procedure_of(config: Tracking) -> Procedure:
 
 
 def default_tracking(spec: TrackerSpec) -> Tracking:
-    """Returns the public settings of an architecture's family.
-
-    Raises:
-      InputError: If there is no procedure for it.
-    """
+    """Returns the public settings of an architecture's family."""
     match spec.head:
         case CorrelationHeadSpec():
             return SiamFCTracking()
         case RegionHeadSpec(form=form) as head:
             network = "r50" if head.levels else "alex"
             return SIAMRPN_PRESETS[network if form == "depthwise" else "big"]
-        case CentreHeadSpec(family=family):
-            raise InputError(f"{family} cannot track yet; take another network.")
+        case CentreHeadSpec():
+            return OSTrackTracking()
         case _ as head:
             assert_never(head)
 
@@ -129,10 +137,15 @@ def init(
     """
     spec = module.spec.input
     fill_rgb = procedure.fill(mean_rgb(frame, frame_hw=frame_hw), config)
+    centre = box[:2] - procedure.offset_px(config)
+    side = spec.template_side(box[2:])
+    if procedure.shown_frame is not None:
+        hw = jnp.asarray(frame.shape[:2] if frame_hw is None else frame_hw)
+        frame_hw = procedure.shown_frame(centre, side, hw, config)
     crop = crop_resize_snapped(
         frame,
-        box[:2] - procedure.offset_px(config),
-        spec.template_side(box[2:]),
+        centre,
+        side,
         out_px=spec.template_px,
         fill=fill_rgb,
         frame_hw=frame_hw,

@@ -95,6 +95,7 @@ def tune_bundles(
     paths = [user_path(bundle) for bundle in bundles]
     loaded = {str(path): load_bundle(path) for path in paths}
     for path in paths:
+        _require_ranges(path, loaded[path].tracking)
         require_place(path)
     with telling(console, f"reading {validation}"):
         videos = read_videos(validation)
@@ -211,6 +212,14 @@ def truth_sha256(sequence: Sequence) -> str:
     """Returns the SHA-256 of a video's boxes, by which its copies are recognised."""
     boxes = np.nan_to_num(np.asarray(sequence.boxes, np.float64), nan=-1.0)
     return bytes_sha256(np.ascontiguousarray(boxes).tobytes())
+
+
+def _require_ranges(path: str, tracking: Tracking) -> None:
+    if type(tracking) not in _RANGES:
+        raise InputError(
+            f"--tune: {path} has settings of {type(tracking).__name__}, none of which "
+            "is a number to search; leave that bundle out."
+        )
 
 
 def _drawn(tracking: Tracking, rng: np.random.Generator) -> Tracking:

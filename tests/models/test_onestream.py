@@ -24,7 +24,6 @@ from dst_jax.models import (
 )
 from dst_jax.search.config import SearchConfig
 from dst_jax.search.space import describe
-from dst_jax.track.procedure import default_tracking
 from dst_jax.workflows.kernel_table import layers_of
 
 # 16 template and 64 search tokens, of which 45 and 32 stay.
@@ -323,11 +322,10 @@ def test_parts_that_are_not_there_are_refused_with_those_that_are():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: default_tracking(CE),
         lambda: list(layers_of(CE)),
         lambda: describe(CE, SearchConfig()),
     ],
-    ids=["tracking", "kernels", "search"],
+    ids=["kernels", "search"],
 )
 def test_what_does_not_know_transformers_says_so_in_one_line(call):
     with pytest.raises(InputError, match=r"OSTrack|transformer") as said:
