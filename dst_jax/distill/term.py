@@ -144,6 +144,16 @@ class Term(abc.ABC):
         del name, logs
         return None
 
+    def probed(self, name: str, logs: Mapping[str, float]) -> str | None:
+        """Returns what a probe says of the term's logs; by default it says nothing.
+
+        Args:
+          name: Name of the term.
+          logs: What the term logged of one student, by name.
+        """
+        del name, logs
+        return None
+
     def check(
         self,
         student: TrackerSpec,

@@ -42,6 +42,7 @@ from dst_jax.losses.sharing import sigma as sigma
 from dst_jax.losses.soft import bernoulli_divergence as bernoulli_divergence
 from dst_jax.losses.soft import bernoulli_kl as bernoulli_kl
 from dst_jax.losses.soft import spatial_kl as spatial_kl
+from dst_jax.losses.token import least_salience as least_salience
 from dst_jax.losses.token import most_salient as most_salient
 from dst_jax.losses.token import salience as salience
 from dst_jax.losses.token import salience_weights as salience_weights

@@ -111,6 +111,26 @@ def most_salient(
     return salience >= least[:, None, None]
 
 
+def least_salience(
+    salience: Float[Array, "b h w"], share: Float[Array, " b"]
+) -> Float[Array, " b"]:
+    """Returns the salience that a share of each map's cells reaches.
+
+    Args:
+      salience: How much each cell stands out.
+      share: Share of the cells of each map, rounded to whole cells, at least one.
+
+    Example:
+      >>> maps = jnp.array([[[1.0, 4.0, 2.0, 3.0]]])
+      >>> least_salience(maps, jnp.array([0.5])).tolist()
+      [3.0]
+    """
+    values = jnp.sort(salience.reshape(salience.shape[0], -1), axis=1)
+    count = values.shape[1]
+    kept = jnp.clip(jnp.round(share * count), 1, count).astype(jnp.int32)
+    return jnp.take_along_axis(values, (count - kept)[:, None], axis=1)[:, 0]
+
+
 def salience_weights(
     salient: Bool[Array, "*b h w"],
     *,

@@ -25,8 +25,10 @@ _LEAST, _MOST = 0.005, 0.6
 class Disc(TokenTerm):
     """How far the last features of search tokens are from the teacher's.
 
-    Cells that stand out in the teacher's map weigh more. Logged of every student is
-    "TERM_salient/STUDENT", the share of such cells.
+    Cells that stand out in the teacher's map weigh more. Logged of every student are
+    "TERM_salient/STUDENT", the share of such cells, "TERM_area/STUDENT", the target's
+    share of the search image, and "TERM_matching/STUDENT", the mean square that as
+    large a share of a map's cells reaches.
 
     Attributes:
       saliency: Which cells stand out: those whose mean square over channels reaches
@@ -71,12 +73,38 @@ class Disc(TokenTerm):
         return losses.salience_weights(salient, inside=inside, outside=outside)
 
     def logs(self, view: View) -> dict[str, Scalar]:
-        """Returns the share of cells that stand out, over the batch of all devices."""
+        """Returns what is logged of a student, means over the batch of all devices."""
         assert view.teacher is not None
         mask = view.labels.mask
-        salient = self._salient(view.teacher.taps[f"search/{_MAP}"], view)
-        share = jnp.mean(salient.astype(mask.dtype), axis=(1, 2))
-        return {f"{view.term}_salient": agreed_mean(share, mask, view.psum)}
+        teacher = view.teacher.taps[f"search/{_MAP}"]
+        salient = self._salient(teacher, view)
+        boxes = labelled_boxes(view.labels)
+        area = boxes[:, 2] * boxes[:, 3]
+        found = {
+            "salient": jnp.mean(salient.astype(mask.dtype), axis=(1, 2)),
+            "area": area,
+            "matching": losses.least_salience(losses.salience(teacher), area),
+        }
+        return {
+            f"{view.term}_{name}": agreed_mean(
+                values.astype(mask.dtype), mask, view.psum
+            )
+            for name, values in found.items()
+        }
+
+    def probed(self, name: str, logs: Mapping[str, float]) -> str:
+        """Returns the share of cells that stand out and the threshold that fits boxes.
+
+        Args:
+          name: Name of the term.
+          logs: What the term logged of one student, by name.
+        """
+        salient, area = logs[f"{name}_salient"], logs[f"{name}_area"]
+        return (
+            f"{salient:.1%} of the teacher's cells stand out; the target has "
+            f"{area:.1%} of the search image, and as many cells reach a mean square of "
+            f"{logs[f'{name}_matching']:.3g} (--distill.{name}.threshold)"
+        )
 
     def remark(self, name: str, logs: Mapping[str, float]) -> str | None:
         """Returns a warning if hardly any cells stand out, or most do.
