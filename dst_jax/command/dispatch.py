@@ -93,7 +93,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
         case Ablate():
             _ablate(verb, rest, console)
         case Convert():
-            from dst_jax.workflows.convert import convert
+            from dst_jax.workflows.convert import Grid, convert
 
             convert(
                 verb.source,
@@ -101,6 +101,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
                 verb.out,
                 architecture=verb.architecture,
                 preset=verb.preset,
+                grid=Grid(verb.search_factor, verb.resize_positions),
                 force=verb.force,
                 console=console,
             )
@@ -191,6 +192,9 @@ def _start_of(verb: Train | Distill, experiment: "Experiment") -> dict[str, Any]
         parse_bundles(choices, experiment.students, option=option)
         for option, choices in given.items()
     )
+    if isinstance(verb, Distill) and verb.init_from_teacher:
+        whole = dict.fromkeys(experiment.students, verb.teacher)
+        init = {n: path for n, path in whole.items() if n not in backbones} | init
     return {"init": init, "backbones": backbones}
 
 

@@ -300,5 +300,5 @@ def _check_grids(state: Mapping[str, np.ndarray], spec: TrackerSpec) -> None:
                 f"backbone.{name} has {found} x {found} positions, of a {role} image "
                 f"of {found * size} px; the architecture has {wanted} x {wanted}, of "
                 f"{wanted * size} px. Choose the architecture of the weights, or "
-                "resize the positions (convert.with_positions_of)."
+                "resize the positions (--resize-positions)."
             )

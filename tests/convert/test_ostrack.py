@@ -1,5 +1,6 @@
 """State dicts of OSTrack and of vision transformers, made by the PyTorch twin."""
 
+import argparse
 import dataclasses
 import functools
 import re
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from dst_jax import arch
+from dst_jax.bundle import Bundle, load_bundle, save_bundle
+from dst_jax.command.main import main
 from dst_jax.convert import (
     ostrack_from_pytorch,
     ostrack_spec,
@@ -18,6 +21,8 @@ from dst_jax.convert import (
     with_positions_of,
 )
 from dst_jax.errors import InputError
+from dst_jax.track import OSTrackTracking
+from dst_jax.workflows.warm_start import load_start
 from tests import ostrack_twin
 from tests.models import test_ostrack_twin as parity
 
@@ -72,7 +77,7 @@ def test_a_network_of_another_size_is_refused_with_both_sizes_and_the_mend():
     assert str(said.value) == (
         "backbone.pos_embed_z has 3 x 3 positions, of a template image of 24 px; the "
         "architecture has 4 x 4, of 32 px. Choose the architecture of the weights, or "
-        "resize the positions (convert.with_positions_of)."
+        "resize the positions (--resize-positions)."
     )
 
 
@@ -237,3 +242,112 @@ def test_elimination_is_the_users_word_and_needs_no_weights():
     whole, _ = ostrack_from_pytorch(public(), MINI)
     fewer, _ = ostrack_from_pytorch(public(), spec)
     jax.tree.map(np.testing.assert_array_equal, whole, fewer)
+
+
+# From a file to a bundle, on the command line.
+NAMED = "--architecture", "ostrack-256"
+
+
+def saved(tmp_path, state, *, key="net"):
+    """A file of PyTorch's with a state dict under a key."""
+    path = tmp_path / "net.pth"
+    torch.save({key: {n: torch.tensor(a) for n, a in state.items()}}, path)
+    return str(path)
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """The miniature's widths among those that shapes can tell."""
+    monkeypatch.setattr("dst_jax.convert.ostrack._KINDS", {96: "s-"})
+    monkeypatch.setattr("dst_jax.convert.ostrack._DEPTH", 4)
+
+
+def said_by(capsys, *words, code=0):
+    assert main(["convert", *words]) == code
+    said = capsys.readouterr()
+    return " ".join((said.out + said.err).split())
+
+
+def test_the_command_asks_for_the_factor_and_says_what_cannot_go_on(
+    tmp_path, capsys, known
+):
+    file, out = saved(tmp_path, public()), str(tmp_path / "b")
+    words = "--source", "ostrack", file, out
+    said = said_by(capsys, *words, code=2)
+    assert "give --search-factor 4 (OSTrack at 256 px) or 5" in said
+    said = said_by(capsys, *words, "--search-factor", "5")
+    assert "all found" in said and "its training cannot be resumed" in said
+    bundle = load_bundle(out)
+    # Patches of 8 px and 3 x 3 and 6 x 6 positions; 64 channels a head.
+    crops = bundle.spec.input
+    assert (crops.template_px, crops.search_px) == (24, 48)
+    assert crops.area == arch.AreaCrop(2.0, 5.0)
+    assert bundle.tracking == OSTrackTracking()
+    assert set(bundle.card["left_over"]) == set(UNUSED)
+
+
+def test_the_command_resizes_positions_for_a_named_architecture(tmp_path, capsys):
+    file, out = saved(tmp_path, public()), str(tmp_path / "b")
+    words = "--source", "ostrack", file, out, "--architecture", "mini-ostrack-64"
+    said = said_by(capsys, *words, code=2)
+    assert "3 x 3 positions, of a template image of 24 px" in said
+    assert "--resize-positions" in said
+    assert "all found" in said_by(capsys, *words, "--resize-positions")
+    assert load_bundle(out).spec == arch.named("mini-ostrack-64")
+
+
+def test_weights_of_mae_make_a_backbone_at_any_size(tmp_path, capsys):
+    file, out = saved(tmp_path, vit(), key="model"), str(tmp_path / "b")
+    words = "--source", "mae", file, out, "--architecture", "mini-ostrack-48"
+    said = said_by(capsys, *words)
+    assert "the head is fresh, so use --backbone" in said
+    assert load_bundle(out, partial=True).spec == MINI
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--source", "siamdw", "--search-factor", "5"],
+            "--search-factor: weights of siamdw have one rule of cropping",
+        ),
+        (
+            ["--source", "ostrack", "--search-factor", "5", *NAMED],
+            "--search-factor: --architecture says how much a search crop shows",
+        ),
+        (
+            ["--source", "ostrack", "--resize-positions"],
+            "--resize-positions: is for weights of ostrack and needs --architecture",
+        ),
+        (
+            ["--source", "mae", "--resize-positions", "--architecture", "ostrack-96"],
+            "--resize-positions: is for weights of ostrack and needs --architecture",
+        ),
+    ],
+)
+def test_options_that_say_nothing_are_refused(words, message, tmp_path, capsys):
+    said = said_by(capsys, *words, "x.pth", str(tmp_path / "b"), code=2)
+    assert message in said
+
+
+def test_a_checkpoint_with_settings_says_how_to_save_its_network(tmp_path, capsys):
+    path = tmp_path / "OSTrack_ep0300.pth.tar"
+    tensors = {n: torch.tensor(a) for n, a in public().items()}
+    torch.save({"net": tensors, "settings": argparse.Namespace(a=1)}, path)
+    out = str(tmp_path / "b")
+    said = said_by(capsys, "--source", "ostrack", str(path), out, code=2)
+    assert 'checkpoint["net"], alone' in said
+
+
+def test_a_student_begins_with_its_teachers_weights_and_resized_positions(tmp_path):
+    teacher, student = MINI, arch.named("mini-ostrack-64")
+    variables, _ = ostrack_from_pytorch(public(), teacher)
+    save_bundle(Bundle(teacher, variables, OSTrackTracking(), {}), tmp_path / "t")
+    start = load_start({"px64": student}, {"px64": tmp_path / "t"}, {})
+    (found,) = start.whole.values()
+    assert found.spec == student
+    expected, _ = ostrack_from_pytorch(with_positions_of(public(), student), student)
+    jax.tree.map(np.testing.assert_array_equal, found.variables, expected)
+    # Another width is refused, as any other architecture is.
+    with pytest.raises(InputError, match="architecture is not the student's"):
+        load_start({"a": arch.named("ostrack-96")}, {"a": tmp_path / "t"}, {})
