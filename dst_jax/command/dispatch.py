@@ -134,7 +134,7 @@ def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | Non
 def _demo(verb: Demo, console: Console) -> None:
     deadline = _deadline(verb)
     from dst_jax.command.settings import load_experiment
-    from dst_jax.workflows.demo import DLF_ROWS, ROWS, run_demo
+    from dst_jax.workflows.demo import ROWS, ROWS_OF_FAMILY, run_demo
 
     family = "demo" if verb.family == "siamfc" else f"demo_{verb.family}"
     experiments = [
@@ -145,7 +145,7 @@ def _demo(verb: Demo, console: Console) -> None:
         *experiments,
         workdir=verb.workdir,
         seed=verb.seed,
-        trainings=DLF_ROWS if verb.family == "siamdw" else ROWS,
+        trainings=ROWS_OF_FAMILY.get(verb.family, ROWS),
         deadline=deadline,
         console=console,
     )

@@ -31,8 +31,8 @@ class Demo:
     """Distil two students on synthetic video, and write a report.
 
     Makes video, trains a miniature teacher, searches the architecture of the dull
-    student (those of SiamRPN++ and SiamDW are fixed), trains both students without
-    (NOKD) and with distillation (TSsKD; for SiamDW DLF), evaluates all networks on
+    student (later families' are fixed), trains both students without (NOKD) and with
+    distillation (TSsKD; SiamDW: DLF; OSTrack: LoReTrack), evaluates all networks on
     unseen video, and writes report.html and report.json. This takes some minutes on two
     cores. The same command continues what was stopped.
 
@@ -41,7 +41,7 @@ class Demo:
 
     workdir: Annotated[Path, arg(help="folder for data, runs and report")]
     family: Annotated[
-        Literal["siamfc", "siamrpn", "siamrpnpp", "siamdw"],
+        Literal["siamfc", "siamrpn", "siamrpnpp", "siamdw", "ostrack"],
         arg(help="of miniature trackers"),
     ] = "siamfc"
     seed: Annotated[int, arg(help="of data, weights and data order")] = 0

@@ -7,7 +7,8 @@ from dst_jax.evaluate import Difference, Score, paired_difference
 # How far a teacher must be above plainly trained students to have much to teach.
 LEAST_LEAD = 0.03
 TEACHER = "teacher"
-PLAIN, TAUGHT, SHARING, FEATURES = "NOKD", "TSKD", "TSsKD", "DLF"
+PLAIN, TAUGHT, SHARING = "NOKD", "TSKD", "TSsKD"
+FEATURES, TOKENS = "DLF", "LoReTrack"
 _AUC = "success_auc"
 
 

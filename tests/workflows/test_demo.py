@@ -138,7 +138,7 @@ def test_rows_of_features_are_trained_in_place_of_sharing(tmp_path, monkeypatch)
         students,
         workdir=tmp_path,
         seed=3,
-        trainings=demo.DLF_ROWS,
+        trainings=demo.ROWS_OF_FAMILY["siamdw"],
         console=Console(file=io.StringIO(), width=80),
     )
     trained = [f"{name} {row}" for name in own for row in ("NOKD", "DLF")]
