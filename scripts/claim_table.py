@@ -10,17 +10,14 @@ from scipy import stats
 DRAWS, DRAW_SEED = 10_000, 0
 TEACHER, STILL = "teacher", "still"
 STUDENTS = ("dull", "intelligent")
+WORKING = "TSsKD working gates"
 BEST = "the better NOKD student"
 # Pairs of rows whose difference is reported of each student.
 COMPARED = (
     ("TSKD", "NOKD"),
     ("TSsKD literal gates", "TSKD"),
-    ("TSsKD working gates", "TSKD"),
-    ("TSsKD working gates", "NOKD"),
-    ("TSKD fast", "NOKD fast"),
-    ("TSsKD working gates fast", "TSKD fast"),
-    ("TSKD", "NOKD fast"),
-    ("TSKD slow", "NOKD slow"),
+    (WORKING, "TSKD"),
+    (WORKING, "NOKD"),
     ("NOKD bias", "NOKD"),
     ("TSKD bias", "TSKD"),
 )
@@ -189,8 +186,14 @@ def _difference_lines(results: Results, measure: str) -> list[str]:
     def scores(row: str, name: str) -> Scores:
         return scores_of(results, row, name, measure=measure)
 
-    options = {s for found in results.values() for s in found if " with " in s}
-    compared = [*COMPARED, *((row, "TSKD") for row in sorted(options))]
+    stages = sorted({stage for found in results.values() for stage in found})
+    rates = [stage.removeprefix("NOKD") for stage in stages if "NOKD at " in stage]
+    compared = [
+        *COMPARED,
+        *((f"TSKD{rate}", f"NOKD{rate}") for rate in rates),
+        *((f"{WORKING}{rate}", f"TSKD{rate}") for rate in rates),
+        *((stage, "TSKD") for stage in stages if " with " in stage),
+    ]
     pairs = [
         (f"{row} - {other}", name, scores(row, name), scores(other, name))
         for row, other in compared
