@@ -239,7 +239,7 @@ def require_comparable(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> 
 
 
 def require_same_view(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> None:
-    """Checks that the search images of two networks show as much of the frame.
+    """Checks that a student's search image shows as much of the frame as another's.
 
     Args:
       ours: The student.
@@ -247,7 +247,7 @@ def require_same_view(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> N
       name: Name of that network, for the message.
 
     Raises:
-      InputError: If they do not.
+      InputError: If it does not, or has more pixels.
     """
     one, other = (
         spec.input.train_search_px / spec.input.zooms.search.px_per_side
@@ -258,6 +258,12 @@ def require_same_view(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> N
             f"the student's search image shows {one:g} times the target's size, that "
             f"of {name} {other:g}; cells stand for the same places only where both are "
             "equal."
+        )
+    own_px, their_px = (spec.input.train_search_px for spec in (ours, theirs))
+    if own_px > their_px:
+        raise InputError(
+            f"the student's search image has {own_px} px, that of {name} {their_px}; a "
+            "student is no larger than its teacher, so exchange them."
         )
 
 

@@ -94,8 +94,9 @@ def tune_bundles(
         raise InputError(f"--trials {trials}: must be from 2 to {MOST_TRIALS:,}.")
     paths = [user_path(bundle) for bundle in bundles]
     loaded = {str(path): load_bundle(path) for path in paths}
+    for name, bundle in loaded.items():
+        _require_ranges(name, bundle.tracking)
     for path in paths:
-        _require_ranges(path, loaded[path].tracking)
         require_place(path)
     with telling(console, f"reading {validation}"):
         videos = read_videos(validation)

@@ -221,7 +221,7 @@ def refusal(experiment, folder, teacher="teacher"):
 
 def test_what_does_not_fit_is_told_before_data_are_read(folder, experiment):
     larger = with_students(experiment, large=networks.one_stream(48))
-    assert "has 48 px, the teacher's 32; give a teacher" in refusal(larger, folder)
+    assert "has 48 px, that of the teacher 32; a student" in refusal(larger, folder)
     other = with_students(experiment, near=networks.one_stream(16, factor=4.0))
     assert "shows 4 times the target's size" in refusal(other, folder)
     wide = with_students(experiment, wide=networks.one_stream(16, width=24))

@@ -117,12 +117,6 @@ class TokenTerm(Term):
                     f"width, or {type(self).__name__}.adapter=True."
                 )
         require_same_view(student, teacher, name="the teacher")
-        own, other = (spec.input.train_search_px for spec in (student, teacher))
-        if own > other:
-            raise InputError(
-                f"the student's search image has {own} px, the teacher's {other}; give "
-                "a teacher that is at least as large."
-            )
 
     def __call__(self, view: View) -> Parts:
         """Returns the mean over examples of the distances, summed over maps."""
