@@ -123,3 +123,9 @@ def test_settings_are_stored_and_match_their_family_alone():
         require_matching(networks.REGION_TEACHER, config)
     with pytest.raises(InputError, match=r"border_px=0.0: must"):
         OSTrackTracking(border_px=0.0)
+
+
+def test_the_window_leaves_the_border_a_chance():
+    # Its first sample is (1 - cos 40 degrees) / 2 = .117, not 0.
+    _, score = moved(answer(0, 0, logit=3.0))
+    np.testing.assert_allclose(score, 1.0 / (1.0 + np.exp(-3.0)), rtol=1e-6)
