@@ -38,16 +38,20 @@ def attention(
       heads: Number of heads.
       kept: Whether a token is attended to; None means all are. At least one must be.
       formulation: "xla" or "cudnn", two of `jax.nn.dot_product_attention`, or "plain",
-        which takes softmaxes of float64 in float64. None takes the default.
+        products over one axis of examples and heads, with softmaxes of float64 in
+        float64. None takes the default.
     """
-    q, k, v = (_split(x, heads) for x in (queries, keys, values))
     chosen = formulation or default_attention_formulation(queries.dtype)
-    mask = None if kept is None else jnp.asarray(kept)[:, None, None, :]
     if chosen == "plain":
-        shares = _shares(q, k, mask)
-        found = jnp.einsum("bhnm,bmhc->bnhc", shares.astype(v.dtype), v)
-    else:
-        found = jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=chosen)
+        shares = _shares(queries, keys, heads, kept)
+        own = _folded(values, heads)
+        found = jnp.einsum("bnm,bmc->bnc", shares.astype(own.dtype), own)
+        return _unfolded(found, heads)
+    q, k, v = (
+        jnp.asarray(x).reshape(*x.shape[:2], heads, -1) for x in (queries, keys, values)
+    )
+    mask = None if kept is None else jnp.asarray(kept)[:, None, None, :]
+    found = jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=chosen)
     return found.reshape(queries.shape)
 
 
@@ -69,31 +73,43 @@ def attention_shares(
     Returns:
       Shares that add up to 1, in float32 at least.
     """
-    q, k = _split(query[:, None], heads), _split(keys, heads)
-    mask = None if kept is None else jnp.asarray(kept)[:, None, None, :]
-    return jnp.mean(_shares(q, k, mask)[:, :, 0], axis=1)
+    shares = _shares(query[:, None], keys, heads, kept)
+    return jnp.mean(shares.reshape(keys.shape[0], heads, -1), axis=1)
 
 
 def default_attention_formulation(dtype: DTypeLike) -> Formulation:
     """Returns the formulation for queries of this type.
 
-    JAX's own attention takes softmaxes in float32, whatever the type is.
+    On a CPU it is "plain", because gradients of JAX's own attention are products over
+    two batch axes, for which oneDNN has no fast kernel: they take fifty times as long.
+    JAX's takes softmaxes in float32, whatever the type is.
     """
-    return "plain" if jnp.dtype(dtype) == jnp.float64 else "xla"
+    exact = jnp.dtype(dtype) == jnp.float64
+    return "plain" if exact or jax.default_backend() == "cpu" else "xla"
 
 
-def _split(x: Array, heads: int) -> jax.Array:
-    """Returns tokens with their channels split into heads, [b, n, heads, c]."""
-    return jnp.asarray(x).reshape(*x.shape[:2], heads, -1)
+def _folded(x: Array, heads: int) -> Float[Array, "bh n c"]:
+    """Returns tokens with one axis for examples and heads."""
+    batch, count, width = x.shape
+    split = jnp.asarray(x).reshape(batch, count, heads, width // heads)
+    return split.swapaxes(1, 2).reshape(batch * heads, count, width // heads)
 
 
-def _shares(queries: Array, keys: Array, mask: Array | None) -> jax.Array:
-    """Returns softmaxes over the keys, [b, heads, n, m]."""
+def _unfolded(x: Float[Array, "bh n c"], heads: int) -> Float[Array, "b n d"]:
+    """Returns tokens with their heads side by side again."""
+    split = x.reshape(-1, heads, *x.shape[1:])
+    return split.swapaxes(1, 2).reshape(split.shape[0], x.shape[1], -1)
+
+
+def _shares(
+    queries: Array, keys: Array, heads: int, kept: Array | None
+) -> Float[Array, "bh n m"]:
+    """Returns softmaxes over the keys, with one axis for examples and heads."""
     exact = at_least_single(queries.dtype)
-    products = jnp.einsum(
-        "bnhc,bmhc->bhnm", queries, keys, preferred_element_type=exact
-    )
-    logits = products * queries.shape[-1] ** -0.5
-    if mask is not None:
+    q, k = _folded(queries, heads), _folded(keys, heads)
+    products = jnp.einsum("bnc,bmc->bnm", q, k, preferred_element_type=exact)
+    logits = products * q.shape[-1] ** -0.5
+    if kept is not None:
+        mask = jnp.repeat(jnp.asarray(kept), heads, axis=0)[:, None]
         logits = jnp.where(mask, logits, -jnp.inf)
     return jax.nn.softmax(logits, axis=-1)

@@ -1,5 +1,8 @@
 """Attention against loops over heads and tokens."""
 
+import re
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -69,6 +72,21 @@ def test_shares_are_the_mean_of_the_heads_softmaxes():
     np.testing.assert_array_equal(found[1, [1, 4]], 0.0)
 
 
-def test_doubles_are_not_left_to_a_softmax_of_float32():
+def test_a_cpu_and_doubles_have_products_over_one_axis(monkeypatch):
+    for dtype in (jnp.float32, jnp.float64):
+        assert default_attention_formulation(dtype) == "plain"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert default_attention_formulation(jnp.float64) == "plain"
     assert default_attention_formulation(jnp.float32) == "xla"
+
+
+def test_gradients_have_no_product_over_two_batch_axes():
+    """For these oneDNN has no fast kernel."""
+    tokens = jnp.ones((2, 5, 6))
+
+    def loss(x):
+        return jnp.sum(attention(x, x, x, heads=3, formulation="plain"))
+
+    program = str(jax.make_jaxpr(jax.grad(loss))(tokens))
+    axes = re.findall(r"dimension_numbers=\(\(.*?\), \(\[(.*?)\]", program)
+    assert len(axes) == 6 and set(axes) == {"0"}
