@@ -41,13 +41,13 @@ TERMS = {"gt": Task(), "qkv": Qkv(), "disc": Disc()}
 
 def host_batch(spec: TrackerSpec, count: int) -> dict[str, np.ndarray]:
     """Windows of noise, with a target in the middle of each."""
-    rng, batch = np.random.default_rng(0), {}
+    rng, batch = np.random.default_rng(0), dict[str, np.ndarray]()
     sides = {"template": spec.input.template_px, "search": spec.input.search_px}
     for role, side in sides.items():
         shape = (count, side, side, 3)
         batch[f"{role}_patch"] = rng.integers(0, 256, shape, dtype=np.uint8)
         batch[f"{role}_fill_rgb"] = np.zeros((count, 3), np.float32)
-        box = np.float32([side / 2, side / 2, side / 5, side / 5])
+        box = np.array([side / 2, side / 2, side / 5, side / 5], np.float32)
         batch[f"{role}_box"] = np.tile(box, (count, 1))
     flags = {"mask": np.ones(count, np.float32), "is_negative": np.zeros(count, bool)}
     return {**batch, **flags, "index": np.arange(count, dtype=np.int32)}
@@ -83,7 +83,7 @@ def prepared(
 
 def main() -> None:
     """Parses the options, compiles, and prints medians."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--family", default="mini-ostrack")
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 96, 64, 48])
     parser.add_argument("--batch", type=int, default=16)
