@@ -17,6 +17,9 @@ Image: TypeAlias = UInt8[Array, "h w 3"]
 Scalar: TypeAlias = Float[Array, ""]
 Params: TypeAlias = Mapping[str, Any]
 Mark: TypeAlias = Literal["absent", "covered"]
+# The numbers of a line of VOT's files: x,y,w,h of a rectangle, x and y of three or more
+# corners, or a code alone: 0 no region, 1 a start, 2 a failure.
+Region: TypeAlias = tuple[float, ...]
 
 __all__ = [
     "Array",
@@ -27,6 +30,7 @@ __all__ = [
     "Int",
     "Mark",
     "Params",
+    "Region",
     "Scalar",
     "UInt8",
 ]

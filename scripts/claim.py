@@ -27,6 +27,7 @@ from typing import Any
 import jax
 from claim_stages import (
     PAPER_ROWS,
+    WORKING_ROW,
     Stage,
     by_video,
     line,
@@ -117,6 +118,8 @@ def experiment_of(family: str, name: str, seed: int, source: str) -> Experiment:
     usual = (name, base.optim.learning_rate)
     row, rate = RATED[family].get(name, usual)
     distill = OPTIONS.get(row, lambda same: same)(terms_of(row, base.distill))
+    if name == WORKING_ROW:
+        distill = distill.with_terms(ks=base.distill.terms["ks"])
     optim = dataclasses.replace(base.optim, learning_rate=rate)
     if name in BIASED_ROWS:
         biased = {n: with_bias(spec) for n, spec in base.students.items()}

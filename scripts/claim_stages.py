@@ -36,8 +36,8 @@ HARD = Hard(weight=1.0)
 # five times as much for the miniatures' small maps: it was most of the loss, and the
 # dull student lost by it.
 RESPONSE = Response(weight=100.0, scale="cells")
-# An example's gate, since a batch's opens for all or none; at h = .2 it was open in
-# 56 % of the dull and 76 % of the intelligent student's examples.
+# An example's gate, since a batch's opens for all or none; at h = .2 and a rate of .03
+# it was open in 56 % of the dull and 76 % of the intelligent student's examples.
 WORKING = Sharing(margin=0.2, gate_over="example")
 
 

@@ -71,6 +71,7 @@ OPEN = (
     "dst-jax ablate loretrack --tables loretrack",
     "dst-jax evaluate --dataset dtb70:DIR --tracker A ...",
     "dst-jax evaluate --dataset lasot:DIR --tracker A ...",
+    "dst-jax evaluate --dataset vot:DIR --tracker A ...",
     "dst-jax evaluate --dataset otb:DIR --tracker A --tracker B --plots P",
     "dst-jax evaluate --dataset otb:DIR --tracker A ... --plots P",
     "dst-jax evaluate --dataset trackingnet:DIR --tracker A --submit ZIP",

@@ -18,10 +18,11 @@ class Evaluate:
     """Score trackers, or result files of any tracker, on a data set.
 
     Result files are called <sequence>.txt and have a line x,y,w,h per frame, in the
-    data set's own convention (OTB counts pixels from 1), or as GOT-10k's toolkit lays
-    them out. Scoring them needs no frames. The table names the protocol: the rules of
-    the data set's papers, or those of --protocol (otb, uav123, dtb70, lasot, lasot_ext,
-    trackingnet, got10k, nfs, tc128, each as one kit or several do it).
+    data set's own convention (OTB counts pixels from 1), or as the toolkits of GOT-10k
+    and VOT lay them out. Scoring them needs no frames, but for VOT. The table names the
+    protocol: the rules of the data set's papers, or those of --protocol (otb, uav123,
+    dtb70, lasot, lasot_ext, trackingnet, got10k, nfs, tc128, and with restarts vot2016,
+    vot2018, vot2019, each as one kit or several do it).
 
     Example: dst-jax evaluate --dataset otb:OTB100 --tracker BUNDLE --json scores.json
     """

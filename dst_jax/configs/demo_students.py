@@ -37,7 +37,7 @@ def experiment() -> Experiment:
     distill = DistillConfig().with_terms(
         ah=Hard(weight=1.0),
         str=Response(scale="cells"),
-        ks=Sharing(margin=0.2, gate_over="example"),
+        ks=Sharing(margin=0.1, gate_over="example"),
     )
     return dataclasses.replace(
         base,

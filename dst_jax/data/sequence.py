@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 
 from dst_jax.errors import InputError
-from dst_jax.typing import Bool, Float, Mark
+from dst_jax.typing import Bool, Float, Mark, Region
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +30,8 @@ class Sequence:
       covered: Frames in which the target is marked as wholly covered; None for none.
       marks: What the files mark, of "absent" and "covered", whether or not a frame has
         the mark.
+      regions: Rectangle or polygon of each frame as the files state it, (0,) where they
+        state none; None if the layout has boxes alone, or a frame has a mask.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Sequence:
     stated: Float[np.ndarray, "t 4"] | None = None
     covered: Bool[np.ndarray, " t"] | None = None
     marks: tuple[Mark, ...] = ()
+    regions: tuple[Region, ...] | None = None
 
     def __post_init__(self):
         count = len(self.boxes)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from dst_jax.errors import printable
+from dst_jax.evaluate.protocols import Protocol, ResetProtocol
 from dst_jax.evaluate.score import Score, SequenceScore
 
 _TREATMENTS = {
@@ -14,6 +15,7 @@ _TREATMENTS = {
     ),
     "no_overlap": ("it counts as overlap 0", "they count as overlap 0"),
 }
+_NO_REGION = ("no region overlaps it", "no region overlaps them")
 _MOST_NAMED = 4
 
 
@@ -21,7 +23,7 @@ def notes(scores: Mapping[str, Score]) -> tuple[str, ...]:
     """Returns what must be known of a data set and of its trackers' boxes.
 
     That is how frames are treated whose true box is missing or has no area, and which
-    tracker's boxes have no area or never move.
+    tracker's boxes have no area or never move, or how often a tracker was started anew.
 
     Args:
       scores: Score of each tracker, at least one, all on one data set.
@@ -34,24 +36,42 @@ def notes(scores: Mapping[str, Score]) -> tuple[str, ...]:
       '1 frame of Board has a true box without area: it counts as overlap 0.'
     """
     first = next(iter(scores.values()))
+    protocol = first.protocol
+    if isinstance(protocol, ResetProtocol):
+        return tuple(_restarts(scores))
     found = [
         *_truth(
             {name: part.empty for name, part in first.sequences.items()},
             "a true box without area",
-            _TREATMENTS[first.protocol.empty_truth],
+            _TREATMENTS[protocol.empty_truth],
         ),
-        *_hidden(first),
+        *_hidden(first.sequences, protocol),
     ]
-    if first.sequences and all(map(_only_first, first.sequences.values())):
+    given = protocol.first_frame == "truth" and first.sequences
+    if given and all(map(_only_first, first.sequences.values())):
         found.append("Only first frames have a true box: these scores say nothing.")
     for name, score in scores.items():
-        found += _boxes(printable(name), list(score.sequences.values()))
+        found += _boxes(printable(name), list(score.sequences.values()), protocol)
     return tuple(found)
 
 
-def _hidden(score: Score) -> list[str]:
+def _restarts(scores: Mapping[str, Score]) -> list[str]:
+    """Returns notes on frames without a true region, and on failures."""
+    first = next(iter(scores.values()))
+    absent = {name: part.absent for name, part in first.sequences.items()}
+    found = _truth(absent, "no true region", _NO_REGION)
+    for name, score in scores.items():
+        failures = sum(part.failures for part in score.sequences.values())
+        count = len(score.sequences)
+        found.append(
+            f"{printable(name)}: {failures:,.5g} failure{'s' * (failures != 1)} in "
+            f"{count} sequence{'s' * (count != 1)}."
+        )
+    return found
+
+
+def _hidden(parts: Mapping[str, SequenceScore], protocol: Protocol) -> list[str]:
     """Returns notes on frames that are marked, or that have no true box."""
-    protocol, parts = score.protocol, score.sequences
     invalid = _TREATMENTS[protocol.invalid_truth]
     if protocol.unseen == protocol.invalid_truth:
         counts = {name: part.unseen + part.absent for name, part in parts.items()}
@@ -70,8 +90,7 @@ def _hidden(score: Score) -> list[str]:
 
 
 def _only_first(part: SequenceScore) -> bool:
-    given = part.protocol.first_frame == "truth"
-    return given and part.frames == 1 and part.absent + part.unseen > 0
+    return part.frames == 1 and part.absent + part.unseen > 0
 
 
 def _truth(
@@ -88,11 +107,11 @@ def _truth(
     return [f"{total:,} frames of {shown} have {what}: {treatment[1]}."]
 
 
-def _boxes(name: str, parts: list[SequenceScore]) -> list[str]:
+def _boxes(name: str, parts: list[SequenceScore], protocol: Protocol) -> list[str]:
     found = []
     if empty := sum(part.empty_predicted for part in parts):
         what = "overlap nothing"
-        if parts[0].protocol.empty_predicted == "repeated":
+        if protocol.empty_predicted == "repeated":
             what = "count as the box before them"
         found.append(f"{name}: {empty:,} of its boxes have no area and so {what}.")
     if parts and not any(part.moves for part in parts):

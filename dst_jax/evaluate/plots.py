@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from dst_jax.evaluate.score_plots import expected_overlap_plot as expected_overlap_plot
 from dst_jax.evaluate.score_plots import norm_precision_plot as norm_precision_plot
 from dst_jax.evaluate.score_plots import precision_plot as precision_plot
 from dst_jax.evaluate.score_plots import speed_plot as speed_plot

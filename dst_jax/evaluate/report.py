@@ -72,7 +72,8 @@ def score_table(
     """Returns a table of every tracker's means, for a terminal.
 
     Its title names the protocol, whose measures are the columns. If there is only one
-    tracker, the table also holds its score on each sequence.
+    tracker, the table also holds its score on each sequence, with a dash for what a
+    sequence alone does not have.
 
     Args:
       scores: Score of each tracker, all under one protocol.
@@ -106,7 +107,9 @@ def _plain(name: str) -> rich.text.Text:
 
 
 def _decimals(score: Score | SequenceScore) -> list[str]:
-    return [f"{value:.3f}" for value in score.values.values()]
+    names = (measure.name for measure in score.protocol.measures)
+    known = score.values
+    return [f"{known[name]:.3f}" if name in known else NOTHING for name in names]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,11 +3,13 @@
 Kits lay out results in two ways. OTB's has `<sequence>.txt`, and times in
 `times/<sequence>_time.txt` or beside it. GOT-10k's has a folder of each sequence with
 `<sequence>_001.txt`, `_002.txt` of a tracker that ran several times, and
-`<sequence>_time.txt`.
+`<sequence>_time.txt`. VOT's kits have the same in a folder of the experiment, such as
+`baseline`, with lines of their own.
 """
 
 import collections
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
@@ -41,8 +43,17 @@ class ResultFiles:
     others: tuple[pathlib.Path, ...] = ()
     times: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
+    @property
+    def tracker(self) -> str:
+        """Returns the name of the tracker."""
+        folder = self.folder.resolve()
+        inner = folder.name in _VOT and not any(folder.glob("*.txt"))
+        return folder.parent.name if inner else folder.name
 
-def find_results(folder: str | os.PathLike[str], names: Iterable[str]) -> ResultFiles:
+
+def find_results(
+    folder: str | os.PathLike[str], names: Iterable[str], *, restarts: bool = False
+) -> ResultFiles:
     """Finds the result files of every sequence.
 
     A sequence's file is `<sequence>.txt`, the suffix in any case, or, as GOT-10k lays
@@ -52,6 +63,7 @@ def find_results(folder: str | os.PathLike[str], names: Iterable[str]) -> Result
     Args:
       folder: The folder as the user named it.
       names: Names of the sequences.
+      restarts: Whether the files are of runs with restarts, as VOT's kits write them.
 
     Raises:
       InputError: If there is no such folder, a sequence has no file or several, or
@@ -67,7 +79,7 @@ def find_results(folder: str | os.PathLike[str], names: Iterable[str]) -> Result
         raise InputError(f"results folder {folder} {what}; {mend}.")
     place = _place_of_results(root, keys)
     found = _result_files(place)
-    _require_known_layout(place, found, keys)
+    _require_known_layout(place, found, keys, restarts)
     require_names(keys, found, where=str(place))
     files = {}
     for key, name in keys.items():
@@ -99,13 +111,20 @@ def _require_known_layout(
     place: pathlib.Path,
     found: Mapping[str, list[pathlib.Path]],
     keys: Mapping[str, str],
+    restarts: bool,
 ) -> None:
     """Raises an error that names the layout of another kit, or what is there."""
-    if place.name in _VOT and not any(place.glob("*.txt")):
+    if not restarts and place.name in _VOT and not any(place.glob("*.txt")):
         raise InputError(
             f"{place} has the layout of a VOT workspace, whose files hold restarts and "
-            "regions; give files with a line x,y,w,h per frame of a run without "
-            "restarts."
+            "regions; score it by --protocol vot2019 (or 2016, 2018), or give files "
+            "with a line x,y,w,h per frame of a run without restarts."
+        )
+    binaries = itertools.chain(place.glob("*/*.bin"), place.glob("*/*/*.bin"))
+    if not found and (binary := next(binaries, None)):
+        raise InputError(
+            f"{place} has binary files of vot-toolkit, such as {binary.name}; write "
+            "text, with results_binary: false in its configuration."
         )
     for prefix in _PREFIXES:
         if keys and all(f"{prefix}{key}" in found for key in keys):

@@ -50,17 +50,34 @@ def read_boxes(
         raise InputError(
             f"{path} line {bad[0] + 1}: box {values} is not finite; give four numbers."
         )
-    if frames is not None and len(rows) != frames:
-        fault = (
-            f"ends at line {len(rows)}"
-            if len(rows) < frames
-            else f"goes on at line {frames + 1}"
-        )
-        raise InputError(
-            f"{path} {fault}, but the sequence has {frames} frames; give one line of "
-            "x,y,w,h per frame, the first included."
-        )
+    if frames is not None:
+        require_count(path, len(rows), frames, "x,y,w,h")
     return _from_file_rows(rows, origin)
+
+
+def require_count(
+    path: str | os.PathLike[str], lines: int, frames: int, what: str
+) -> None:
+    """Raises an error if a result file does not have a line per frame.
+
+    Args:
+      path: The file, for the message.
+      lines: Number of its lines.
+      frames: Number of frames.
+      what: What a line holds, for the message.
+
+    Raises:
+      InputError: If the numbers differ.
+    """
+    if lines == frames:
+        return
+    fault = f"goes on at line {frames + 1}"
+    if lines < frames:
+        fault = f"ends at line {lines}"
+    raise InputError(
+        f"{path} {fault}, but the sequence has {frames} frames; give one line of "
+        f"{what} per frame, the first included."
+    )
 
 
 def read_results(
@@ -130,7 +147,6 @@ def write_results(
     boxes: Mapping[str, Float[np.ndarray, "_ 4"]],
     *,
     origin: int,
-    further: Mapping[str, str] | None = None,
 ) -> None:
     """Writes `<sequence>.txt` of every sequence, all of them or nothing.
 
@@ -138,16 +154,30 @@ def write_results(
       folder: Folder to make; it must not hold anything yet.
       boxes: Finite boxes (cx, cy, w, h), 0-based, of each sequence.
       origin: Coordinate of the first pixel in the files.
-      further: Texts of further files by their names, none of which ends in ".txt".
+
+    Raises:
+      InputError: If the folder already holds something.
+    """
+    texts = {f"{n}.txt": result_text(b, origin=origin) for n, b in boxes.items()}
+    write_texts(folder, texts)
+
+
+def write_texts(folder: str | os.PathLike[str], texts: Mapping[str, str]) -> None:
+    """Writes files of results, all of them or nothing.
+
+    Args:
+      folder: Folder to make; it must not hold anything yet.
+      texts: Texts by the files' places in it.
 
     Raises:
       InputError: If the folder already holds something.
     """
     require_new(folder)
-    texts = {f"{n}.txt": result_text(b, origin=origin) for n, b in boxes.items()}
     with whole_folder(user_path(folder)) as temporary:
-        for name, text in {**texts, **(further or {})}.items():
-            (temporary / name).write_text(text, encoding="utf-8")
+        for place, text in texts.items():
+            path = temporary / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
 
 
 def result_text(boxes: Float[np.ndarray, "t 4"], *, origin: int) -> str:

@@ -10,6 +10,7 @@ from dst_jax import boxes as box_math
 from dst_jax.errors import InputError
 from dst_jax.evaluate import metrics
 from dst_jax.evaluate.names import require_names
+from dst_jax.evaluate.protocols import AnyProtocol
 from dst_jax.evaluate.protocols.protocol import Curve, Measure, Protocol
 from dst_jax.evaluate.truth import Truth
 from dst_jax.typing import Bool, Float
@@ -34,9 +35,10 @@ class SequenceScore:
       empty: Number of other frames whose true box has no area.
       empty_predicted: Number of predicted boxes, except the first, without area.
       moves: Whether a predicted box differs from the first.
+      failures: Mean number of failures of a run with restarts.
     """
 
-    protocol: Protocol
+    protocol: AnyProtocol
     values: Mapping[str, float]
     curves: Mapping[str, Float[np.ndarray, " n"]]
     frames: int
@@ -45,6 +47,7 @@ class SequenceScore:
     empty: int = 0
     empty_predicted: int = 0
     moves: bool = True
+    failures: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,11 +57,12 @@ class Score:
     Attributes:
       protocol: The conventions behind the numbers.
       values: Numbers by the names of the protocol's measures, in their order.
-      curves: Curves by their names, a share of the frames per threshold.
+      curves: Curves by their names, a share of the frames per threshold; of runs with
+        restarts `EXPECTED_OVERLAP`.
       sequences: Score of each sequence by its name.
     """
 
-    protocol: Protocol
+    protocol: AnyProtocol
     values: Mapping[str, float]
     curves: Mapping[str, Float[np.ndarray, " n"]]
     sequences: Mapping[str, SequenceScore]

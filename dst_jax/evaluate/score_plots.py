@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from dst_jax.evaluate.protocols import Curve
+from dst_jax.evaluate.protocols import Curve, ResetProtocol
+from dst_jax.evaluate.restarts import EXPECTED_OVERLAP
 from dst_jax.evaluate.score import Score, SequenceScore
 from dst_jax.evaluate.style import (
     QUIET,
@@ -20,12 +22,18 @@ from dst_jax.evaluate.style import (
     plain,
     single_panel,
 )
+from dst_jax.typing import Float
 
 AnyScore: TypeAlias = Score | SequenceScore
+
+# Places and heights of a line.
+Line: TypeAlias = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
 
 Box: TypeAlias = tuple[float, float, float, float]
 
 _MARKERS = "osD^vPX*"
+# A line that marks a place of the axis.
+_MARK = {"linewidth": 0.9, "linestyle": (0, (2, 2)), "zorder": 1}
 # Sizes in points of a 72nd of an inch: of a letter, and of the panel.
 _POINTS_A_LETTER = 5.9
 _PANEL_POINTS = (380.0, 250.0)
@@ -87,6 +95,34 @@ def norm_precision_plot(
     return _curves("Normalised precision", x, scores, "norm_precision", colours)
 
 
+def expected_overlap_plot(
+    scores: Mapping[str, Score], *, colours: Colours | None = None
+) -> Figure:
+    """Returns the plot of the overlap to expect over the length of a video.
+
+    The lengths that EAO, the legend's number, averages over lie between dashed lines.
+
+    Args:
+      scores: Score of each tracker, all under one protocol with restarts.
+      colours: Colour of each tracker; those of `name_colours` if None.
+    """
+    protocol = next(iter(scores.values())).protocol
+    if not isinstance(protocol, ResetProtocol):
+        raise ValueError(f"{protocol.name} has no restarts")
+    title, x = f"Expected overlap by {protocol.name}", "Frames after a start"
+    figure, axes = single_panel(title, x)
+    axes.set_ylim(0.0, 1.02)
+    axes.set_ylabel("Mean overlap")
+    curves = {name: score.curves[EXPECTED_OVERLAP] for name, score in scores.items()}
+    axes.set_xlim(0.0, float(max(map(len, curves.values()))))
+    for length in (protocol.low, protocol.high):
+        axes.axvline(length, color=QUIET, **_MARK)
+    lines = {name: (np.arange(1.0, len(y) + 1.0), y) for name, y in curves.items()}
+    measure = protocol.measures[0]
+    _draw(figure, axes, scores, lines, (measure.name, measure.heading), colours)
+    return figure
+
+
 def _curves(
     title: str,
     x: str,
@@ -103,23 +139,45 @@ def _curves(
     axes.set_ylabel("Share of frames")
     axes.set_xlim(0.0, float(thresholds[-1]))
     if leading.of == "at" and leading.at:
-        style = {"linewidth": 0.9, "linestyle": (0, (2, 2)), "zorder": 1}
-        axes.axvline(leading.at, color=QUIET, **style)
+        axes.axvline(leading.at, color=QUIET, **_MARK)
+    places = np.asarray(thresholds)
+    curves = {name: (places, score.curves[curve]) for name, score in scores.items()}
+    _draw(figure, axes, scores, curves, (leading.name, leading.heading), colours)
+    return figure
+
+
+def _draw(
+    figure: Figure,
+    axes: Axes,
+    scores: Mapping[str, AnyScore],
+    curves: Mapping[str, Line],
+    measure: tuple[str, str],
+    colours: Colours | None,
+) -> None:
+    """Draws a line per tracker, and the legend with its number, best first.
+
+    Args:
+      figure: The figure.
+      axes: Its panel.
+      scores: Score of each tracker.
+      curves: Places and heights of each tracker's line.
+      measure: Name and heading of the number.
+      colours: Colour of each tracker; those of `name_colours` if None.
+    """
+    leading, shown = measure
     colours = colours or name_colours(scores)
     dashes = line_styles({name: colours[name] for name in scores})
-    ranked = sorted(scores.items(), key=lambda item: -item[1].values[leading.name])
+    ranked = sorted(scores.items(), key=lambda item: -item[1].values[leading])
     lines, labels = [], []
     for rank, (name, score) in enumerate(ranked):
         # The best curve lies on top, so that it is seen where curves coincide.
         style = {"color": colours[name], "zorder": 3 + len(ranked) - rank}
-        labels.append(f"{name}  {score.values[leading.name]:.3f}")
-        y = score.curves[curve]
-        lines += axes.plot(thresholds, y, dashes[name], linewidth=2.0, **style)
+        labels.append(f"{name}  {score.values[leading]:.3f}")
+        lines += axes.plot(*curves[name], dashes[name], linewidth=2.0, **style)
     columns = 1 if len(scores) < 4 or max(map(len, scores)) > 20 else 2
     figure.set_figheight(3.4 + 0.21 * -(-len(scores) // columns))
-    heading = {"title": f"tracker, {leading.heading}", "title_fontsize": 9}
+    heading = {"title": f"tracker, {shown}", "title_fontsize": 9}
     name_legend(figure, lines, labels, ncols=columns, **heading)
-    return figure
 
 
 def speed_plot(

@@ -5,17 +5,19 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.evaluate import Score, results
-from dst_jax.evaluate.result_folders import find_results
+from dst_jax.evaluate.protocols import ResetProtocol
+from dst_jax.evaluate.restarts import score_runs
+from dst_jax.evaluate.result_folders import ResultFiles, find_results
+from dst_jax.evaluate.run_files import read_runs
 from dst_jax.files import remove_leftovers, require_place, user_path
-from dst_jax.typing import Float
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_boxes
 from dst_jax.workflows.kept_results import (
     Kept,
@@ -41,6 +43,7 @@ from dst_jax.workflows.publishing import (
     require_outputs,
     telling,
 )
+from dst_jax.workflows.resets import region_truths, run_bundle_with_resets
 from dst_jax.workflows.tune import tuned_remarks
 
 
@@ -61,7 +64,8 @@ def evaluate_results(
     Args:
       dataset: Layout and folder, such as "otb:DIR".
       results_dir: Folder with a file of every sequence, see `find_results`; the name of
-        the folder that holds them is the name of the tracker.
+        the folder that holds them, or that has VOT's experiment, is the name of the
+        tracker.
       protocol: Name of the protocol, such as "lasot/pytracking"; None for the one by
         which papers score the data set.
       origin: Coordinate of the first pixel in the files, 0 or 1; None for that of the
@@ -84,23 +88,40 @@ def evaluate_results(
         scored = chosen.protocol.clipped and not truth_is_hidden(sequences)
         if scored and any(s.size is None for s in sequences):
             sequences = _with_sizes(dataset, chosen)
-    frames = {sequence.name: len(sequence) for sequence in sequences}
+    names = [sequence.name for sequence in sequences]
+    resets = _resets(sequences, chosen)
+    if resets and origin == 1:
+        raise InputError("--results-origin 1: VOT's files count pixels from 0.")
     first_pixel = origin_of(sequences) if origin is None else origin
     with telling(console, f"reading {results_dir}"):
-        found = find_results(results_dir, frames)
-        boxes = results.read_results(found, frames, origin=first_pixel)
+        found = find_results(results_dir, names, restarts=resets)
+        boxes = _read(found, sequences, resets=resets, origin=first_pixel)
         speed = results.read_speed(found)
-    name = found.folder.resolve().name
+    name = found.tracker
     evaluation = Evaluation(
         dataset,
         scores=_scores({name: boxes}, sequences, chosen),
         fps={} if speed is None else {name: speed},
         ignored=tuple(path.name for path in found.others),
         remarks=chosen.remarks,
-        boxes={name: boxes},
+        boxes={} if resets else {name: boxes},
     )
     publish(evaluation, sequences, outputs, console)
     return evaluation
+
+
+def _read(
+    found: ResultFiles,
+    sequences: collections.abc.Sequence[Sequence],
+    *,
+    resets: bool,
+    origin: int,
+) -> Mapping[str, Any]:
+    """Returns boxes, or runs with restarts, by sequence."""
+    if resets:
+        return read_runs(found, region_truths(sequences))
+    frames = {sequence.name: len(sequence) for sequence in sequences}
+    return results.read_results(found, frames, origin=origin)
 
 
 def _with_sizes(dataset: str, chosen: Chosen) -> tuple[Sequence, ...]:
@@ -133,8 +154,9 @@ def evaluate_trackers(
       protocol: Name of the protocol, such as "lasot/pytracking"; None for the one by
         which papers score the data set.
       results_out: Folder for the boxes, `<tracker>/<sequence>.txt` in the data set's
-        convention; None for none. A tracker's folder appears whole, once the tracker
-        has finished, and a further call takes its boxes up.
+        convention, or `<tracker>/baseline/<sequence>/<sequence>_001.txt` of runs with
+        restarts; None for none. A tracker's folder appears whole, once the tracker has
+        finished, and a further call takes its boxes up.
       batch: Number of videos tracked at a time; None for the default of
         `Tracker.track_many`.
       outputs: Files to write.
@@ -156,13 +178,14 @@ def evaluate_trackers(
     chosen = choose_protocol(dataset, protocol, sequences)
     remarks = (*chosen.remarks, *tuned_remarks(loaded, sequences))
     chosen = dataclasses.replace(chosen, remarks=remarks)
-    kept = _kept(loaded, sequences, out) if out else {}
+    resets = _resets(sequences, chosen)
+    kept = _kept(loaded, sequences, out, resets) if out else {}
     finished: dict[str, Kept] = {}
     failed: list[OSError | InputError] = []
     try:
         for name, bundle in loaded.items():
             if (found := kept.get(name)) is None:
-                found = _run(name, bundle, sequences, batch, console)
+                found = _run(name, bundle, sequences, chosen, batch, console)
                 if out:
                     found = _written(out / name, found, bundle, sequences, failed)
             finished[name] = found
@@ -226,35 +249,45 @@ def _evaluation(
         scores=_scores(boxes, sequences, chosen),
         fps={name: found.fps for name, found in finished.items()},
         remarks=chosen.remarks,
-        boxes=boxes,
+        boxes={} if _resets(sequences, chosen) else boxes,
     )
 
 
+def _resets(sequences: collections.abc.Sequence[Sequence], chosen: Chosen) -> bool:
+    """Returns whether trackers are started anew where they fail."""
+    hidden = truth_is_hidden(sequences)
+    return isinstance(chosen.protocol, ResetProtocol) and not hidden
+
+
 def _scores(
-    boxes: Mapping[str, Mapping[str, Float[np.ndarray, "*repeats _ 4"]]],
+    boxes: Mapping[str, Mapping[str, Any]],
     sequences: collections.abc.Sequence[Sequence],
     chosen: Chosen,
 ) -> dict[str, Score]:
     """Returns scores by tracker; none where the truth is not published."""
+    protocol = chosen.protocol
     if truth_is_hidden(sequences):
         return {}
-    return {
-        name: score_boxes(found, sequences, chosen.protocol)
-        for name, found in boxes.items()
-    }
+    if isinstance(protocol, ResetProtocol):
+        truths = region_truths(sequences)
+        return {n: score_runs(runs, truths, protocol) for n, runs in boxes.items()}
+    return {n: score_boxes(found, sequences, protocol) for n, found in boxes.items()}
 
 
 def _run(
     name: str,
     bundle: Bundle,
     sequences: collections.abc.Sequence[Sequence],
+    chosen: Chosen,
     batch: int | None,
     console: Console | None,
 ) -> Kept:
+    protocol, shown = chosen.protocol, {"name": name, "console": console}
     try:
-        found = evaluate_bundle(
-            bundle, sequences, name=name, batch=batch, console=console
-        )
+        if isinstance(protocol, ResetProtocol) and _resets(sequences, chosen):
+            runs, fps = run_bundle_with_resets(bundle, sequences, protocol, **shown)
+            return Kept(runs, fps, resets=True)
+        found = evaluate_bundle(bundle, sequences, batch=batch, **shown)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     return Kept(found.boxes, found.fps)
@@ -264,10 +297,14 @@ def _kept(
     loaded: Mapping[str, Bundle],
     sequences: collections.abc.Sequence[Sequence],
     out: pathlib.Path,
+    resets: bool,
 ) -> dict[str, Kept | None]:
     """Returns what an earlier call has finished, after checks of the place."""
     require_file_names(sequences)
-    kept = {name: read_kept(out / name, b, sequences) for name, b in loaded.items()}
+    kept = {
+        name: read_kept(out / name, bundle, sequences, resets=resets)
+        for name, bundle in loaded.items()
+    }
     space = bytes_of_results(sequences)
     for name in loaded:
         if kept[name] is None:
@@ -289,6 +326,8 @@ def _written(
     except (OSError, InputError) as error:
         # The scores of this tracker and of the others are worth more than the files.
         failed.append(error)
+    if found.resets:
+        return found  # a run holds what its file does
     origin = origin_of(sequences)
     boxes = {n: results.as_written(b, origin=origin) for n, b in found.boxes.items()}
     return Kept(boxes, found.fps)

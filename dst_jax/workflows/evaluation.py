@@ -30,7 +30,7 @@ from dst_jax.data.readers.annotation import NO_AREA_FAULT, OUTSIDE_FAULT
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError, printable
 from dst_jax.evaluate import OTB, Protocol, Score, score
-from dst_jax.track import Tracker, TrackResult, make_tracker
+from dst_jax.track import Tracker, make_tracker
 from dst_jax.track.run import canvas_size
 from dst_jax.typing import Float
 from dst_jax.workflows.progress import description
@@ -115,7 +115,7 @@ def evaluate_bundle(
       InputError: If a first box is missing or a frame cannot be used.
     """
     tracker = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
-    with _frame_bar(name, sequences, console) as advance:
+    with frame_bar(name, sequences, console) as advance:
         boxes, fps = run_tracker(tracker, sequences, batch=batch, advance=advance)
     return Evaluated(boxes, score_boxes(boxes, sequences, OTB), fps)
 
@@ -177,11 +177,11 @@ def run_tracker(
         first = np.stack([sequence.boxes[0] for sequence in group])
         warm = group[: batch or _WARM_VIDEOS]
         warmed = tracker.track_many(
-            [_frames(s, limit=2) for s in warm], first[: len(warm)], batch=batch
+            [read_ahead(s, limit=2) for s in warm], first[: len(warm)], batch=batch
         )
-        _require_answers(warmed)
+        require_answers(np.concatenate([one.scores[1:] for one in warmed]))
         start = time.perf_counter()
-        videos = [_frames(s, advance=advance) for s in group]
+        videos = [read_ahead(s, advance=advance) for s in group]
         tracked = tracker.track_many(videos, first, batch=batch)
         seconds += time.perf_counter() - start
         boxes |= {s.name: t.boxes for s, t in zip(group, tracked, strict=True)}
@@ -226,13 +226,18 @@ def _require_start(sequence: Sequence) -> None:
     )
 
 
-def _require_answers(tracked: collections.abc.Sequence[TrackResult]) -> None:
+def require_answers(scores: Float[np.ndarray, " n"]) -> None:
     """Raises an error if a tracker has answered nothing at all.
 
     Online tracking gives an answer that is not finite the score 0 and leaves the box
     where it is, so that such a tracker would be scored as one that never moves.
+
+    Args:
+      scores: Scores of frames that were tracked.
+
+    Raises:
+      InputError: If there are some, and all are 0.
     """
-    scores = np.concatenate([one.scores[1:] for one in tracked])
     if scores.size and not (scores > 0.0).any():
         raise InputError(
             "the tracker answers no frame with finite numbers; its weights or settings "
@@ -240,16 +245,28 @@ def _require_answers(tracked: collections.abc.Sequence[TrackResult]) -> None:
         )
 
 
-def _frames(
+def read_ahead(
     sequence: Sequence,
     *,
+    first: int = 0,
     limit: int | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Iterator[Frame]:
-    """Yields the frames of a sequence; a thread decodes a few of them ahead."""
+    """Yields the frames of a sequence; a thread decodes a few of them ahead.
+
+    Args:
+      sequence: The sequence, with its frames.
+      first: Number of the first frame, counted from 0.
+      limit: Number of frames at most; None for all.
+      advance: Function that is called after every frame that was taken.
+
+    Raises:
+      InputError: If a frame cannot be read, or has another size than the sequence.
+    """
+    last = None if limit is None else first + limit
     with ThreadPoolExecutor(1) as pool:
         ahead: collections.deque[Future[Frame]] = collections.deque()
-        for path in sequence.frames[:limit]:
+        for path in sequence.frames[first:last]:
             ahead.append(pool.submit(_read_checked, path, sequence.size))
             if len(ahead) > _AHEAD:
                 yield ahead.popleft().result()
@@ -267,9 +284,16 @@ def _read_checked(path: str, size: tuple[int, int] | None) -> Frame:
 
 
 @contextlib.contextmanager
-def _frame_bar(
+def frame_bar(
     name: str, sequences: collections.abc.Sequence[Sequence], console: Console | None
 ) -> Iterator[Callable[[], None]]:
+    """Yields a function that moves a bar, which counts frames, on by one.
+
+    Args:
+      name: Name of the tracker, shown before the bar.
+      sequences: The sequences, for the number of their frames.
+      console: Console for the bar; None for none.
+    """
     columns = (
         description(),
         BarColumn(),

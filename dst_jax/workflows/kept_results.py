@@ -9,6 +9,7 @@ import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,9 @@ from dst_jax.digests import bytes_sha256, file_sha256, json_sha256, parts_sha256
 from dst_jax.errors import InputError
 from dst_jax.evaluate import results
 from dst_jax.evaluate.result_folders import ResultFiles
+from dst_jax.evaluate.run_files import read_runs, run_file, run_text
 from dst_jax.track.config import tracking_to_json
-from dst_jax.typing import Float
+from dst_jax.workflows.resets import region_truths
 
 RECORD = "evaluation.json"
 _FORMAT = 1
@@ -29,20 +31,24 @@ _OTHERS = {
     "format_version": "another release",
     "tracker": "another tracker",
     "data": "other data",
+    "resets": "a protocol with other restarts",
 }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Kept:
-    """Boxes of one tracker on a data set.
+    """What one tracker did on a data set.
 
     Attributes:
-      boxes: Boxes (cx, cy, w, h) by sequence, as their files hold them.
+      boxes: Boxes (cx, cy, w, h) by sequence, as their files hold them; of a tracker
+        that was started anew where it failed, its runs.
       fps: End-to-end frames per second with which they were made.
+      resets: Whether it was started anew.
     """
 
-    boxes: Mapping[str, Float[np.ndarray, "_ 4"]]
+    boxes: Mapping[str, Any]
     fps: float
+    resets: bool = False
 
 
 def require_kept_place(folder: pathlib.Path) -> None:
@@ -89,24 +95,46 @@ def keep(
       bundle: The tracker that gave the boxes.
       sequences: The data set.
     """
-    origin = origin_of(sequences)
-    digests = {
-        name: bytes_sha256(results.result_text(boxes, origin=origin).encode())
-        for name, boxes in found.boxes.items()
-    }
+    texts = _texts(found, origin_of(sequences))
+    digests = {name: bytes_sha256(text.encode()) for name, text in texts.items()}
     record = {
-        "format_version": _FORMAT,
-        "tracker": _tracker_sha256(bundle),
-        "data": _data_sha256(sequences),
+        **_identity(bundle, sequences, resets=found.resets),
         "files": digests,
         "fps": found.fps,
     }
-    text = files.json_bytes(record).decode()
-    results.write_results(folder, found.boxes, origin=origin, further={RECORD: text})
+    placed = {_file(name, resets=found.resets): text for name, text in texts.items()}
+    placed[RECORD] = files.json_bytes(record).decode()
+    results.write_texts(folder, placed)
+
+
+def _texts(found: Kept, origin: int) -> dict[str, str]:
+    if found.resets:
+        return {name: run_text(run) for name, (run,) in found.boxes.items()}
+    return {n: results.result_text(b, origin=origin) for n, b in found.boxes.items()}
+
+
+def _file(name: str, *, resets: bool) -> str:
+    return run_file(name) if resets else f"{name}.txt"
+
+
+def _identity(
+    bundle: Bundle, sequences: Sequence[data.Sequence], *, resets: bool
+) -> dict[str, object]:
+    """Returns the part of a record by which boxes are told from others'."""
+    return {
+        "format_version": _FORMAT,
+        "tracker": _tracker_sha256(bundle),
+        "data": _data_sha256(sequences),
+        **({"resets": True} if resets else {}),
+    }
 
 
 def read_kept(
-    folder: pathlib.Path, bundle: Bundle, sequences: Sequence[data.Sequence]
+    folder: pathlib.Path,
+    bundle: Bundle,
+    sequences: Sequence[data.Sequence],
+    *,
+    resets: bool = False,
 ) -> Kept | None:
     """Returns the boxes that an earlier run has kept in a folder, None if none.
 
@@ -114,6 +142,7 @@ def read_kept(
       folder: The folder of the tracker.
       bundle: The tracker.
       sequences: The data set.
+      resets: Whether the tracker is to be started anew where it fails.
 
     Raises:
       InputError: If the boxes are of another tracker or other data, or were changed.
@@ -123,13 +152,9 @@ def read_kept(
         return None
     mend = "remove the folder or name another"
     record = files.read_json(path)
-    wanted = {
-        "format_version": _FORMAT,
-        "tracker": _tracker_sha256(bundle),
-        "data": _data_sha256(sequences),
-    }
-    for field, value in wanted.items():
-        if record.get(field) != value:
+    wanted = _identity(bundle, sequences, resets=resets)
+    for field in _OTHERS:
+        if record.get(field) != wanted.get(field):
             raise InputError(
                 f"results folder {folder} holds boxes of {_OTHERS[field]}, says "
                 f"{RECORD}; {mend}."
@@ -140,12 +165,14 @@ def read_kept(
         raise InputError(f"{path}: files are not those of the data set; {mend}.")
     if not (isinstance(fps, float) and 0.0 < fps < math.inf):
         raise InputError(f"{path}: fps={fps!r} is no positive number; {mend}.")
-    for name in names:
-        file = folder / f"{name}.txt"
+    places = {name: folder / _file(name, resets=resets) for name in names}
+    for name, file in places.items():
         if not file.is_file() or file_sha256(file) != digests[name]:
             raise InputError(f"{file} is not as it was written; {mend}.")
+    found = ResultFiles(folder, {name: (file,) for name, file in places.items()})
+    if resets:
+        return Kept(read_runs(found, region_truths(sequences)), fps, resets=True)
     frames = {sequence.name: len(sequence) for sequence in sequences}
-    found = ResultFiles(folder, {name: (folder / f"{name}.txt",) for name in names})
     boxes = results.read_results(found, frames, origin=origin_of(sequences))
     return Kept(boxes, fps)
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 
 from dst_jax.errors import InputError
-from dst_jax.evaluate import Score, plots
+from dst_jax.evaluate import ResetProtocol, Score, plots
 from dst_jax.files import require_place, user_path, whole_folder
 
 _PLOTS = {
@@ -53,6 +53,8 @@ def write_plots(
         for curve, draw in _PLOTS.items()
         if curve in protocol.curves and protocol.leading(curve) is not None
     }
+    if isinstance(protocol, ResetProtocol):
+        figures["eao"] = plots.expected_overlap_plot(scores, colours=colours)
     known = {name: fps[name] for name in scores if name in fps}
     if known:
         figures["speed"] = plots.speed_plot(scores, known, colours=colours)

@@ -10,7 +10,8 @@ from dst_jax.errors import InputError
 from dst_jax.evaluate import Truth
 from dst_jax.evaluate.protocols import (
     OTB,
-    Protocol,
+    AnyProtocol,
+    ResetProtocol,
     lacking,
     named_protocol,
     protocol_of_layout,
@@ -26,7 +27,7 @@ class Chosen:
       remarks: Sentences for below the table.
     """
 
-    protocol: Protocol
+    protocol: AnyProtocol
     remarks: tuple[str, ...] = ()
 
 
@@ -57,8 +58,7 @@ def choose_protocol(
     layout = dataset.partition(":")[0]
     wanted = named_protocol(protocol) if protocol else protocol_of_layout(layout)
     hidden = truth_is_hidden(sequences)
-    marks = set.intersection(*(set(sequence.marks) for sequence in sequences))
-    gap = "" if hidden else lacking(wanted, marks)
+    gap = "" if hidden else _gap(wanted, sequences)
     if gap and protocol is not None:
         raise InputError(
             f"protocol {wanted.name}: needs {gap}, which {dataset} does not state; add "
@@ -67,6 +67,9 @@ def choose_protocol(
     if gap:
         remark = f"By {OTB.name}, since {wanted.name} needs {gap}, which are missing."
         return Chosen(OTB, (remark,))
+    if isinstance(wanted, ResetProtocol) and protocol is None:
+        remark = f"By {wanted.name}; --protocol vot2016 or vot2018 for these years."
+        return Chosen(wanted, (remark,))
     if hidden:
         remark = (
             "Only first frames have a true box, so there is nothing to score here; the "
@@ -74,6 +77,18 @@ def choose_protocol(
         )
         return Chosen(wanted, (remark,))
     return Chosen(wanted)
+
+
+def _gap(protocol: AnyProtocol, sequences: Sequence[data.Sequence]) -> str:
+    """Returns what sequences lack for a protocol, in words; "" if nothing."""
+    if not isinstance(protocol, ResetProtocol):
+        marks = set.intersection(*(set(sequence.marks) for sequence in sequences))
+        return lacking(protocol, marks)
+    if any(sequence.regions is None for sequence in sequences):
+        return "rectangles or polygons in VOT's layout, without masks"
+    if max(map(len, sequences)) <= protocol.low:
+        return f"videos of more than {protocol.low} frames"
+    return ""
 
 
 def truth_is_hidden(sequences: Sequence[data.Sequence]) -> bool:

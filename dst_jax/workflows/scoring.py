@@ -8,11 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from rich.console import Console
 
 from dst_jax import models
 from dst_jax.arch import TrackerSpec, spec_id
-from dst_jax.data.pipeline import HostBatch
-from dst_jax.data.small_set import small_batches
+from dst_jax.bundle import Bundle
+from dst_jax.data.pipeline import HostBatch, fixed_batches
+from dst_jax.data.sequence import Sequence as Video
+from dst_jax.data.small_set import order_by_class, read_small_set, small_batches
 from dst_jax.distill import Setting, make_objective, with_row
 from dst_jax.experiment import Experiment
 from dst_jax.models import Variables, build, forward, init_variables
@@ -39,6 +42,9 @@ from dst_jax.train import (
     quick_compilation,
 )
 from dst_jax.typing import Array
+from dst_jax.workflows.printing import say
+from dst_jax.workflows.progress import counted_steps, waiting
+from dst_jax.workflows.training_data import patch_spec
 
 STUDENT = "candidate"
 Advance = Callable[[], None]
@@ -59,6 +65,54 @@ class Exam:
     parent: TrackerSpec
     train: HostBatch
     validation: Sequence[HostBatch]
+
+
+def make_exam(
+    experiment: Experiment,
+    teacher: Bundle,
+    train_set: tuple[Video, ...],
+    validation_set: tuple[Video, ...],
+    console: Console,
+) -> Exam:
+    """Reads the small set and held-out pairs, and returns the exam of candidates.
+
+    Args:
+      experiment: Settings of the search; its seed decides which pairs are drawn.
+      teacher: The bundle that is reduced.
+      train_set: Sequences of which the small set is drawn.
+      validation_set: Sequences of the held-out pairs.
+      console: Console for messages and bars.
+
+    Raises:
+      InputError: If a frame cannot be read, or no sequence is left.
+    """
+    search = experiment.search
+    classes = len(order_by_class(train_set).members)
+    drawn = f"uniformly over {classes} classes" if classes > 1 else "of one class"
+    say(console, f"small set: {search.pairs} pairs, {drawn}")
+    # The teacher's input decides the patches, not the configuration's students.
+    experiment = dataclasses.replace(experiment, students={"teacher": teacher.spec})
+    patch = patch_spec(experiment)
+    data = dataclasses.replace(experiment.data, batch=search.batch)
+    with waiting(console, "reading held-out pairs"):
+        validation = fixed_batches(
+            validation_set,
+            data,
+            patch,
+            seed=experiment.seed,
+            examples=search.validation_pairs,
+        )
+    with counted_steps(console) as progress:
+        task = progress.add_task("read small set", total=search.pairs)
+        train = read_small_set(
+            train_set,
+            data,
+            patch,
+            pairs=search.pairs,
+            seed=experiment.seed,
+            advance=lambda: progress.advance(task),
+        )
+    return Exam(experiment, teacher.spec, train, validation)
 
 
 def make_score(exam: Exam, *, advance: Advance = lambda: None) -> Score:

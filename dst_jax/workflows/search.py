@@ -12,9 +12,6 @@ from rich.console import Console
 
 from dst_jax.arch import TrackerSpec, plain_layers, spec_to_json, tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
-from dst_jax.data.pipeline import fixed_batches
-from dst_jax.data.sequence import Sequence
-from dst_jax.data.small_set import order_by_class, read_small_set
 from dst_jax.errors import InputError
 from dst_jax.evaluate.style import figure_to_png
 from dst_jax.experiment import Experiment, experiment_to_json, without
@@ -35,11 +32,16 @@ from dst_jax.search import (
 from dst_jax.search.space import SHRINKAGE
 from dst_jax.train import Deadline, TimeUp
 from dst_jax.workflows.printing import say
-from dst_jax.workflows.progress import counted_steps, waiting
-from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
+from dst_jax.workflows.progress import waiting
+from dst_jax.workflows.scoring import (
+    Exam,
+    make_exam,
+    make_exam_accuracy,
+    make_score,
+)
 from dst_jax.workflows.search_bar import search_bar
 from dst_jax.workflows.search_plot import search_plot
-from dst_jax.workflows.training_data import data_hash, load_data, patch_spec
+from dst_jax.workflows.training_data import data_hash, load_data
 from dst_jax.workflows.workdir import LEDGER, open_workdir
 
 STUDENT_FILE, PLOT, SUMMARY = "student.json", "search.png", "search.json"
@@ -122,7 +124,7 @@ def search_student(
             if done:
                 total = experiment.search.steps
                 say(console, f"{workdir}: goes on at step {done} of {total}.")
-            exam = _make_exam(experiment, bundle, train_set, validation_set, console)
+            exam = make_exam(experiment, bundle, train_set, validation_set, console)
             with waiting(console, "scoring the teacher"):
                 accuracy = _teacher_accuracy(teacher, bundle, exam)
             _announce(exam, console)
@@ -297,40 +299,3 @@ def print_searched(searched: Searched, console: Console) -> None:
         f"accuracy {best.accuracy:.4f}, teacher's {searched.teacher_accuracy:.4f}",
         f"{searched.student}   {searched.plot}   {searched.seconds:.0f} s",
     )
-
-
-def _make_exam(
-    experiment: Experiment,
-    teacher: Bundle,
-    train_set: tuple[Sequence, ...],
-    validation_set: tuple[Sequence, ...],
-    console: Console,
-) -> Exam:
-    """Reads the small set and held-out pairs, and returns the exam of candidates."""
-    search = experiment.search
-    classes = len(order_by_class(train_set).members)
-    drawn = f"uniformly over {classes} classes" if classes > 1 else "of one class"
-    say(console, f"small set: {search.pairs} pairs, {drawn}")
-    # The teacher's input decides the patches, not the configuration's students.
-    experiment = dataclasses.replace(experiment, students={"teacher": teacher.spec})
-    patch = patch_spec(experiment)
-    data = dataclasses.replace(experiment.data, batch=search.batch)
-    with waiting(console, "reading held-out pairs"):
-        validation = fixed_batches(
-            validation_set,
-            data,
-            patch,
-            seed=experiment.seed,
-            examples=search.validation_pairs,
-        )
-    with counted_steps(console) as progress:
-        task = progress.add_task("read small set", total=search.pairs)
-        train = read_small_set(
-            train_set,
-            data,
-            patch,
-            pairs=search.pairs,
-            seed=experiment.seed,
-            advance=lambda: progress.advance(task),
-        )
-    return Exam(experiment, teacher.spec, train, validation)

@@ -8,7 +8,7 @@ import pytest
 from dst_jax.errors import InputError
 from dst_jax.search import policy
 from dst_jax.search.policy import KEEP, PolicyConfig
-from scripts import compare_policies as toy
+from scripts import policy_toy as toy
 
 SMALL = PolicyConfig(hidden=4, learning_rate=0.01, baseline="mean")
 LITERAL = PolicyConfig(advantage="shared", baseline="mean")

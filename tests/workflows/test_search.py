@@ -165,7 +165,7 @@ def test_what_a_search_does_not_read_may_change(searched, experiment, teacher):
     workdir = searched.student.parent
     # Nothing is read or scored again.
     forbidden = mock.Mock(side_effect=AssertionError)
-    with mock.patch("dst_jax.workflows.search.read_small_set", forbidden):
+    with mock.patch("dst_jax.workflows.scoring.read_small_set", forbidden):
         again = search_student(other, workdir, teacher=teacher, console=CONSOLE)
     assert (again.best, list(again.trials)) == (searched.best, list(searched.trials))
     assert again.teacher_accuracy == searched.teacher_accuracy

@@ -13,7 +13,7 @@ from dst_jax.data.frames import read_frame
 from dst_jax.data.image_file import check_frame
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.typing import Bool, Float, Mark
+from dst_jax.typing import Bool, Float, Mark, Region
 
 # Kinds of faults.
 NO_AREA_FAULT = "box has no area"
@@ -42,6 +42,7 @@ class Annotation:
       place: Function that names the place of a row, counted from 0; None means the
         row's line in `file`.
       marks: What the files mark, of "absent" and "covered", in any frame or in none.
+      regions: See `Sequence.regions`.
       mend: Imperative clause that says what to do about a bad box.
     """
 
@@ -59,6 +60,7 @@ class Annotation:
     empty_codes: bool = False
     place: Callable[[int], str] | None = None
     marks: tuple[Mark, ...] = ()
+    regions: tuple[Region, ...] | None = None
     mend: str = "correct the line, or take the sequence out of the folder"
 
 
@@ -112,6 +114,7 @@ def to_sequence(annotation: Annotation, problems: Problems) -> Sequence:
         stated=stated,
         covered=hidden if hidden.any() else None,
         marks=annotation.marks,
+        regions=annotation.regions,
     )
 
 

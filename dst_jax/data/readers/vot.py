@@ -8,7 +8,6 @@ NAME/groundtruth.txt                  x1,y1,...,x4,y4 or x,y,w,h or m<mask> a li
 import functools
 import os
 import pathlib
-import re
 
 import numpy as np
 
@@ -28,12 +27,17 @@ from dst_jax.data.readers.tables import (
 )
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.typing import Float
+from dst_jax.regions import (
+    CODES,
+    NOWHERE,
+    corners_of,
+    polygon_area,
+    region_numbers,
+)
+from dst_jax.typing import Float, Region
 
 # Characters of a line that holds a mask's runs.
 _MASK_LENGTH = 1_000_000
-# Where the kit has no region it writes a code: unknown, initialisation or failure.
-_MARKERS = ([0.0], [1.0], [2.0])
 
 
 def read_vot(
@@ -47,7 +51,7 @@ def read_vot(
     A polygon becomes, as in the public kits, an upright box around the mean of its
     corners, with its own area and the proportions of its bounding box. A mask becomes
     its bounding box. A line of NaN, an empty mask or a marker (0, 1, 2) means that the
-    target is absent.
+    target is absent. Rectangles and polygons are kept as they are, too.
 
     Args:
       root: The folder of `list.txt`.
@@ -97,6 +101,7 @@ def _annotations(
         source=source,
         absent=nowhere(rows),
         empty_codes=True,
+        regions=_regions(lines),
     )
     return [annotation]
 
@@ -106,20 +111,27 @@ def _images(entry: pathlib.Path) -> pathlib.Path:
     return colour if colour.is_dir() else entry
 
 
+def _regions(lines: list[str]) -> tuple[Region, ...] | None:
+    """Returns what the lines of a truth state, None if one is a mask."""
+    if any(line.lstrip().startswith("m") for line in lines):
+        return None
+    each = (tuple(region_numbers(line)) for line in lines)
+    return tuple(
+        one if len(one) > 1 and np.isfinite(one).all() else NOWHERE for one in each
+    )
+
+
 def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
     """Returns the box of one line."""
     require_length(file, number, line, most=_MASK_LENGTH)
     text = line.strip()
     # A mask is m<left>,<top>,<width>,<height>,<runs>; the rectangle around it is first.
     is_mask = text.startswith("m")
-    try:
-        values = [float(v) for v in re.split(r"[,;\s]+", text[1:] if is_mask else text)]
-    except ValueError:
-        values = []
+    values = region_numbers(text[1:] if is_mask else text)
     # The runs of a mask are of 0, of 1, of 0, ...
     ones = sum(values[5::2]) if len(values) > 4 else 1.0
     empty = is_mask and (values[2:4] == [0.0, 0.0] or ones == 0.0)
-    if empty or (not is_mask and values in _MARKERS):
+    if empty or (not is_mask and tuple(values) in CODES):
         return [float("nan")] * 4
     match len(values):
         case 4:
@@ -130,7 +142,7 @@ def _xywh(file: pathlib.Path, number: int, line: str) -> list[float]:
             if not np.isfinite(values).all():
                 # Only a line of NaN means an absent target; others become infinite.
                 return [float("nan" if np.isnan(values).all() else "inf")] * 4
-            return upright_box(np.array(values).reshape(-1, 2))
+            return upright_box(corners_of(tuple(values)))
     raise InputError(
         f"{file} line {number}: {text[:60]!r} is no rectangle, polygon or mask; "
         "correct the line."
@@ -147,10 +159,9 @@ def upright_box(corners: Float[np.ndarray, "n 2"]) -> list[float]:
       A box centred at the corners' mean; its sides are those of the bounding box times
       sqrt(polygon's area / bounding box's area).
     """
-    x, y = corners.T
     # Absurd corners overflow; the check of all boxes refuses theirs.
     with np.errstate(all="ignore"):
-        area = 0.5 * np.abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+        area = polygon_area(corners)
         sides = corners.max(axis=0) - corners.min(axis=0)
         bounding = np.prod(sides)
         scale = np.sqrt(area / bounding) if bounding > 0.0 else 0.0

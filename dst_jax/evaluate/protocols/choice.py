@@ -2,25 +2,31 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from dst_jax.errors import InputError
-from dst_jax.evaluate.protocols import got10k, lasot, otb, trackingnet
+from dst_jax.evaluate.protocols import got10k, lasot, otb, trackingnet, vot
 from dst_jax.evaluate.protocols.protocol import Protocol
+from dst_jax.evaluate.protocols.vot import ResetProtocol
 from dst_jax.typing import Mark
 
-PRESETS: Mapping[str, Mapping[str, Protocol]] = {
+AnyProtocol: TypeAlias = Protocol | ResetProtocol
+
+PRESETS: Mapping[str, Mapping[str, AnyProtocol]] = {
     **otb.FAMILIES,
     **lasot.FAMILIES,
     **trackingnet.FAMILIES,
     **got10k.FAMILIES,
+    **vot.FAMILIES,
 }
 """Protocols by data set and by the kit that they reproduce, the default kit first."""
 
-_FAMILY_OF_LAYOUT = {"uav123-10fps": "uav123", "nfs-240": "nfs"}
+# The folders of VOT do not state their year.
+_FAMILY_OF_LAYOUT = {"uav123-10fps": "uav123", "nfs-240": "nfs", "vot": "vot2019"}
 _WHAT = {"absent": "absent", "covered": "wholly covered"}
 
 
-def named_protocol(name: str) -> Protocol:
+def named_protocol(name: str) -> AnyProtocol:
     """Returns a preset by `FAMILY` or `FAMILY/KIT`.
 
     Raises:
@@ -46,7 +52,7 @@ def named_protocol(name: str) -> Protocol:
     return kits[kit]
 
 
-def protocol_of_layout(layout: str) -> Protocol:
+def protocol_of_layout(layout: str) -> AnyProtocol:
     """Returns the protocol by which papers score a layout, OTB's if it has no own."""
     family = _FAMILY_OF_LAYOUT.get(layout, layout)
     return named_protocol(family if family in PRESETS else "otb")

@@ -34,6 +34,21 @@ def test_nan_markers_and_empty_masks_are_no_target(tmp_path):
     assert bag.visible.tolist() == [True, False, False, False, False]
 
 
+def test_rectangles_and_polygons_are_kept_as_stated_unless_one_is_a_mask(tmp_path):
+    lines = ["10,5,20,30", "30,10,40,20,30,30,20,20", "nan,nan,nan,nan", "0"]
+    write_sequence(tmp_path / "a", "bag", lines)
+    (bag,) = read_vot(tmp_path / "a")
+    assert bag.regions == (
+        (10.0, 5.0, 20.0, 30.0),
+        (30.0, 10.0, 40.0, 20.0, 30.0, 30.0, 20.0, 20.0),
+        (0.0,),
+        (0.0,),
+    )
+    write_sequence(tmp_path / "b", "bag", [*lines, "m10,5,20,30,3,7"])
+    (bag,) = read_vot(tmp_path / "b")
+    assert bag.regions is None
+
+
 def test_frames_may_lie_in_color_and_the_list_orders(tmp_path):
     for name in ("ants1", "bag"):
         write_sequence(tmp_path, name, ["10,5,20,30"], folder="color")
