@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from dst_jax import arch
 from dst_jax.arch import (
+    AreaCrop,
+    CentreHeadSpec,
     Chain,
     ConvSpec,
     CorrelationHeadSpec,
@@ -14,6 +16,7 @@ from dst_jax.arch import (
     PoolSpec,
     RegionHeadSpec,
     ResidualSpec,
+    TokenBackboneSpec,
     TrackerSpec,
 )
 from dst_jax.models import forward, init_variables
@@ -92,6 +95,28 @@ SIAMDW_STUDENTS = {
         SIAMDW, backbone=dataclasses.replace(SIAMDW.backbone, layers=_THIN_LAYERS)
     ),
 }
+
+
+def one_stream(search_px, *, width=12, factor=5.0, eliminate=()):
+    """A transformer of two blocks on patches of 4 px."""
+    return TrackerSpec(
+        TokenBackboneSpec(width, 2, 3, patch=4, eliminate=eliminate),
+        CentreHeadSpec(8),
+        InputSpec(
+            search_px // 2,
+            search_px,
+            search_px,
+            scale=1 / 255,
+            mean=(0.5, 0.4, 0.3),
+            std=(0.2, 0.3, 0.25),
+            area=AreaCrop(2.0, factor),
+        ),
+    )
+
+
+# Answers of 8 x 8 cells; students of lower resolution have 4 x 4 and 6 x 6.
+ONE_STREAM_TEACHER = one_stream(32)
+ONE_STREAM_STUDENTS = {"dull": one_stream(16), "intelligent": one_stream(24)}
 
 
 def teacher_variables(dtype=jnp.float32):

@@ -41,6 +41,7 @@ WITHIN = (
     "dst-jax info dstrpn",
     "dst-jax info siamdw",
     "dst-jax info siamdw-l",
+    "dst-jax info ostrack-256",
 )
 # The same with a word left open, or the name of a verb alone.
 OPEN = (
@@ -64,6 +65,10 @@ OPEN = (
     "dst-jax ablate dlf --tables dlf",
     "dst-jax distill dlf --row gt+point+pair --teacher BUNDLE",
     "dst-jax demo --family siamdw",
+    "dst-jax demo --family ostrack",
+    "dst-jax distill loretrack --teacher BUNDLE",
+    "dst-jax distill loretrack --probe",
+    "dst-jax ablate loretrack --tables loretrack",
     "dst-jax evaluate --dataset dtb70:DIR --tracker A ...",
     "dst-jax evaluate --dataset lasot:DIR --tracker A ...",
     "dst-jax evaluate --dataset vot:DIR --tracker A ...",

@@ -3,8 +3,10 @@
 import dataclasses
 from typing import assert_never
 
+from dst_jax.arch.backbones.chain import Chain
 from dst_jax.arch.backbones.conv import Convolution, ConvSpec
-from dst_jax.arch.heads import CorrelationHeadSpec, RegionHeadSpec
+from dst_jax.arch.backbones.token import TokenBackboneSpec
+from dst_jax.arch.heads import CentreHeadSpec, CorrelationHeadSpec, RegionHeadSpec
 from dst_jax.arch.spec import TrackerSpec
 
 BYTES_PER_MB = 10**6  # the papers' megabyte: 4 bytes per float32, 10^6 bytes
@@ -22,7 +24,10 @@ class LayerCost:
       search_side: The same for the search image.
       out_side: Side of its map after pooling, for the search image.
       template_macs: Multiply-adds of its convolutions on the template.
-      search_macs: Multiply-adds of its convolutions on the search image.
+      search_macs: Multiply-adds of its convolutions on the search image. Layers of a
+        network of one stream count those of all tokens here.
+      attention_macs: Multiply-adds of its attention, products of queries with keys and
+        of shares with values, which papers leave out; no other field has them.
     """
 
     name: str
@@ -33,6 +38,7 @@ class LayerCost:
     out_side: int
     template_macs: int
     search_macs: int
+    attention_macs: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,8 +50,11 @@ class Cost:
       parameters: Learnable scalars.
       statistics: Running means and variances of batch normalisation.
       template_macs: Multiply-adds of one template crop.
-      search_macs: Multiply-adds of one search crop, its correlation included.
+      search_macs: Multiply-adds of one search crop, its correlation included. In a
+        network of one stream they are those of the blocks for both images, without
+        products of attention, as papers count them.
       response_side: Cells per side of the response map.
+      attention_macs: Multiply-adds of those products.
     """
 
     layers: tuple[LayerCost, ...]
@@ -54,6 +63,7 @@ class Cost:
     template_macs: int
     search_macs: int
     response_side: int
+    attention_macs: int = 0
 
     @property
     def megabytes(self) -> float:
@@ -85,12 +95,24 @@ def tracker_cost(spec: TrackerSpec, *, search_px: int | None = None) -> Cost:
         template_macs=sum(c.template_macs for c in layers),
         search_macs=sum(c.search_macs for c in layers),
         response_side=spec.response_side(search_px),
+        attention_macs=sum(c.attention_macs for c in layers),
     )
 
 
 def _stages(spec: TrackerSpec, search_px: int) -> list[LayerCost]:
     """Returns the costs of each stage of the backbone."""
-    images, chain = (spec.input.template_px, search_px), spec.backbone
+    match spec.backbone:
+        case Chain() as chain:
+            return _chain_stages(chain, (spec.input.template_px, search_px))
+        case TokenBackboneSpec() as tokens:
+            template = spec.feature_side(spec.input.template_px)
+            return _token_stages(tokens, template, spec.feature_side(search_px))
+        case _ as backbone:
+            assert_never(backbone)
+
+
+def _chain_stages(chain: Chain, images: tuple[int, int]) -> list[LayerCost]:
+    """Returns the costs of a chain's stages for a template and a search image."""
     return [
         LayerCost(
             name=name,
@@ -111,11 +133,45 @@ def _stages(spec: TrackerSpec, search_px: int) -> list[LayerCost]:
     ]
 
 
+def _token_stages(
+    tokens: TokenBackboneSpec, template: int, search: int
+) -> list[LayerCost]:
+    """Returns the costs of a transformer's stages.
+
+    Args:
+      tokens: The transformer.
+      template: Cells per side of the template.
+      search: Cells per side of the search image.
+    """
+    width, always, cells = tokens.width, template**2, search**2
+
+    def row(name: str, parameters: int, *macs: int) -> LayerCost:
+        return LayerCost(name, parameters, 0, template, search, search, *macs)
+
+    patch = 3 * tokens.patch**2 * width
+    rows = [
+        row("patch", patch + width, patch * always, patch * cells),
+        row("positions", (always + cells) * width, 0, 0),
+    ]
+    outer, inner = 4 * width**2, 2 * tokens.mlp * width**2
+    # Two norms with scale and shift, biases of four linear layers.
+    vectors = (4 + 3 + 1 + tokens.mlp + 1) * width
+    for name, left in zip(tokens.blocks, tokens.cells_left(cells), strict=True):
+        count = always + cells
+        linear = outer * count + inner * (always + left)
+        attention = 2 * count**2 * width
+        rows.append(row(name, outer + inner + vectors, 0, linear, attention))
+        cells = left
+    return [*rows, row("norm", 2 * width, 0, 0)]
+
+
 def _head_layers(spec: TrackerSpec, search_px: int) -> list[LayerCost]:
     """Returns the costs of the head's layers, its correlations among them."""
     template, response = spec.template_cells, spec.response_side(search_px)
     inputs = spec.backbone.widths[-1]
     match spec.head:
+        case CentreHeadSpec() as head:
+            return _centre_layers(head, inputs, response)
         case CorrelationHeadSpec(bias=bias):
             macs = response**2 * template**2 * inputs
             sizes = (int(bias), 0, 0, response, response, 0, macs)
@@ -124,6 +180,22 @@ def _head_layers(spec: TrackerSpec, search_px: int) -> list[LayerCost]:
             return _region_layers(head, spec, search_px)
         case _ as head:
             assert_never(head)
+
+
+def _centre_layers(head: CentreHeadSpec, inputs: int, side: int) -> list[LayerCost]:
+    """Returns the costs of each branch of a centre head on a map of that side."""
+    rows = []
+    for name, outputs in head.branches:
+        below, layers = inputs, []
+        for conv in (*head.stages, head.reading(outputs)):
+            layers.append(_conv(name, conv, below, (0, side)))
+            below = conv.features
+        total = {
+            field: sum(getattr(layer, field) for layer in layers)
+            for field in ("parameters", "statistics", "search_macs")
+        }
+        rows.append(dataclasses.replace(layers[-1], **total))
+    return rows
 
 
 def _region_layers(

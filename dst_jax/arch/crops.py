@@ -137,10 +137,14 @@ class ContextCrop:
         zoom = Zoom(template_px, self.context)
         return Zooms(zoom, zoom)
 
+    def covered(self, side: Any) -> Any:
+        """Returns the side of the square that is cut for one of side `side`."""
+        return side
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AreaCrop:
-    """OSTrack's rule: a crop shows a square of side factor * sqrt(w h).
+    """OSTrack's rule: a crop shows a square of side ceil(factor * sqrt(w h)).
 
     Template and search crop each have a factor of their own.
 
@@ -165,6 +169,17 @@ class AreaCrop:
         return Zooms(
             Zoom(template_px, 0.0, self.template), Zoom(search_px, 0.0, self.search)
         )
+
+    def covered(self, side: Any) -> Any:
+        """Returns the side of the square that is cut for one of side `side`.
+
+        Args:
+          side: Sides in frame pixels, an array of NumPy or JAX.
+
+        Returns:
+          The next whole number of pixels.
+        """
+        return side.__array_namespace__().ceil(side)
 
 
 Crop: TypeAlias = ContextCrop | AreaCrop

@@ -6,11 +6,30 @@ from collections.abc import Sequence
 
 from dst_jax.arch.backbones.chain import Chain
 from dst_jax.arch.backbones.conv import ConvSpec
-from dst_jax.arch.spec import TrackerSpec
+from dst_jax.arch.spec import Backbone, TrackerSpec
 from dst_jax.errors import InputError
 
 
-def plain_layers(backbone: Chain, purpose: str) -> tuple[ConvSpec, ...]:
+def chain_of(spec: TrackerSpec, purpose: str) -> Chain:
+    """Returns the backbone of a network that embeds each image by itself.
+
+    Args:
+      spec: The architecture.
+      purpose: What needs such a backbone, the first word capitalised, for the message.
+
+    Raises:
+      InputError: If the backbone is a transformer.
+    """
+    return _chain(spec.backbone, purpose)
+
+
+def _chain(backbone: Backbone, purpose: str) -> Chain:
+    if isinstance(backbone, Chain):
+        return backbone
+    raise InputError(f"{purpose} needs convolutions; the backbone is a transformer.")
+
+
+def plain_layers(backbone: Backbone, purpose: str) -> tuple[ConvSpec, ...]:
     """Returns the stages of a backbone that has convolutions alone.
 
     Args:
@@ -18,12 +37,13 @@ def plain_layers(backbone: Chain, purpose: str) -> tuple[ConvSpec, ...]:
       purpose: What needs such stages, the first word capitalised, for the message.
 
     Raises:
-      InputError: If a stage is residual.
+      InputError: If a stage is residual, or the backbone a transformer.
     """
-    plain = tuple(layer for layer in backbone.layers if isinstance(layer, ConvSpec))
-    if len(plain) == len(backbone.layers):
+    chain = _chain(backbone, purpose)
+    plain = tuple(layer for layer in chain.layers if isinstance(layer, ConvSpec))
+    if len(plain) == len(chain.layers):
         return plain
-    stages = zip(backbone.stage_names, backbone.layers, strict=True)
+    stages = zip(chain.stage_names, chain.layers, strict=True)
     residual = [name for name, layer in stages if not isinstance(layer, ConvSpec)]
     raise InputError(
         f"{purpose} needs plain convolutions; {residual[0]} of the backbone is a "
@@ -52,7 +72,8 @@ def with_widths(spec: TrackerSpec, widths: Sequence[int]) -> TrackerSpec:
         dataclasses.replace(layer, features=width)
         for layer, width in zip(layers, widths, strict=True)
     )
-    backbone = dataclasses.replace(spec.backbone, layers=new)
+    chain = chain_of(spec, "A list of widths")
+    backbone = dataclasses.replace(chain, layers=new)
     return dataclasses.replace(spec, backbone=backbone)
 
 
@@ -103,7 +124,7 @@ def with_bias(spec: TrackerSpec) -> TrackerSpec:
     return dataclasses.replace(spec, head=dataclasses.replace(spec.head, bias=True))
 
 
-def width_multiples(backbone: Chain) -> tuple[int, ...]:
+def width_multiples(backbone: Backbone) -> tuple[int, ...]:
     """Returns the number of which each stage's width must be a multiple.
 
     A width is split into the stage's own groups, and into those of the stage above,

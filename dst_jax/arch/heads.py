@@ -1,8 +1,9 @@
 """Heads as values: a head says what is read out of the two embedded images.
 
-Every head has `family` (the papers' name of the tracker), `proposes_boxes`, `levels`,
-`template_cells`, `answers`, `stage` and `with_features`, so that most code need not
-know which head it has.
+Every head has `family` (the papers' name of the tracker), `proposes_boxes`,
+`one_stream` (whether it reads tokens of both images, or else two maps that it
+compares), `levels`, `template_cells`, `answers`, `stage` and `with_features`, so that
+most code need not know which head it has.
 CONTRIBUTING.md lists the few places that do tell heads apart.
 """
 
@@ -37,6 +38,7 @@ class CorrelationHeadSpec:
 
     family: ClassVar[str] = "SiamFC"
     proposes_boxes: ClassVar[bool] = False
+    one_stream: ClassVar[bool] = False
     levels: ClassVar[tuple[str, ...]] = ()
     template_cells: ClassVar[int] = 0
 
@@ -97,6 +99,7 @@ class RegionHeadSpec:
     )
 
     proposes_boxes: ClassVar[bool] = True
+    one_stream: ClassVar[bool] = False
 
     def __post_init__(self):
         known = self.form in ("up_channel", "depthwise")
@@ -176,4 +179,59 @@ class RegionHeadSpec:
         return dataclasses.replace(self, features=features)
 
 
-HeadSpec: TypeAlias = CorrelationHeadSpec | RegionHeadSpec
+@dataclasses.dataclass(frozen=True, slots=True)
+class CentreHeadSpec:
+    """OSTrack's read-out: a score, an offset and a size per cell of the search image.
+
+    Each of the three has a branch of its own: four 3 x 3 convolutions with
+    normalisation and ReLU, each half as wide as the one before, then a 1 x 1.
+
+    Attributes:
+      features: Channels of the first convolution of each branch.
+    """
+
+    features: int = 256
+
+    KIND: ClassVar[str] = "centre"  # written to JSON, where it tells the class
+    family: ClassVar[str] = "OSTrack"
+    proposes_boxes: ClassVar[bool] = True
+    one_stream: ClassVar[bool] = True
+    levels: ClassVar[tuple[str, ...]] = ()
+    template_cells: ClassVar[int] = 0
+    # Numbers per cell, by branch.
+    branches: ClassVar[tuple[tuple[str, int], ...]] = (
+        ("score", 1),
+        ("offset", 2),
+        ("size", 2),
+    )
+    norm_epsilon: ClassVar[float] = 1e-5
+    norm_momentum: ClassVar[float] = 0.9
+
+    def __post_init__(self):
+        require_whole(8, MAX_WIDTH, self, "features")
+        require(self.features % 8 == 0, self, "features", "must be a multiple of 8")
+
+    @property
+    def answers(self) -> str:
+        """Returns in words what the head says of a cell; comparable heads agree."""
+        return "a score, an offset and a size per cell"
+
+    @property
+    def stage(self) -> None:
+        """Returns None, because nothing is read before a comparison of two maps."""
+
+    @property
+    def stages(self) -> tuple[ConvSpec, ...]:
+        """Returns the 3 x 3 convolutions of a branch, first to last."""
+        return tuple(ConvSpec(self.features // n, 3, padding=1) for n in (1, 2, 4, 8))
+
+    def reading(self, outputs: int) -> ConvSpec:
+        """Returns the last convolution of a branch with so many outputs."""
+        return ConvSpec(outputs, 1, batch_norm=False, activation="none")
+
+    def with_features(self, features: int) -> "CentreHeadSpec":
+        """Returns the head with `features` channels; the number of outputs stays."""
+        return dataclasses.replace(self, features=features)
+
+
+HeadSpec: TypeAlias = CorrelationHeadSpec | RegionHeadSpec | CentreHeadSpec

@@ -5,15 +5,18 @@ imports an array library.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from dst_jax.arch.backbones.chain import Chain, MapShape
+from dst_jax.arch.backbones.token import TokenBackboneSpec
 from dst_jax.arch.crops import AreaCrop, ContextCrop, Crop, Zooms
 from dst_jax.arch.heads import CorrelationHeadSpec, HeadSpec
 from dst_jax.arch.limits import LEAST, MAX_CROP_PX, MAX_FACTOR, MAX_SCALE
 from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.errors import InputError, shortened
 from dst_jax.require import require, require_between, require_whole
+
+Backbone: TypeAlias = Chain | TokenBackboneSpec
 
 _CONTEXT = 0.5
 
@@ -80,7 +83,7 @@ class InputSpec:
         Returns:
           Sides of squares, [...].
         """
-        return self.zooms.template.side(wh)
+        return self.crop.covered(self.zooms.template.side(wh))
 
     def search_side(self, wh: Any) -> Any:
         """Returns the side of the square that a search crop of `search_px` covers.
@@ -92,7 +95,7 @@ class InputSpec:
           Sides of squares, [...].
         """
         zoom = self.zooms.search
-        return zoom.side(wh) * (self.search_px / zoom.px)
+        return self.crop.covered(zoom.side(wh) * (self.search_px / zoom.px))
 
 
 class Grid(NamedTuple):
@@ -115,22 +118,53 @@ class Grid(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrackerSpec:
-    """A Siamese tracker: backbone, head and input convention.
+    """A tracker: backbone, head and input convention.
 
     Attributes:
-      backbone: The network that embeds both images.
-      head: The read-out of the two embedded images.
+      backbone: The network that embeds both images, each by itself or both at once.
+      head: The read-out of the embedded images.
       input: Sizes of the crops and scaling of their values.
     """
 
-    backbone: Chain
+    backbone: Backbone
     head: HeadSpec = CorrelationHeadSpec()
     input: InputSpec = InputSpec()
 
     def __post_init__(self):
-        # Geometries in which a feature map would vanish are refused.
+        if self.head.one_stream != isinstance(self.backbone, TokenBackboneSpec):
+            fits = "TokenBackboneSpec" if self.head.one_stream else "Chain"
+            raise InputError(
+                f"TrackerSpec.backbone: a head of {self.head.family} reads what a "
+                f"{fits} gives, not a {type(self.backbone).__name__}."
+            )
+        if isinstance(self.backbone, Chain):
+            self._check_chain(self.backbone)
+        else:
+            self._check_patches(self.backbone)
+
+    def _check_patches(self, backbone: TokenBackboneSpec) -> None:
+        """Checks that patches fill both images, whose sides fit together."""
+        template, search = self.input.template_px, self.input.search_px
+        for field in ("template_px", "search_px", "train_search_px"):
+            try:
+                backbone.feature_side(getattr(self.input, field))
+            except InputError as error:
+                raise InputError(f"InputSpec.{field}: {error}") from None
+        if search != 2 * template:
+            raise InputError(
+                f"InputSpec.search_px={search}: must be twice template_px={template}, "
+                "as in OSTrack."
+            )
+        if self.input.train_search_px != search:
+            raise InputError(
+                f"InputSpec.train_search_px={self.input.train_search_px}: must be "
+                f"search_px={search}, for which positions are learned."
+            )
+
+    def _check_chain(self, chain: Chain) -> None:
+        """Checks that no feature map vanishes, and that head and maps fit."""
         template = self.feature_side(self.input.template_px)
-        last = self.backbone.stage_sides(self.input.template_px)[-1]
+        last = chain.stage_sides(self.input.template_px)[-1]
         if last.before != last.after:
             raise InputError(
                 "Chain.layers: the head reads the last stage before its pooling; leave "
@@ -193,15 +227,16 @@ class TrackerSpec:
 
     def feature_side(self, image_px: int) -> int:
         """Returns the side of the last feature map of an image of `image_px` pixels."""
-        return self.backbone.stage_sides(image_px)[-1].after
+        return self.backbone.feature_side(image_px)
 
     def response_side(self, search_px: int) -> int:
         """Returns the side of the response map of a `search_px` pixels search image.
 
         A region head's convolutions take as many cells off both maps, and so none off
-        the response.
+        the response. A network of one stream answers for every cell.
         """
-        return self.feature_side(search_px) - self.template_cells + 1
+        side = self.feature_side(search_px)
+        return side if self.head.one_stream else side - self.template_cells + 1
 
     def maps(self, image_px: int) -> tuple[MapShape, ...]:
         """Returns the feature maps of an image of `image_px` pixels, first to last."""

@@ -7,9 +7,10 @@ from typing import Literal
 from dst_jax.arch.backbones.chain import Chain
 from dst_jax.arch.backbones.conv import ConvSpec, PoolSpec
 from dst_jax.arch.backbones.residual import ResidualSpec
-from dst_jax.arch.edit import scale_widths, with_bias, with_widths
+from dst_jax.arch.edit import chain_of, scale_widths, with_bias, with_widths
 from dst_jax.arch.heads import CorrelationHeadSpec, RegionHeadSpec
 from dst_jax.arch.ids import spec_from_json
+from dst_jax.arch.one_stream import ONE_STREAM
 from dst_jax.arch.spec import InputSpec, TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.files import read_json, user_path
@@ -78,9 +79,10 @@ def _mini_siamrpn() -> TrackerSpec:
     1 x 1; its middle anchor has the size of a square target.
     """
     mini = _mini()
-    layers = [dataclasses.replace(layer, groups=1) for layer in mini.backbone.layers]
+    chain = chain_of(mini, "The miniature")
+    layers = [dataclasses.replace(layer, groups=1) for layer in chain.layers]
     layers[-1] = dataclasses.replace(layers[-1], batch_norm=True)
-    backbone = dataclasses.replace(mini.backbone, layers=tuple(layers))
+    backbone = dataclasses.replace(chain, layers=tuple(layers))
     head = RegionHeadSpec(features=48, kernel=1, ratios=(0.5, 1.0, 2.0), scales=(5,))
     return TrackerSpec(backbone, head, mini.input)
 
@@ -184,12 +186,13 @@ MINI_SIAMRPN_DULL = dataclasses.replace(
     head=dataclasses.replace(MINI_SIAMRPN.head, features=12),
 )
 
-SIAMRPNPP_R50 = _siamrpnpp(_resnet("bottleneck", (3, 4, 6, 3)))
+_R50 = _resnet("bottleneck", (3, 4, 6, 3))
+SIAMRPNPP_R50 = _siamrpnpp(_R50)
 SIAMRPNPP_R18 = _siamrpnpp(_resnet("basic", (2, 2, 2, 2)))
 # "Four times more channels in RPN" has two readings, of which the first one fits the
 # published speeds.
-SIAMRPNPP_BIG = _siamrpnpp(SIAMRPNPP_R50.backbone, width=1024)
-SIAMRPNPP_BIG_WIDE = _siamrpnpp(SIAMRPNPP_R50.backbone, width=1024, adjust=1024)
+SIAMRPNPP_BIG = _siamrpnpp(_R50, width=1024)
+SIAMRPNPP_BIG_WIDE = _siamrpnpp(_R50, width=1024, adjust=1024)
 
 SIAMDW = _siamdw(64, (64, 128))
 SIAMDW_RPN = dataclasses.replace(SIAMDW, head=RegionHeadSpec(features=512))
@@ -248,6 +251,7 @@ ZOO: dict[str, TrackerSpec] = {
     "tiny-siamdw": _small_siamdw(
         4, (2, 3), (1, 2), InputSpec(79, search_px=111, train_search_px=111)
     ),
+    **ONE_STREAM,
 }
 # What people should know of an architecture before they quote its figures.
 NOTES: dict[str, str] = dict.fromkeys(

@@ -93,7 +93,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
         case Ablate():
             _ablate(verb, rest, console)
         case Convert():
-            from dst_jax.workflows.convert import convert
+            from dst_jax.workflows.convert import Grid, convert
 
             convert(
                 verb.source,
@@ -101,6 +101,7 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
                 verb.out,
                 architecture=verb.architecture,
                 preset=verb.preset,
+                grid=Grid(verb.search_factor, verb.resize_positions),
                 force=verb.force,
                 console=console,
             )
@@ -151,7 +152,7 @@ def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | Non
 def _demo(verb: Demo, console: Console) -> None:
     deadline = _deadline(verb)
     from dst_jax.command.settings import load_experiment
-    from dst_jax.workflows.demo import DLF_ROWS, ROWS, run_demo
+    from dst_jax.workflows.demo import ROWS, ROWS_OF_FAMILY, run_demo
 
     family = "demo" if verb.family == "siamfc" else f"demo_{verb.family}"
     experiments = [
@@ -162,7 +163,7 @@ def _demo(verb: Demo, console: Console) -> None:
         *experiments,
         workdir=verb.workdir,
         seed=verb.seed,
-        trainings=DLF_ROWS if verb.family == "siamdw" else ROWS,
+        trainings=ROWS_OF_FAMILY.get(verb.family, ROWS),
         deadline=deadline,
         console=console,
     )
@@ -209,6 +210,9 @@ def _start_of(verb: Train | Distill, experiment: "Experiment") -> dict[str, Any]
         parse_bundles(choices, experiment.students, option=option)
         for option, choices in given.items()
     )
+    if isinstance(verb, Distill) and verb.init_from_teacher:
+        whole = dict.fromkeys(experiment.students, verb.teacher)
+        init = {n: path for n, path in whole.items() if n not in backbones} | init
     return {"init": init, "backbones": backbones}
 
 

@@ -62,7 +62,7 @@ Tables: TypeAlias = Annotated[
     tuple[str, ...],
     optional(
         "TABLE [TABLE ...]",
-        "4, 5, 6 or dlf; 4 and 5 if none of --tables, --rows and --students is given",
+        "4, 5, 6, dlf or loretrack; 4 and 5 if neither this nor --rows or --students",
     ),
 ]
 Sources: TypeAlias = Annotated[

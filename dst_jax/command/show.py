@@ -23,9 +23,7 @@ def print_fields(experiment: Experiment, console: Console) -> None:
     rows = {f"--{f.name} {as_argument(f.value)}".rstrip(): f.help for f in found}
     _print_columns(rows, console, comment="# ")
     for name, spec in experiment.students.items():
-        widths = list(spec.backbone.widths)
-        line = f"student {name}: widths {widths}"
-        say(console, line)
+        say(console, f"student {name}: {spec.backbone.sizes}")
     say(console, f"seed {experiment.seed}; --seed N gives another")
 
 

@@ -31,8 +31,8 @@ class Demo:
     """Distil two students on synthetic video, and write a report.
 
     Makes video, trains a miniature teacher, searches the architecture of the dull
-    student (those of SiamRPN++ and SiamDW are fixed), trains both students without
-    (NOKD) and with distillation (TSsKD; for SiamDW DLF), evaluates all networks on
+    student (later families' are fixed), trains both students without (NOKD) and with
+    distillation (TSsKD; SiamDW: DLF; OSTrack: LoReTrack), evaluates all networks on
     unseen video, and writes report.html and report.json. This takes some minutes on two
     cores. The same command continues what was stopped.
 
@@ -41,7 +41,7 @@ class Demo:
 
     workdir: Annotated[Path, arg(help="folder for data, runs and report")]
     family: Annotated[
-        Literal["siamfc", "siamrpn", "siamrpnpp", "siamdw"],
+        Literal["siamfc", "siamrpn", "siamrpnpp", "siamdw", "ostrack"],
         arg(help="of miniature trackers"),
     ] = "siamfc"
     seed: Annotated[int, arg(help="of data, weights and data order")] = 0
@@ -98,6 +98,9 @@ class Distill:
         Append[tuple[str, ...]],
         arg(metavar="NAME=BUNDLE", help="start a student from these weights"),
     ] = ()
+    init_from_teacher: Annotated[
+        Flag[bool], arg(help="start the others from the teacher's, positions resized")
+    ] = False
     backbone: Backbones = ()
     sources: Sources = ()
     seed: Seed = None
@@ -177,12 +180,12 @@ class Ablate:
 class Convert:
     """Turn weights of another project into a bundle.
 
-    Projects are siamfc-pytorch, dasiamrpn, pysot (SiamRPN++), siamdw and, for a
-    backbone alone, imagenet-siamdw, imagenet-resnet or imagenet-resnet-bgr (BGR images
-    of 0-255); widths are read from shapes. Settings of tracking are the public ones, or
-    a preset: big, vot, otb, alex, r50, r50-8gpu, r50-otb (SiamRPNotb, like SiamRPNvot
-    in shape, needs `otb`); SiamDW's siamdw-otb13, -otb15, -vot15, -vot16, -vot17, and
-    siamdw-rpn-otb13, -otb15, -vot17.
+    Projects are siamfc-pytorch, dasiamrpn, pysot (SiamRPN++), siamdw, ostrack and, for
+    a backbone alone, mae (DeiT and timm too), imagenet-siamdw,
+    imagenet-resnet or imagenet-resnet-bgr (BGR images of 0-255); widths are read from
+    shapes. Settings of tracking are the public ones, or a preset: big, vot, otb, alex,
+    r50, r50-8gpu, r50-otb (SiamRPNotb, like SiamRPNvot in shape, needs `otb`); SiamDW's
+    siamdw-otb13, -otb15, -vot15, -vot16, -vot17, and siamdw-rpn-otb13, -otb15, -vot17.
 
     Example: dst-jax convert --source siamfc-pytorch alexnet.pth teacher.bundle
     """
@@ -202,6 +205,13 @@ class Convert:
         str | None,
         optional("NAME", "settings, one of those named above; the network's if none"),
     ] = None
+    search_factor: Annotated[
+        float | None,
+        optional("F", "what an OSTrack search crop shows, in sqrt(w h): 4 or 5"),
+    ] = None
+    resize_positions: Annotated[
+        Flag[bool], arg(help="for the crops of --architecture (OSTrack)")
+    ] = False
     force: Annotated[Flag[bool], arg(help="replace a bundle that is at OUT")] = False
 
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from dst_jax.arch import ResidualSpec, TrackerSpec, named
+from dst_jax.arch import ResidualSpec, TrackerSpec, chain_of, named
 from dst_jax.convert.pysot import backbone_name
 from dst_jax.convert.state_dict import (
     COUNTER,
@@ -84,7 +84,8 @@ def resnet_from_pytorch(
       InputError: If the backbone of `spec` is not residual, or a tensor is missing or
         has another shape than in `spec`.
     """
-    if not any(isinstance(s, ResidualSpec) for s in spec.backbone.layers):
+    chain = chain_of(spec, "A ResNet")
+    if not any(isinstance(s, ResidualSpec) for s in chain.layers):
         raise InputError("a ResNet needs a residual backbone; use siamrpnpp-r50.")
     entries: Entries = {(0, 0, n): array for n, array in _own_names(state).items()}
     flat: Any = flatten_dict(jax.device_get(init_variables(jax.random.key(0), spec)))

@@ -12,6 +12,7 @@ from dst_jax.arch import (
     ConvSpec,
     ResidualSpec,
     TrackerSpec,
+    chain_of,
     named,
 )
 from dst_jax.convert.state_dict import COUNTER, entry_name, plain_names, take_tensor
@@ -57,7 +58,8 @@ def siamrpnpp_spec(state: Mapping[str, np.ndarray]) -> TrackerSpec:
     state = _own_names(state)
     base = named("siamrpnpp-r50")
     public: Any = base.head
-    stem, *stages = base.backbone.layers
+    own = chain_of(base, "A network of pysot")
+    stem, *stages = own.layers
     assert isinstance(stem, ConvSpec)
     layers = [dataclasses.replace(stem, features=_outputs(state, "backbone.conv1"))]
     layers += [_stage(state, n, stage) for n, stage in enumerate(stages, start=1)]
@@ -81,7 +83,7 @@ def siamrpnpp_spec(state: Mapping[str, np.ndarray]) -> TrackerSpec:
             f"rpn_head.rpn{first}.cls.head.3.weight has {answers} outputs; "
             f"{public.anchors} anchors have {2 * public.anchors}."
         )
-    chain = dataclasses.replace(base.backbone, layers=tuple(layers))
+    chain = dataclasses.replace(own, layers=tuple(layers))
     return dataclasses.replace(base, backbone=chain, head=head)
 
 

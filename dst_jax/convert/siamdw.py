@@ -12,7 +12,14 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from dst_jax.arch import ConvSpec, RegionHeadSpec, ResidualSpec, TrackerSpec, named
+from dst_jax.arch import (
+    ConvSpec,
+    RegionHeadSpec,
+    ResidualSpec,
+    TrackerSpec,
+    chain_of,
+    named,
+)
 from dst_jax.convert.pysot import backbone_name
 from dst_jax.convert.state_dict import (
     COUNTER,
@@ -57,11 +64,12 @@ def siamdw_spec(state: Mapping[str, np.ndarray]) -> TrackerSpec:
             "its backbone alone."
         )
     base = named("siamdw")
-    stem, *stages = base.backbone.layers
+    own = chain_of(base, "A network of SiamDW")
+    stem, *stages = own.layers
     assert isinstance(stem, ConvSpec)
     layers = [dataclasses.replace(stem, features=_shape(state, "conv1")[0])]
     layers += [_stage(state, n, stage) for n, stage in enumerate(stages, start=1)]
-    chain = dataclasses.replace(base.backbone, layers=tuple(layers))
+    chain = dataclasses.replace(own, layers=tuple(layers))
     spec = dataclasses.replace(base, backbone=chain)
     if "connect_model.template_cls.weight" not in state:
         return spec

@@ -86,8 +86,9 @@ def _load(path: pathlib.Path, torch: Any) -> Any:
             ) from None
         raise InputError(
             f"{path}: not a PyTorch state dict of plain tensors but something that "
-            f"holds {found[1]}, such as a whole network; reading that could run code, "
-            "so save it again with torch.save(net.state_dict(), FILE)."
+            f"holds {found[1]}, such as a whole network or a run's settings; reading "
+            "that could run code, so save it again with torch.save(net.state_dict(), "
+            'FILE), or what a checkpoint has of it, such as checkpoint["net"], alone.'
         ) from None
 
 

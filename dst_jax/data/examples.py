@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from dst_jax.data.frames import FrameCache
-from dst_jax.data.packs.packed import is_packed, open_pack
+from dst_jax.data.packs.packed import Pack, is_packed, open_pack
 from dst_jax.data.pairs import Pair
 from dst_jax.data.patches import ROLES, PatchSpec, Role, box_in_patch, cut_patch
 from dst_jax.data.sequence import Sequence
@@ -35,18 +35,10 @@ class PatchReader:
         *,
         cache_mb: int,
     ):
-        for sequence in sequences:
-            if not (sequence.frames and sequence.visible.any()):
-                raise InputError(
-                    f"sequence {sequence.name!r} has no visible frame on disk; "
-                    "leave it out."
-                )
+        require_frames(sequences)
         self.sequences, self.spec = tuple(sequences), spec
         self._frames = FrameCache(limit_bytes=cache_mb * 2**20)
-        packed = {s.source for s in sequences if is_packed(s.source)}
-        self._packs = {source: open_pack(source) for source in sorted(packed)}
-        for pack in self._packs.values():
-            pack.check_serves(spec)
+        self._packs = open_packs(sequences, spec)
 
     def empty(self, count: int, *, roles: tuple[Role, ...] = ROLES) -> HostBatch:
         """Returns uninitialised arrays for `count` examples.
@@ -67,12 +59,19 @@ class PatchReader:
             batch[f"{role}_fill_rgb"] = np.empty((count, 3), np.float32)
         return batch
 
-    def read_pair(self, batch: HostBatch, row: int, pair: Pair) -> None:
+    def read_pair(self, batch: HostBatch, row: int, pair: Pair, number: int) -> None:
         """Writes both sides of a pair into row `row` of a batch.
+
+        Args:
+          batch: Arrays from `empty`.
+          row: Row that is written.
+          pair: The pair.
+          number: Ignored, because patches do not depend on it.
 
         Raises:
           InputError: If a frame or record cannot be read.
         """
+        del number
         self.read(batch, row, pair.template_sequence, pair.template_frame, "template")
         self.read(batch, row, pair.search_sequence, pair.search_frame, "search")
 
@@ -97,3 +96,32 @@ class PatchReader:
             pixels[:], in_patch, fill = cut_patch(image, box, patch)
         batch[f"{role}_box"][row] = in_patch
         batch[f"{role}_fill_rgb"][row] = fill
+
+
+def require_frames(sequences: collections.abc.Sequence[Sequence]) -> None:
+    """Checks that each sequence has a visible frame on disk or in a pack.
+
+    Raises:
+      InputError: If one has none.
+    """
+    for sequence in sequences:
+        if not (sequence.frames and sequence.visible.any()):
+            raise InputError(
+                f"sequence {sequence.name!r} has no visible frame on disk; "
+                "leave it out."
+            )
+
+
+def open_packs(
+    sequences: collections.abc.Sequence[Sequence], spec: PatchSpec
+) -> dict[str, Pack]:
+    """Opens the packs that sequences lie in, by source.
+
+    Raises:
+      InputError: If one cannot be read or does not serve `spec`.
+    """
+    packed = {s.source for s in sequences if is_packed(s.source)}
+    packs = {source: open_pack(source) for source in sorted(packed)}
+    for pack in packs.values():
+        pack.check_serves(spec)
+    return packs

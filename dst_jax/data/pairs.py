@@ -28,15 +28,19 @@ class PairConfig:
       max_gaps: (source, gap) for each source that has a gap of its own.
       negatives_from: Group from which that other target is drawn uniformly: all
         "sequences", or "sources" first and then the sequences of one source.
+      order: Whether the search frame may lie before the template's ("any") or must lie
+        after it ("causal").
     """
 
     max_gap: int = 100
     negative_share: float = 0.0
     max_gaps: tuple[tuple[str, int], ...] = ()
     negatives_from: Literal["sequences", "sources"] = "sequences"
+    order: Literal["any", "causal"] = "any"
 
     def __post_init__(self):
         require_at_least(0, self, "max_gap")
+        require_one_of(("any", "causal"), self, "order")
         near = self.max_gap <= MOST_GAP
         require(near, self, "max_gap", f"must be at most {MOST_GAP:,}")
         fits = all(gap >= 0 for _, gap in self.max_gaps)
@@ -151,7 +155,9 @@ class PairSampler:
 
     The template is uniform among the visible frames, and the search frame among the
     other visible frames at most `max_gap` away. A template frame without such others
-    is paired with itself.
+    is paired with itself. In causal order the search frame is later, the last visible
+    frame is no template, and a template without later frames within the gap is paired
+    with the next one; a target with one visible frame is paired with itself.
 
     Args:
       sequences: Sequences that each have a visible frame.
@@ -270,7 +276,7 @@ class _VisibleFrames:
         self._counts = np.array([len(frames) for frames in visible])
         longest = max(len(sequence) for sequence in sequences)
         gaps = [min(config.gap(sequence.source), longest) for sequence in sequences]
-        self._gaps = np.array(gaps)
+        self._gaps, self._causal = np.array(gaps), config.order == "causal"
         # Sequences lie so far apart that no gap reaches from one into the next.
         self._apart = 2 * longest + 1
         self._keys = np.concatenate(
@@ -285,6 +291,8 @@ class _VisibleFrames:
     ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
         """Returns a random frame of each sequence and another near it."""
         counts = self._counts[sequence]
+        if self._causal:
+            return self._draw_later(sequence, first, second)
         place = self._ends[sequence] - counts + _pick(first, counts)
         frame, gap = self._keys[place], self._gaps[sequence]
         low = np.searchsorted(self._keys, frame - gap)
@@ -292,6 +300,23 @@ class _VisibleFrames:
         other = low + _pick(second, others)
         # The template's own frame is passed over, unless it is the only one.
         other += (other >= place) & (others > 0)
+        base = sequence * self._apart
+        return frame - base, self._keys[other] - base
+
+    def _draw_later(
+        self,
+        sequence: Int[np.ndarray, " n"],
+        first: Float[np.ndarray, " n"],
+        second: Float[np.ndarray, " n"],
+    ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+        """Returns a random frame of each sequence and a later one near it."""
+        counts, ends = self._counts[sequence], self._ends[sequence]
+        place = ends - counts + _pick(first, np.maximum(counts - 1, 1))
+        frame = self._keys[place]
+        high = np.searchsorted(self._keys, frame + self._gaps[sequence], side="right")
+        # At least the next one, where there is any.
+        later = np.maximum(high - place - 1, 1)
+        other = np.minimum(place + 1 + _pick(second, later), ends - 1)
         base = sequence * self._apart
         return frame - base, self._keys[other] - base
 

@@ -9,100 +9,25 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Generator
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from dst_jax.data.checks.lint import BoxFilter, LintReport, training_sequences
 from dst_jax.data.checks.verified import read_verified
+from dst_jax.data.config import DataConfig as DataConfig
 from dst_jax.data.examples import HostBatch, PatchReader
 from dst_jax.data.packs.packed import is_packed, read_pack
-from dst_jax.data.pairs import PairConfig, PairSampler, make_order
+from dst_jax.data.pairs import PairSampler, make_order
 from dst_jax.data.patches import PatchSpec as PatchSpec
 from dst_jax.data.sequence import Sequence
+from dst_jax.data.window_reader import WindowReader
 from dst_jax.errors import InputError
-from dst_jax.require import require, require_at_least, require_one_of
 
 HostStream = Generator[HostBatch, None, None]
 T = TypeVar("T")
 # Grain asks for a length; no run takes as many steps as this.
 _ENDLESS = 2**48
-# Twice what anyone uses, or much more: beyond them memory or time give out unsaid.
-_MOST = {"batch": 65_536, "threads": 1024, "prefetch": 1024, "cache_mb": 2**22}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DataConfig:
-    """The data that a run trains on, and the way in which it reaches the step.
-
-    Attributes:
-      sources: Data sets as `LAYOUT:DIR`, or `packed:DIR` for a pack.
-      weights: Share of the examples per source, in any unit; empty makes every sequence
-        equally frequent, whatever its source.
-      batch: Examples per step, over all processes and devices.
-      max_gap: Largest distance of template and search frame, in annotated frames.
-      max_gaps: The same per source, in place of `max_gap`; empty uses `max_gap` for
-        all.
-      negative_share: Share of pairs whose search frame shows another video's target.
-      negatives_from: Group from which that target is drawn uniformly: all "sequences",
-        or "sources" first (which needs `weights`), as pysot does.
-      skip_bad: Whether to leave out what `dst-jax data verify` found wrong, instead of
-        refusing a data set that has such a report.
-      reports: Files of those reports, one per source; if empty, they are looked for
-        beside each data set.
-      validation_share: Share of each source's videos that is held out.
-      threads: Threads per process that decode and crop; with 0 the caller's thread does
-        so itself.
-      prefetch: Finished batches that wait at most, per process.
-      cache_mb: Megabytes (2^20 bytes) of decoded image files kept at most, per process.
-      cache: Place where patches wait: "host" reads them as they are needed; "device"
-        reads all of them once and keeps them in the accelerator's memory.
-    """
-
-    sources: tuple[str, ...]
-    weights: tuple[float, ...] = ()
-    batch: int = 8
-    max_gap: int = 100
-    max_gaps: tuple[int, ...] = ()
-    negative_share: float = 0.0
-    negatives_from: Literal["sequences", "sources"] = "sequences"
-    skip_bad: bool = False
-    reports: tuple[str, ...] = ()
-    validation_share: float = 0.1
-    threads: int = 2
-    prefetch: int = 8
-    cache_mb: int = 512
-    cache: Literal["host", "device"] = "host"
-
-    def __post_init__(self):
-        require(bool(self.sources), self, "sources", "name at least one data set")
-        once = len(set(self.sources)) == len(self.sources)
-        require(once, self, "sources", "name each data set once")
-        for field in ("weights", "max_gaps", "reports"):
-            paired = len(getattr(self, field)) in (0, len(self.sources))
-            require(paired, self, field, "give one per source, or none")
-        near = all(1e-9 <= weight <= 1e9 for weight in self.weights)
-        require(near, self, "weights", "must lie in [1e-9, 1e9]")
-        require_at_least(1, self, "batch", "prefetch")
-        within = 0.0 < self.validation_share < 1.0
-        require(within, self, "validation_share", "must be above 0 and below 1")
-        require_at_least(0, self, "threads", "cache_mb")
-        for field, most in _MOST.items():
-            fits = getattr(self, field) <= most
-            require(fits, self, field, f"must be at most {most:,}")
-        by_source = self.negatives_from == "sequences" or bool(self.weights)
-        require(by_source, self, "negatives_from", "give weights too")
-        require_one_of(("host", "device"), self, "cache")
-        self.pairs()
-
-    def pairs(self) -> PairConfig:
-        """Returns the settings that say how a pair is drawn."""
-        return PairConfig(
-            max_gap=self.max_gap,
-            negative_share=self.negative_share,
-            max_gaps=tuple(zip(self.sources, self.max_gaps, strict=False)),
-            negatives_from=self.negatives_from,
-        )
 
 
 def read_sources(
@@ -146,11 +71,11 @@ class NumberedExamples:
     """Random access to the examples of a run, by their global number.
 
     Attributes:
-      reader: Reads the patches of a pair.
+      reader: Reads the patches or windows of a pair.
       pairs: Draws the pairs.
     """
 
-    reader: PatchReader
+    reader: PatchReader | WindowReader
     pairs: PairSampler
 
     def batch(self, indices: range) -> HostBatch:
@@ -168,7 +93,7 @@ class NumberedExamples:
         pairs = self.pairs.draw(indices)
         batch = self.reader.empty(len(indices))
         for row, pair in enumerate(pairs.rows()):
-            self.reader.read_pair(batch, row, pair)
+            self.reader.read_pair(batch, row, pair, indices[row])
         return {
             **batch,
             "is_negative": pairs.is_negative,
@@ -196,7 +121,12 @@ def make_numbered_examples(
       InputError: If a sequence has no frame, or a pack does not serve `spec`.
     """
     order = make_order(sequences, sources=config.sources, weights=config.weights)
-    reader = PatchReader(sequences, spec, cache_mb=config.cache_mb)
+    cache_mb = config.cache_mb
+    if config.windows is None:
+        reader = PatchReader(sequences, spec, cache_mb=cache_mb)
+    else:
+        windows = config.windows
+        reader = WindowReader(sequences, spec, windows, seed=seed, cache_mb=cache_mb)
     sampler = PairSampler(reader.sequences, config.pairs(), seed=seed, order=order)
     return NumberedExamples(reader, sampler)
 
@@ -230,7 +160,8 @@ def train_batches(
       [b, p, p, 3], `template_box` and `search_box` float32 [b, 4] (cx, cy, w, h in
       patch pixels), `template_fill_rgb` and `search_fill_rgb` float32 [b, 3],
       `is_negative` bool [b], `mask` float32 [b] of ones and `index` int32 [b], the
-      example's global number.
+      example's global number. With `DataConfig.windows` there are `redrawn` and
+      `narrowed` float32 [b] besides, see `WindowReader.empty`.
 
     Raises:
       InputError: If the batch does not divide over the processes. The generator raises

@@ -69,7 +69,7 @@ def read_small_set(
     }
 
     def one(index: int, pair: Pair) -> None:
-        reader.read_pair(whole, index, pair)
+        reader.read_pair(whole, index, pair, index)
         advance()
 
     with concurrent.futures.ThreadPoolExecutor(max(config.threads, 1)) as pool:

@@ -25,9 +25,11 @@ from dst_jax.distill.task import TaskConfig as TaskConfig
 from dst_jax.distill.task import task_parts as task_parts
 from dst_jax.distill.term import Term as Term
 from dst_jax.distill.term import View as View
+from dst_jax.distill.terms import Disc as Disc
 from dst_jax.distill.terms import Hard as Hard
 from dst_jax.distill.terms import Pair as Pair
 from dst_jax.distill.terms import Point as Point
+from dst_jax.distill.terms import Qkv as Qkv
 from dst_jax.distill.terms import Response as Response
 from dst_jax.distill.terms import Sharing as Sharing
 from dst_jax.distill.terms import Soft as Soft

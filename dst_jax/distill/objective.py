@@ -28,6 +28,7 @@ from dst_jax.distill.term import View
 from dst_jax.errors import InputError
 from dst_jax.models import (
     ModelConfig,
+    Moment,
     Network,
     Output,
     Variables,
@@ -138,15 +139,14 @@ def make_objective(
     """
     check_fit(teacher, students, setting.distill)
     specs = dict(students)
-    kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype}
-    learner = functools.partial(build, axis_name=axis_name, config=setting.model)
+    network = _builder(setting, dtype)
     modules = {
-        name: learner(spec, frozen=_inside(frozen.get(name, ())), **kinds)
+        name: network(spec, axis_name=axis_name, frozen=_inside(frozen.get(name, ())))
         for name, spec in students.items()
     }
     teaching = None
     if teacher is not None and needs_teacher(students, setting.distill):
-        specs["teacher"], teaching = teacher, build(teacher, **kinds)
+        specs["teacher"], teaching = teacher, network(teacher)
     view, label = _viewer(specs), _labeller(specs, setting.labels)
     everywhere = functools.partial(psum, axis_name=axis_name)
     collect = _collector(specs, students, setting, everywhere)
@@ -164,7 +164,7 @@ def make_objective(
         taught = {}
         if teaching is not None:
             taught["teacher"] = _teach(teaching, teacher_vars, seen["teacher"])
-        learnt, new_stats = _learn(modules, params, stats, seen)
+        learnt, new_stats = _learn(key, epoch, modules, params, stats, seen)
         outputs = learnt | taught
         labels = label(seen, key)
         task = _task_losses(outputs, labels, setting.task, everywhere)
@@ -176,6 +176,20 @@ def make_objective(
         return loss, (new_stats, Metrics(values, agreed))
 
     return objective
+
+
+def _builder(setting: Setting, dtype: DTypeLike) -> Callable[..., Network]:
+    """Returns `build` with all that networks of an objective share."""
+
+    def network(spec: TrackerSpec, **own: Any) -> Network:
+        read = [term.reads_maps(spec) for term in setting.distill.active.values()]
+        taps = None
+        if None not in read:
+            taps = tuple(dict.fromkeys(name for names in read for name in names or ()))
+        kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype, **own}
+        return build(spec, config=setting.model, taps=taps, **kinds)
+
+    return network
 
 
 def _inside(parts: Iterable[str]) -> tuple[str, ...]:
@@ -226,6 +240,8 @@ def _teach(module: Network, variables: Variables, examples: Examples) -> Output:
 
 
 def _learn(
+    key: Array,
+    epoch: Scalar,
     modules: Mapping[str, Network],
     params: Params,
     stats: Params,
@@ -239,6 +255,7 @@ def _learn(
             variables,
             seen[name].template,
             seen[name].search,
+            moment=Moment(key, seen[name].number, epoch),
         )
     return outputs, new_stats
 

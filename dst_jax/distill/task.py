@@ -1,18 +1,23 @@
-"""The tracker's own loss on the labels, L^GT: eq. 2 of SiamFC, eq. 5 of SiamRPN."""
+"""The tracker's own loss on the labels, L^GT.
+
+It is eq. 2 for SiamFC, eq. 5 for SiamRPN, and 2 GIoU + 5 L1 + focal for OSTrack.
+"""
 
 import dataclasses
 import math
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 import jax.numpy as jnp
 
 from dst_jax import losses
 from dst_jax.decode import OMIT_DEFAULT
+from dst_jax.distill.detection import detection_parts, focal_part
 from dst_jax.distill.labels.anchors import AnchorLabels
 from dst_jax.distill.labels.cells import CellLabels
+from dst_jax.distill.labels.centre import CentreLabels
 from dst_jax.distill.labels.make import Labels
 from dst_jax.distill.parts import Part, mean_over_all
-from dst_jax.models import Answer, CellAnswer, RegionAnswer
+from dst_jax.models import Answer, CellAnswer, CentreAnswer, RegionAnswer
 from dst_jax.require import require, require_one_of
 from dst_jax.typing import Array, Float, Scalar
 
@@ -31,6 +36,8 @@ class TaskConfig:
       regression_over: Pairs over which the loss of boxes is averaged: those that have a
         positive anchor ("pairs"), or all of the batch, negative ones too ("batch"), as
         in public code (SiamRPN).
+      giou_weight: Factor on the overlap loss of boxes (OSTrack).
+      corner_weight: Factor on the distance of boxes' corners (OSTrack).
     """
 
     classification: Literal["balanced", "mean"] = "balanced"
@@ -40,12 +47,20 @@ class TaskConfig:
     regression_over: Literal["pairs", "batch"] = dataclasses.field(
         default="pairs", metadata=OMIT_DEFAULT
     )
+    giou_weight: float = dataclasses.field(default=2.0, metadata=OMIT_DEFAULT)
+    corner_weight: float = dataclasses.field(default=5.0, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
-        for field in ("regression_weight", "regression_beta"):
+        weights = "regression_weight", "giou_weight", "corner_weight"
+        for field in (*weights, "regression_beta"):
             fits = 0.0 <= getattr(self, field) < math.inf
             require(fits, self, field, "must be finite and at least 0")
         require_one_of(("pairs", "batch"), self, "regression_over")
+
+    @property
+    def box_weights(self) -> dict[str, Any]:
+        """Returns the factors on the losses of boxes by name (OSTrack)."""
+        return {"giou_weight": self.giou_weight, "corner_weight": self.corner_weight}
 
 
 def task_parts(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]:
@@ -60,6 +75,9 @@ def task_parts(answer: Answer, labels: Labels, config: TaskConfig) -> list[Part]
             )
             boxes = regression(distance, labels, config)
             return [*classification(answer, labels, config), boxes]
+        case CentreAnswer(response=response, offsets=offsets):
+            assert isinstance(labels, CentreLabels)
+            return detection_parts(response, offsets, labels, **config.box_weights)
         case _:
             assert_never(answer)
 
@@ -81,6 +99,9 @@ def classification(answer: Answer, labels: Labels, config: TaskConfig) -> list[P
                 return [Part(jnp.sum(values * kept), jnp.sum(kept))]
             kinds = ((labels.labels == c).astype(values.dtype) for c in (1, 0))
             return [Part(jnp.sum(values * k), jnp.sum(k), 0.5) for k in kinds]
+        case CentreAnswer(response=response):
+            assert isinstance(labels, CentreLabels)
+            return [focal_part(response, labels)]
         case _:
             assert_never(answer)
 

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -94,6 +95,20 @@ class Term(abc.ABC):
         del student
         return True
 
+    def reads_maps(self, spec: TrackerSpec) -> tuple[str, ...] | None:
+        """Returns the names of a network's maps that the term reads.
+
+        Blocks of a transformer that nobody reads may be computed in a loop.
+
+        Args:
+          spec: The student or the teacher.
+
+        Returns:
+          Names without an image, such as "norm"; None, as by default, for all.
+        """
+        del spec
+        return None
+
     def init(
         self,
         key: Array,
@@ -121,6 +136,16 @@ class Term(abc.ABC):
 
     def remark(self, name: str, logs: Mapping[str, float]) -> str | None:
         """Returns a warning after the first step, or None; by default there is none.
+
+        Args:
+          name: Name of the term.
+          logs: What the term logged of one student, by name.
+        """
+        del name, logs
+        return None
+
+    def probed(self, name: str, logs: Mapping[str, float]) -> str | None:
+        """Returns what a probe says of the term's logs; by default it says nothing.
 
         Args:
           name: Name of the term.
@@ -182,9 +207,68 @@ def require_same_grid(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> N
     one, other = (spec.grid(spec.input.train_search_px) for spec in (ours, theirs))
     # Field of view and cells per side decide which place a cell stands for.
     if one != other:
+        agree = "crops must be of one size"
+        if not ours.head.one_stream:
+            agree = "kernels, strides and pooling must agree"
         raise InputError(
             f"the student answers on {one.side} cells of {one.stride} px in a search "
             f"image of {one.search_px} px, {name} on {other.side} of {other.stride} in "
-            f"{other.search_px}; kernels, strides and pooling must agree, only widths "
-            "may differ."
+            f"{other.search_px}; {agree}, only widths may differ."
         )
+
+
+def require_comparable(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> None:
+    """Checks that the answers of two networks can be compared, perhaps resized.
+
+    Those of networks of one stream can where both see the same square of the frame,
+    of whatever size; others need the same grid.
+
+    Args:
+      ours: The student.
+      theirs: The network that it is compared with.
+      name: Name of that network, for the message.
+
+    Raises:
+      InputError: If they cannot.
+    """
+    if not (ours.head.one_stream and theirs.head.one_stream):
+        require_same_grid(ours, theirs, name=name)
+        return
+    require_same_answers(ours, theirs, name=name)
+    require_same_view(ours, theirs, name=name)
+
+
+def require_same_view(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> None:
+    """Checks that a student's search image shows as much of the frame as another's.
+
+    Args:
+      ours: The student.
+      theirs: The network that it is compared with.
+      name: Name of that network, for the message.
+
+    Raises:
+      InputError: If it does not, or has more pixels.
+    """
+    one, other = (
+        spec.input.train_search_px / spec.input.zooms.search.px_per_side
+        for spec in (ours, theirs)
+    )
+    if not math.isclose(one, other, rel_tol=1e-9):
+        raise InputError(
+            f"the student's search image shows {one:g} times the target's size, that "
+            f"of {name} {other:g}; cells stand for the same places only where both are "
+            "equal."
+        )
+    own_px, their_px = (spec.input.train_search_px for spec in (ours, theirs))
+    if own_px > their_px:
+        raise InputError(
+            f"the student's search image has {own_px} px, that of {name} {their_px}; a "
+            "student is no larger than its teacher, so exchange them."
+        )
+
+
+def listed(spec: TrackerSpec) -> str:
+    """Returns the names of a network's maps; of many, the first three and the last."""
+    names = [one.name for one in spec.maps(spec.input.train_search_px)]
+    shown = names if len(names) <= 6 else [*names[:3], "...", names[-1]]
+    return ", ".join(shown)

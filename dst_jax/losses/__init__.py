@@ -12,6 +12,9 @@ from dst_jax.losses.anchor_classification import softmax_sharing as softmax_shar
 from dst_jax.losses.classification import balanced_mean as balanced_mean
 from dst_jax.losses.classification import balanced_weights as balanced_weights
 from dst_jax.losses.classification import logistic as logistic
+from dst_jax.losses.detection import corner_l1 as corner_l1
+from dst_jax.losses.detection import focal as focal
+from dst_jax.losses.detection import giou as giou
 from dst_jax.losses.feature import cheapest_pair_form as cheapest_pair_form
 from dst_jax.losses.feature import pair_distance as pair_distance
 from dst_jax.losses.feature import point_distance as point_distance
@@ -39,3 +42,9 @@ from dst_jax.losses.sharing import sigma as sigma
 from dst_jax.losses.soft import bernoulli_divergence as bernoulli_divergence
 from dst_jax.losses.soft import bernoulli_kl as bernoulli_kl
 from dst_jax.losses.soft import spatial_kl as spatial_kl
+from dst_jax.losses.token import least_salience as least_salience
+from dst_jax.losses.token import most_salient as most_salient
+from dst_jax.losses.token import salience as salience
+from dst_jax.losses.token import salience_weights as salience_weights
+from dst_jax.losses.token import token_kl as token_kl
+from dst_jax.losses.token import token_mse as token_mse

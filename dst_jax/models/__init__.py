@@ -13,11 +13,15 @@ from dst_jax.models.build import respond as respond
 from dst_jax.models.build import variable_shapes as variable_shapes
 from dst_jax.models.heads.answers import Answer as Answer
 from dst_jax.models.heads.answers import CellAnswer as CellAnswer
+from dst_jax.models.heads.answers import CentreAnswer as CentreAnswer
 from dst_jax.models.heads.answers import Memory as Memory
 from dst_jax.models.heads.answers import RegionAnswer as RegionAnswer
+from dst_jax.models.moment import Moment as Moment
+from dst_jax.models.moment import share_kept as share_kept
 from dst_jax.models.network import Network as Network
+from dst_jax.models.onestream import OneStream as OneStream
+from dst_jax.models.output import Output as Output
 from dst_jax.models.parts import lies_in as lies_in
 from dst_jax.models.proposals import Proposals as Proposals
 from dst_jax.models.proposals import proposals as proposals
-from dst_jax.models.siamese import Output as Output
 from dst_jax.models.siamese import Siamese as Siamese

@@ -6,7 +6,7 @@ Flax's `apply` returns `Any | tuple`, so the rest of the package uses these call
 import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,20 @@ from flax.core import meta
 from flax.traverse_util import flatten_dict
 from jax.typing import DTypeLike
 
+from dst_jax.arch.backbones.chain import Chain
+from dst_jax.arch.backbones.token import TokenBackboneSpec
 from dst_jax.arch.spec import TrackerSpec
+from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.errors import InputError, shortened
 from dst_jax.models.heads.answers import Answer, Memory
 from dst_jax.models.initial import Declared
+from dst_jax.models.moment import Moment
 from dst_jax.models.network import Network
+from dst_jax.models.onestream import OneStream
+from dst_jax.models.output import Output
 from dst_jax.models.parts import lies_in
-from dst_jax.models.siamese import Output, Siamese
+from dst_jax.models.siamese import Siamese
+from dst_jax.require import require_not_negative, require_one_of
 from dst_jax.typing import Array, Float
 
 # Variables are {"params": ..., "batch_stats": ...}, both nested dicts of arrays.
@@ -37,9 +44,26 @@ class ModelConfig:
         statistics ("image"), as in public trackers, or both by common ones ("pair").
         Inference has one set for both; a region head trained from scratch with
         "image" learns to rely on the difference.
+      precision: Type of the computation of transformers: that of the parameters
+        ("full") or "bfloat16". Softmax, normalisations and losses stay in float32.
+      scan_blocks: Whether equal blocks of a transformer are compiled once, as a loop.
+      keep_all_epochs: Epochs in which a transformer keeps the tokens that it
+        eliminates later on.
+      keep_fall_epochs: Epochs over which the share that it keeps then falls.
     """
 
     batch_norm: Literal["image", "pair"] = "image"
+    # The JSON leaves these out at their defaults, so that older runs can go on.
+    precision: Literal["full", "bfloat16"] = dataclasses.field(
+        default="full", metadata=OMIT_DEFAULT
+    )
+    scan_blocks: bool = dataclasses.field(default=False, metadata=OMIT_DEFAULT)
+    keep_all_epochs: float = dataclasses.field(default=20.0, metadata=OMIT_DEFAULT)
+    keep_fall_epochs: float = dataclasses.field(default=80.0, metadata=OMIT_DEFAULT)
+
+    def __post_init__(self):
+        require_one_of(("full", "bfloat16"), self, "precision")
+        require_not_negative(self, "keep_all_epochs", "keep_fall_epochs")
 
 
 def build(
@@ -50,7 +74,8 @@ def build(
     axis_name: str | None = None,
     config: ModelConfig = ModelConfig(),
     frozen: tuple[str, ...] = (),
-) -> Siamese:
+    taps: tuple[str, ...] | None = None,
+) -> Siamese | OneStream:
     """Returns the module of `spec`; equal arguments give equal, hashable modules.
 
     Args:
@@ -62,13 +87,38 @@ def build(
       frozen: Names of parts (`models.parts`), such as "backbone" or "layer1", that do
         not learn: in training they compute as in inference, their statistics stand
         still, and their gradients are zeros for which nothing is computed.
+      taps: Names of the maps that are read, such as "q11". None gives all maps, which
+        costs nothing unless blocks are scanned: then those that are read are not. The
+        last map is always given, and so are all maps of a chain.
 
     Raises:
-      InputError: If a name of `frozen` stands for no part.
+      InputError: If a name of `frozen` stands for no part, or the network cannot
+        compute with the precision of `config`.
     """
     check_parts(spec, frozen, owner="frozen")
-    pairs = config.batch_norm == "pair"
-    return Siamese(spec, dtype, param_dtype, axis_name, pairs, frozen)
+    common: Any = {"param_dtype": param_dtype, "axis_name": axis_name, "frozen": frozen}
+    match spec.backbone:
+        case Chain():
+            if config.precision != "full":
+                raise InputError(
+                    f"ModelConfig.precision={config.precision}: is for transformers; "
+                    f"{spec.head.family} computes in the type of its parameters."
+                )
+            pairs = config.batch_norm == "pair"
+            return Siamese(spec, dtype, pair_norm=pairs, **common)
+        case TokenBackboneSpec():
+            half = config.precision == "bfloat16"
+            return OneStream(
+                spec,
+                jnp.bfloat16 if half else dtype,
+                taps=taps,
+                scanned=config.scan_blocks,
+                keep_all_epochs=config.keep_all_epochs,
+                keep_fall_epochs=config.keep_fall_epochs,
+                **common,
+            )
+        case _ as backbone:
+            assert_never(backbone)
 
 
 def check_parts(spec: TrackerSpec, parts: Iterable[str], *, owner: str) -> None:
@@ -122,7 +172,11 @@ def init_variables(
     def draw(path: tuple[Any, ...], leaf: Any) -> np.ndarray:
         if isinstance(leaf, Declared):
             shape, dtype = leaf.value.shape, leaf.value.dtype
-            values = leaf.deviation * rng.standard_normal(shape) * leaf.gain
+            if leaf.uniform:
+                unit = rng.uniform(-(3.0**0.5), 3.0**0.5, shape)
+            else:
+                unit = rng.standard_normal(shape)
+            values = leaf.deviation * unit * leaf.gain
             return (values + leaf.mean).astype(dtype)
         ones = path[-1].key in ("scale", "var")
         return (np.ones if ones else np.zeros)(leaf.shape, leaf.dtype)
@@ -190,6 +244,8 @@ def forward_train(
     variables: Variables,
     template: Float[Array, "b h w 3"],
     search: Float[Array, "b u v 3"],
+    *,
+    moment: Moment | None = None,
 ) -> tuple[Output, dict[str, Any]]:
     """Returns answer and taps in training mode, and the new running statistics.
 
@@ -198,8 +254,10 @@ def forward_train(
       variables: Its variables.
       template: Template images, RGB 0-255.
       search: Search images, RGB 0-255.
+      moment: Moment of the training, for what a network draws at random or does only
+        from some epoch on; None for neither.
     """
     output, mutated = module.apply(
-        variables, template, search, train=True, mutable=["batch_stats"]
+        variables, template, search, train=True, moment=moment, mutable=["batch_stats"]
     )
     return output, mutated.get("batch_stats", {})  # pyright: ignore[reportReturnType]

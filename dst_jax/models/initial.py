@@ -24,12 +24,14 @@ class Declared(flax.struct.PyTreeNode, flax.core.meta.AxisMetadata[Any]):
       deviation: Standard deviation of its first values, before the gain.
       gain: Factor on the first values.
       mean: Their mean, which is added last.
+      uniform: Whether they are drawn from a uniform distribution, not a normal one.
     """
 
     value: Any
     deviation: float = flax.struct.field(pytree_node=False)
     gain: float = flax.struct.field(pytree_node=False)
     mean: float = flax.struct.field(pytree_node=False, default=0.0)
+    uniform: bool = flax.struct.field(pytree_node=False, default=False)
 
     def unbox(self) -> Any:
         """Returns the parameter."""
@@ -57,16 +59,22 @@ class Normal:
     Attributes:
       deviation: Function from a parameter's shape to its standard deviation.
       gain: Factor on the drawn values.
+      uniform: Whether a uniform distribution of that deviation takes its place.
     """
 
     deviation: Callable[[Sequence[int]], float]
     gain: float = 1.0
+    uniform: bool = False
 
     def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike) -> Declared:
         """Returns first values of `shape` together with the declaration."""
         spread = self.deviation(shape)
-        values = spread * self.gain * jax.random.normal(key, shape, dtype)
-        return Declared(values, spread, self.gain)
+        if self.uniform:
+            values = jax.random.uniform(key, shape, dtype, -(3**0.5), 3**0.5)
+        else:
+            values = jax.random.normal(key, shape, dtype)
+        values = spread * self.gain * values
+        return Declared(values, spread, self.gain, uniform=self.uniform)
 
 
 @dataclasses.dataclass(frozen=True)

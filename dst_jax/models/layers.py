@@ -1,5 +1,6 @@
 """Parameterised layers that the backbones share."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +27,10 @@ def kernel_deviation(shape: Sequence[int]) -> float:
     return math.sqrt(2.0 / (height * width * features))
 
 
+# Kaiming's normal distribution.
+KAIMING = Normal(kernel_deviation)
+
+
 def cropped(maps: Sequence[Array], crop: int) -> Sequence[Array]:
     """Returns maps without `crop` cells at each side."""
     if not crop:
@@ -48,11 +53,13 @@ class Conv(nn.Module):
       spec: Sizes; its normalisation, activation and pooling are not applied here.
       kinds: Settings that all modules share.
       gain: Factor on the kernel's first values.
+      first: Distribution of the kernel's first values.
     """
 
     spec: ConvSpec
     kinds: Kinds
     gain: float = 1.0
+    first: Normal = KAIMING
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b u v d"]:
@@ -60,7 +67,7 @@ class Conv(nn.Module):
         spec, kinds = self.spec, self.kinds
         inputs = x.shape[-1] // spec.groups
         shape = (spec.kernel, spec.kernel, inputs, spec.features)
-        fresh = Normal(kernel_deviation, self.gain)
+        fresh = dataclasses.replace(self.first, gain=self.gain)
         kernel: Any = self.param("kernel", fresh, shape, kinds.param_dtype)
         y = conv2d(
             x.astype(kinds.dtype),
@@ -136,10 +143,12 @@ class ConvStage(nn.Module):
     Attributes:
       spec: The stage.
       kinds: Settings that all modules share.
+      first: Distribution of the kernel's first values.
     """
 
     spec: ConvSpec
     kinds: Kinds
+    first: Normal = KAIMING
 
     @nn.compact
     def __call__(
@@ -149,7 +158,7 @@ class ConvStage(nn.Module):
 
         In training all images together are normalised by their common statistics.
         """
-        conv = Conv(self.spec, self.kinds, name="conv")
+        conv = Conv(self.spec, self.kinds, first=self.first, name="conv")
         maps = [conv(x) for x in images]
         if self.spec.batch_norm:
             maps = self._normalised(maps, train)

@@ -4,7 +4,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.models.heads.answers import Answer
-from dst_jax.models.siamese import Output
+from dst_jax.models.moment import Moment
+from dst_jax.models.output import Output
 from dst_jax.typing import Array, Float
 
 
@@ -39,6 +40,7 @@ class Network(Protocol):
         search: Float[Array, "b u v 3"],
         *,
         train: bool,
+        moment: Moment | None,
     ) -> Output:
         """Returns the answer and the taps of pairs of images."""
         ...

@@ -7,7 +7,12 @@ import numpy as np
 
 from dst_jax.arch.heads import RegionHeadSpec
 from dst_jax.arch.spec import TrackerSpec
-from dst_jax.models.heads.answers import Answer, CellAnswer, RegionAnswer
+from dst_jax.models.heads.answers import (
+    Answer,
+    CellAnswer,
+    CentreAnswer,
+    RegionAnswer,
+)
 from dst_jax.ops.anchors import decode, head_anchors
 from dst_jax.typing import Array, Float
 
@@ -65,6 +70,13 @@ def proposals(
             # With two classes, the difference of the logits is the log-odds.
             odds = response[..., 1] - response[..., 0]
             return Proposals(boxes, odds.reshape(batch, -1))
+        case CentreAnswer(response=response, offsets=offsets):
+            side = response.shape[-1]
+            cells = jnp.arange(side, dtype=offsets.dtype)
+            corners = jnp.stack(jnp.meshgrid(cells, cells), axis=-1)[None]
+            centres = (corners + offsets[..., :2]) / side
+            boxes = jnp.concatenate([centres, offsets[..., 2:]], axis=-1) * search_px
+            return Proposals(boxes.reshape(batch, -1, 4), response.reshape(batch, -1))
         case _:
             assert_never(answer)
 

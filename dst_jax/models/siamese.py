@@ -1,7 +1,7 @@
 """The Siamese network: one backbone embeds both images, and a head compares them."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,21 +14,10 @@ from dst_jax.models.heads.answers import Answer, Features, Memory
 from dst_jax.models.heads.build import build_head
 from dst_jax.models.kinds import Kinds
 from dst_jax.models.layers import ConvStage
+from dst_jax.models.moment import Moment
+from dst_jax.models.output import Output, scaled
 from dst_jax.models.residual import ResidualStage
 from dst_jax.typing import Array, Float
-
-
-class Output(NamedTuple):
-    """The result of a forward pass.
-
-    Attributes:
-      answer: The network's answer to the search images.
-      taps: Feature maps that a term may look at, under the names "template/STAGE" and
-        "search/STAGE", for example "search/conv5" or "search/layer3".
-    """
-
-    answer: Answer
-    taps: Mapping[str, Float[Array, "_ _ _ _"]]
 
 
 class Backbone(nn.Module):
@@ -82,7 +71,7 @@ class Siamese(nn.Module):
 
     def setup(self) -> None:
         """Builds the backbone and the head."""
-        backbone = self.spec.backbone
+        backbone: Any = self.spec.backbone
         kinds = Kinds(
             self.dtype,
             self.param_dtype,
@@ -123,12 +112,15 @@ class Siamese(nn.Module):
         search: Float[Array, "b u v 3"],
         *,
         train: bool = False,
+        moment: Moment | None = None,
     ) -> Output:
         """Returns the answer and the feature maps of all stages.
 
         Training embeds first the template, then the search image, and updates the
-        running statistics twice; with `pair_norm` it updates them once.
+        running statistics twice; with `pair_norm` it updates them once. It does not
+        depend on the moment.
         """
+        del moment
         if train and self.pair_norm:
             seen, shown = self._embed([template, search], train)
         else:
@@ -141,13 +133,8 @@ class Siamese(nn.Module):
     def _embed(
         self, images: Sequence[Float[Array, "_ _ _ 3"]], train: bool
     ) -> Sequence[Features]:
-        return self.backbone([self._scaled(one) for one in images], train=train)
-
-    def _scaled(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-        convention = self.spec.input
-        mean = jnp.asarray(convention.mean, images.dtype)[None, None, None]
-        std = jnp.asarray(convention.std, images.dtype)[None, None, None]
-        return (images * convention.scale - mean) / std
+        shown = [scaled(one, self.spec.input) for one in images]
+        return self.backbone(shown, train=train)
 
     def _remember(self, template: Features, train: bool) -> Memory:
         return self.head.kernels(self._read(template), train=train)

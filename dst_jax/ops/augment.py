@@ -7,17 +7,17 @@ depend neither on the position in the batch nor on the number of devices.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from dst_jax.arch.spec import InputSpec
-from dst_jax.decode import OMIT_DEFAULT
+from dst_jax.ops.augment_config import AugmentConfig as AugmentConfig
+from dst_jax.ops.augment_config import patch_sides as patch_sides
+from dst_jax.ops.augment_config import search_stretch
 from dst_jax.ops.colour import (
-    SHORTEST_BLUR_PX,
     blurred,
     factor,
     faded_to_grey,
@@ -25,120 +25,12 @@ from dst_jax.ops.colour import (
 )
 from dst_jax.ops.crop import crop_resize
 from dst_jax.ops.examples import Examples
-from dst_jax.require import (
-    require,
-    require_between,
-    require_not_negative,
-    require_one_of,
-    require_share,
-)
 from dst_jax.typing import Array
 
 # Folded into a key that has served already; colours take 1 and 3.
 _BLUR_DRAW = 2
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class AugmentConfig:
-    """How far a training crop may differ from the centred one.
-
-    The defaults are SiamFC's: either side is stretched by up to 5 %, and the search
-    crop is moved by up to 3 px. SiamFC's labels stay in the middle of the map, so keep
-    the shift well under one cell (8 px).
-
-    Attributes:
-      stretch: Range of the factors 1 - stretch..1 + stretch by which width and height
-        of an object are scaled independently.
-      search_stretch: The same for the search crop alone, in place of `stretch`.
-      scale: Range of the factor 1 - scale..1 + scale by which both sides are scaled.
-      template_shift_px: Distance in pixels of the crop by which the template crop's
-        centre moves at most, in either direction of either axis.
-      search_shift_px: The same for the search crop.
-      flip: Probability that a pair is mirrored left to right, both images together.
-      grey: Probability that a pair loses its colour, both images together.
-      brightness: Range of the factor 1 - brightness..1 + brightness that multiplies
-        the values of each image, which are then clipped to 0..255.
-      colour: Size of a random offset of each image's three channels; pysot's is 1.
-      blur: Probability that the search crop is smeared along rows and columns.
-      blur_px: Length of the longest smear, odd; 5, 7, ..., blur_px pixels are drawn.
-      jitter: Range of random changes of each image's brightness, contrast, saturation
-        and hue, in random order: factors 1 - jitter..1 + jitter, and a turn of the
-        hue's circle by up to `jitter`, which is at most .5; .05 in SiamDW.
-      fill: Colour beyond the edge of a patch: the frame's mean colour or zero. No
-        window leaves a patch of the size that `patch_sides` asks for; the host has
-        filled what lies outside the frame.
-      scale_of: What the factors of stretch and scale multiply. "crop": the object in
-        the crop, so that the window is the crop divided by them, and the shift counts
-        pixels of the finished crop. "window": the window, as in public SiamRPN++, and
-        the shift counts pixels of the patch.
-    """
-
-    stretch: float = 0.05
-    search_stretch: float | None = None
-    scale: float = 0.0
-    template_shift_px: float = 0.0
-    search_shift_px: float = 3.0
-    flip: float = 0.0
-    grey: float = 0.0
-    brightness: float = 0.0
-    colour: float = 0.0
-    blur: float = 0.0
-    blur_px: int = 45
-    jitter: float = dataclasses.field(default=0.0, metadata=OMIT_DEFAULT)
-    fill: Literal["mean", "zero"] = "mean"
-    # The JSON leaves it out at its default, so that older runs can go on.
-    scale_of: Literal["crop", "window"] = dataclasses.field(
-        default="crop", metadata=OMIT_DEFAULT
-    )
-
-    def __post_init__(self):
-        for field in ("stretch", "search_stretch", "scale", "brightness"):
-            value = getattr(self, field)
-            fits = value is None or 0.0 <= value < 1.0
-            require(fits, self, field, "must be at least 0 and below 1")
-        require_share(self, "flip", "grey", "blur")
-        require_between(0.0, 0.5, self, "jitter")
-        require_not_negative(self, "template_shift_px", "search_shift_px", "colour")
-        fits = self.blur_px >= SHORTEST_BLUR_PX and self.blur_px % 2 == 1
-        require(fits, self, "blur_px", f"must be odd, at least {SHORTEST_BLUR_PX} px")
-        require_one_of(("mean", "zero"), self, "fill")
-        require_one_of(("crop", "window"), self, "scale_of")
-
-
-def patch_sides(input: InputSpec, augment: AugmentConfig) -> tuple[int, int]:
-    """Returns the sides of patches that hold the widest possible window.
-
-    Each side has the parity of its crop, so that the unaugmented crop consists of whole
-    pixels of the patch instead of averages of neighbours.
-
-    Args:
-      input: Sizes of the crops.
-      augment: Settings that bound the windows.
-
-    Returns:
-      Pixels of the template patch and of the search patch (for training).
-
-    Example:
-      >>> patch_sides(InputSpec(), AugmentConfig())
-      (135, 259)
-      >>> patch_sides(InputSpec(), AugmentConfig(stretch=0.0, search_shift_px=0.0))
-      (127, 239)
-    """
-
-    def side(crop_px: int, shift_px: float, stretch: float) -> int:
-        if augment.scale_of == "window":
-            widest = (1.0 + stretch) * (1.0 + augment.scale)
-            reach = widest * crop_px + 2.0 * shift_px
-        else:
-            widest = 1.0 / ((1.0 - stretch) * (1.0 - augment.scale))
-            reach = widest * (crop_px + 2.0 * shift_px)
-        needed = math.ceil(reach - 1e-9)
-        return needed + (needed - crop_px) % 2
-
-    return (
-        side(input.template_px, augment.template_shift_px, augment.stretch),
-        side(input.train_search_px, augment.search_shift_px, _search_stretch(augment)),
-    )
+# The same for the flips of either image.
+_FLIP_DRAWS = 1, 2
 
 
 def augment(
@@ -174,10 +66,10 @@ def augment(
         keys = jax.random.split(jax.random.fold_in(key, number), 6)
         windows = _windows(keys, (template, search), input, config)
         box = _box_in_crop(box, windows[1])
-        if config.flip:
-            mirrored = jax.random.bernoulli(keys[2], config.flip)
-            windows = tuple(_mirrored(window, mirrored) for window in windows)
-            box = _mirrored_box(box, mirrored, input.train_search_px)
+        if config.flip or config.flip_each:
+            mirrored = _flips(keys[2], config)
+            windows = tuple(map(_mirrored, windows, mirrored))
+            box = _mirrored_box(box, mirrored[1], input.train_search_px)
         z, x = (
             _cut(patch, window, config.fill)
             for patch, window in zip((template, search), windows, strict=True)
@@ -279,10 +171,6 @@ def _examples(
     )
 
 
-def _search_stretch(config: AugmentConfig) -> float:
-    return config.stretch if config.search_stretch is None else config.search_stretch
-
-
 def _windows(
     keys: Array,
     patches: tuple[_Patch, _Patch],
@@ -292,7 +180,7 @@ def _windows(
     """Returns random windows of template and search patch."""
     template, search = patches
     shifts = config.template_shift_px, config.search_shift_px
-    stretches = config.stretch, _search_stretch(config)
+    stretches = config.stretch, search_stretch(config)
     sides = input.template_px, input.train_search_px
     first, second = (
         _random_window(keys[i], patch, sides[i], shifts[i], stretches[i], config)
@@ -331,6 +219,18 @@ def _box_in_crop(box: Array, window: _Window) -> Array:
     zoom = window.out_px / window.size
     corner = window.centre - 0.5 * window.size
     return jnp.concatenate([(box[:2] - corner) * zoom, box[2:] * zoom])
+
+
+def _flips(key: Array, config: AugmentConfig) -> tuple[Array, Array]:
+    """Returns whether template and search image are mirrored."""
+    both = jax.random.bernoulli(key, config.flip)
+    if not config.flip_each:
+        return both, both
+    first, second = (
+        both ^ jax.random.bernoulli(jax.random.fold_in(key, draw), config.flip_each)
+        for draw in _FLIP_DRAWS
+    )
+    return first, second
 
 
 def _mirrored(window: _Window, mirrored: Array) -> _Window:

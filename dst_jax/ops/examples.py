@@ -11,6 +11,7 @@ from dst_jax.arch.crops import Zoom
 from dst_jax.arch.spec import InputSpec
 from dst_jax.arch.views import check_views
 from dst_jax.errors import InputError
+from dst_jax.ops.resize import resized
 from dst_jax.typing import Array, Float, Int
 
 # The input for which crops were cut is part of the program, as shapes of arrays are.
@@ -45,7 +46,9 @@ class Examples(NamedTuple):
     input: InputSpec
 
 
-def examples_for(examples: Examples, input: InputSpec) -> Examples:
+def examples_for(
+    examples: Examples, input: InputSpec, *, antialias: bool | None = None
+) -> Examples:
     r"""Returns what a network sees of a batch that was cut for the widest input.
 
     A crop shows a square of the frame, of side f s_z (see `arch.crops.Zoom`), with n
@@ -65,18 +68,23 @@ def examples_for(examples: Examples, input: InputSpec) -> Examples:
     and boxes follow: a centre c becomes (c - M/2) z + m/2, and sides are multiplied
     by z.
 
-    Values are interpolated bilinearly; where they shrink, they are smoothed over a
+    Values are interpolated bilinearly; where they shrink, they may be smoothed over a
     triangle of half-width 1 / z pixels. If z = 1 the view is a slice when M - m is
     even, and otherwise averages neighbours. If m = M besides, nothing is computed.
 
     Args:
       examples: Crops that were cut for `arch.widest` of all networks' inputs.
       input: Input of the network.
+      antialias: Whether values that shrink are smoothed. None smooths crops with
+        context and not those by area, whose public trackers learn from unsmoothed
+        ones (LoReTrack): a view of the whole crop then has the numbers of PyTorch's
+        `interpolate`.
 
     Raises:
       InputError: If the crops hold too little for the network, or follow another rule.
     """
     check_views({"the network": input, "the batch": examples.input})
+    smooth = input.area is None if antialias is None else antialias
     own, widest = input.zooms, examples.input.zooms
     template = _Excerpt(
         examples.input.template_px, input.template_px, own.template, widest.template
@@ -85,8 +93,8 @@ def examples_for(examples: Examples, input: InputSpec) -> Examples:
         examples.input.train_search_px, input.train_search_px, own.search, widest.search
     )
     return examples._replace(
-        template=_resampled(examples.template, template),
-        search=_resampled(examples.search, search),
+        template=_resampled(examples.template, template, smooth),
+        search=_resampled(examples.search, search, smooth),
         search_box=_moved(examples.search_box, search),
         input=input,
     )
@@ -127,7 +135,7 @@ class _Excerpt:
         return self.ratio == 1.0 and self.in_px == self.out_px
 
 
-def _resampled(images: Array, excerpt: _Excerpt) -> Array:
+def _resampled(images: Array, excerpt: _Excerpt, smooth: bool) -> Array:
     if excerpt.is_whole:
         return images
     batch, out, ratio = images.shape[0], excerpt.out_px, excerpt.ratio
@@ -137,6 +145,8 @@ def _resampled(images: Array, excerpt: _Excerpt) -> Array:
         return images[:, inner, inner]
     # The low edge of the crop comes to lie here in the view.
     edge = 0.5 * (out - ratio * excerpt.in_px)
+    if not smooth and abs(edge) < _ROUNDING:
+        return resized(images, (out, out))
     return jax.image.scale_and_translate(
         images,
         (batch, out, out, images.shape[-1]),
@@ -144,6 +154,7 @@ def _resampled(images: Array, excerpt: _Excerpt) -> Array:
         jnp.full((2,), ratio, jnp.float32),
         jnp.full((2,), edge, jnp.float32),
         "linear",
+        antialias=smooth,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from dst_jax.arch import (
     TrackerSpec,
+    chain_of,
     plain_layers,
     shrink_kernel,
     width_multiples,
@@ -158,7 +159,8 @@ def shrink(parent: TrackerSpec, actions: Actions, config: SearchConfig) -> Track
         width = _width(head.stage.features, tenths(description.head), 1, config)
         head = head.with_features(width)
     try:
-        backbone = dataclasses.replace(parent.backbone, layers=layers)
+        chain = chain_of(parent, SHRINKAGE)
+        backbone = dataclasses.replace(chain, layers=layers)
         child = dataclasses.replace(parent, backbone=backbone, head=head)
     except InputError as error:
         raise ImpossibleError(str(error)) from None

@@ -3,6 +3,7 @@
 from dst_jax.track.config import PRESETS as PRESETS
 from dst_jax.track.config import SIAMDW_PRESETS as SIAMDW_PRESETS
 from dst_jax.track.config import SIAMRPN_PRESETS as SIAMRPN_PRESETS
+from dst_jax.track.config import OSTrackTracking as OSTrackTracking
 from dst_jax.track.config import SiamFCTracking as SiamFCTracking
 from dst_jax.track.config import SiamRPNTracking as SiamRPNTracking
 from dst_jax.track.config import Tracking as Tracking

@@ -157,6 +157,29 @@ class SiamRPNTracking(Tracking):
         _require_side(self)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class OSTrackTracking(Tracking):
+    """Settings of OSTrack, whose defaults are those of public code.
+
+    Attributes:
+      window: Whether scores are multiplied by a Hann window before the best is chosen.
+      border_px: Least side of the box, and least part of it that stays in the frame,
+        frame pixels.
+      literal_border: Whether a window that reaches the frame's last column or row shows
+        it black, as public code does by a slip.
+      lost_below: Score below which the target counts as lost; None for never.
+      uncertain_below: Score below which the target counts as uncertain; None for never.
+    """
+
+    window: bool = True
+    border_px: float = 10.0
+    literal_border: bool = False
+
+    def __post_init__(self):
+        Tracking.__post_init__(self)
+        require_between(1.0, MAX_SIDE_PX, self, "border_px")
+
+
 def _require_side(settings: "SiamFCTracking | SiamRPNTracking") -> None:
     positive = 0.0 < settings.min_side_px <= MAX_SIDE_PX
     text = f"must lie in (0, {MAX_SIDE_PX:,g}] px"
@@ -223,6 +246,7 @@ PRESETS: Mapping[str, Tracking] = {**SIAMRPN_PRESETS, **SIAMDW_PRESETS}
 _KINDS: Mapping[str, type[Tracking]] = {
     "siamfc": SiamFCTracking,
     "siamrpn": SiamRPNTracking,
+    "ostrack": OSTrackTracking,
 }
 
 

@@ -11,15 +11,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Num
 
-from dst_jax.arch.heads import CorrelationHeadSpec, RegionHeadSpec
+from dst_jax.arch.heads import CentreHeadSpec, CorrelationHeadSpec, RegionHeadSpec
 from dst_jax.arch.spec import TrackerSpec
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, remember
 from dst_jax.models.network import Network
 from dst_jax.ops.crop import crop_resize_snapped
-from dst_jax.track import siamfc, siamrpn
+from dst_jax.track import ostrack, siamfc, siamrpn
 from dst_jax.track.config import (
     SIAMRPN_PRESETS,
+    OSTrackTracking,
     SiamFCTracking,
     SiamRPNTracking,
     Tracking,
@@ -42,6 +43,9 @@ class Procedure(NamedTuple):
       offset_px: Function (config) that returns the offset of a window's middle from the
         target's centre to the upper left, frame pixels.
       crops: Function (config) that returns the number of search crops of a frame.
+      shown_frame: Function (middle and side of a window, height and width of the frame,
+        config) that returns height and width of what the window shows of the frame;
+        None for all of it.
     """
 
     step_many: Callable[..., tuple[TrackState, TrackOutput]]
@@ -50,6 +54,7 @@ class Procedure(NamedTuple):
     search_spec: Callable[..., TrackerSpec] = lambda spec, *_: spec
     first_sides: Callable[..., Array | None] = lambda *_: None
     crops: Callable[[Any], int] = lambda _: 1
+    shown_frame: Callable[..., Any] | None = None
 
 
 SIAMFC = Procedure(
@@ -66,9 +71,16 @@ SIAMRPN = Procedure(
     offset_px=lambda _: 0.5,
     search_spec=siamrpn.sized_for,
 )
+OSTRACK = Procedure(
+    step_many=ostrack.step_many,
+    fill=lambda rgb, _: jnp.zeros_like(rgb),
+    offset_px=lambda _: 0.0,
+    shown_frame=ostrack.shown_frame,
+)
 _PROCEDURES: Mapping[type[Tracking], Procedure] = {
     SiamFCTracking: SIAMFC,
     SiamRPNTracking: SIAMRPN,
+    OSTrackTracking: OSTRACK,
 }
 
 
@@ -85,6 +97,8 @@ def default_tracking(spec: TrackerSpec) -> Tracking:
         case RegionHeadSpec(form=form) as head:
             network = "r50" if head.levels else "alex"
             return SIAMRPN_PRESETS[network if form == "depthwise" else "big"]
+        case CentreHeadSpec():
+            return OSTrackTracking()
         case _ as head:
             assert_never(head)
 
@@ -126,10 +140,15 @@ def init(
     """
     spec = module.spec.input
     fill_rgb = procedure.fill(mean_rgb(frame, frame_hw=frame_hw), config)
+    centre = box[:2] - procedure.offset_px(config)
+    side = spec.template_side(box[2:])
+    if procedure.shown_frame is not None:
+        hw = jnp.asarray(frame.shape[:2] if frame_hw is None else frame_hw)
+        frame_hw = procedure.shown_frame(centre, side, hw, config)
     crop = crop_resize_snapped(
         frame,
-        box[:2] - procedure.offset_px(config),
-        spec.template_side(box[2:]),
+        centre,
+        side,
         out_px=spec.template_px,
         fill=fill_rgb,
         frame_hw=frame_hw,

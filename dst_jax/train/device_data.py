@@ -80,10 +80,12 @@ def device_set(
     """
     check_processes(config.batch, process_count)
     examples = make_numbered_examples(sequences, config, spec, seed=seed)
-    rows = _Rows.of(examples.reader.sequences)
+    reader = examples.reader
+    assert isinstance(reader, PatchReader)  # `DataConfig` refuses windows here
+    rows = _Rows.of(reader.sequences)
     _check_memory(len(rows.frames), spec)
     everywhere = on_all(jax.local_devices())
-    patches = jax.device_put(_read_all(examples.reader, rows, config), everywhere)
+    patches = jax.device_put(_read_all(reader, rows, config), everywhere)
 
     def batches() -> RowStream:
         for first in itertools.count(start_step, _STEPS_AHEAD):

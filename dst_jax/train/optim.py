@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -16,7 +17,7 @@ from dst_jax.require import (
     require_one_of,
     require_positive,
 )
-from dst_jax.typing import Array, Float
+from dst_jax.typing import Array, Float, Params
 
 # Far beyond what anyone uses; the latter are the powers of ten that float32 holds.
 MOST_EPOCHS, MOST_PAIRS = 1e6, 10**9
@@ -52,10 +53,15 @@ class OptimConfig:
       skip_above: Loss above which a step changes nothing, as one whose loss is not
         finite; "skipped" in the metrics is their share. None leaves out none: a loss
         that is not finite ends the run.
-      method: Stochastic gradient descent ("sgd") or Adam ("adam").
+      fall: Whether the rate falls exponentially after `hold_epochs`, or at once, to
+        `final_learning_rate` ("step").
+      method: Stochastic gradient descent ("sgd"), Adam ("adam"), or Adam whose decay is
+        apart from the gradient ("adamw"), as in OSTrack.
       momentum: Momentum of SGD.
       weight_decay: Factor on the weights that are added to the gradient, as in the SGD
-        of the papers.
+        of the papers; with "adamw", to Adam's step before its rate.
+      decay_norms: Whether scales, biases and other vectors decay too, as in public
+        code; positions do in any case.
       early_weight_decay: The same until the first of a network's frozen parts begins to
         learn, as in SiamDW's public code; None for `weight_decay`.
       clip_norm: Largest norm of a student's gradient, which is scaled down to it; None
@@ -67,7 +73,7 @@ class OptimConfig:
     learning_rate: float = 1e-2
     final_learning_rate: float = 1e-2
     hold_epochs: float = 0.0
-    method: Literal["sgd", "adam"] = "sgd"
+    method: Literal["sgd", "adam", "adamw"] = "sgd"
     momentum: float = 0.0
     weight_decay: float = 0.0
     clip_norm: float | None = None
@@ -85,6 +91,10 @@ class OptimConfig:
         default="keep", metadata=OMIT_DEFAULT
     )
     skip_above: float | None = dataclasses.field(default=None, metadata=OMIT_DEFAULT)
+    fall: Literal["exponential", "step"] = dataclasses.field(
+        default="exponential", metadata=OMIT_DEFAULT
+    )
+    decay_norms: bool = dataclasses.field(default=True, metadata=OMIT_DEFAULT)
     early_weight_decay: float | None = dataclasses.field(
         default=None, metadata=OMIT_DEFAULT
     )
@@ -110,6 +120,8 @@ class OptimConfig:
         if self.skip_above is not None:
             require_positive(self, "skip_above")
         require_one_of(("keep", "reset"), self, "on_thaw")
+        require_one_of(("exponential", "step"), self, "fall")
+        require_one_of(("sgd", "adam", "adamw"), self, "method")
         for part in self.parts:
             self._require_part(*part)
         if self.early_weight_decay is not None:
@@ -182,25 +194,34 @@ def make_optimizer(
     parts = []
     if config.clip_norm is not None:
         parts.append(optax.clip_by_global_norm(config.clip_norm))
-    if config.weight_decay:
-        parts.append(optax.add_decayed_weights(config.weight_decay))
+    decayed = None if config.decay_norms else _kernels
+    if config.weight_decay and config.method != "adamw":
+        parts.append(optax.add_decayed_weights(config.weight_decay, mask=decayed))
     if config.method == "adam":
         parts.append(optax.adam(rate))
+    elif config.method == "adamw":
+        decay = config.weight_decay
+        parts.append(optax.adamw(rate, weight_decay=decay, mask=decayed))
     else:
         parts.append(optax.sgd(rate, momentum=config.momentum or None))
     return optax.chain(*parts)
+
+
+def _kernels(params: Params) -> Any:
+    """Returns which arrays have more than one axis."""
+    return jax.tree.map(lambda leaf: jnp.ndim(leaf) > 1, params)
 
 
 def _by_step(config: OptimConfig, total_steps: int) -> optax.Schedule:
     """Returns the rate as a function of the step, which changes with every step."""
     held = round(total_steps * config.hold_epochs / config.epochs)
     rising = round(total_steps * config.rise_epochs / config.epochs)
-    fall = optax.exponential_decay(
-        config.learning_rate,
-        transition_steps=max(total_steps - 1 - held - rising, 1),
-        decay_rate=config.final_learning_rate / config.learning_rate,
-        transition_begin=held,
-    )
+    if config.fall == "step":
+        final = optax.constant_schedule(config.final_learning_rate)
+        held_rate = optax.constant_schedule(config.learning_rate)
+        fall = optax.join_schedules([held_rate, final], [held])
+    else:
+        fall = _exponential(config, held, total_steps - 1 - held - rising)
     if not rising:
         return fall
     rise = optax.exponential_decay(
@@ -209,6 +230,16 @@ def _by_step(config: OptimConfig, total_steps: int) -> optax.Schedule:
         decay_rate=config.learning_rate / config.rise_from,
     )
     return optax.join_schedules([rise, fall], [rising])
+
+
+def _exponential(config: OptimConfig, held: int, steps: int) -> optax.Schedule:
+    """Returns the rate that falls over so many steps after those in which it holds."""
+    return optax.exponential_decay(
+        config.learning_rate,
+        transition_steps=max(steps, 1),
+        decay_rate=config.final_learning_rate / config.learning_rate,
+        transition_begin=held,
+    )
 
 
 def _by_epoch(config: OptimConfig, total_steps: int) -> optax.Schedule:
@@ -230,4 +261,6 @@ def _epoch_rates(config: OptimConfig) -> Float[np.ndarray, " n"]:
     peak = config.learning_rate
     rise = np.geomspace(config.rise_from, peak, rising, endpoint=config.rise_reaches)
     fall = np.geomspace(peak, config.final_learning_rate, falling)
+    if config.fall == "step":
+        fall = np.full(falling, config.final_learning_rate)
     return np.concatenate([rise, np.full(held, peak), fall])

@@ -29,8 +29,9 @@ class StepMetrics(NamedTuple):
       loss: The objective.
       terms: Its parts by "student/term", which add up to `loss`.
       globals: Losses on the labels, "gt/NAME", and logs of terms, such as "sigma/NAME"
-        and "gate/NAME". Where steps may be left out, `SKIPPED` is 1 for a step that
-        changed nothing, else 0.
+        and "gate/NAME". Where the host draws windows, "redrawn" and "narrowed" are the
+        shares of those that were drawn anew and narrowed. Where steps may be left out,
+        `SKIPPED` is 1 for a step that changed nothing, else 0.
       gradient_norm: Norm of the gradient by student, before clipping; where terms have
         parameters, theirs is apart, as "STUDENT/adapters". The limit is on both.
     """
@@ -42,6 +43,8 @@ class StepMetrics(NamedTuple):
 
 
 _NONE: Mapping[str, Any] = {}
+# Entries of a host batch that are logged as means over the batch of all devices.
+_NOTES = ("redrawn", "narrowed")
 # Name of the share of steps that changed nothing, see `OptimConfig.skip_above`.
 SKIPPED = "skipped"
 
@@ -140,12 +143,20 @@ def make_train_step(
             before = state.opt_state[name], state.params[name]
             opt_state[name], params[name] = update(tx, phase, name, gradient, before)
         new_state = TrainState(state.step + 1, params, stats, opt_state)
-        found = StepMetrics(value, terms, metrics.globals, _norms(gradients))
+        logs = {**metrics.globals, **_notes(batch, axis_name)}
+        found = StepMetrics(value, terms, logs, _norms(gradients))
         if skip_above is None:
             return new_state, found
         return _unless_above(skip_above, state, new_state, found)
 
     return step
+
+
+def _notes(batch: Mapping[str, Array], axis_name: str | None) -> dict[str, Scalar]:
+    """Returns the means of what the host notes of each example."""
+    held = {name: jnp.asarray(batch[name]) for name in _NOTES if name in batch}
+    sums = psum({n: (jnp.sum(x), float(x.size)) for n, x in held.items()}, axis_name)
+    return {name: total / count for name, (total, count) in sums.items()}
 
 
 def _unless_above(

@@ -115,7 +115,7 @@ def held_out_crops(
     widest = cut_for or spec.input
     if not spec.head.proposes_boxes:
         return examples_for(centre_crops(batch, input=widest), spec.input)
-    unchanged = ("flip", "grey", "brightness", "colour", "blur", "jitter")
+    unchanged = "flip", "flip_each", "grey", "brightness", "colour", "blur", "jitter"
     plain = dataclasses.replace(windows, **dict.fromkeys(unchanged, 0.0))
     examples = augment(jax.random.key(0), batch, input=widest, config=plain)
     return examples_for(examples, spec.input)

@@ -25,7 +25,7 @@ from dst_jax.workflows.demo_report import (
     table_verdict,
     write_report,
 )
-from dst_jax.workflows.demo_verdict import FEATURES, PLAIN, SHARING, TAUGHT
+from dst_jax.workflows.demo_verdict import FEATURES, PLAIN, SHARING, TAUGHT, TOKENS
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
 from dst_jax.workflows.printing import say, shown
@@ -36,7 +36,11 @@ from dst_jax.workflows.workdir import hold
 
 # The rows of a demonstration: what they are called, and how `with_row` spells them.
 ROWS: Mapping[str, str] = {row: row for row in (PLAIN, TAUGHT, SHARING)}
-DLF_ROWS: Mapping[str, str] = {PLAIN: PLAIN, FEATURES: "gt+point+pair"}
+# Those of families that have a paper of their own.
+ROWS_OF_FAMILY: Mapping[str, Mapping[str, str]] = {
+    "siamdw": {PLAIN: PLAIN, FEATURES: "gt+point+pair"},
+    "ostrack": {PLAIN: PLAIN, TOKENS: "gt+qkv+disc"},
+}
 STILL = "still"
 DULL = "dull"  # the student whose architecture is searched, if there is one
 # Of video, checkpoints, bundles and reports, in bytes.

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from dst_jax import losses
-from dst_jax.arch import TrackerSpec
+from dst_jax.arch import InputSpec, TrackerSpec
 from dst_jax.bundle import load_bundle
 from dst_jax.data.frames import read_frame
 from dst_jax.data.patches import RolePatch, cut_patch
@@ -78,24 +78,15 @@ def response_maps(
 
 
 def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePanel:
-    crops = next(iter(networks.values())).spec.input
-    last = min(10, len(sequence.frames) - 1)
-    images = []
-    template_patch = RolePatch(crops.template_px, crops.zooms.template)
-    search_patch = RolePatch(crops.search_px, crops.zooms.search)
-    for time, side in ((0, template_patch), (last, search_patch)):
-        frame = read_frame(sequence.frames[time])
-        # Where the target is absent there is no box, and the first one is used.
-        box = sequence.boxes[time if np.isfinite(sequence.boxes[time]).all() else 0]
-        patch, box_in_patch, _ = cut_patch(frame, box, side)
-        images.append((patch, box_in_patch))
-    (template, _), (search, box_in_search) = images
     rows: dict[str, dict[str, np.ndarray]] = {
         "without W": {},
         "with W": {},
         "response": {},
     }
+    # Networks of other resolution see the same square, in fewer pixels.
+    crops = {n: _crops(one.spec.input, sequence) for n, one in networks.items()}
     for name, bundle in networks.items():
+        (template, _), (search, _) = crops[name]
         module = build(bundle.spec)
         output = jax.jit(lambda v, z, x, m=module: forward(m, v, z, x))(
             bundle.variables,
@@ -107,8 +98,26 @@ def _panel(networks: Mapping[str, Any], sequence: Sequence) -> plots.ResponsePan
         for row, weighted in (("without W", False), ("with W", True)):
             found = losses.search_response(*pair, weighted=weighted)
             rows[row][name] = np.asarray(found[0])
-        rows["response"][name] = _likeliest(bundle.spec, output.answer, crops.search_px)
-    return plots.ResponsePanel(search, rows, box_in_search, sequence.name)
+        search_px = bundle.spec.input.search_px
+        rows["response"][name] = _likeliest(bundle.spec, output.answer, search_px)
+    _, (shown, box) = next(iter(crops.values()))
+    return plots.ResponsePanel(shown, rows, box, sequence.name)
+
+
+def _crops(input: InputSpec, sequence: Sequence) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns the template crop and a later search crop, each with the target's box."""
+    last = min(10, len(sequence.frames) - 1)
+    template_patch = RolePatch(input.template_px, input.zooms.template)
+    search_patch = RolePatch(input.search_px, input.zooms.search)
+    fill = None if input.area is None else np.zeros(3, np.float32)
+    images = []
+    for time, side in ((0, template_patch), (last, search_patch)):
+        frame = read_frame(sequence.frames[time])
+        # Where the target is absent there is no box, and the first one is used.
+        box = sequence.boxes[time if np.isfinite(sequence.boxes[time]).all() else 0]
+        patch, box_in_patch, _ = cut_patch(frame, box, side, fill=fill)
+        images.append((patch, box_in_patch))
+    return images
 
 
 def _likeliest(spec: TrackerSpec, answer: Answer, search_px: int) -> np.ndarray:

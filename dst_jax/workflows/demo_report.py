@@ -15,7 +15,13 @@ from dst_jax.files import write_text
 from dst_jax.search.space import SHRINKAGE
 from dst_jax.train import read_metrics
 from dst_jax.workflows.demo_pictures import film_strips, response_maps
-from dst_jax.workflows.demo_verdict import SHARING, differences, verdict
+from dst_jax.workflows.demo_verdict import (
+    SHARING,
+    TEACHER,
+    TOKENS,
+    differences,
+    verdict,
+)
 from dst_jax.workflows.search import Searched
 from dst_jax.workflows.search_plot import search_plot
 from dst_jax.workflows.train import Trained
@@ -28,6 +34,8 @@ TERMS = {
     "ks": "KS (sharing), eq. 19",
     "point": "Point (DLF)",
     "pair": "Pair (DLF)",
+    "qkv": "QKV (LoReTrack)",
+    "disc": "Disc (LoReTrack)",
 }
 GAP = "gap to the teacher, eq. 22"
 _SEARCHED = (
@@ -42,8 +50,9 @@ _SHARED = (
 )
 _IMITATED = (
     "twice: on the ground truth alone (NOKD), and imitating the teacher's features too "
-    "(DLF)"
+    "({row})"
 )
+_SMALLER = "The two students are the same network on smaller images."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +99,9 @@ def table_verdict(
     found, names = {row.tracker: row for row in rows}, list(trainings)
     last = {name: found[f"{name} {names[-1]}"] for name in students}
     ratios = {name: row.compression or 1.0 for name, row in last.items()}
+    if TOKENS in names:
+        teacher = found[TEACHER].search_macs
+        ratios = {name: teacher / row.search_macs for name, row in last.items()}
     gates = {name: row.gate_open for name, row in last.items()}
     return verdict(scores, students, names, ratios=ratios, gates=gates)
 
@@ -151,9 +163,9 @@ def write_report(
     sections: list[report.Section] = [
         report.Paragraph(
             f"A miniature {_family(bundles)} was trained on synthetic video. "
-            f"{_CHOSEN if searched is None else _SEARCHED} Both were trained "
-            f"{_SHARED if SHARING in runs else _IMITATED}, with the same first "
-            "weights, pairs and steps. All were then run on videos that none had seen."
+            f"{_origin(searched, runs)} Both were trained {_trainings(runs)}, with "
+            "the same first weights, pairs and steps. All were then run on videos that "
+            "none had seen."
         ),
         report.Paragraph("\n\n".join(table_verdict(rows, scores, students, runs))),
         _table(rows),
@@ -183,6 +195,18 @@ def write_report(
     ]
     page = report.html_page("Distilled Siamese trackers: demonstration", sections)
     write_text(path, page)
+
+
+def _origin(searched: Searched | None, runs: Collection[str]) -> str:
+    """Returns where the students' architectures come from."""
+    if searched is not None:
+        return _SEARCHED
+    return _SMALLER if TOKENS in runs else _CHOSEN
+
+
+def _trainings(runs: Collection[str]) -> str:
+    """Returns in which ways the students were trained."""
+    return _SHARED if SHARING in runs else _IMITATED.format(row=list(runs)[-1])
 
 
 def _family(bundles: Mapping[str, pathlib.Path]) -> str:

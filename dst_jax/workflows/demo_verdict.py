@@ -7,7 +7,8 @@ from dst_jax.evaluate import Difference, Score, paired_difference
 # How far a teacher must be above plainly trained students to have much to teach.
 LEAST_LEAD = 0.03
 TEACHER = "teacher"
-PLAIN, TAUGHT, SHARING, FEATURES = "NOKD", "TSKD", "TSsKD", "DLF"
+PLAIN, TAUGHT, SHARING = "NOKD", "TSKD", "TSsKD"
+FEATURES, TOKENS = "DLF", "LoReTrack"
 _AUC = "success_auc"
 
 
@@ -26,7 +27,8 @@ def verdict(
       students: Names of the students.
       rows: Rows in which they were trained: `PLAIN`, one with a teacher, and perhaps
         `SHARING`.
-      ratios: The teacher's number of parameters over each student's.
+      ratios: The teacher's number of parameters over each student's; of multiply-adds
+        for `TOKENS`, whose students have its parameters.
       gates: Share of open gates in the last row, by student.
     """
     lines = [_teacher(scores, students)]
@@ -78,9 +80,10 @@ def _teacher(scores: Mapping[str, Score], students: Sequence[str]) -> str:
 
 def _distilled(name: str, rows: Mapping[str, Score], taught: str, ratio: float) -> str:
     found = paired_difference(rows[taught], rows[PLAIN])
+    less = "fewer multiply-adds" if taught == TOKENS else "smaller"
     result = {1: "distillation helps", -1: "distillation harms", 0: "no clear effect"}
     return (
-        f"{name}, {ratio:.1f} times smaller: {shown(rows[taught].values[_AUC])} with "
+        f"{name}, {ratio:.1f} times {less}: {shown(rows[taught].values[_AUC])} with "
         f"the teacher ({taught}), {shown(rows[PLAIN].values[_AUC])} without ({PLAIN}): "
         f"{_difference(found)}: {result[found.sign]}."
     )

@@ -10,10 +10,14 @@ from rich.table import Table
 from dst_jax.arch import (
     NOTES,
     ZOO,
+    Backbone,
+    Chain,
     ConvSpec,
+    Cost,
     LayerCost,
     ResidualSpec,
     TrackerSpec,
+    chain_of,
     read_spec,
     spec_id,
     tracker_cost,
@@ -59,6 +63,16 @@ def _shape(layer: ConvSpec | ResidualSpec) -> list[str]:
     return [sides, f"{layer.stride}", padding, f"{layer.groups}", f"{layer.features}"]
 
 
+def _shapes(backbone: Backbone) -> list[list[str]]:
+    """Returns what `_shape` does of every stage; of a transformer, sides of patches."""
+    if isinstance(backbone, Chain):
+        return [_shape(layer) for layer in backbone.layers]
+    size = f"{backbone.patch}"
+    patch = [f"{size}x{size}", size, "", "", f"{backbone.width}"]
+    others = [["", "", "", "", f"{width}"] for width in backbone.widths[1:]]
+    return [patch, *others]
+
+
 def _rows(spec: TrackerSpec) -> list[LayerCost]:
     """Returns the costs of the table's rows; a branch of a level is one row."""
     layers = tracker_cost(spec).layers
@@ -92,11 +106,14 @@ def print_info(name_or_bundle: str, console: Console, *, kernels: int = 0) -> No
         leaves them out.
 
     Raises:
-      InputError: If there is no such architecture, or the number is none.
+      InputError: If there is no such architecture, the number is none, or kernels are
+        asked of a transformer.
     """
     if not 0 <= kernels <= _MOST_IMAGES:
         raise InputError(f"--batch {kernels}: must be from 1 to {_MOST_IMAGES}.")
     spec, unprotected = _resolve(name_or_bundle)
+    if kernels:
+        chain_of(spec, "The table of kernels")
     _print_layers(spec, name_or_bundle, console)
     _print_summary(spec, unprotected, console)
     if kernels:
@@ -113,17 +130,45 @@ def _print_layers(spec: TrackerSpec, name: str, console: Console) -> None:
     sizes = (f"{inputs.template_px}px", f"{inputs.search_px}px", "params")
     for heading in (*headings, *sizes, "M MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for layer, row in zip_longest(spec.backbone.layers, _rows(spec)):
-        shape = [""] * len(headings) if layer is None else _shape(layer)
+    for shape, row in zip_longest(_shapes(spec.backbone), _rows(spec)):
         table.add_row(
             shown(row.name),
-            *shape,
+            *(shape or [""] * len(headings)),
             f"{row.template_side or ''}",
             f"{row.search_side or ''}",
             f"{row.parameters:,}",
             _millions(row.search_macs),
         )
     console.print(table)
+
+
+def _multiply_adds(cost: Cost) -> list[str]:
+    """Returns the lines that say how many there are."""
+    template, search = cost.template_macs / 1e6, cost.search_macs / 1e6
+    start = f"multiply-adds: template {template:,.1f} M, search crop {search:,.1f} M"
+    if not cost.attention_macs:
+        return [f"{start} (correlation included)"]
+    attention = cost.attention_macs / 1e6
+    return [
+        f"{start}, {template + search:,.1f} M as papers count",
+        f"products of attention besides: {attention:,.1f} M, with them "
+        f"{template + search + attention:,.1f} M",
+    ]
+
+
+def _tokens(spec: TrackerSpec) -> list[str]:
+    """Returns the line that says how many search tokens the blocks read, if any do."""
+    if isinstance(spec.backbone, Chain):
+        return []
+    template, cells = (
+        spec.feature_side(px) ** 2
+        for px in (spec.input.template_px, spec.input.search_px)
+    )
+    left = spec.backbone.cells_left(cells)
+    fewer = "".join(
+        f", {left[block]} from block{block} on" for block, _ in spec.backbone.eliminate
+    )
+    return [f"template tokens {template}, search tokens {cells}{fewer}"]
 
 
 def _print_summary(
@@ -135,8 +180,8 @@ def _print_summary(
         console,
         f"parameters {cost.parameters:,} = {cost.megabytes:.3f} MB "
         f"({cost.megabytes_with_statistics:.3f} MB with BatchNorm statistics)",
-        f"multiply-adds: template {cost.template_macs / 1e6:,.1f} M, "
-        f"search crop {cost.search_macs / 1e6:,.1f} M (correlation included)",
+        *_multiply_adds(cost),
+        *_tokens(spec),
         f"response {cost.response_side} x {cost.response_side} in tracking, "
         f"{train} x {train} in training, stride {spec.backbone.total_stride} px",
         f"spec {spec_id(spec)[:12]}",

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dst_jax.arch import Convolution, TrackerSpec
+from dst_jax.arch import Convolution, TrackerSpec, chain_of
 from dst_jax.ops.conv import conv2d
 from dst_jax.ops.kernels import PASSES, chosen_kernels, compiled, kernel_of
 from dst_jax.workflows.printing import say, shown
@@ -37,8 +37,12 @@ def layers_of(spec: TrackerSpec) -> Iterator[tuple[Convolution, int]]:
 
     Yields:
       A convolution, and how many of its stage are equal to it; these are left out.
+
+    Raises:
+      InputError: If the backbone is a transformer.
     """
-    for stage in spec.backbone.convolutions(spec.input.search_px):
+    chain = chain_of(spec, "The table of kernels")
+    for stage in chain.convolutions(spec.input.search_px):
         alike = [one._replace(name="") for one in stage]
         for index, one in enumerate(stage):
             if alike[index] not in alike[:index]:

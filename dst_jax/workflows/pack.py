@@ -43,7 +43,7 @@ from dst_jax.require import require, require_at_least, require_one_of
 from dst_jax.workflows.pack_folder import is_begun, is_done, unfinished_pack
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import description, waiting
-from dst_jax.workflows.training_data import patch_spec
+from dst_jax.workflows.training_data import pack_spec
 
 # Shards are so small that an interruption loses little and that threads share them
 # evenly.
@@ -162,7 +162,7 @@ def _plan(
     records = int(sum(np.sum(sequence.visible) for sequence in sequences))
     return {
         "format": FORMAT,
-        "serves": dataclasses.asdict(patch_spec(experiment)),
+        "serves": dataclasses.asdict(pack_spec(experiment)),
         "augment": dataclasses.asdict(experiment.augment),
         "encoding": config.encoding,
         "quality": config.quality if config.encoding == "jpeg" else None,

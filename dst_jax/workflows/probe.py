@@ -12,7 +12,7 @@ from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar
 from dst_jax.workflows.run_inputs import gather, read_networks
 from dst_jax.workflows.run_parts import make_run
-from dst_jax.workflows.train import first_state
+from dst_jax.workflows.train import first_state, own_logs
 
 STEPS = 20
 SHARE = 0.1  # of the loss on the labels
@@ -85,4 +85,7 @@ def _lines(
             wanted = term.weight * SHARE * task / value
             line += f", {value / task:.1%} of it; one tenth at weight {wanted:.3g}"
         lines.append(line)
+        logs = own_logs(found, student)
+        for text in (term.probed(name, logs), term.remark(name, logs)):
+            lines += [f"    {text}"] if text else []
     return lines

@@ -13,6 +13,8 @@ from dst_jax.experiment import Experiment, experiment_to_json, without
 from dst_jax.ops.kernels import chosen_kernels
 from dst_jax.track.procedure import require_matching
 from dst_jax.train import check_batch, make_phases
+from dst_jax.workflows.printing import say
+from dst_jax.workflows.rate_rule import rate_rule
 from dst_jax.workflows.run_parts import Given
 from dst_jax.workflows.training_data import (
     data_hash,
@@ -87,6 +89,9 @@ def gather(
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "kernels": chosen_kernels().kind,
     }
+    if rule := rate_rule(experiment):
+        card["rate_rule"] = rule
+        say(console, rule)
     train_set, validation_set = load_data(experiment, console)
     config = {
         "experiment": without(experiment_to_json(experiment), "search", "policy"),

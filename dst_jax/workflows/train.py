@@ -205,6 +205,12 @@ def first_state(given: Given) -> TrainState:
     )
 
 
+def own_logs(values: Mapping[str, float], student: str) -> dict[str, float]:
+    """Returns the scalars of one student from those of a run, without its name."""
+    ends = f"/{student}"
+    return {n.removesuffix(ends): v for n, v in values.items() if n.endswith(ends)}
+
+
 def _say_remarks(
     experiment: Experiment, console: Console, values: Mapping[str, float]
 ) -> None:
@@ -212,8 +218,7 @@ def _say_remarks(
     if values.get(SKIPPED):
         return
     for student in experiment.students:
-        ends = f"/{student}"
-        logs = {n.removesuffix(ends): v for n, v in values.items() if n.endswith(ends)}
+        logs = own_logs(values, student)
         for name, term in experiment.distill.active.items():
             if line := term.remark(name, logs):
                 say(console, f"student {student}, term {name}: {line}")

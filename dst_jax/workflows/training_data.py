@@ -86,14 +86,71 @@ def patch_spec(
       teacher: The teacher, if there is one.
 
     Raises:
-      InputError: If the networks cannot be served from the same crops.
+      InputError: If the networks cannot be served from the same crops, or the settings
+        draw windows otherwise than the networks need.
     """
     crops = widest_input(experiment, teacher=teacher)
+    _require_windows(experiment, crops)
     template_px, search_px = patch_sides(crops, experiment.augment)
+    return _patches(crops, template_px, search_px)
+
+
+def pack_spec(experiment: Experiment) -> PatchSpec:
+    """Returns the patches that a pack for a run holds.
+
+    Windows that the host draws have no widest one. The pack holds twice the window that
+    has no spread, and what rounding to whole pixels adds to the template.
+
+    Args:
+      experiment: Its `students`, `augment` and `data` are read.
+
+    Raises:
+      InputError: If the networks cannot be served from the same crops.
+    """
+    spec = patch_spec(experiment)
+    if experiment.data.windows is None:
+        return spec
+    template_px = spec.template.patch_px
+    margin = 2 * -(-template_px // 8)
+    crops = widest_input(experiment)
+    return _patches(crops, template_px + margin, 2 * spec.search.patch_px)
+
+
+def _patches(crops: InputSpec, template_px: int, search_px: int) -> PatchSpec:
     return PatchSpec(
         template=RolePatch(template_px, crops.zooms.template),
         search=RolePatch(search_px, crops.zooms.search),
     )
+
+
+def _require_windows(experiment: Experiment, crops: InputSpec) -> None:
+    """Checks that the host draws windows for networks of one stream, and can.
+
+    Raises:
+      InputError: If it does not, or the step would move them too.
+    """
+    one_stream = [
+        s.head.family for s in experiment.students.values() if s.head.one_stream
+    ]
+    if experiment.data.windows is None:
+        if not one_stream:
+            return
+        raise InputError(
+            f"DataConfig.windows: {one_stream[0]} is trained on windows that the host "
+            "draws; give a WindowConfig, such as that of configs/loretrack.py."
+        )
+    if crops.area is None:
+        raise InputError(
+            "DataConfig.windows is for networks whose crops follow the target's area "
+            "(OSTrack); leave it out."
+        )
+    augment = experiment.augment
+    stretches = augment.stretch, augment.scale, augment.search_stretch or 0.0
+    if any((*stretches, augment.template_shift_px, augment.search_shift_px)):
+        raise InputError(
+            "AugmentConfig: stretch, scale and shifts must be 0 where the host draws "
+            "windows (DataConfig.windows)."
+        )
 
 
 def require_memory(data: DataConfig, patch: PatchSpec) -> None:

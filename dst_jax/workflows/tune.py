@@ -94,6 +94,8 @@ def tune_bundles(
         raise InputError(f"--trials {trials}: must be from 2 to {MOST_TRIALS:,}.")
     paths = [user_path(bundle) for bundle in bundles]
     loaded = {str(path): load_bundle(path) for path in paths}
+    for name, bundle in loaded.items():
+        _require_ranges(name, bundle.tracking)
     for path in paths:
         require_place(path)
     with telling(console, f"reading {validation}"):
@@ -211,6 +213,14 @@ def truth_sha256(sequence: Sequence) -> str:
     """Returns the SHA-256 of a video's boxes, by which its copies are recognised."""
     boxes = np.nan_to_num(np.asarray(sequence.boxes, np.float64), nan=-1.0)
     return bytes_sha256(np.ascontiguousarray(boxes).tobytes())
+
+
+def _require_ranges(path: str, tracking: Tracking) -> None:
+    if type(tracking) not in _RANGES:
+        raise InputError(
+            f"--tune: {path} has settings of {type(tracking).__name__}, none of which "
+            "is a number to search; leave that bundle out."
+        )
 
 
 def _drawn(tracking: Tracking, rng: np.random.Generator) -> Tracking:

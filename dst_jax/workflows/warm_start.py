@@ -1,14 +1,17 @@
 """What students begin with in place of random weights: whole bundles, or backbones."""
 
+import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dst_jax.arch import InputSpec, TrackerSpec, spec_id
 from dst_jax.bundle import Bundle, load_bundle
+from dst_jax.convert import resized_positions
 from dst_jax.errors import InputError
 from dst_jax.models import Variables, variable_shapes
 from dst_jax.models.parts import BACKBONE
@@ -48,7 +51,8 @@ def load_start(
 
     Args:
       students: The networks that learn, by name.
-      init: Bundles whose weights are taken, by student.
+      init: Bundles whose weights are taken, by student. A transformer's positions are
+        resized where its crops have another size.
       backbones: Bundles whose backbones are taken, by student.
 
     Raises:
@@ -67,7 +71,7 @@ def load_start(
             "one of the two."
         )
     start = Start(
-        {name: load_bundle(path) for name, path in init.items()},
+        {n: _sized_for(students[n], load_bundle(path)) for n, path in init.items()},
         {n: load_bundle(path, partial=True) for n, path in backbones.items()},
     )
     for name, bundle in start.whole.items():
@@ -79,6 +83,25 @@ def load_start(
     for name, bundle in start.backbones.items():
         _require_backbone(name, bundle, students[name])
     return start
+
+
+def _sized_for(student: TrackerSpec, bundle: Bundle) -> Bundle:
+    """Returns the bundle with positions for the student's crops, if only these differ.
+
+    Bundles of another architecture are returned as they are.
+    """
+    resized = dataclasses.replace(bundle.spec, input=student.input)
+    alike = _values(bundle.spec.input) == _values(student.input)
+    if not student.head.one_stream or resized != student or not alike:
+        return bundle
+    flat: Any = flatten_dict(dict(bundle.variables))
+    wanted: Any = flatten_dict(dict(variable_shapes(student)))
+    for path, leaf in flat.items():
+        if path[2:3] == ("positions",):
+            side = math.isqrt(wanted[path].shape[0])
+            flat[path] = resized_positions(np.asarray(leaf), side)
+    variables: Any = unflatten_dict(flat)
+    return dataclasses.replace(bundle, spec=student, variables=variables)
 
 
 def _require_backbone(name: str, bundle: Bundle, student: TrackerSpec) -> None:

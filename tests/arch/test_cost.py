@@ -1,6 +1,7 @@
 """Costs: the papers' numbers, and agreement with the built network."""
 
 import math
+import re
 
 import jax
 import pytest
@@ -47,7 +48,11 @@ def test_students_of_figure_6_have_their_sizes(name, megabytes):
     assert round(cost.megabytes_with_statistics, 2) == megabytes
 
 
-@pytest.mark.parametrize("name", arch.ZOO)
+# Narrow transformers for other crops differ from these in their positions alone.
+BUILT = [n for n in arch.ZOO if not re.match("ostrack-(s|ti)-(?!128)", n)]
+
+
+@pytest.mark.parametrize("name", BUILT)
 def test_cost_counts_what_the_network_has(name):
     spec = arch.named(name)
     cost = arch.tracker_cost(spec)

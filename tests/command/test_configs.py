@@ -14,6 +14,7 @@ from dst_jax.errors import InputError
 from dst_jax.ops.augment import patch_sides
 from dst_jax.train import make_optimizer, make_phases
 from dst_jax.workflows.ablation import dlf as dlf_rows
+from dst_jax.workflows.rate_rule import rate_rule
 
 FOUR_SETS = ["vid", "ytbb", "coco", "det"]
 
@@ -38,6 +39,8 @@ def layouts(experiment):
         ("siamdw_teacher", ["vid"]),
         ("dlf", ["vid"]),
         ("siamdw_rpn_teacher", ["ytbb", "vid", "coco", "det"]),
+        ("ostrack_teacher", ["lasot", "got10k", "coco", "trackingnet"]),
+        ("loretrack", ["lasot", "got10k", "coco", "trackingnet"]),
     ],
 )
 def test_a_family_trains_on_the_data_sets_of_the_paper(name, sets):
@@ -273,3 +276,60 @@ def test_dlfs_table_in_miniature_has_its_rows_and_gates_that_can_open():
     demo = load_experiment("demo_siamdw_students")
     assert demo.optim == dataclasses.replace(found.optim, epochs=4.0)
     assert found.distill == demo.distill
+
+
+def test_ostrack_learns_by_its_public_recipe():
+    for name in ("ostrack_teacher", "loretrack"):
+        found = load_experiment(name)
+        optim, data = found.optim, found.data
+        # 300 epochs of 60,000 pairs in 468 steps of 128.
+        assert optim.steps_per_epoch(data.batch) == 468
+        assert optim.total_steps(data.batch) == 300 * 468
+        tx = make_optimizer(optim, total_steps=300 * 468)
+        assert (optim.method, optim.weight_decay, optim.clip_norm) == (
+            "adamw",
+            1e-4,
+            0.1,
+        )
+        assert optim.decay_norms and tx is not None
+        assert (optim.learning_rate, optim.hold_epochs, optim.fall) == (
+            4e-4,
+            240.0,
+            "step",
+        )
+        assert optim.final_learning_rate == pytest.approx(0.1 * optim.learning_rate)
+        (phase,) = make_phases(optim, found.students, batch=data.batch)
+        assert all(own == {"backbone": 0.1} for own in phase.rates.values())
+        assert (data.max_gap, data.order, set(data.weights)) == (199, "causal", {1.0})
+        assert (data.windows.scale, data.windows.shift) == (0.5, 4.5)
+        augment = found.augment
+        assert (augment.flip, augment.flip_each) == (0.5, 0.5)
+        assert (augment.grey, augment.brightness) == (0.05, 0.2)
+        assert (augment.stretch, augment.search_shift_px) == (0.0, 0.0)
+
+
+def test_loretracks_students_are_the_teacher_at_four_sizes():
+    found, teacher = load_experiment("loretrack"), named("ostrack-384")
+    assert load_experiment("ostrack_teacher").students == {"teacher": teacher}
+    sides = [spec.input.search_px for spec in found.students.values()]
+    assert sides == [256, 192, 128, 96]
+    for spec in found.students.values():
+        assert spec.backbone == teacher.backbone and spec.input.area.search == 5.0
+    assert {n: t.weight for n, t in found.distill.terms.items()} == {
+        "gt": 1.0,
+        "qkv": 0.01,
+        "disc": 0.01,
+    }
+    disc = found.distill.terms["disc"]
+    assert (disc.threshold, disc.weights, disc.temperature) == (0.2, (0.6, 0.4), 4.0)
+    for row in ("NOKD", "gt+qkv", "gt+disc", "gt+qkv+disc"):
+        check_fit(teacher, found.students, with_row(found.distill, row))
+
+
+def test_another_batch_is_told_the_public_rule_of_rates():
+    found = load_experiment("loretrack")
+    assert rate_rule(found) is None
+    small = dataclasses.replace(found.data, batch=32)
+    said = rate_rule(dataclasses.replace(found, data=small))
+    assert said is not None and "32 pairs have 0.0001, and this run has 0.0004" in said
+    assert rate_rule(load_experiment("siamdw_teacher")) is None

@@ -205,3 +205,35 @@ def test_the_order_is_the_one_that_earlier_runs_saw():
     sequences = [make_sequence(str(i), 10) for i in range(5)]
     found = draw(sequences, 6, seed=7, config=PairConfig(negative_share=0.2))
     assert [tuple(p) for p in found] == GOLDEN
+
+
+def causal(lengths, *, gap, count=2000, visible=None):
+    sequences = [
+        make_sequence(f"s{i}", n, visible=visible) for i, n in enumerate(lengths)
+    ]
+    config = PairConfig(max_gap=gap, order="causal")
+    return PairSampler(sequences, config, seed=1).draw(range(count))
+
+
+def test_in_causal_order_the_search_frame_is_later_within_the_gap():
+    drawn = causal([30], gap=4)
+    apart = drawn.search_frame - drawn.template_frame
+    assert set(apart.tolist()) == {1, 2, 3, 4}
+    # The last frame has no later one, and no other is left out.
+    assert set(drawn.template_frame.tolist()) == set(range(29))
+    assert set(drawn.search_frame.tolist()) == set(range(1, 30))
+
+
+def test_in_causal_order_a_gap_without_frames_leads_to_the_next_one():
+    visible = [True] * 3 + [False] * 10 + [True] * 2
+    drawn = causal([15], gap=2, visible=visible)
+    pairs = set(
+        zip(drawn.template_frame.tolist(), drawn.search_frame.tolist(), strict=True)
+    )
+    assert pairs == {(0, 1), (0, 2), (1, 2), (2, 13), (13, 14)}
+
+
+def test_in_causal_order_a_still_is_paired_with_itself():
+    drawn = causal([1, 1], gap=5, count=10)
+    assert not drawn.template_frame.any() and not drawn.search_frame.any()
+    np.testing.assert_array_equal(drawn.template_sequence, drawn.search_sequence)

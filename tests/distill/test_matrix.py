@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from dst_jax.distill import (
+    Disc,
     DistillConfig,
     Hard,
     Pair,
     Point,
+    Qkv,
     Response,
     Sharing,
     Soft,
@@ -51,6 +53,14 @@ COLUMNS = {
     ),
     "SiamFC under SiamRPN": (networks.REGION_TEACHER, networks.STUDENTS),
     "SiamRPN under SiamFC": (networks.TEACHER, networks.REGION_STUDENTS),
+    "OSTrack": (
+        networks.ONE_STREAM_TEACHER,
+        dict.fromkeys(("dull", "intelligent"), networks.ONE_STREAM_TEACHER),
+    ),
+    "OSTrack of unequal sizes": (
+        networks.ONE_STREAM_TEACHER,
+        networks.ONE_STREAM_STUDENTS,
+    ),
 }
 RESIDUAL = ("SiamRPN++", "SiamDW")
 # The term of a row; the tiny networks have three stages, and gates are wide open.
@@ -60,9 +70,14 @@ ROWS = {
     "`ts`": Soft(),
     "`ts`, `form=map`": Soft(form="map"),
     "`str`": Response(weight=1.0, layers=(2, 3)),
+    '`str`, `layers=("norm",)`, `resize`': Response(
+        weight=1.0, layers=("norm",), resize=True
+    ),
     "`ks`": Sharing(margin=1e3),
     "`point`": Point(),
-    "`pair`": Pair(),
+    "`pair`, `resize`": Pair(resize=True),
+    "`qkv`": Qkv(),
+    "`disc`": Disc(),
 }
 
 
@@ -123,7 +138,10 @@ def slopes(column):
         params[name]["adapters"] = own
     stats = {n: v["batch_stats"] for n, v in variables.items()}
     theirs = init_variables(jax.random.key(1), teacher)
-    batch = setting.make_batch(0, sides=patch_sides(teacher.input, setting.AUGMENT))
+    sides = patch_sides(teacher.input, setting.AUGMENT)
+    if teacher.head.one_stream:
+        sides = teacher.input.template_px, teacher.input.train_search_px
+    batch = setting.make_batch(0, sides=sides)
     examples = centre_crops(batch, input=teacher.input)
 
     def values(params):
@@ -138,7 +156,7 @@ def slopes(column):
 
 def _is_slow(column):
     """Whether its programs take long to compile."""
-    return " under " in column or column in RESIDUAL
+    return " under " in column or column in (*RESIDUAL, "OSTrack")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ class Case:
       learnt: How many leading arguments receive gradient.
       at_target: Maps targets to learnt arguments at which the loss is 0.
       labels: Whether the target is a map of 0 and 1.
+      boxes: Whether the arguments are boxes, whose sides are positive.
     """
 
     loss: Callable
@@ -31,6 +32,7 @@ class Case:
     learnt: int = 1
     at_target: Callable | None = lambda *targets: targets
     labels: bool = False
+    boxes: bool = False
 
     def compiled(self, *arguments):
         """The loss, in the one program that gives values and gradients."""
@@ -52,6 +54,9 @@ class Case:
         arrays = [rng.normal(size=shape) for shape in self.shapes]
         if self.labels:
             arrays[-1] = (arrays[-1] > 0.5).astype(np.float64)
+        if self.boxes:
+            for boxes in arrays:
+                boxes[..., 2:] = np.abs(boxes[..., 2:]) + 0.1
         return arrays
 
 
@@ -60,6 +65,7 @@ SEARCH_S, TEMPLATE_S = (3, 5, 4, 2), (3, 2, 3, 2)
 SEARCH_T, TEMPLATE_T = (3, 5, 4, 3), (3, 2, 3, 3)
 LOGITS, BOXES = ((3, 3, 5, 2),) * 2, ((3, 3, 5, 4),) * 2
 FEATURES = (SEARCH_S, TEMPLATE_S, SEARCH_T, TEMPLATE_T)
+TOKENS = (SEARCH_T, SEARCH_T)
 
 
 def _soft(loss, ref, shapes=MAPS, **options):
@@ -152,6 +158,16 @@ CASES: dict[str, Case] = {
         partial(reference.smooth_l1, beta=0.5),
         BOXES,
     ),
+    "focal": Case(losses.focal, reference.focal, MAPS, at_target=None, labels=True),
+    "giou": Case(losses.giou, reference.giou, BOXES, boxes=True),
+    "boxes corners": Case(losses.corner_l1, reference.corner_l1, BOXES, boxes=True),
+    "token kl": Case(losses.token_kl, reference.token_kl, TOKENS),
+    "token kl cold": Case(
+        partial(losses.token_kl, temperature=0.5),
+        partial(reference.token_kl, temperature=0.5),
+        TOKENS,
+    ),
+    "token mse": Case(losses.token_mse, reference.token_mse, TOKENS),
     "point": Case(losses.point_distance, reference.point_distance, (SEARCH_T,) * 2),
     "point norm": Case(
         partial(losses.point_distance, form="l2"),

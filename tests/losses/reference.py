@@ -132,6 +132,67 @@ def bounded_regression(
     return out
 
 
+def focal(response, labels):
+    """OSTrack's, cell by cell; probabilities stay within 1e-4 and 1 - 1e-4."""
+    out = np.zeros(response.shape)
+    for index in np.ndindex(response.shape):
+        p = 1.0 / (1.0 + math.exp(-response[index]))
+        p, y = min(max(p, 1e-4), 1.0 - 1e-4), labels[index]
+        if y == 1.0:
+            out[index] = -((1.0 - p) ** 2) * math.log(p)
+        else:
+            out[index] = -((1.0 - y) ** 4) * p**2 * math.log(1.0 - p)
+    return out
+
+
+def _corners(box):
+    cx, cy, w, h = box
+    return cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
+
+
+def giou(predicted, target):
+    """Box by box, from the lengths that two intervals share and span."""
+    out = np.zeros(predicted.shape[:-1])
+    for index in np.ndindex(out.shape):
+        a, b = _corners(predicted[index]), _corners(target[index])
+        shared = [max(min(a[k + 2], b[k + 2]) - max(a[k], b[k]), 0.0) for k in (0, 1)]
+        spanned = [max(a[k + 2], b[k + 2]) - min(a[k], b[k]) for k in (0, 1)]
+        areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)]
+        union = sum(areas) - shared[0] * shared[1]
+        hull = spanned[0] * spanned[1]
+        out[index] = 1.0 - (shared[0] * shared[1] / union - (hull - union) / hull)
+    return out
+
+
+def corner_l1(predicted, target):
+    """The mean over the four corners."""
+    out = np.zeros(predicted.shape[:-1])
+    for index in np.ndindex(out.shape):
+        pairs = zip(_corners(predicted[index]), _corners(target[index]), strict=True)
+        out[index] = sum(abs(a - b) for a, b in pairs) / 4
+    return out
+
+
+def token_kl(student, teacher, temperature=4.0):
+    """T^2 KL(p_T, p_S) of every cell, softmax over its channels, teacher first."""
+    out = np.zeros(student.shape[:-1])
+    for index in np.ndindex(out.shape):
+        p_s = _softmax(student[index], temperature)
+        p_t = _softmax(teacher[index], temperature)
+        terms = (b * math.log(b / a) for a, b in zip(p_s, p_t, strict=True))
+        out[index] = temperature**2 * sum(terms)
+    return out
+
+
+def token_mse(student, teacher):
+    """The mean over channels, cell by cell."""
+    out = np.zeros(student.shape[:-1])
+    for *cell, c in np.ndindex(student.shape):
+        difference = student[(*cell, c)] - teacher[(*cell, c)]
+        out[tuple(cell)] += difference**2 / student.shape[-1]
+    return out
+
+
 def point_distance(student, teacher, form="mse"):
     """DLF's point loss, feature by feature: the mean square, or the norm."""
     out = np.zeros(student.shape[0])

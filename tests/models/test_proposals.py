@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dst_jax.models import CellAnswer, RegionAnswer, proposals
+from dst_jax import arch
+from dst_jax.models import CellAnswer, CentreAnswer, RegionAnswer, proposals
 from tests import networks
 
 
@@ -51,3 +52,16 @@ def test_regions_propose_their_anchors_moved_and_scaled():
         share = target / (background + target)
         odds = float(found.scores[1, number])
         assert 1 / (1 + np.exp(-odds)) == pytest.approx(share, rel=1e-5)
+
+
+def test_centres_propose_the_box_of_each_cell_in_pixels():
+    spec, rng = arch.named("mini-ostrack-48"), np.random.default_rng(2)
+    response = rng.normal(size=(2, 6, 6)).astype(np.float32)
+    offsets = rng.uniform(0, 1, (2, 6, 6, 4)).astype(np.float32)
+    found = proposals(spec, CentreAnswer(response, offsets), search_px=48)
+    for number, (row, column) in enumerate(np.ndindex(6, 6)):
+        # Cells of 8 px, whose offsets count from their upper left corner.
+        x, y, width, height = offsets[1, row, column]
+        expected = 8 * (column + x), 8 * (row + y), 48 * width, 48 * height
+        np.testing.assert_allclose(found.boxes[1, number], expected, rtol=1e-5)
+        assert found.scores[1, number] == response[1, row, column]

@@ -349,3 +349,35 @@ def test_a_bad_field_is_named_with_its_value(bad):
     ((field, value),) = bad.items()
     with pytest.raises(InputError, match=f"AugmentConfig.{field}={value}: must "):
         AugmentConfig(**bad)
+
+
+def test_either_image_can_be_mirrored_by_itself():
+    """A joint flip and then one of each image, all of probability a half."""
+    count = 400
+    left = np.zeros((1, 39, 39, 3), np.uint8)
+    left[:, :, :19] = 200
+    side = np.zeros((1, 71, 71, 3), np.uint8)
+    side[:, :, :35] = 200
+    batch = {
+        "template_patch": np.tile(left, (count, 1, 1, 1)),
+        "search_patch": np.tile(side, (count, 1, 1, 1)),
+        "search_box": np.tile(np.float32([20.0, 35.0, 9.0, 9.0]), (count, 1)),
+        "template_fill_rgb": np.zeros((count, 3), np.float32),
+        "search_fill_rgb": np.zeros((count, 3), np.float32),
+        "is_negative": np.zeros(count, bool),
+        "mask": np.ones(count, np.float32),
+        "index": np.arange(count, dtype=np.int32),
+    }
+    config = dataclasses.replace(STILL, flip=0.5, flip_each=0.5)
+    found = jax.jit(
+        lambda batch: augment(jax.random.key(0), batch, input=INPUT, config=config)
+    )(batch)
+    template, search = (
+        np.asarray(crop)[:, 0, 0, 0] == 0.0 for crop in (found.template, found.search)
+    )
+    for first in (False, True):
+        for second in (False, True):
+            # A quarter of 400, within four deviations of a binomial.
+            assert 65 < np.sum((template == first) & (search == second)) < 135
+    centre = np.asarray(found.search_box)[:, 0]
+    np.testing.assert_allclose(centre, np.where(search, 71.0 - 20.0, 20.0))

@@ -154,6 +154,43 @@ def test_crops_by_area_have_a_scale_of_their_own_in_each_image():
     np.testing.assert_allclose(seen.search_box[0], [15.0, 30.0, 10.0, 5.0], rtol=1e-6)
 
 
+def by_area(px, *, search=5.0):
+    return InputSpec(px // 2, px, px, area=AreaCrop(template=2.0, search=search))
+
+
+@pytest.mark.parametrize("antialias", [None, False, True])
+@pytest.mark.parametrize("px", [128, 96, 64])
+def test_a_smaller_view_of_the_whole_crop_is_pytorchs(px, antialias):
+    torch = pytest.importorskip("torch", reason="PyTorch is an extra")
+    examples = textured(by_area(192))
+    seen = jax.jit(lambda e: examples_for(e, by_area(px), antialias=antialias))(
+        examples
+    )
+    for name, side in (("template", px // 2), ("search", px)):
+        large = torch.tensor(np.asarray(getattr(examples, name)))
+        expected = torch.nn.functional.interpolate(
+            large.permute(0, 3, 1, 2),
+            size=(side, side),
+            mode="bilinear",
+            align_corners=False,
+            antialias=bool(antialias),
+        ).permute(0, 2, 3, 1)
+        found = np.asarray(getattr(seen, name))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=255 * 1e-5)
+    zoom = px / 192
+    expected = [40 * zoom, 70 * zoom, 20 * zoom, 10 * zoom]
+    np.testing.assert_allclose(seen.search_box, [expected] * 2, rtol=1e-6)
+
+
+def test_part_of_a_crop_by_area_is_not_smoothed_either():
+    # At factor 4 the view holds the middle 160 of 200 px, at 80 px two of them each.
+    examples = textured(by_area(200), batch=1)
+    seen = viewed(examples, by_area(80, search=4.0))
+    inner = np.asarray(examples.search[0, 20:180, 20:180], np.float64)
+    expected = inner.reshape(80, 2, 80, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(seen.search[0], expected, atol=0.02)
+
+
 def test_every_network_is_served_from_the_widest():
     inputs = {
         "large": LARGE,

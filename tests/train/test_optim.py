@@ -154,3 +154,51 @@ def test_length_in_steps():
 def test_unfit_settings_are_named(field, value):
     with pytest.raises(InputError, match=field):
         OptimConfig(**{field: value})
+
+
+@pytest.mark.parametrize("rate_per", ["step", "epoch"])
+def test_the_rate_can_fall_at_once(rate_per):
+    config = OptimConfig(
+        epochs=5.0,
+        hold_epochs=4.0,
+        learning_rate=4e-4,
+        final_learning_rate=4e-5,
+        fall="step",
+        rate_per=rate_per,
+    )
+    expected = [4e-4] * 8 + [4e-5] * 2
+    np.testing.assert_allclose(rates(config, 10), expected, 1e-6)
+
+
+def adamw(params, *, steps=2, **options):
+    config = OptimConfig(
+        method="adamw", learning_rate=0.1, final_learning_rate=0.1, **options
+    )
+    tx = make_optimizer(config, total_steps=steps)
+    state = tx.init(params)
+    for _ in range(steps):
+        gradients = {name: 2.0 * value for name, value in params.items()}
+        updates, state = tx.update(gradients, state, params)
+        params = {name: value + updates[name] for name, value in params.items()}
+    return params
+
+
+def by_hand(value, *, decay, steps=2):
+    """Adam's .9, .999 and 1e-8 on the gradient 2 x; the decay is taken off apart."""
+    first = second = 0.0
+    for step in range(1, steps + 1):
+        slope = 2.0 * value
+        first = 0.9 * first + 0.1 * slope
+        second = 0.999 * second + 0.001 * slope**2
+        unit = first / (1 - 0.9**step) / ((second / (1 - 0.999**step)) ** 0.5 + 1e-8)
+        value -= 0.1 * (unit + decay * value)
+    return value
+
+
+@pytest.mark.parametrize("norms", [True, False])
+def test_adamw_takes_the_decay_off_apart_and_from_norms_as_told(norms):
+    params = {"kernel": jnp.full((1, 2), 3.0), "scale": jnp.full((2,), 3.0)}
+    found = adamw(params, weight_decay=0.05, decay_norms=norms)
+    np.testing.assert_allclose(found["kernel"], by_hand(3.0, decay=0.05), 1e-5)
+    expected = by_hand(3.0, decay=0.05 if norms else 0.0)
+    np.testing.assert_allclose(found["scale"], expected, 1e-5)

@@ -104,7 +104,7 @@ def test_other_tables_share_trainings_with_dlfs():
 def test_dlf_needs_a_teacher_and_is_spelt_so():
     with pytest.raises(InputError, match=r"row \+ point needs a teacher; give its bun"):
         planned(teacher=None, tables=("dlf",))
-    with pytest.raises(InputError, match=r"--tables DLF: there are 4, 5, 6 and dlf\."):
+    with pytest.raises(InputError, match=r"--tables DLF: there are 4, 5, 6, dlf and l"):
         Choice(rows=(), tables=("DLF",))
 
 

@@ -12,12 +12,14 @@ from dst_jax.arch import spec_from_json
 from dst_jax.bundle import load_bundle
 from dst_jax.data.pipeline import DataConfig
 from dst_jax.data.synthetic.dataset import SyntheticConfig
+from dst_jax.distill import with_row
 from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.search import SearchConfig
 from dst_jax.train import LoopConfig, OptimConfig
 from dst_jax.workflows import demo
 from tests import networks, objectives
+from tests.workflows import test_ostrack
 
 pytestmark = [pytest.mark.optax, pytest.mark.slow]
 
@@ -138,7 +140,7 @@ def test_rows_of_features_are_trained_in_place_of_sharing(tmp_path, monkeypatch)
         students,
         workdir=tmp_path,
         seed=3,
-        trainings=demo.DLF_ROWS,
+        trainings=demo.ROWS_OF_FAMILY["siamdw"],
         console=Console(file=io.StringIO(), width=80),
     )
     trained = [f"{name} {row}" for name in own for row in ("NOKD", "DLF")]
@@ -164,3 +166,31 @@ def test_students_that_are_chosen_by_hand_are_not_searched(tmp_path, monkeypatch
     html = (tmp_path / "report.html").read_text()
     assert "chosen by hand" in html and "r18 TSsKD has an AUC of" in html
     assert "policy searched" not in html
+
+
+@pytest.mark.slow
+def test_students_of_lower_resolution_learn_from_tokens(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "TRAIN_VIDEOS", SMALL)
+    monkeypatch.setattr(demo, "TEST_VIDEOS", dataclasses.replace(SMALL, videos=2))
+    # None may be called dull, whose architecture would be searched.
+    own = {"px16": networks.one_stream(16), "px24": networks.one_stream(24)}
+    students = test_ostrack.experiment_of("got10k:x", own, steps=2)
+    teacher = dataclasses.replace(
+        students,
+        students={"teacher": networks.ONE_STREAM_TEACHER},
+        distill=with_row(students.distill, "NOKD"),
+    )
+    rows = demo.run_demo(
+        teacher,
+        students,
+        workdir=tmp_path,
+        seed=3,
+        trainings=demo.ROWS_OF_FAMILY["ostrack"],
+        console=Console(file=io.StringIO(), width=80),
+    )
+    trained = [f"{name} {row}" for name in own for row in ("NOKD", "LoReTrack")]
+    assert [row.tracker for row in rows] == ["teacher", *trained, demo.STILL]
+    html = (tmp_path / "report.html").read_text()
+    assert "the same network on smaller images" in html and "Disc (LoReTrack)" in html
+    # 64 + 16 tokens cost four times as much as 16 + 4, and more in attention.
+    assert "px16, 4.0 times fewer multiply-adds" in html

@@ -3,6 +3,7 @@
 import dataclasses
 
 import cv2
+import jax
 import numpy as np
 import pytest
 
@@ -10,10 +11,12 @@ from dst_jax.bundle import Bundle, load_bundle, save_bundle
 from dst_jax.command.main import main
 from dst_jax.errors import InputError
 from dst_jax.evaluate import OTB
-from dst_jax.track import SiamFCTracking, SiamRPNTracking
+from dst_jax.models import init_variables
+from dst_jax.track import OSTrackTracking, SiamFCTracking, SiamRPNTracking
 from dst_jax.track.config import tracking_to_json
 from dst_jax.workflows import tune as workflow
 from dst_jax.workflows.evaluation import Evaluated, read_videos, score_boxes
+from tests import networks
 from tests.track import scenes
 
 
@@ -178,3 +181,13 @@ def test_a_number_of_trials_without_videos_is_refused(sets, bundle, capsys):
     words = ["evaluate", "--tracker", str(bundle), "--dataset", sets[1]]
     assert main([*words, "--trials", "5"]) == 2
     assert "--trials is for --tune" in capsys.readouterr().err
+
+
+def test_settings_without_numbers_to_search_are_refused(sets, tmp_path):
+    spec = networks.one_stream(16)
+    variables = init_variables(jax.random.key(0), spec)
+    path = save_bundle(Bundle(spec, variables, OSTrackTracking(), {}), tmp_path / "o")
+    with pytest.raises(
+        InputError, match=r"--tune: .*o has settings of OSTrackTracking"
+    ):
+        workflow.tune_bundles(sets[0], [path], reported=sets[1], trials=4)

@@ -104,12 +104,21 @@ class Chain:
         return tuple(names)
 
     @property
+    def sizes(self) -> str:
+        """Returns its sizes in words."""
+        return f"widths {list(self.widths)}"
+
+    @property
     def total_stride(self) -> int:
         """Returns the image pixels per cell of the last feature map."""
         stride = 1
         for layer in self.layers:
             stride *= layer.total_stride
         return stride
+
+    def feature_side(self, image_px: int) -> int:
+        """Returns the side of the last feature map of an image of `image_px` pixels."""
+        return self.stage_sides(image_px)[-1].after
 
     def maps(self, image_px: int) -> tuple[MapShape, ...]:
         """Returns the map of every stage, first to last, as taps show it.

@@ -107,6 +107,36 @@ class Pack:
         Raises:
           InputError: If the record is damaged.
         """
+        fields, whole = self._decoded(record, role)
+        full, side = len(whole), len(out)
+        cut = slice((full - side) // 2, (full + side) // 2)
+        out[:] = whole[cut, cut]
+        # This takes half of np.array's time, which looks at each item's kind.
+        return np.fromiter(fields["fill_rgb"].float_list.value, np.float32)
+
+    def read_whole(
+        self, record: int, role: Role
+    ) -> tuple[UInt8[np.ndarray, "p p 3"], tuple[int, int]]:
+        """Decodes a record's whole patch for `role`, as RGB.
+
+        Args:
+          record: Number of the record.
+          role: Role of the patch to decode.
+
+        Returns:
+          The patch, which the caller may change, and height and width of the frame.
+
+        Raises:
+          InputError: If the record is damaged.
+        """
+        fields, whole = self._decoded(record, role)
+        height, width = fields["frame_size"].int64_list.value
+        return np.array(whole), (height, width)
+
+    def _decoded(
+        self, record: int, role: Role
+    ) -> tuple[Mapping[str, Any], UInt8[np.ndarray, "p p 3"]]:
+        """Returns the fields of a record and its patch for `role`."""
         fields = self.records[record]
         # A record without the field has an empty list here.
         stored = fields[f"{role}_patch"].bytes_list.value or (b"",)
@@ -117,11 +147,7 @@ class Pack:
                 f"{self.source}: the {role} patch of record {record} is no image of "
                 f"{full} px; pack the data again."
             )
-        side = len(out)
-        cut = slice((full - side) // 2, (full + side) // 2)
-        out[:] = whole[cut, cut]
-        # This takes half of np.array's time, which looks at each item's kind.
-        return np.fromiter(fields["fill_rgb"].float_list.value, np.float32)
+        return fields, whole
 
     def damaged(
         self, *, threads: int = 2, tick: Callable[[int, int], None] = lambda *_: None

@@ -6,6 +6,7 @@ from typing import Literal
 
 from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.ops.anchors import AssignConfig
+from dst_jax.ops.centre import Peak
 from dst_jax.require import require, require_one_of
 
 
@@ -23,6 +24,9 @@ class LabelConfig:
       label_rounding: Whether a target between cells has the nearest one ("nearest") or
         the one to its upper left ("floor"), as in SiamDW's public code.
       assign: Rules for positive and negative anchors (SiamRPN).
+      peak: What becomes of a target's centre in the last half cell of the map, which is
+        rounded off it: the last cell is positive ("inside"), or no cell is ("public",
+        as in public code) (OSTrack).
     """
 
     radius_px: float = 16.0
@@ -34,10 +38,13 @@ class LabelConfig:
         default="nearest", metadata=OMIT_DEFAULT
     )
     assign: AssignConfig = AssignConfig()
+    # The JSON leaves it out at its default, so that older runs can go on.
+    peak: Peak = dataclasses.field(default="inside", metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
         fits = 0.0 < self.radius_px < math.inf
         require(fits, self, "radius_px", "must be finite and positive")
+        require_one_of(("inside", "public"), self, "peak")
         require_one_of(("middle", "target"), self, "label_centre")
         require_one_of(("nearest", "floor"), self, "label_rounding")
         fits = self.label_centre == "target" or self.label_rounding == "nearest"

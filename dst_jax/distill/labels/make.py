@@ -5,17 +5,24 @@ from typing import TypeAlias, assert_never
 
 import jax.numpy as jnp
 
-from dst_jax.arch import CorrelationHeadSpec, RegionHeadSpec, TrackerSpec
+from dst_jax.arch import (
+    CentreHeadSpec,
+    CorrelationHeadSpec,
+    RegionHeadSpec,
+    TrackerSpec,
+)
 from dst_jax.arch.spec import Grid
 from dst_jax.distill.labels.anchors import AnchorLabels, anchor_labels
 from dst_jax.distill.labels.cells import CellLabels, cell_labels
+from dst_jax.distill.labels.centre import CentreLabels, centre_labels
 from dst_jax.distill.labels.config import LabelConfig
+from dst_jax.errors import InputError
 from dst_jax.ops.anchors import head_anchors
 from dst_jax.ops.examples import Examples
 from dst_jax.ops.labels import response_labels, target_labels
-from dst_jax.typing import Array
+from dst_jax.typing import Array, Float
 
-Labels: TypeAlias = CellLabels | AnchorLabels
+Labels: TypeAlias = CellLabels | AnchorLabels | CentreLabels
 # A function (examples, key) -> labels; the key is for random choices.
 MakeLabels: TypeAlias = Callable[[Examples, Array], Labels]
 
@@ -31,6 +38,10 @@ def make_labels(spec: TrackerSpec, config: LabelConfig) -> MakeLabels:
     """
     grid = spec.grid(spec.input.train_search_px)
     match spec.head:
+        case CentreHeadSpec():
+            return lambda examples, key: centre_labels(
+                examples, grid.side, peak=config.peak
+            )
         case CorrelationHeadSpec():
             return _cell_labeller(grid, config)
         case RegionHeadSpec() as head:
@@ -42,6 +53,24 @@ def make_labels(spec: TrackerSpec, config: LabelConfig) -> MakeLabels:
             )
         case _ as head:
             assert_never(head)
+
+
+def labelled_boxes(labels: Labels) -> Float[Array, "b 4"]:
+    """Returns the targets' boxes, (cx, cy, w, h) in [0, 1] of the search image.
+
+    Args:
+      labels: Labels of a batch.
+
+    Raises:
+      InputError: If such labels hold no box.
+    """
+    match labels:
+        case CentreLabels(box=box):
+            return box
+        case CellLabels() | AnchorLabels():
+            raise InputError("labels of this family hold no box; leave it out.")
+        case _:
+            assert_never(labels)
 
 
 def _cell_labeller(grid: Grid, config: LabelConfig) -> MakeLabels:

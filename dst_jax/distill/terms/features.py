@@ -5,14 +5,14 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from dst_jax.arch import TrackerSpec
 from dst_jax.arch.backbones.chain import MapShape
 from dst_jax.distill.parts import Parts, agreed_mean, mean_over_examples
-from dst_jax.distill.term import Term, View
+from dst_jax.distill.term import Term, View, listed
 from dst_jax.errors import InputError
+from dst_jax.ops.resize import resized
 from dst_jax.require import require, require_one_of
 from dst_jax.typing import Array, Float, Params
 
@@ -114,6 +114,10 @@ class FeatureTerm(Term):
             f"--distill.{name}.layers."
         )
 
+    def reads_maps(self, spec: TrackerSpec) -> tuple[str, ...]:
+        """Returns the names of the layers that are compared in a network."""
+        return self.layers or (list(_stages(spec))[-1],)
+
     @property
     def compared_images(self) -> tuple[str, ...]:
         """Returns the images whose maps are compared."""
@@ -123,9 +127,8 @@ class FeatureTerm(Term):
         self, student: TrackerSpec, teacher: TrackerSpec
     ) -> list[tuple[str, str]]:
         """Returns the names of the compared layers in student and teacher."""
-        if self.layers:
-            return [(name, name) for name in self.layers]
-        return [(list(_stages(student))[-1], list(_stages(teacher))[-1])]
+        pairs = zip(self.reads_maps(student), self.reads_maps(teacher), strict=True)
+        return list(pairs)
 
     def _maps(self, view: View) -> Iterator[Compared]:
         """Yields the maps of each layer and image."""
@@ -136,14 +139,15 @@ class FeatureTerm(Term):
                 student = view.student.taps[f"{image}/{own}"]
                 teacher = view.teacher.taps[f"{image}/{other}"]
                 if student.shape[1:3] != teacher.shape[1:3]:
-                    student = _resized(student, teacher.shape[1:3])
+                    sides = teacher.shape[1], teacher.shape[2]
+                    student = resized(student, sides)
                 yield Compared(own, student, teacher)
 
     def _require_stage(self, name: str, spec: TrackerSpec, whose: str) -> None:
         if name not in _stages(spec):
             raise InputError(
                 f"{type(self).__name__}.layers has {name!r}; the {whose}'s backbone "
-                f"has {', '.join(_stages(spec))}."
+                f"has {listed(spec)}."
             )
 
 
@@ -180,9 +184,3 @@ def _require_common_grid(
             f"{other.side} of {other.stride} in {px[1]}; name layers on a common grid, "
             "or give resize=True."
         )
-
-
-def _resized(features: Array, sides: tuple[int, ...]) -> Array:
-    """Returns maps of other sides, interpolated bilinearly between centres of cells."""
-    shape = (features.shape[0], *sides, features.shape[-1])
-    return jax.image.resize(features, shape, "bilinear", antialias=False)

@@ -1,16 +1,13 @@
 """Point, the distance between adapted features and the teacher's (DLF, L_point)."""
 
 import dataclasses
-import math
 from typing import Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
 from dst_jax import losses
 from dst_jax.arch import TrackerSpec
+from dst_jax.distill.terms.adapter import adapted, init_adapters
 from dst_jax.distill.terms.features import Compared, FeatureTerm, map_shape
 from dst_jax.require import require_one_of
 from dst_jax.typing import Array, Float, Params
@@ -44,27 +41,15 @@ class Point(FeatureTerm):
         *,
         dtype: DTypeLike,
     ) -> Params:
-        """Returns the first values of E by layer, "kernel" and "bias".
-
-        Kernels are normal with the deviation that keeps the size of features; biases
-        are 0. They are drawn on the host, as the networks' are.
-        """
+        """Returns the first values of E by layer, see `init_adapters`."""
         assert teacher is not None
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        adapters = {}
+        channels = {}
         for layer, other in self.layers_of(student, teacher):
             given = map_shape(student, layer, "search").features
-            wanted = map_shape(teacher, other, "search").features
-            kernel = rng.standard_normal((given, wanted)) / math.sqrt(given)
-            adapters[layer] = {
-                "kernel": jnp.asarray(kernel, dtype),
-                "bias": jnp.zeros((wanted,), dtype),
-            }
-        return adapters
+            channels[layer] = given, map_shape(teacher, other, "search").features
+        return init_adapters(key, channels, dtype=dtype)
 
     def distance(self, maps: Compared, params: Params) -> Float[Array, " b"]:
         """Returns the distance of the adapted features, one value per example."""
-        adapter = params[maps.layer]
-        mixed = jnp.einsum("bhwd,de->bhwe", maps.student, adapter["kernel"])
-        adapted = mixed + adapter["bias"][None, None, None]
-        return losses.point_distance(adapted, maps.teacher, form=self.form)
+        student = adapted(params[maps.layer], maps.student)
+        return losses.point_distance(student, maps.teacher, form=self.form)

@@ -10,9 +10,10 @@ from dst_jax import losses
 from dst_jax.arch import TrackerSpec
 from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.distill.parts import Parts, agreed_mean, mean_over_examples
-from dst_jax.distill.term import Term, View
+from dst_jax.distill.term import Term, View, listed
 from dst_jax.errors import InputError
 from dst_jax.models import Output
+from dst_jax.ops.resize import resized
 from dst_jax.require import require
 from dst_jax.typing import Array
 
@@ -44,6 +45,8 @@ class Response(Term):
       stop_weight: Whether the student's W is a constant for the gradient.
       reduction: Mean of squares over cells ("mse"), or the 2-norm that the equations
         have ("l2").
+      resize: Whether maps of unequal sides are compared, the student's resized to the
+        teacher's bilinearly; without it such networks are refused.
       scale: Factor on the squares of a map with reduction "mse": 1 / cells ("mean"), or
         one constant for all search maps and one for all templates ("cells"). Maps of
         norm 1 differ by at most 2 in sum, whatever their size, so that a mean falls
@@ -61,6 +64,7 @@ class Response(Term):
     template_cells: Literal["head", "full"] = dataclasses.field(
         default="head", metadata=OMIT_DEFAULT
     )
+    resize: bool = dataclasses.field(default=False, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
         once = bool(self.layers) and len(set(self._stages)) == len(self._stages)
@@ -74,7 +78,7 @@ class Response(Term):
         teacher: TrackerSpec | None,
         peers: Mapping[str, TrackerSpec],
     ) -> None:
-        """Checks that the layers exist and their maps have equal sides.
+        """Checks that the layers exist and, unless `resize`, that their sides agree.
 
         Raises:
           InputError: If a layer is missing or its maps differ in their sides.
@@ -82,7 +86,7 @@ class Response(Term):
         del peers
         for spec in (student, *([teacher] if teacher is not None else [])):
             self._require_stages(spec)
-        if teacher is None:
+        if teacher is None or self.resize:
             return
         for ours, theirs in zip(
             self._sides(student), self._sides(teacher), strict=True
@@ -91,7 +95,7 @@ class Response(Term):
                 raise InputError(
                     f"the student's feature maps of layers {self.layers} have sides "
                     f"{ours}, the teacher's {theirs}; kernels, strides, pooling and "
-                    "the cut of templates must agree, only widths may differ."
+                    "the cut of templates must agree, or give resize=True."
                 )
 
     def __call__(self, view: View) -> Parts:
@@ -110,6 +114,11 @@ class Response(Term):
         }
         return Parts([mean_over_examples(values, mask)], logs)
 
+    def reads_maps(self, spec: TrackerSpec) -> tuple[str, ...]:
+        """Returns the names of the stages that are compared."""
+        del spec
+        return self._stages
+
     @property
     def _stages(self) -> tuple[str, ...]:
         """Returns the names of the stages; a number is one of a plain chain."""
@@ -121,7 +130,7 @@ class Response(Term):
         for layer, stage in zip(self.layers, self._stages, strict=True):
             if stage not in known:
                 raise InputError(
-                    f"Response.layers has {layer}; the backbone has {', '.join(known)}."
+                    f"Response.layers has {layer}; the backbone has {listed(spec)}."
                 )
 
     def _sides(self, spec: TrackerSpec) -> tuple[list[int], list[int]]:
@@ -155,9 +164,13 @@ class Response(Term):
     def _distances(self, stage: str, view: View) -> tuple[Array, Array]:
         """Returns L_x and L_z of one stage, [b] each."""
         assert view.teacher is not None
-        # The teacher's maps have the same sides, as the check has seen.
-        outputs = view.student, view.teacher
-        own, other = (self._maps(stage, one, view.spec) for one in outputs)
+        other = self._maps(stage, view.teacher, view.specs.get("teacher", view.spec))
+        own = tuple(
+            resized(found, (wanted.shape[1], wanted.shape[2]))
+            for found, wanted in zip(
+                self._maps(stage, view.student, view.spec), other, strict=True
+            )
+        )
         search = losses.search_response_loss(
             own[0],
             own[1],

@@ -9,13 +9,15 @@ import jax.numpy as jnp
 
 from dst_jax import losses
 from dst_jax.arch import TrackerSpec
-from dst_jax.distill.labels import AnchorLabels
+from dst_jax.distill.detection import box_distance
+from dst_jax.distill.labels import AnchorLabels, CentreLabels
 from dst_jax.distill.parts import (
     Part,
     Parts,
     agreed_mean,
     mean_of_sums,
     mean_over_all,
+    mean_over_examples,
     scaled,
     weighed,
 )
@@ -27,7 +29,8 @@ from dst_jax.distill.term import (
     require_same_answers,
     require_same_grid,
 )
-from dst_jax.models import Answer, CellAnswer, RegionAnswer
+from dst_jax.models import Answer, CellAnswer, CentreAnswer, RegionAnswer
+from dst_jax.ops.centre import best_boxes
 from dst_jax.require import require
 from dst_jax.typing import Array, Float, Scalar
 
@@ -61,7 +64,7 @@ class Sharing(Term):
         has its own ("example"): its share of the divergence counts or does not, and the
         mean is still over all examples.
       anchors: Anchors whose boxes are shared, all or the positive ones of the labels
-        (SiamRPN).
+        (SiamRPN); or those of all examples or of those that show the target (OSTrack).
       reduction: Mean over cells, or the sum of eq. 17.
       stop_peer: Whether no gradient reaches the student that is learned from.
     """
@@ -85,6 +88,11 @@ class Sharing(Term):
         require(fits, self, "margin", "must be finite and at least 0")
         require(0.0 < self.decay <= 1.0, self, "decay", "must be in (0, 1]")
         require(0.0 <= self.discount <= 1.0, self, "discount", "must be in [0, 1]")
+
+    def reads_maps(self, spec: TrackerSpec) -> tuple[str, ...]:
+        """Returns nothing, because the term reads answers alone."""
+        del spec
+        return ()
 
     def check(
         self,
@@ -194,6 +202,20 @@ class Sharing(Term):
                     stop_peer=self.stop_peer,
                 )
                 return [reduce(weigh(classes), mask), self._boxes(weigh(boxes), view)]
+            case CentreAnswer(response=response):
+                assert isinstance(peer, CentreAnswer)
+                values = losses.knowledge_sharing(response, peer.response, **knobs)
+                distance = box_distance(
+                    best_boxes(*own),
+                    best_boxes(*peer),
+                    both=not self.stop_peer,
+                    **view.task.box_weights,
+                )
+                labels = view.labels
+                assert isinstance(labels, CentreLabels)
+                counted = labels.shown if self.anchors == "positive" else mask
+                boxes = mean_over_examples(weigh(distance), counted)
+                return [reduce(weigh(values), mask), boxes]
             case _:
                 assert_never(own)
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from dst_jax import losses
 from dst_jax.arch import TrackerSpec
-from dst_jax.distill.labels import AnchorLabels, CellLabels
+from dst_jax.distill.detection import box_distance
+from dst_jax.distill.labels import AnchorLabels, CellLabels, CentreLabels
 from dst_jax.distill.parts import (
     Part,
     Parts,
@@ -20,9 +21,11 @@ from dst_jax.distill.parts import (
     weighed,
 )
 from dst_jax.distill.task import balanced, regression
-from dst_jax.distill.term import Term, View, require_same_grid
+from dst_jax.distill.term import Term, View, require_comparable
 from dst_jax.errors import InputError
-from dst_jax.models import CellAnswer, RegionAnswer
+from dst_jax.models import CellAnswer, CentreAnswer, RegionAnswer
+from dst_jax.ops.centre import best_boxes
+from dst_jax.ops.resize import resized
 from dst_jax.require import require
 from dst_jax.typing import Array
 
@@ -42,9 +45,11 @@ class Soft(Term):
         same weight. "balanced": those on the target have half of the weight, all others
         the other half, over the batch. "sum": they are added up, and the sums averaged
         over examples. "family": balanced for SiamFC's cells, as eq. 2 is in public
-        code, and the mean over SiamRPN's anchors. A map's shared distribution has one
-        value, which is averaged. Boxes keep their own weights.
-      anchors: Anchors whose boxes are compared, the positive ones or all (SiamRPN).
+        code, the mean over SiamRPN's anchors, and added up for OSTrack's cells, as in
+        its focal loss. A map's shared distribution has one value, which is averaged.
+        Boxes keep their own weights.
+      anchors: Anchors whose boxes are compared, the positive ones or all (SiamRPN); or
+        examples whose boxes are, those that show the target or all (OSTrack).
     """
 
     temperature: float = 1.0
@@ -59,13 +64,18 @@ class Soft(Term):
         fits = self.form == "cell" or self.reduction == "family"
         require(fits, self, "reduction", "must be 'family' where form='map'")
 
+    def reads_maps(self, spec: TrackerSpec) -> tuple[str, ...]:
+        """Returns nothing, because the term reads answers alone."""
+        del spec
+        return ()
+
     def check(
         self,
         student: TrackerSpec,
         teacher: TrackerSpec | None,
         peers: Mapping[str, TrackerSpec],
     ) -> None:
-        """Checks that student and teacher answer on the same grid.
+        """Checks that student and teacher answer for the same places.
 
         Raises:
           InputError: If they do not, or `form` does not fit the head.
@@ -74,10 +84,10 @@ class Soft(Term):
         if student.head.proposes_boxes and self.form != "cell":
             raise InputError(
                 f"Soft.form={self.form!r} is for SiamFC; anchors have two classes "
-                "each, use 'cell'."
+                "each, and so have OSTrack's cells, use 'cell'."
             )
         if teacher is not None:
-            require_same_grid(student, teacher, name="the teacher")
+            require_comparable(student, teacher, name="the teacher")
 
     def __call__(self, view: View) -> Parts:
         """Returns the divergence from the teacher, and the distance of any boxes."""
@@ -91,6 +101,9 @@ class Soft(Term):
             case RegionAnswer():
                 assert isinstance(teacher, RegionAnswer)
                 return Parts(self._regions(own, teacher, view))
+            case CentreAnswer():
+                assert isinstance(teacher, CentreAnswer)
+                return Parts(self._centres(own, teacher, view))
             case _:
                 assert_never(own)
 
@@ -125,6 +138,28 @@ class Soft(Term):
             return [*classes, regression(distance, labels, task)]
         boxes = mean_over_all(distance, labels.mask)
         return [*classes, *scaled([boxes], task.regression_weight)]
+
+    def _centres(
+        self, own: CentreAnswer, teacher: CentreAnswer, view: View
+    ) -> list[Part]:
+        """Returns parts for scores on the teacher's cells and for the best boxes."""
+        labels = view.all_labels["teacher"]
+        assert isinstance(labels, CentreLabels)
+        sides = teacher.response.shape[1], teacher.response.shape[2]
+        response = resized(own.response[..., None], sides)[..., 0]
+        values = losses.bernoulli_kl(response, teacher.response, **self._knobs)
+        if self.reduction == "family":
+            scores = [mean_of_sums(values, labels.mask)]
+        elif self.reduction == "balanced":
+            target = (labels.heat == 1.0).astype(values.dtype)
+            kinds = (weighed(kind, labels.mask) for kind in (target, 1.0 - target))
+            scores = [Part(jnp.sum(values * k), jnp.sum(k), 0.5) for k in kinds]
+        else:
+            scores = [self._plain(values, labels.mask)]
+        boxes = best_boxes(*own), best_boxes(*teacher)
+        distance = box_distance(*boxes, **view.task.box_weights)
+        counted = labels.shown if self.anchors == "positive" else labels.mask
+        return [*scores, mean_over_examples(distance, counted)]
 
     def _classes(self, values: Array, labels: AnchorLabels) -> list[Part]:
         """Returns the parts of the divergence of classes on all anchors."""

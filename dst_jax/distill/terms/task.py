@@ -20,6 +20,11 @@ class Task(Term):
         """Returns the student's loss on the labels."""
         return Parts(task_parts(view.student.answer, view.labels, view.task))
 
+    def reads_maps(self, spec: TrackerSpec) -> tuple[str, ...]:
+        """Returns nothing, because the term reads answers alone."""
+        del spec
+        return ()
+
     def reads_teacher(self, student: TrackerSpec) -> bool:
         """Returns False, because the term reads only the labels."""
         del student

@@ -28,7 +28,23 @@ class RegionAnswer(NamedTuple):
     offsets: Float[Array, "b u v k 4"]
 
 
-Answer: TypeAlias = CellAnswer | RegionAnswer
+class CentreAnswer(NamedTuple):
+    """The answer of OSTrack: a score, an offset and a size per cell.
+
+    Cell (i, j) says that the target's centre lies at ((j + o_x) / f, (i + o_y) / f) of
+    the search image, whose map has f cells per side.
+
+    Attributes:
+      response: Logits that the target's centre lies in the cell, [b, u, v].
+      offsets: (o_x, o_y, w, h) of every cell, [b, u, v, 4]: o in cells, w and h in
+        shares of the search image, from 1e-4 to 0.9999.
+    """
+
+    response: Float[Array, "b u v"]
+    offsets: Float[Array, "b u v 4"]
+
+
+Answer: TypeAlias = CellAnswer | RegionAnswer | CentreAnswer
 
 # Feature maps of one image stand under the names of their stages, "conv1" first. They
 # are taken after the activation and before the pooling; the last stage of SiamFC has

@@ -2,15 +2,23 @@
 
 from typing import TypeAlias, assert_never
 
-from dst_jax.arch.heads import CorrelationHeadSpec, HeadSpec, RegionHeadSpec
+from dst_jax.arch.heads import (
+    CentreHeadSpec,
+    CorrelationHeadSpec,
+    HeadSpec,
+    RegionHeadSpec,
+)
 from dst_jax.arch.spec import TrackerSpec
+from dst_jax.models.heads.centre import CentreHead
 from dst_jax.models.heads.channels import HeadChannels
 from dst_jax.models.heads.correlation import CorrelationHead
 from dst_jax.models.heads.levels import LevelsHead
 from dst_jax.models.heads.region import DepthwiseHead, UpChannelHead
 from dst_jax.models.kinds import Kinds
 
-Head: TypeAlias = CorrelationHead | UpChannelHead | DepthwiseHead | LevelsHead
+Head: TypeAlias = (
+    CorrelationHead | UpChannelHead | DepthwiseHead | LevelsHead | CentreHead
+)
 
 
 def build_head(spec: TrackerSpec, kinds: Kinds) -> Head:
@@ -23,6 +31,8 @@ def build_head(spec: TrackerSpec, kinds: Kinds) -> Head:
         case RegionHeadSpec() as head:
             make = LevelsHead if len(spec.levels) > 1 else DepthwiseHead
             return make(head, kinds)
+        case CentreHeadSpec() as head:
+            return CentreHead(head, kinds)
         case _ as head:
             assert_never(head)
 
@@ -36,5 +46,7 @@ def head_channels(head: HeadSpec) -> dict[str, HeadChannels]:
             return UpChannelHead.channels(head)
         case RegionHeadSpec():
             return DepthwiseHead.channels(head)
+        case CentreHeadSpec():
+            return CentreHead.channels(head)
         case _:
             assert_never(head)

@@ -22,7 +22,7 @@ from dst_jax.distill import (
 )
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, require_seed
-from dst_jax.workflows.ablation import dlf
+from dst_jax.workflows.ablation import dlf, loretrack
 
 TABLE_5 = ("NOKD", "TSKD", "TSsKD")
 TABLE_4 = tuple(row for row in ROWS if row not in TABLE_5)
@@ -30,8 +30,8 @@ ALL_ROWS = (*TABLE_4, *TABLE_5)
 # Rows of Table 6: the teacher, for which nothing is trained, and "r50 w/o" and "r50
 # with" of a student r50, which learns plainly or by TSsKD beside all others.
 TEACHER, WITHOUT, WITH = "teacher", " w/o", " with"
-DLF = "dlf"
-TABLES = (4, 5, 6, DLF)
+DLF, LORETRACK = "dlf", "loretrack"
+TABLES = (4, 5, 6, DLF, LORETRACK)
 # In percent: the first of the uniform widths of Fig. 6, and its steps. The number of
 # students is limited so that all widths are below the teacher's.
 FIRST_WIDTH, WIDTH_STEP, MOST_STUDENTS = 40, 5, 12
@@ -46,8 +46,8 @@ class Choice:
       counts: Numbers of students for Fig. 6.
       seeds: Seeds of weights and data order; every row is trained once with each.
       datasets: Data sets for evaluation, as `LAYOUT:DIR`; synthetic video if empty.
-      tables: Tables of the paper that have all of `rows`; empty for any. "dlf" beside
-        them adds all rows of DLF.
+      tables: Tables of the paper that have all of `rows`; empty for any. "dlf" and
+        "loretrack" beside them add all rows of these papers.
     """
 
     rows: tuple[str, ...] = ALL_ROWS
@@ -75,7 +75,9 @@ class Choice:
         """Raises InputError if there is no such table, or no such row in any."""
         for table in self.tables:
             if table not in TABLES:
-                raise InputError(f"--tables {table}: there are 4, 5, 6 and {DLF}.")
+                raise InputError(
+                    f"--tables {table}: there are 4, 5, 6, {DLF} and {LORETRACK}."
+                )
         for row in self.rows:
             if (table := _table_of(row)) is None:
                 raise InputError(
@@ -119,7 +121,7 @@ class Line:
     """One row of a table, for every seed.
 
     Attributes:
-      table: "Table 4", "Table 5", "Table 6", "DLF" or "Fig. 6".
+      table: "Table 4", "Table 5", "Table 6", "DLF", "LoReTrack" or "Fig. 6".
       row: Name of the row in the paper, or a number of students, as "3 students".
       students: Students whose results it shows.
       training: Training that gives these results.
@@ -202,10 +204,12 @@ def make_plan(
         for row in choice.of(5, TABLE_5)
     ]
     lines += _table_6(experiment, choice, names)
-    lines += [
-        Line(dlf.TABLE, row, (name,), _training(experiment, terms, names))
-        for row, terms, name in dlf.rows_of(names[::-1] if DLF in choice.tables else ())
-    ]
+    for title, table in ((DLF, dlf), (LORETRACK, loretrack)):
+        lines += [
+            Line(table.TABLE, row, (name,), _training(experiment, terms, names))
+            for row, terms, name in table.rows_of(names[::-1])
+            if title in choice.tables
+        ]
     students = dict(experiment.students)
     if choice.counts:
         widths = uniform_students(_required(teacher, "Fig. 6"), max(choice.counts))

@@ -11,6 +11,7 @@ from rich.table import Table
 from dst_jax.evaluate import OTB
 from dst_jax.workflows.ablation.cells import Shown, decimals, megabytes, with_spread
 from dst_jax.workflows.ablation.dlf_table import dlf_tables
+from dst_jax.workflows.ablation.loretrack import loretrack_tables, network_json
 from dst_jax.workflows.ablation.order import METRICS, SHUT, order_of_rows
 from dst_jax.workflows.ablation.paper import TABLE_6_VALUES, paper_scores
 from dst_jax.workflows.ablation.plan import (
@@ -123,6 +124,7 @@ def _line_json(
         "parameters": outcomes[0]["parameters"],
         "megabytes": outcomes[0]["megabytes"],
         "terms": _terms(outcomes),
+        "network": network_json(plan.students[student]),
         "gate_open": spread(shares) if shares else None,
         "gates": None if not shares else "open at times" if any(shares) else SHUT,
         "scores": {
@@ -237,6 +239,7 @@ def _tables(report: Mapping[str, Any]) -> Iterator[Shown]:
                 papers |= {line["row"]: line["paper"] for line in lines}
             yield Shown(title, headings, rows, notes)
     yield from dlf_tables(report)
+    yield from loretrack_tables(report)
     of_table_6 = papers or report["teacher_row"]
     if of_table_6 and (rows := _paper_rows(report["family"], papers)):
         headings = ("row", *TABLE_6_VALUES.values())

@@ -1,0 +1,123 @@
+"""Pairs/s of students of several sizes in one step, and of as many runs of one size.
+
+    python scripts/bench_sizes.py                     # the miniature
+    python scripts/bench_sizes.py --family ostrack --sizes 384 256 192 128 96 --batch 32
+    python scripts/bench_sizes.py --scan              # blocks in a loop
+
+The first size is the teacher's. One step is everything between host windows and updated
+students: the teacher's pass, QKV, Disc and the losses on the labels, AdamW. Runs of one
+size repeat the crops and the teacher's pass. Rounds alternate; medians are printed, and
+the seconds of each compilation apart.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from dst_jax.arch import TrackerSpec, named, tracker_cost
+from dst_jax.distill import Disc, DistillConfig, Qkv, Setting, Task, make_objective
+from dst_jax.models import ModelConfig, init_variables
+from dst_jax.ops.augment import AugmentConfig
+from dst_jax.train import (
+    AXIS_NAME,
+    Constants,
+    Crops,
+    OptimConfig,
+    data_parallel,
+    init_state,
+    make_optimizer,
+    make_train_step,
+)
+
+OPTIM = OptimConfig(method="adamw", learning_rate=4e-4, final_learning_rate=4e-4)
+WINDOWS = AugmentConfig(stretch=0.0, search_shift_px=0.0, flip=0.5, flip_each=0.5)
+TERMS = {"gt": Task(), "qkv": Qkv(), "disc": Disc()}
+
+
+def host_batch(spec: TrackerSpec, count: int) -> dict[str, np.ndarray]:
+    """Windows of noise, with a target in the middle of each."""
+    rng, batch = np.random.default_rng(0), dict[str, np.ndarray]()
+    sides = {"template": spec.input.template_px, "search": spec.input.search_px}
+    for role, side in sides.items():
+        shape = (count, side, side, 3)
+        batch[f"{role}_patch"] = rng.integers(0, 256, shape, dtype=np.uint8)
+        batch[f"{role}_fill_rgb"] = np.zeros((count, 3), np.float32)
+        box = np.array([side / 2, side / 2, side / 5, side / 5], np.float32)
+        batch[f"{role}_box"] = np.tile(box, (count, 1))
+    flags = {"mask": np.ones(count, np.float32), "is_negative": np.zeros(count, bool)}
+    return {**batch, **flags, "index": np.arange(count, dtype=np.int32)}
+
+
+def prepared(
+    teacher: TrackerSpec,
+    students: Mapping[str, TrackerSpec],
+    batch: Mapping[str, np.ndarray],
+    model: ModelConfig,
+) -> Callable[[], float]:
+    """A function that takes a step and returns its seconds."""
+    setting = Setting(DistillConfig(TERMS), model=model)
+    objective = make_objective(teacher, students, setting, axis_name=AXIS_NAME)
+    tx = make_optimizer(OPTIM, total_steps=1000)
+    crops = Crops(teacher.input, WINDOWS, seed=0)
+    plain = make_train_step(
+        objective, tx, crops, steps_per_epoch=100, axis_name=AXIS_NAME
+    )
+    step: Any = data_parallel(plain, devices=jax.local_devices()[:1])
+    state = init_state(jax.random.key(0), students, tx)
+    constants = Constants(init_variables(jax.random.key(1), teacher))
+
+    def run() -> float:
+        nonlocal state
+        began = time.perf_counter()
+        state, metrics = step(state, constants, batch)
+        jax.block_until_ready((state, metrics))
+        return time.perf_counter() - began
+
+    return run
+
+
+def main() -> None:
+    """Parses the options, compiles, and prints medians."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--family", default="mini-ostrack")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 96, 64, 48])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--scan", action="store_true")
+    args = parser.parse_args()
+    teacher, *small = (named(f"{args.family}-{px}") for px in args.sizes)
+    names = [f"px{px}" for px in args.sizes[1:]]
+    students = dict(zip(names, small, strict=True))
+    batch, model = host_batch(teacher, args.batch), ModelConfig(scan_blocks=args.scan)
+    groups = {"one step": students} | {n: {n: s} for n, s in students.items()}
+    runs, times = {}, {name: [] for name in groups}
+    for name, group in groups.items():
+        runs[name] = prepared(teacher, group, batch, model)
+        macs = work(teacher) + 3 * sum(map(work, group.values()))
+        print(f"{name:10}{runs[name]():8.1f} s to compile and once, {macs / 1e9:.2f} G")
+    for _ in range(args.rounds):
+        for name, run in runs.items():
+            times[name].append(run())
+    middle = {name: statistics.median(found) for name, found in times.items()}
+    for name, seconds in middle.items():
+        print(f"{name:10}{args.batch / seconds:8.1f} pairs/s")
+    apart = sum(middle[name] for name in names)
+    print(
+        f"all sizes {args.batch / apart:8.1f} pairs/s one after the other: "
+        f"{apart / middle['one step']:.2f} times as long"
+    )
+
+
+def work(spec: TrackerSpec) -> int:
+    """Multiply-adds of one pair, with the products of attention."""
+    cost = tracker_cost(spec)
+    return cost.template_macs + cost.search_macs + cost.attention_macs
+
+
+if __name__ == "__main__":
+    main()
