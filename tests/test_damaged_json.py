@@ -204,7 +204,10 @@ def test_damaged_bytes_of_a_bundle_are_read_or_told(folders, data, name, old, ac
             '{"backbone": {"layers": [' + "[]," * 9_999 + "[]]}}",
             r"layers\[0\]=\[\]: exp",
         ),
-        ('{"backbone": null}', "backbone=None: expected the fields of Chain"),
+        (
+            '{"backbone": null}',
+            "backbone=None: expected fields of Chain or TokenBackboneSpec",
+        ),
         ('{"tracker": null}', "spec=None: expected the fields of TrackerSpec"),
         ("{}", "field 'backbone' is missing"),
         ("[]", "expected a JSON object"),

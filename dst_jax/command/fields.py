@@ -63,6 +63,10 @@ def _fields(field: Field) -> Iterator[Field]:
             unnamed = _UNNAMED in getattr(hints[part.name], "__metadata__", ())
             name = field.name if unnamed else f"{field.name}.{part.name}"
             value = getattr(field.value, part.name)
+            kinds = typing.get_args(hints[part.name])
+            if value is None and any(map(dataclasses.is_dataclass, kinds)):
+                # Settings that are absent have no fields to give.
+                continue
             yield from _fields(Field(name, value, help_of.get(part.name, "")))
     else:
         yield field

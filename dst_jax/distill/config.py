@@ -123,6 +123,7 @@ PAPER: Mapping[str, Term] = {
         stop_weight=False,
         reduction="mse",
         scale="mean",
+        resize=False,
     ),
     "ks": Sharing(
         weight=1.0,

@@ -174,7 +174,7 @@ def test_config_list_and_show(capsys):
         ),
         (
             ("ablate", "demo_students", "--workdir", "W", "--tables", "3"),
-            "--tables 3: there are 4, 5, 6 and dlf.",
+            "--tables 3: there are 4, 5, 6, dlf and loretrack.",
         ),
         (
             ("ablate", "demo_students", "--workdir", "W", "--students", "1", "13"),
@@ -199,7 +199,7 @@ def test_config_list_and_show(capsys):
         ),
         (
             ("track", "--vidoe", "V", "--box", "1,2,3,4", "--tracker", "T", *OUT),
-            "--vidoe: unknown option; did you mean --video",
+            "--vidoe: unknown; did you mean --video?",
         ),
         (("track", "--tracker"), "--tracker: expected BUNDLE."),
         (("info",), "missing: NAME; see dst-jax info --help."),

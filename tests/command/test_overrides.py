@@ -85,7 +85,7 @@ def test_no_share_length_or_weight_takes_what_is_not_a_number(word):
         ),
         (("--optim.epochs", "nan"), "OptimConfig.epochs=nan: must be finite and"),
         (("--optim.epochs", "1e999"), "OptimConfig.epochs=inf: must be finite and"),
-        (("--optim.method", "lion"), "--optim.method lion: expected {sgd,adam}."),
+        (("--optim.method", "lion"), "--optim.method lion: expected {sgd,adam,adamw}."),
         (("--seed", "9223372036854775808"), "Experiment.seed=9223372036854775808: "),
         (("--seed", "-1"), "Experiment.seed=-1: must lie in"),
         (("--seed", "1e3"), "--seed 1e3: expected INT."),

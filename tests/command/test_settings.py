@@ -75,7 +75,10 @@ def test_overrides_change_the_field_and_its_type(experiment):
             "--distill.qqqqqqqq: unknown; see dst-jax config show",
         ),
         (["--data.batch", "many"], "--data.batch many: expected INT"),
-        (["--optim.method", "lion"], "--optim.method lion: expected .sgd,adam.\\."),
+        (
+            ["--optim.method", "lion"],
+            "--optim.method lion: expected .sgd,adam,adamw.\\.",
+        ),
         (["--data.batch", "0"], "DataConfig.batch=0"),
         (["loose"], "'loose': unexpected"),
     ],

@@ -48,7 +48,7 @@ COLUMNS = {
     "SiamDW": (
         networks.SIAMDW,
         dict(
-            zip(("intelligent", "dull"), networks.SIAMDW_STUDENTS.values(), strict=True)
+            zip(("dull", "intelligent"), networks.SIAMDW_STUDENTS.values(), strict=True)
         ),
     ),
     "SiamFC under SiamRPN": (networks.REGION_TEACHER, networks.STUDENTS),

@@ -107,7 +107,7 @@ def test_rows_of_table_4_are_those_of_the_smaller_student_and_share_its_training
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"tables": (6, 7)}, r"--tables 7: there are 4, 5, 6 and dlf\."),
+        ({"tables": (6, 7)}, r"--tables 7: there are 4, 5, 6, dlf and loretrack\."),
         ({"rows": ("GT",), "tables": (6,)}, "GT: is a row of Table 4; give --tables 4"),
         ({"rows": ("r50",)}, '--rows r50: there is GT, .* teacher, "STUDENT w/o", "ST'),
     ],
