@@ -62,7 +62,8 @@ def with_gradients(
 
 def bench_layers(spec: TrackerSpec, side: int, batch: int, repeats: int) -> None:
     """Prints one line per layer."""
-    below, sides = 3, (side, *(after for _, after in spec.backbone.stage_sides(side)))
+    chain: Any = spec.backbone
+    below, sides = 3, (side, *(after for _, after in chain.stage_sides(side)))
     for index, layer in enumerate(plain_layers(spec.backbone, "This benchmark")):
         size, key = sides[index], jax.random.key(index)
         x = jax.random.normal(key, (batch, size, size, below))
@@ -93,7 +94,8 @@ def bench_layers(spec: TrackerSpec, side: int, batch: int, repeats: int) -> None
 
 def bench_passes(spec: TrackerSpec, side: int, batch: int, repeats: int) -> None:
     """Prints GFLOP/s of each pass by formulation, for the chosen kernels."""
-    below, sides = 3, (side, *(after for _, after in spec.backbone.stage_sides(side)))
+    chain: Any = spec.backbone
+    below, sides = 3, (side, *(after for _, after in chain.stage_sides(side)))
     for index, layer in enumerate(plain_layers(spec.backbone, "This benchmark")):
         size, keys = sides[index], jax.random.split(jax.random.key(index), 2)
         shape = (layer.kernel, layer.kernel, below // layer.groups, layer.features)

@@ -57,8 +57,9 @@ class Layer(NamedTuple):
 def layers_of(spec: TrackerSpec, batch: int) -> Iterator[Layer]:
     """The convolutions of both images, the head's included."""
     crops = {"z": spec.input.template_px, "x": spec.input.train_search_px}
+    chain: Any = spec.backbone
     for image, px in crops.items():
-        of_stages = spec.backbone.convolutions(px)
+        of_stages = chain.convolutions(px)
         for found in (one for stage in of_stages for one in stage):
             shape = (batch, found.side, found.side, found.inputs)
             first = found is of_stages[0][0]
@@ -212,7 +213,8 @@ def other_work(
     """What else a student does to the search image: norm with ReLU, pools, W."""
     rng = np.random.default_rng(0)
     z, x = spec.input.template_px, spec.input.train_search_px
-    small, large = spec.backbone.stage_sides(z), spec.backbone.stage_sides(x)
+    chain: Any = spec.backbone
+    small, large = chain.stage_sides(z), chain.stage_sides(x)
     for index, layer in enumerate(plain_layers(spec.backbone, "This table")):
         name, width = f"conv{index + 1} x", layer.features
         shape = (batch, large[index][0], large[index][0], width)

@@ -64,7 +64,7 @@ def got10k_report(kit: pathlib.Path, sequences: dict[str, Any]) -> dict[str, Any
     class Boxes(list):
         seq_names = tuple(sequences)
 
-    experiment = object.__new__(ExperimentOTB)
+    experiment: Any = object.__new__(ExperimentOTB)
     experiment.dataset = Boxes(([], s["truth"].copy()) for s in sequences.values())
     experiment.nbins_iou, experiment.nbins_ce = 21, 51
     experiment.plot_curves = lambda names: None

@@ -12,6 +12,7 @@ accuracy, robustness and EAO by the intervals of three years. Remake it only to 
 it: the figures are the kit's.
 """
 
+# pyright: reportMissingImports=false
 import contextlib
 import fnmatch
 import importlib.metadata

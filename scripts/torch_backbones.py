@@ -1,6 +1,7 @@
 """Backbones in plain PyTorch with our weights, in inference mode."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ def embedding(
     spec: TrackerSpec, variables: Variables
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """A function from RGB images [b, 3, h, w] to the last features."""
-    if all(isinstance(layer, ConvSpec) for layer in spec.backbone.layers):
+    chain: Any = spec.backbone
+    if all(isinstance(layer, ConvSpec) for layer in chain.layers):
         return PlainBackbone(spec, variables)
     network = ResidualBackbone(spec)
     network.load(

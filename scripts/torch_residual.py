@@ -29,7 +29,7 @@ class ResidualBackbone(nn.Module):
         super().__init__()
         self.spec = spec
         self.stages: dict[str, dict[str, list[str]]] = {}
-        backbone = spec.backbone
+        backbone: Any = spec.backbone
         momentum = 1.0 - backbone.norm_momentum
         self.norm: dict[str, Any] = {"eps": backbone.norm_epsilon, "momentum": momentum}
         px = spec.input.template_px
@@ -64,8 +64,9 @@ class ResidualBackbone(nn.Module):
     def embed(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Features of every stage, the stem's before its pooling."""
         x, found = images, {}
+        chain: Any = self.spec.backbone
         for (name, blocks), stage in zip(
-            self.stages.items(), self.spec.backbone.layers, strict=True
+            self.stages.items(), chain.layers, strict=True
         ):
             if isinstance(stage, ConvSpec):
                 x = found[name] = F.relu_(self.layer(f"backbone/{name}", x))

@@ -44,7 +44,8 @@ class Network(torch.nn.Module):
     def __init__(self, spec: TrackerSpec):
         super().__init__()
         self.spec = spec
-        nn, backbone, below = torch.nn, spec.backbone, 3
+        nn, below = torch.nn, 3
+        backbone: Any = spec.backbone
         self.layers = plain_layers(backbone, "This yardstick")
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
         for layer in self.layers:

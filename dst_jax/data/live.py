@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import av.container
+import av.error
 import numpy as np
 
 from dst_jax.data.frames import Frame
@@ -94,7 +95,7 @@ class LiveVideo:
                 for packet in container.demux(stream):
                     try:
                         frames = packet.decode()
-                    except av.FFmpegError:
+                    except av.error.FFmpegError:
                         # A stream that is joined in its middle begins so.
                         if not noted:
                             note(f"{self.name}: parts cannot be decoded; left out.")
@@ -103,7 +104,7 @@ class LiveVideo:
                     for frame in frames:
                         shown = True
                         yield np.asarray(frame.to_ndarray(format="rgb24"))
-        except (av.FFmpegError, OSError) as error:
+        except (av.error.FFmpegError, OSError) as error:
             failure = error
         if pipe and pipe.stop:
             raise pipe.stop

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import av
+import av.error
 import cv2
 import numpy as np
 
@@ -48,7 +49,10 @@ def require_encoder(out: pathlib.Path, hw: tuple[int, int], *, fps: Fraction) ->
       InputError: If frames of this size cannot be encoded, or the disk is full.
     """
     with trial_file(out) as trial:
-        with contextlib.suppress(av.FFmpegError), encoder(trial, hw, fps=fps) as write:
+        with (
+            contextlib.suppress(av.error.FFmpegError),
+            encoder(trial, hw, fps=fps) as write,
+        ):
             write(np.zeros((*hw, 3), np.uint8))
         if frames_in(trial) == 1:
             return
@@ -75,7 +79,7 @@ def encoder(
       fps: Frames per second, see `encodable_rate`.
 
     Raises:
-      av.FFmpegError: If a frame cannot be encoded or written.
+      av.error.FFmpegError: If a frame cannot be encoded or written.
     """
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -108,7 +112,7 @@ def frames_in(path: pathlib.Path) -> int:
     try:
         with path.open("rb") as file, av.open(f"/dev/fd/{file.fileno()}") as container:
             return sum(packet.size > 0 for packet in container.demux(video=0))
-    except (OSError, av.FFmpegError, IndexError):
+    except (OSError, av.error.FFmpegError, IndexError):
         return 0
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import TypeAlias
 
-import av
+import av.error
 import numpy as np
 from rich.console import Console
 from rich.progress import (
@@ -245,7 +245,7 @@ def _write(
         if error is stop:
             raise
         where = _printed(parts, account, out)
-        if not isinstance(error, OSError | InputError | av.FFmpegError):
+        if not isinstance(error, OSError | InputError | av.error.FFmpegError):
             raise
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise InputError(
