@@ -15,6 +15,25 @@ from dst_jax.errors import InputError
 HostBatch: TypeAlias = dict[str, np.ndarray]
 
 
+def empty_patches(
+    spec: PatchSpec, count: int, *, roles: tuple[Role, ...] = ROLES
+) -> HostBatch:
+    """Returns the arrays of `PatchReader.empty`.
+
+    Args:
+      spec: Sizes of the patches.
+      count: Number of examples.
+      roles: Sides of the pair that get arrays.
+    """
+    batch: HostBatch = {}
+    for role in roles:
+        side = spec.of(role).patch_px
+        batch[f"{role}_patch"] = np.empty((count, side, side, 3), np.uint8)
+        batch[f"{role}_box"] = np.empty((count, 4), np.float32)
+        batch[f"{role}_fill_rgb"] = np.empty((count, 3), np.float32)
+    return batch
+
+
 class PatchReader:
     """Reads patches of targets; several threads may share a reader.
 
@@ -51,13 +70,7 @@ class PatchReader:
           For each role `{role}_patch` uint8 [count, p, p, 3], `{role}_box` float32
           [count, 4] and `{role}_fill_rgb` float32 [count, 3].
         """
-        batch: HostBatch = {}
-        for role in roles:
-            side = self.spec.of(role).patch_px
-            batch[f"{role}_patch"] = np.empty((count, side, side, 3), np.uint8)
-            batch[f"{role}_box"] = np.empty((count, 4), np.float32)
-            batch[f"{role}_fill_rgb"] = np.empty((count, 3), np.float32)
-        return batch
+        return empty_patches(self.spec, count, roles=roles)
 
     def read_pair(self, batch: HostBatch, row: int, pair: Pair, number: int) -> None:
         """Writes both sides of a pair into row `row` of a batch.

@@ -10,7 +10,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dst_jax.data.examples import HostBatch, open_packs, require_frames
+from dst_jax.data.examples import (
+    HostBatch,
+    empty_patches,
+    open_packs,
+    require_frames,
+)
 from dst_jax.data.frames import Frame, FrameCache
 from dst_jax.data.packs.packed import Pack
 from dst_jax.data.pairs import Pair
@@ -87,12 +92,10 @@ class WindowReader:
           a window that was drawn anew because it saw nothing of the frame, and
           `narrowed`, 1 for one that a pack did not hold.
         """
-        batch: HostBatch = {}
+        batch = empty_patches(self.spec, count)
         for role in ROLES:
-            side = self.spec.of(role).patch_px
-            batch[f"{role}_patch"] = np.empty((count, side, side, 3), np.uint8)
-            batch[f"{role}_box"] = np.empty((count, 4), np.float32)
-            batch[f"{role}_fill_rgb"] = np.zeros((count, 3), np.float32)
+            # Windows are black outside of the frame.
+            batch[f"{role}_fill_rgb"][:] = 0.0
         for name in ("redrawn", "narrowed"):
             batch[name] = np.empty(count, np.float32)
         return batch

@@ -17,8 +17,8 @@ from dst_jax.evaluate.restart_run import run_with_restarts
 from dst_jax.evaluate.restarts import RegionTruth, Run
 from dst_jax.regions import START, starting_box
 from dst_jax.track import Tracker, make_tracker
-from dst_jax.track.follow import follow
 from dst_jax.track.run import canvas_size
+from dst_jax.track.targets import follow_targets
 from dst_jax.typing import Float, Region
 from dst_jax.workflows.evaluation import frame_bar, read_ahead, require_answers
 
@@ -120,8 +120,9 @@ class _Runner:
         """Yields, chunk by chunk, the regions after the frame of a start."""
         frames = read_ahead(sequence, first=start)
         skipped = 1
-        for boxes, _ in follow(self._tracker, frames, box):
-            xywh = np.asarray(box_math.cxcywh_to_xywh(boxes[skipped:].astype(float)))
+        for part in follow_targets(self._tracker, frames, box[None], ahead=False):
+            boxes = part.boxes[skipped:, 0].astype(float)
+            xywh = np.asarray(box_math.cxcywh_to_xywh(boxes))
             skipped = 0
             yield [tuple(row) for row in np.round(xywh, 4).tolist()]
 
@@ -137,5 +138,5 @@ class _Runner:
             return
         self._warm.add(program)
         frames = read_ahead(sequence, first=start, limit=2)
-        for _, scores in follow(self._tracker, frames, box):
-            require_answers(scores[1:])
+        for part in follow_targets(self._tracker, frames, box[None]):
+            require_answers(part.scores[1:, 0])

@@ -91,6 +91,21 @@ def test_a_live_frame_is_answered_before_the_next_is_read():
     assert number == 3
 
 
+@pytest.mark.parametrize(("ahead", "taken"), [(True, 8), (False, 4)])
+def test_whoever_may_stop_has_read_no_part_more(monkeypatch, ahead, taken):
+    monkeypatch.setattr("dst_jax.track.targets.chunk_length", lambda canvas: 4)
+    read = []
+
+    def watched():
+        for number, frame in enumerate(FRAMES):
+            read.append(number)
+            yield frame
+
+    part = next(follow_targets(scenes.tracker(), watched(), BOXES, ahead=ahead))
+    assert len(part.boxes) == 4
+    assert len(read) == taken
+
+
 @pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize("error", [OSError("no"), InputError("no"), KeyboardInterrupt])
 @pytest.mark.parametrize("frames", [1, 66])
