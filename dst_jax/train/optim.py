@@ -62,8 +62,8 @@ class OptimConfig:
         of the papers; with "adamw", to Adam's step before its rate.
       decay_norms: Whether scales, biases and other vectors decay too, as in public
         code; positions do in any case.
-      early_weight_decay: The same until the first of a network's frozen parts begins to
-        learn, as in SiamDW's public code; None for `weight_decay`.
+      early_weight_decay: The factor until the first of a network's frozen parts begins
+        to learn, as in SiamDW's public code; None for `weight_decay`.
       clip_norm: Largest norm of a student's gradient, which is scaled down to it; None
         for no limit.
     """
