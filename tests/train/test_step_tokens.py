@@ -28,8 +28,9 @@ OPTIM = OptimConfig(
     weight_decay=1e-4,
     clip_norm=0.1,
 )
-# Adam's steps have one size however small a gradient is: keys' constants, to which
-# attention is blind, would move by what rounding leaves of their gradient.
+# Adam's steps hardly depend on a gradient's size: constants before a normalisation, and
+# those of keys, move by what rounding leaves of their gradient, which is 0. Relative to
+# themselves such leaves differ, so that devices are compared by gradient descent.
 PLAIN = dataclasses.replace(OPTIM, method="sgd", weight_decay=0.0)
 
 
@@ -85,6 +86,15 @@ def test_four_devices_of_which_one_has_no_positive_take_the_steps_of_one(
             assert setting.relative_difference(*both) <= tolerance
         for ours, theirs in zip(logs, others, strict=True):
             assert setting.relative_difference(ours.terms, theirs.terms) <= tolerance
+
+
+def test_adam_takes_the_same_steps_on_four_devices_but_for_rounding():
+    with jax.enable_x64(True):
+        one, _ = after_three(dtype=jnp.float64, optim=OPTIM)
+        four, _ = after_three(devices=4, dtype=jnp.float64, optim=OPTIM)
+    pairs = zip(*map(jax.tree.leaves, (one.params, four.params)), strict=True)
+    # Three steps at this rate move weights by .003.
+    assert max(np.abs(np.asarray(a) - np.asarray(b)).max() for a, b in pairs) < 1e-11
 
 
 def test_each_student_learns_as_it_does_alone():
