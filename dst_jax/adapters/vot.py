@@ -99,7 +99,7 @@ def _rectangle(region: Sequence[Any]) -> Rectangle:
         x, y, w, h = (float(value) for value in region)
         return x, y, w, h
     points = np.asarray(region, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
+    if points.shape[1:] != (2,) or len(points) < 3:
         raise InputError(
             "a region that is neither a rectangle nor a polygon was given; set "
             "`convert = rectangle` in trackers.ini."
