@@ -35,7 +35,7 @@ def region_overlap(first: Region, second: Region, size: tuple[int, int]) -> floa
     window = (*low.tolist(), *high.tolist())
     a, b = (_drawn(shape, window) for shape in shapes)
     union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 0.0
+    return float(np.count_nonzero(a & b) / union) if union else 0.0
 
 
 def _rounded(region: Region) -> Float[np.ndarray, " n"]:

@@ -46,8 +46,8 @@ def share_kept(epoch: Scalar, last: float, *, start: float, over: float) -> Scal
       over: Epochs over which the share falls; 0 lets it fall at once.
 
     Example:
-      >>> share_kept(jnp.float32(60.0), 0.7, start=20.0, over=80.0).round(4).item()
-      0.8500...
+      >>> round(share_kept(jnp.float32(60.0), 0.7, start=20.0, over=80.0).item(), 4)
+      0.85
     """
     epoch = jnp.asarray(epoch)
     if over:
