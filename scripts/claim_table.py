@@ -18,8 +18,8 @@ COMPARED = (
     ("TSsKD literal gates", "TSKD"),
     (WORKING, "TSKD"),
     (WORKING, "NOKD"),
-    ("NOKD bias", "NOKD"),
-    ("TSKD bias", "TSKD"),
+    ("NOKD", "NOKD without bias"),
+    ("TSKD", "TSKD without bias"),
 )
 
 # Measures by the heading of their column: their names in results and in a score.

@@ -124,6 +124,11 @@ def with_bias(spec: TrackerSpec) -> TrackerSpec:
     return dataclasses.replace(spec, head=dataclasses.replace(spec.head, bias=True))
 
 
+def without_bias(spec: TrackerSpec) -> TrackerSpec:
+    """Returns `spec` with a head that adds no learnable number to its responses."""
+    return dataclasses.replace(spec, head=dataclasses.replace(spec.head, bias=False))
+
+
 def width_multiples(backbone: Backbone) -> tuple[int, ...]:
     """Returns the number of which each stage's width must be a multiple.
 
