@@ -5,15 +5,15 @@
     python scripts/claim.py --workdir runs/claim --seeds 0 1 2 3 4 --report
 
 Each seed has its own synthetic videos, teacher, first weights and order of pairs. Its
-rows differ in the terms of the objective alone: both students have the same pairs,
-steps, rate and validation in each. The rate is the demonstration's, the best of three
-for every row on seeds of their own; rows such as "NOKD at 0.03", which --rows asks for,
-have another of the three. In the rows without a bias, which SiamFC alone has,
-its students add no learnable scalar to their response. All trackers
-of a seed are evaluated on the same videos, which nobody trained on. A stage that is
-finished leaves a file and is kept, so that the same command goes on, and another one
-adds seeds; with --report it prints the tables of the stages that are finished
-(scripts/claim_table.py) and runs none.
+rows differ in the terms of the objective and in the rate: both students have the same
+pairs, steps and validation in each. The rates are the demonstration's, for each row the
+best of three on seeds of their own; rows such as "NOKD at 0.03", which --rows asks for,
+have another of the three. In the rows without a bias, which SiamFC alone has, students
+add no learnable scalar to their response. All trackers of a seed are evaluated on the
+same videos, which nobody trained on. A stage that is finished leaves a file and is
+kept, so that the same command goes on, and another one adds seeds; with --report it
+prints the tables of the stages that are finished (scripts/claim_table.py) and runs
+none.
 """
 
 import argparse
@@ -57,6 +57,7 @@ from dst_jax.experiment import (
     without,
 )
 from dst_jax.files import require_place, user_path
+from dst_jax.workflows.demo import ROW_RATES
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import read_videos, score_still
 from dst_jax.workflows.train import run_training
@@ -115,8 +116,8 @@ def experiment_of(family: str, name: str, seed: int, source: str) -> Experiment:
     base = dataclasses.replace(base, data=data, seed=seed)
     if name == TEACHER:
         return base
-    usual = (name, base.optim.learning_rate)
-    row, rate = RATED[family].get(name, usual)
+    usual = ROW_RATES.get(family, {}).get(name, base.optim.learning_rate)
+    row, rate = RATED[family].get(name, (name, usual))
     distill = OPTIONS.get(row, lambda same: same)(terms_of(row, base.distill))
     if name == WORKING_ROW:
         distill = distill.with_terms(ks=base.distill.terms["ks"])

@@ -152,7 +152,7 @@ def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | Non
 def _demo(verb: Demo, console: Console) -> None:
     deadline = _deadline(verb)
     from dst_jax.command.settings import load_experiment
-    from dst_jax.workflows.demo import ROWS, ROWS_OF_FAMILY, run_demo
+    from dst_jax.workflows.demo import ROW_RATES, ROWS, ROWS_OF_FAMILY, run_demo
 
     family = "demo" if verb.family == "siamfc" else f"demo_{verb.family}"
     experiments = [
@@ -164,6 +164,7 @@ def _demo(verb: Demo, console: Console) -> None:
         workdir=verb.workdir,
         seed=verb.seed,
         trainings=ROWS_OF_FAMILY.get(verb.family, ROWS),
+        rates=ROW_RATES.get(verb.family),
         deadline=deadline,
         console=console,
     )

@@ -20,7 +20,7 @@ def experiment() -> Experiment:
     finds in the place of "mini-dull". The options that differ from the paper's were
     chosen by scripts/claim.py: labels at full weight, since the teacher has not seen
     millions of pairs; STR as heavy as it is for AlexNet's larger maps; gates that open;
-    the best of three rates, for students with and without a teacher; a bias.
+    the best of three rates (that of students without a teacher is .3); a bias.
     """
     base = demo_teacher.experiment()
     names = {"dull": "mini-dull", "intelligent": "mini-half"}

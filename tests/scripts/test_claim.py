@@ -30,12 +30,17 @@ def scripts():
         sys.path.remove(folder)
 
 
-@pytest.mark.parametrize("family", ["siamfc", "siamrpn"])
-def test_rows_differ_in_the_terms_alone(scripts, family):
+@pytest.mark.parametrize(("family", "plain_rate"), [("siamfc", 0.3), ("siamrpn", 1e-3)])
+def test_rows_differ_in_terms_and_rate_alone(scripts, family, plain_rate):
     made = [
         scripts.claim.experiment_of(family, row, 7, "got10k:x")
         for row in ("NOKD", "TSKD", "TSsKD literal gates", "TSsKD working gates")
     ]
+    assert made[0].optim.learning_rate == plain_rate
+    optim = dataclasses.replace(
+        made[0].optim, learning_rate=made[1].optim.learning_rate
+    )
+    made[0] = dataclasses.replace(made[0], optim=optim)
     rest = {(e.data, e.optim, e.loop, e.labels, e.augment, e.seed) for e in made}
     assert len(rest) == 1 and made[0].seed == 7
     assert made[0].optim.epochs * made[0].optim.pairs_per_epoch == 6_400
