@@ -1,5 +1,6 @@
 """Parses the words of a command line and calls the workflow of their verb."""
 
+import contextlib
 import dataclasses
 import functools
 import platform
@@ -14,6 +15,7 @@ from dst_jax.command.data_verbs import Data, ListLayouts, Pack, Verify
 from dst_jax.command.evaluate import Evaluate, run_evaluate
 from dst_jax.command.fields import refuse_unknown
 from dst_jax.command.parsing import parse
+from dst_jax.command.processes import joined_run
 from dst_jax.command.startup import silence_decoders, start_jax
 from dst_jax.command.verbs import (
     Ablate,
@@ -66,9 +68,14 @@ def run_verb(words: Sequence[str]) -> None:
     if rest and not isinstance(verb, Train | Distill | Search | Ablate | Pack):
         refuse_unknown(rest, options(verb), help_of=f"{words[0]} --help")
     silence_decoders()
-    if _computes(verb):
-        start_jax()
-    _dispatch(verb, rest, console)
+    with contextlib.ExitStack() as joined:
+        if isinstance(verb, Train | Distill):
+            joined.enter_context(
+                joined_run(verb.coordinator, verb.processes, verb.process_id, verb.pod)
+            )
+        if _computes(verb):
+            start_jax()
+        _dispatch(verb, rest, console)
 
 
 def _computes(verb: Any) -> bool:
@@ -173,6 +180,7 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
     deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.distill import with_row
+    from dst_jax.train import this_pod
     from dst_jax.workflows.train import print_trained, run_training
 
     experiment = settings.load_experiment(verb.config)
@@ -198,7 +206,8 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         deadline=deadline,
         console=console,
     )
-    print_trained(trained, console)
+    if this_pod().writes:
+        print_trained(trained, console)
 
 
 def _start_of(verb: Train | Distill, experiment: "Experiment") -> dict[str, Any]:

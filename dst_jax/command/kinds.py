@@ -73,6 +73,20 @@ TimeLimit: TypeAlias = Annotated[
     str | None,
     optional("TIME", "as 90s, 170m, 1h30m: ends in time, all saved, with exit code 75"),
 ]
+Coordinator: TypeAlias = Annotated[
+    str | None,
+    optional("HOST:PORT", "of process 0; for one run by several processes"),
+]
+Processes: TypeAlias = Annotated[
+    int | None, optional("INT", "how many there are; with --coordinator")
+]
+ProcessId: TypeAlias = Annotated[
+    int | None, optional("INT", "of this one, from 0; with --coordinator")
+]
+OnPod: TypeAlias = Annotated[
+    Flag[bool],
+    arg(help="one run by all processes that a TPU pod, Slurm or MPI has started"),
+]
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
 ]

@@ -13,8 +13,12 @@ from dst_jax.command.kinds import (
     CONFIG,
     Append,
     Backbones,
+    Coordinator,
     Flag,
+    OnPod,
     Path,
+    Processes,
+    ProcessId,
     Rows,
     Seed,
     SkipBad,
@@ -71,6 +75,10 @@ class Train:
     seed: Seed = None
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
+    coordinator: Coordinator = None
+    processes: Processes = None
+    process_id: ProcessId = None
+    pod: OnPod = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +114,10 @@ class Distill:
     seed: Seed = None
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
+    coordinator: Coordinator = None
+    processes: Processes = None
+    process_id: ProcessId = None
+    pod: OnPod = False
 
 
 @dataclasses.dataclass(frozen=True)

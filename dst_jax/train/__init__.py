@@ -7,6 +7,7 @@ from dst_jax.train.checkpoint import Best as Best
 from dst_jax.train.checkpoint import Checkpoints as Checkpoints
 from dst_jax.train.checkpoint import Snapshot as Snapshot
 from dst_jax.train.checkpoint import first_best as first_best
+from dst_jax.train.checkpoint import of_first as of_first
 from dst_jax.train.checkpoint import read_record as read_record
 from dst_jax.train.checkpoint import saved_steps as saved_steps
 from dst_jax.train.checkpoint import student_variables as student_variables
@@ -30,6 +31,9 @@ from dst_jax.train.parallel import sharded as sharded
 from dst_jax.train.phases import Phase as Phase
 from dst_jax.train.phases import forget_momentum as forget_momentum
 from dst_jax.train.phases import make_phases as make_phases
+from dst_jax.train.pod import Pod as Pod
+from dst_jax.train.pod import StoppedElsewhere as StoppedElsewhere
+from dst_jax.train.pod import this_pod as this_pod
 from dst_jax.train.state import TrainState as TrainState
 from dst_jax.train.state import init_state as init_state
 from dst_jax.train.step import SKIPPED as SKIPPED

@@ -21,6 +21,7 @@ from dst_jax.digests import json_sha256, parts_sha256
 from dst_jax.distill import of_network
 from dst_jax.errors import InputError
 from dst_jax.files import naming, plain_folder, read_json, remove_folder
+from dst_jax.train.pod import Pod
 from dst_jax.train.state import TrainState
 
 RECORD = pathlib.Path("made", "metadata")  # where Orbax writes the item "made"
@@ -94,8 +95,28 @@ def not_finite(tree: Any) -> str | None:
     return None
 
 
+def of_first(pod: Pod, restored: Snapshot | None, like: Snapshot) -> Snapshot | None:
+    """Returns what the first process has restored, in every process.
+
+    Only the first needs the folder of checkpoints. The others begin their next report
+    anew, which nobody reads.
+
+    Args:
+      pod: The processes of the run.
+      restored: What this process has restored; None in all but the first, and if there
+        is no checkpoint yet.
+      like: A snapshot with the same structure, shapes and types.
+    """
+    if pod.count == 1 or not pod.gather(np.uint8(restored is not None))[0]:
+        return restored
+    sent = _from_dict(pod.of_first(_as_dict(restored or like)), like)
+    return sent._replace(window=restored.window) if restored else sent
+
+
 class Checkpoints:
     """The newest two checkpoints of a run.
+
+    With several processes, one alone has them.
 
     Args:
       folder: Folder of the checkpoints.
@@ -115,7 +136,7 @@ class Checkpoints:
         self._card = dict(card or {})
         self._sweep()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, enable_async_checkpointing=False
+            max_to_keep=2, enable_async_checkpointing=False, **_alone()
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         self._name = contextlib.ExitStack()
@@ -226,6 +247,22 @@ class Checkpoints:
         """Removes what a killed or failed save left."""
         for leftover in self._folder.glob(f"*{UNFINISHED}*"):
             remove_folder(leftover)
+
+
+def _alone() -> dict[str, Any]:
+    """Returns options by which Orbax waits for no other process of the run."""
+    if jax.process_count() == 1:
+        return {}
+    number = jax.process_index()
+    return {
+        "multiprocessing_options": ocp.options.MultiprocessingOptions(
+            primary_host=number,
+            active_processes={number},
+            barrier_sync_key_prefix=f"process_{number}",
+        ),
+        # Orbax makes no folders where only some processes are active.
+        "create": False,
+    }
 
 
 def saved_steps(folder: pathlib.Path) -> list[int]:

@@ -22,6 +22,7 @@ from dst_jax.train.checkpoint import (
     student_variables,
 )
 from dst_jax.train.deadline import Deadline, TimeUp
+from dst_jax.train.pod import Ballot, Pod
 from dst_jax.train.state import TrainState
 from dst_jax.train.step import Constants, StepMetrics, TrainStep
 from dst_jax.train.validate import Validate
@@ -78,7 +79,8 @@ class Run(NamedTuple):
       total_steps: Step at which the run ends.
       steps_per_epoch: Number of steps in an epoch.
       batch: Number of pairs in a step, over all processes.
-      checkpoints: Checkpoints of the run; None if it saves none.
+      checkpoints: Checkpoints of the run; None if it saves none, as in all processes
+        but the first.
       report: Function that is called with (step, scalars) for the log.
       tick: Function that is called after every step with (step, last report), for a
         progress bar.
@@ -92,6 +94,7 @@ class Run(NamedTuple):
       later: Its later phases, in order.
       enters: Function that is called with the first step of a phase before the run
         begins it, or goes on within it.
+      pod: The processes of the run.
     """
 
     step: TrainStep
@@ -110,6 +113,7 @@ class Run(NamedTuple):
     deadline: Deadline | None = None
     later: Sequence[Later] = ()
     enters: Callable[[int], None] = lambda step: None
+    pod: Pod = Pod()
 
     def phase_of(self, step: int) -> int:
         """Returns the first step of the phase of a step."""
@@ -136,7 +140,8 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     """Trains from the step of `snapshot` to `run.total_steps`.
 
     SIGINT, SIGTERM or SIGHUP ends the run after the current step, with a checkpoint,
-    and so does the deadline.
+    and so does the deadline. With several processes, it ends in all of them if one has
+    got a signal; on accelerators that is a step later.
 
     Args:
       snapshot: State, best weights and open report at the beginning.
@@ -153,7 +158,7 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     """
     state, best, before = snapshot
     step = int(state.step)
-    window = Window(run.batch, before=before)
+    window, ballot = Window(run.batch, before=before), Ballot(run.pod)
     report, phase = dict[str, float](), None
     with _stop_flag() as stopped:
         while step < run.total_steps:
@@ -166,19 +171,21 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
                 found = jax.device_get(named(metrics))
                 run.begun({name: float(value) for name, value in found.items()})
             # These are read once per step; a later signal is served after the next.
-            signalled, late = bool(stopped), _late(step, run, config)
+            signalled, late = ballot.ask(
+                max(stopped, default=0), _late(step, run, config)
+            )
             if step == run.total_steps or step % config.log_every == 0:
                 report = window.close()
                 _require_finite(step, report, run)
                 run.report(step, report)
             paused = time.perf_counter()
-            reached = Snapshot(state, best)
-            best = _keep(reached, step, window, run, config, save=signalled or late)
+            reached, save = Snapshot(state, best), bool(signalled or late)
+            best = _keep(reached, step, window, run, config, save=save)
             window.pause(time.perf_counter() - paused)
             run.tick(step, report)
             where = f"at step {step} of {run.total_steps}"
             if signalled and step < run.total_steps:
-                raise Interrupted(f"stopped {where}", number=stopped[0])
+                raise Interrupted(f"stopped {where}", number=signalled)
             if late and step < run.total_steps:
                 raise TimeUp(f"{where}, which is saved")
     return Snapshot(state, best)
@@ -229,12 +236,14 @@ def _keep(
         with _long("validation", run):
             best, scores = _validate(step, state, best, run)
         run.report(step, scores)
-    if run.checkpoints and (save or _due(step, config.checkpoint_every, run)):
-        with _long("checkpoint", run):
+    saves = run.checkpoints or not run.pod.writes
+    if saves and (save or _due(step, config.checkpoint_every, run)):
+        with _long("checkpoint", run), run.pod.together("saving a checkpoint"):
             kept = Snapshot(jax.device_get(state), best, window.open())
             _require_finite(step, kept.window.sums, run)
             _require_finite_arrays(step, (kept.state, best.variables), run)
-            run.checkpoints.save(kept)
+            if run.checkpoints:
+                run.checkpoints.save(kept)
             run.saved(kept)
     return best
 
@@ -267,6 +276,9 @@ def _validate(
 ) -> tuple[Best, dict[str, float]]:
     assert run.validate is not None
     variables = {name: student_variables(state, name) for name in state.params}
+    if run.pod.count > 1:
+        # Each process validates by itself, on one of its devices.
+        variables = jax.tree.map(lambda leaf: leaf.addressable_data(0), variables)
     scores = run.validate(variables)
     _require_finite(step, scores, run)
     loss, kept = dict(best.loss), dict(best.variables)
@@ -293,11 +305,12 @@ def _require_finite_arrays(step: int, arrays: Any, run: Run) -> None:
 
 def _diverged(step: int, what: str, run: Run) -> InputError:
     good = run.checkpoints.latest_step() if run.checkpoints else None
-    kept = (
-        "nothing was saved yet"
-        if good is None
-        else f"all numbers of the checkpoint of step {good} are finite"
-    )
+    if not run.pod.writes:
+        kept = "process 0 says what was saved"
+    elif good is None:
+        kept = "nothing was saved yet"
+    else:
+        kept = f"all numbers of the checkpoint of step {good} are finite"
     return InputError(
         f"{what} at step {step}; {kept}. Lower --optim.learning_rate or set "
         "--optim.clip_norm, in a new workdir."

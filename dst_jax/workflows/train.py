@@ -6,6 +6,7 @@ import functools
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 from rich.console import Console
@@ -23,6 +24,7 @@ from dst_jax.train import (
     Checkpoints,
     Deadline,
     MetricWriter,
+    Run,
     Snapshot,
     TimeUp,
     TrainState,
@@ -31,9 +33,11 @@ from dst_jax.train import (
     init_state,
     make_optimizer,
     make_phases,
+    of_first,
     read_metrics,
     read_record,
     saved_steps,
+    this_pod,
 )
 from dst_jax.workflows.export import write_bundles
 from dst_jax.workflows.gates import gates_line, skipped_line
@@ -74,7 +78,8 @@ def run_training(
 ) -> Trained:
     """Trains the students of `experiment`, or continues the run in `workdir`.
 
-    Bundles are written with every checkpoint.
+    Bundles are written with every checkpoint. Of several processes the first alone
+    reads and writes the workdir; all read the same data and bundles.
 
     Args:
       experiment: The configuration.
@@ -90,20 +95,39 @@ def run_training(
       Bundles and metrics of the run.
 
     Raises:
-      InputError: If configuration, data, teacher and workdir do not fit together.
+      InputError: If configuration, data, teacher and workdir do not fit together, or
+        those of several processes are not the same.
       TimeUp: If the deadline ended the run.
     """
-    workdir = user_path(workdir)
-    if deadline and deadline.left() <= 0.0:
-        raise TimeUp(f"before {workdir} began or went on")
-    networks = read_networks(experiment, teacher, init or {}, backbones or {})
-    _require_space(experiment, networks[0], workdir)
-    given = gather(experiment, networks, verb=verb, console=console)
-    with open_workdir(workdir, given.config):
+    pod, workdir = this_pod(), user_path(workdir)
+    console = console if pod.writes else Console(quiet=True)
+    with contextlib.ExitStack() as opened:
+        with pod.together("reading what the run computes from"):
+            if deadline and deadline.left() <= 0.0:
+                raise TimeUp(f"before {workdir} began or went on")
+            networks = read_networks(experiment, teacher, init or {}, backbones or {})
+            if pod.writes:
+                _require_space(experiment, networks[0], workdir)
+            given = gather(experiment, networks, verb=verb, console=console)
+            if pod.writes:
+                opened.enter_context(open_workdir(workdir, given.config))
+        if pod.count > 1:
+            pod.require_same(_compared(given))
         began = time.perf_counter()
         bundles = _fit(given, workdir, deadline, console)
         seconds = time.perf_counter() - began
     return Trained(bundles, workdir / METRICS, seconds)
+
+
+def _compared(given: Given) -> dict[str, Any]:
+    """Returns what must be the same in all processes of a run."""
+    config = dict(given.config)
+    parts = {
+        "configuration": config.pop("experiment"),
+        "training data": config.pop("data"),
+        "bundles": config,
+    }
+    return parts | {name: given.card[name] for name in ("versions", "kernels")}
 
 
 def _require_space(
@@ -243,39 +267,72 @@ def _fit(
     given: Given, workdir: pathlib.Path, deadline: Deadline | None, console: Console
 ) -> dict[str, pathlib.Path]:
     """Trains, or goes on; returns the folders of the bundles."""
-    experiment, folder = given.experiment, workdir / BUNDLES
+    pod, experiment = this_pod(), given.experiment
     total_steps = experiment.optim.total_steps(experiment.data.batch)
-    state = first_state(given)
+    state, checkpoints, restored = first_state(given), None, None
+    first = Snapshot(state, first_best(state))
+    with contextlib.ExitStack() as opened:
+        with pod.together("reading the last checkpoint"):
+            if pod.writes:
+                checkpoints = _checkpoints(given, workdir, opened)
+                with waiting(console, "reading the last checkpoint"):
+                    restored = checkpoints.restore(first)
+        restored = of_first(pod, restored, first)
+        snapshot = restored or first
+        step = int(snapshot.state.step)
+        with pod.together("preparing the steps"):
+            if restored and checkpoints:
+                say(console, f"{workdir}: goes on at step {step} of {total_steps}.")
+                _tell_of_other_kernels(workdir, step, given, console)
+            if step < total_steps:
+                run = make_run(given, step, console)
+                run = run._replace(deadline=deadline, pod=pod)
+                if checkpoints:
+                    run = _written(run, checkpoints, given, workdir, step, opened)
+            elif checkpoints:
+                _write_results(snapshot, given, workdir)
+        if step < total_steps:
+            bar = opened.enter_context(training_bar(console, total_steps, step))
+            run = run._replace(
+                begun=functools.partial(_say_remarks, experiment, console),
+                enters=functools.partial(_say_phase, given, console),
+                tick=bar.tick,
+                tell=bar.tell,
+            )
+            fit(snapshot, run, experiment.loop)
+    return {name: workdir / BUNDLES / name for name in experiment.students}
+
+
+def _checkpoints(
+    given: Given, workdir: pathlib.Path, opened: contextlib.ExitStack
+) -> Checkpoints:
+    """Opens the checkpoints of a run."""
     checkpoints = Checkpoints(
         workdir / CHECKPOINTS, config_hash=config_hash(given.config), card=given.card
     )
-    with contextlib.closing(checkpoints):
-        snapshot = Snapshot(state, first_best(state))
-        with waiting(console, "reading the last checkpoint"):
-            restored = checkpoints.restore(snapshot)
-        snapshot = restored or snapshot
-        step = int(snapshot.state.step)
-        if restored:
-            say(console, f"{workdir}: goes on at step {step} of {total_steps}.")
-            _tell_of_other_kernels(workdir, step, given, console)
-        if step >= total_steps:
-            # Kept as it is where it exists, its time too.
-            (workdir / METRICS).open("a").close()
-            card = read_record(workdir / CHECKPOINTS, step)["card"]
-            return write_bundles(snapshot, given._replace(card=card).made, folder)
-        run = make_run(given, step, console)
-        writer = MetricWriter(workdir, step=step)
-        bar = training_bar(console, total_steps, step)
-        with contextlib.closing(writer), bar as shown:
-            run = run._replace(
-                checkpoints=checkpoints,
-                report=writer.write,
-                begun=functools.partial(_say_remarks, experiment, console),
-                enters=functools.partial(_say_phase, given, console),
-                tick=shown.tick,
-                tell=shown.tell,
-                saved=lambda kept: write_bundles(kept, given.made, folder),
-                deadline=deadline,
-            )
-            fit(snapshot, run, experiment.loop)
-    return {name: folder / name for name in experiment.students}
+    return opened.enter_context(contextlib.closing(checkpoints))
+
+
+def _written(
+    run: Run,
+    checkpoints: Checkpoints,
+    given: Given,
+    workdir: pathlib.Path,
+    step: int,
+    opened: contextlib.ExitStack,
+) -> Run:
+    """Returns a run that writes metrics, and bundles with every checkpoint."""
+    writer = opened.enter_context(contextlib.closing(MetricWriter(workdir, step=step)))
+    return run._replace(
+        checkpoints=checkpoints,
+        report=writer.write,
+        saved=lambda kept: write_bundles(kept, given.made, workdir / BUNDLES),
+    )
+
+
+def _write_results(snapshot: Snapshot, given: Given, workdir: pathlib.Path) -> None:
+    """Writes bundles of a run that has ended, as it was made."""
+    # Kept as it is where it exists, its time too.
+    (workdir / METRICS).open("a").close()
+    card = read_record(workdir / CHECKPOINTS, int(snapshot.state.step))["card"]
+    write_bundles(snapshot, given._replace(card=card).made, workdir / BUNDLES)
