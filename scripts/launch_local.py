@@ -58,15 +58,14 @@ def wait(runs: Sequence[subprocess.Popen[str]], *, grace: float) -> int:
       grace: Seconds that the others have when one has ended badly.
     """
     first_bad, since = 0, 0.0
-    while any(run.poll() is None for run in runs):
-        ended = [run.returncode for run in runs if run.returncode]
-        if ended and not first_bad:
-            first_bad, since = ended[0], time.monotonic()
+    while None in (codes := [run.poll() for run in runs]):
+        bad = [code for code in codes if code]
+        if bad and not first_bad:
+            first_bad, since = bad[0], time.monotonic()
         if first_bad and time.monotonic() - since > grace:
             for run in runs:
                 run.kill()
         time.sleep(0.05)
-    codes = [run.returncode for run in runs]
     code = first_bad or next((code for code in codes if code), 0)
     return code if code >= 0 else 128 - code
 
