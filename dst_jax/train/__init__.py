@@ -16,7 +16,12 @@ from dst_jax.train.deadline import TimeUp as TimeUp
 from dst_jax.train.device_data import DeviceSet as DeviceSet
 from dst_jax.train.device_data import device_set as device_set
 from dst_jax.train.device_data import gathering as gathering
-from dst_jax.train.loop import Interrupted as Interrupted
+from dst_jax.train.goodput import TIMES as TIMES
+from dst_jax.train.goodput import Account as Account
+from dst_jax.train.goodput import TimesWriter as TimesWriter
+from dst_jax.train.goodput import goodput_line as goodput_line
+from dst_jax.train.goodput import read_times as read_times
+from dst_jax.train.goodput import time_shares as time_shares
 from dst_jax.train.loop import Later as Later
 from dst_jax.train.loop import LoopConfig as LoopConfig
 from dst_jax.train.loop import Run as Run
@@ -42,6 +47,7 @@ from dst_jax.train.step import Crops as Crops
 from dst_jax.train.step import StepMetrics as StepMetrics
 from dst_jax.train.step import TrainStep as TrainStep
 from dst_jax.train.step import make_train_step as make_train_step
+from dst_jax.train.stopping import Interrupted as Interrupted
 from dst_jax.train.validate import PLAIN as PLAIN
 from dst_jax.train.validate import held_out_crops as held_out_crops
 from dst_jax.train.validate import make_validate as make_validate

@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -22,9 +20,11 @@ from dst_jax.train.checkpoint import (
     student_variables,
 )
 from dst_jax.train.deadline import Deadline, TimeUp
+from dst_jax.train.goodput import Account
 from dst_jax.train.pod import Ballot, Pod
 from dst_jax.train.state import TrainState
 from dst_jax.train.step import Constants, StepMetrics, TrainStep
+from dst_jax.train.stopping import Interrupted, stop_flag
 from dst_jax.train.validate import Validate
 from dst_jax.train.window import Window, named
 from dst_jax.typing import Array
@@ -95,6 +95,9 @@ class Run(NamedTuple):
       enters: Function that is called with the first step of a phase before the run
         begins it, or goes on within it.
       pod: The processes of the run.
+      account: What the time of this process goes to.
+      spent: Function that is called with the step after every report and checkpoint,
+        for a file of accounts.
     """
 
     step: TrainStep
@@ -114,6 +117,13 @@ class Run(NamedTuple):
     later: Sequence[Later] = ()
     enters: Callable[[int], None] = lambda step: None
     pod: Pod = Pod()
+    account: Account | None = None
+    spent: Callable[[int], None] = lambda step: None
+
+    def notes(self, cause: str) -> None:
+        """Puts the time since the last note down to a cause."""
+        if self.account:
+            self.account.spent(cause)
 
     def phase_of(self, step: int) -> int:
         """Returns the first step of the phase of a step."""
@@ -122,18 +132,6 @@ class Run(NamedTuple):
     def changes(self, step: int) -> bool:
         """Returns whether a later phase begins with this step."""
         return any(phase.first == step for phase in self.later)
-
-
-class Interrupted(KeyboardInterrupt):
-    """Says that a signal stopped the run, and of which step a checkpoint stands.
-
-    Attributes:
-      exit_code: The code with which the process ends: 128 and the signal's number.
-    """
-
-    def __init__(self, message: str, *, number: int):
-        super().__init__(message)
-        self.exit_code = 128 + number
 
 
 def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
@@ -160,11 +158,13 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     step = int(state.step)
     window, ballot = Window(run.batch, before=before), Ballot(run.pod)
     report, phase = dict[str, float](), None
-    with _stop_flag() as stopped:
+    run.notes("start")
+    with stop_flag() as stopped:
         while step < run.total_steps:
-            if (now := run.phase_of(step)) != phase:
-                run.enters(phase := now)
+            if begins := run.phase_of(step) != phase:
+                run.enters(phase := run.phase_of(step))
             state, metrics, waited = _take_step(step, state, run)
+            run.notes("compilation" if begins else "steps")
             step += 1
             window.add(metrics, waited)
             if step == 1:
@@ -175,9 +175,7 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
                 max(stopped, default=0), _late(step, run, config)
             )
             if step == run.total_steps or step % config.log_every == 0:
-                report = window.close()
-                _require_finite(step, report, run)
-                run.report(step, report)
+                report = _report(step, window, run)
             paused = time.perf_counter()
             reached, save = Snapshot(state, best), bool(signalled or late)
             best = _keep(reached, step, window, run, config, save=save)
@@ -191,6 +189,16 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     return Snapshot(state, best)
 
 
+def _report(step: int, window: Window, run: Run) -> dict[str, float]:
+    """Closes the window, and reports what it holds."""
+    report = window.close()
+    run.notes("steps")
+    _require_finite(step, report, run)
+    run.report(step, report)
+    run.spent(step)
+    return report
+
+
 def _take_step(
     number: int, state: TrainState, run: Run
 ) -> tuple[TrainState, StepMetrics, float]:
@@ -198,6 +206,7 @@ def _take_step(
     asked = time.perf_counter()
     batch = next(run.batches)
     waited = time.perf_counter() - asked
+    run.notes("data")
     step = run.step
     for phase in run.later:
         if number >= phase.first:
@@ -245,6 +254,7 @@ def _keep(
             if run.checkpoints:
                 run.checkpoints.save(kept)
             run.saved(kept)
+        run.spent(step)
     return best
 
 
@@ -264,9 +274,11 @@ def _late(step: int, run: Run, config: LoopConfig) -> bool:
 def _long(what: str, run: Run) -> Iterator[None]:
     """Tells what takes long, and notes how long it took."""
     began = time.perf_counter()
+    run.notes("steps")
     run.tell(what)
     yield
     run.tell("")
+    run.notes(what)
     if run.deadline:
         run.deadline.took(what, time.perf_counter() - began)
 
@@ -315,32 +327,3 @@ def _diverged(step: int, what: str, run: Run) -> InputError:
         f"{what} at step {step}; {kept}. Lower --optim.learning_rate or set "
         "--optim.clip_norm, in a new workdir."
     )
-
-
-@contextlib.contextmanager
-def _stop_flag() -> Iterator[list[int]]:
-    """Yields the numbers of SIGINT, SIGTERM and SIGHUP that have come, a growing list.
-
-    A signal that is ignored, as `nohup` has SIGHUP, stays so. A second signal ends the
-    run at once. Outside of the main thread none is served.
-    """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        del frame
-        if received:
-            text = "stopped at once; the last checkpoint stands"
-            raise Interrupted(text, number=number)
-        received.append(number)
-
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    served = [s for s in signals if signal.getsignal(s) != signal.SIG_IGN]
-    before = {s: signal.signal(s, ask) for s in served}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -21,23 +21,29 @@ from dst_jax.ops.kernels import VARIABLE
 from dst_jax.train import (
     METRICS,
     SKIPPED,
+    TIMES,
+    Account,
     Checkpoints,
     Deadline,
     MetricWriter,
     Run,
     Snapshot,
+    TimesWriter,
     TimeUp,
     TrainState,
     first_best,
     fit,
+    goodput_line,
     init_state,
     make_optimizer,
     make_phases,
     of_first,
     read_metrics,
     read_record,
+    read_times,
     saved_steps,
     this_pod,
+    time_shares,
 )
 from dst_jax.workflows.export import write_bundles
 from dst_jax.workflows.gates import gates_line, skipped_line
@@ -99,7 +105,7 @@ def run_training(
         those of several processes are not the same.
       TimeUp: If the deadline ended the run.
     """
-    pod, workdir = this_pod(), user_path(workdir)
+    pod, workdir, account = this_pod(), user_path(workdir), Account()
     console = console if pod.writes else Console(quiet=True)
     with contextlib.ExitStack() as opened:
         with pod.together("reading what the run computes from"):
@@ -114,7 +120,7 @@ def run_training(
         if pod.count > 1:
             pod.require_same(_compared(given))
         began = time.perf_counter()
-        bundles = _fit(given, workdir, deadline, console)
+        bundles = _fit(given, workdir, deadline, account, console)
         seconds = time.perf_counter() - began
     return Trained(bundles, workdir / METRICS, seconds)
 
@@ -191,6 +197,9 @@ def print_trained(trained: Trained, console: Console) -> None:
         gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
         say(console, f"{name}: {path}{gates}")
     say(console, f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
+    times = trained.metrics.with_name(TIMES)
+    if times.exists() and (shares := time_shares(read_times(times))):
+        say(console, goodput_line(shares))
     if line := gates_line(trained.metrics):
         say(console, line)
     if line := skipped_line(trained.metrics):
@@ -264,7 +273,11 @@ def _say_phase(given: Given, console: Console, first: int) -> None:
 
 
 def _fit(
-    given: Given, workdir: pathlib.Path, deadline: Deadline | None, console: Console
+    given: Given,
+    workdir: pathlib.Path,
+    deadline: Deadline | None,
+    account: Account,
+    console: Console,
 ) -> dict[str, pathlib.Path]:
     """Trains, or goes on; returns the folders of the bundles."""
     pod, experiment = this_pod(), given.experiment
@@ -286,7 +299,7 @@ def _fit(
                 _tell_of_other_kernels(workdir, step, given, console)
             if step < total_steps:
                 run = make_run(given, step, console)
-                run = run._replace(deadline=deadline, pod=pod)
+                run = run._replace(deadline=deadline, pod=pod, account=account)
                 if checkpoints:
                     run = _written(run, checkpoints, given, workdir, step, opened)
             elif checkpoints:
@@ -323,9 +336,13 @@ def _written(
 ) -> Run:
     """Returns a run that writes metrics, and bundles with every checkpoint."""
     writer = opened.enter_context(contextlib.closing(MetricWriter(workdir, step=step)))
+    account = run.account or Account()
+    times = TimesWriter(workdir, began=step, account=account)
+    opened.enter_context(contextlib.closing(times))
     return run._replace(
         checkpoints=checkpoints,
         report=writer.write,
+        spent=times.write,
         saved=lambda kept: write_bundles(kept, given.made, workdir / BUNDLES),
     )
 
