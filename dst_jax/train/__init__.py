@@ -3,14 +3,9 @@
 from dst_jax.train.candidates import over_candidates as over_candidates
 from dst_jax.train.candidates import places_for as places_for
 from dst_jax.train.candidates import quick_compilation as quick_compilation
-from dst_jax.train.checkpoint import Best as Best
 from dst_jax.train.checkpoint import Checkpoints as Checkpoints
-from dst_jax.train.checkpoint import Snapshot as Snapshot
-from dst_jax.train.checkpoint import first_best as first_best
-from dst_jax.train.checkpoint import of_first as of_first
 from dst_jax.train.checkpoint import read_record as read_record
 from dst_jax.train.checkpoint import saved_steps as saved_steps
-from dst_jax.train.checkpoint import student_variables as student_variables
 from dst_jax.train.deadline import Deadline as Deadline
 from dst_jax.train.deadline import TimeUp as TimeUp
 from dst_jax.train.device_data import DeviceSet as DeviceSet
@@ -39,6 +34,11 @@ from dst_jax.train.phases import make_phases as make_phases
 from dst_jax.train.pod import Pod as Pod
 from dst_jax.train.pod import StoppedElsewhere as StoppedElsewhere
 from dst_jax.train.pod import this_pod as this_pod
+from dst_jax.train.snapshot import Best as Best
+from dst_jax.train.snapshot import Snapshot as Snapshot
+from dst_jax.train.snapshot import first_best as first_best
+from dst_jax.train.snapshot import of_first as of_first
+from dst_jax.train.snapshot import student_variables as student_variables
 from dst_jax.train.state import TrainState as TrainState
 from dst_jax.train.state import init_state as init_state
 from dst_jax.train.step import SKIPPED as SKIPPED

@@ -22,7 +22,7 @@ class Account:
     """Adds up what the seconds of this process went to, all of them."""
 
     def __init__(self):
-        self._seconds = dict.fromkeys(CAUSES, 0.0)
+        self._seconds = {cause: 0.0 for cause in CAUSES}
         self._last = time.perf_counter()
 
     def spent(self, cause: str) -> None:
@@ -88,19 +88,24 @@ def read_times(path: pathlib.Path) -> list[Times]:
     """
     found = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            times = Times(**json.loads(line))
-            numbers = (times.began, times.step, times.at, *times.seconds.values())
-            fits = set(times.seconds) == {*CAUSES} and all(map(math.isfinite, numbers))
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            fits = False
-        if not fits:
+        if (times := _times(line)) is None:
             raise InputError(
                 f"{path}, line {number}: is no account of a run's time; remove this "
                 "line."
             )
         found.append(times)
     return found
+
+
+def _times(line: bytes) -> Times | None:
+    """Returns what a line says; None if it is not as `TimesWriter` writes it."""
+    try:
+        times = Times(**json.loads(line))
+        numbers = (times.began, times.step, times.at, *times.seconds.values())
+        fits = set(times.seconds) == {*CAUSES} and all(map(math.isfinite, numbers))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return times if fits else None
 
 
 def time_shares(lines: Iterable[Times]) -> dict[str, float]:
@@ -122,7 +127,7 @@ def time_shares(lines: Iterable[Times]) -> dict[str, float]:
       {'start': 0.194, 'steps': 0.71, 'redone steps': 0.065, 'between': 0.032}
     """
     last = _last_of_each(lines)
-    total = dict.fromkeys((*CAUSES, REDONE, STOPPED), 0.0)
+    total = {name: 0.0 for name in (*CAUSES, REDONE, STOPPED)}
     for number, times in enumerate(last):
         for cause, seconds in times.seconds.items():
             total[cause] += seconds

@@ -12,16 +12,11 @@ import numpy as np
 
 from dst_jax.errors import InputError
 from dst_jax.require import require, require_at_least
-from dst_jax.train.checkpoint import (
-    Best,
-    Checkpoints,
-    Snapshot,
-    not_finite,
-    student_variables,
-)
+from dst_jax.train.checkpoint import Checkpoints
 from dst_jax.train.deadline import Deadline, TimeUp
 from dst_jax.train.goodput import Account
 from dst_jax.train.pod import Ballot, Pod
+from dst_jax.train.snapshot import Best, Snapshot, not_finite, student_variables
 from dst_jax.train.state import TrainState
 from dst_jax.train.step import Constants, StepMetrics, TrainStep
 from dst_jax.train.stopping import Interrupted, stop_flag

@@ -12,7 +12,6 @@ import jax
 from rich.console import Console
 
 from dst_jax.bundle import Bundle
-from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash
 from dst_jax.files import require_place, user_path
 from dst_jax.models import variable_shapes
@@ -38,7 +37,6 @@ from dst_jax.train import (
     make_optimizer,
     make_phases,
     of_first,
-    read_metrics,
     read_record,
     read_times,
     saved_steps,
@@ -46,7 +44,7 @@ from dst_jax.train import (
     time_shares,
 )
 from dst_jax.workflows.export import write_bundles
-from dst_jax.workflows.gates import gates_line, skipped_line
+from dst_jax.workflows.gates import gate_share, gates_line, skipped_line
 from dst_jax.workflows.phase_lines import phase_lines
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar, waiting
@@ -164,32 +162,6 @@ def _require_space(
     require_place(workdir / CONFIG, space=left * checkpoint + bundles)
 
 
-def gate_share(metrics: pathlib.Path, name: str) -> float | None:
-    """Returns the share of steps in which a student's gate was open.
-
-    Args:
-      metrics: The file `metrics.jsonl`.
-      name: Name of the student.
-
-    Returns:
-      The share, or None if no gate was logged.
-
-    Raises:
-      InputError: If the file is damaged or of an older release.
-    """
-    rows = [row for row in read_metrics(metrics) if f"gate/{name}" in row]
-    if any(row.get("steps", 0) < 1 for row in rows):
-        raise InputError(
-            f"{metrics}: a line with gates lacks its number of steps, which an older "
-            "release did not write; train anew in another folder."
-        )
-    # The means of a line are of the steps that were not left out.
-    counts = [row["steps"] * (1.0 - row.get(SKIPPED, 0.0)) for row in rows]
-    opened = (row[f"gate/{name}"] for row in rows)
-    open_steps = sum(n * share for n, share in zip(counts, opened, strict=True))
-    return open_steps / sum(counts) if sum(counts) else None
-
-
 def print_trained(trained: Trained, console: Console) -> None:
     """Prints the folders of the bundles and how often the gates were open."""
     for name, path in trained.bundles.items():
@@ -289,7 +261,8 @@ def _fit(
             if pod.writes:
                 checkpoints = _checkpoints(given, workdir, opened)
                 with waiting(console, "reading the last checkpoint"):
-                    restored = checkpoints.restore(first)
+                    restored, lines = checkpoints.restore_newest(first)
+                say(console, *lines)
         restored = of_first(pod, restored, first)
         snapshot = restored or first
         step = int(snapshot.state.step)
@@ -297,20 +270,21 @@ def _fit(
             if restored and checkpoints:
                 say(console, f"{workdir}: goes on at step {step} of {total_steps}.")
                 _tell_of_other_kernels(workdir, step, given, console)
-            if step < total_steps:
-                run = make_run(given, step, console)
-                run = run._replace(deadline=deadline, pod=pod, account=account)
-                if checkpoints:
-                    run = _written(run, checkpoints, given, workdir, step, opened)
+            run = make_run(given, step, console) if step < total_steps else None
+            if run and checkpoints:
+                run = run._replace(account=account)
+                run = _written(run, checkpoints, given, workdir, step, opened)
             elif checkpoints:
                 _write_results(snapshot, given, workdir)
-        if step < total_steps:
+        if run:
             bar = opened.enter_context(training_bar(console, total_steps, step))
             run = run._replace(
                 begun=functools.partial(_say_remarks, experiment, console),
                 enters=functools.partial(_say_phase, given, console),
                 tick=bar.tick,
                 tell=bar.tell,
+                deadline=deadline,
+                pod=pod,
             )
             fit(snapshot, run, experiment.loop)
     return {name: workdir / BUNDLES / name for name in experiment.students}

@@ -90,7 +90,7 @@ def test_the_policy_and_its_update_are_programs_for_gpus_and_tpus():
     config, candidates = PolicyConfig(), 3
     state = init_policy(jax.random.key(0), config)
     told = describe(named("mini"), SearchConfig())
-    rows, free = np.float32(told.rows), np.asarray(told.free)
+    rows, free = np.asarray(told.rows, np.float32), np.asarray(told.free)
     draw = export.export(sample, platforms=PLATFORMS)(
         jax.random.key(1), state.params, rows, free, config, rollouts=candidates
     )

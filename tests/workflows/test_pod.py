@@ -23,6 +23,7 @@ pytestmark = pytest.mark.optax
 slow = pytest.mark.slow
 
 STEPS = 24
+SAID = rf"stopped at step (\d+) of {STEPS}"
 # Batches of 4; a checkpoint at every step.
 SHORT = (
     "--data.batch 4 --data.validation_share 0.34 --data.threads 1 --augment.flip 0.5 "
@@ -142,7 +143,7 @@ def stopped(folder):
 def test_a_signal_to_one_process_ends_both_with_a_checkpoint(folder, stopped):
     codes, printed = stopped
     assert codes == [143, 143], printed
-    said = {re.search(r"stopped at step (\d+) of 24", text)[1] for text in printed}
+    said = {step for text in printed for step in re.findall(SAID, text)}
     (step,) = said
     assert (folder / "stopped" / "checkpoints" / step).is_dir()
 
