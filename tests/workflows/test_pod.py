@@ -1,6 +1,7 @@
 """Several processes train as one: by the command line, on loopback."""
 
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -22,6 +23,7 @@ from tests.train.test_processes import free_port
 pytestmark = pytest.mark.optax
 slow = pytest.mark.slow
 
+ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 24
 SAID = rf"stopped at step (\d+) of {STEPS}"
 # Batches of 4; a checkpoint at every step.
@@ -158,6 +160,24 @@ def test_what_two_saved_goes_on_with_other_numbers(
     printed = finish(folder, workdir, processes=processes, devices=devices)
     assert "goes on at step" in printed[0]
     assert distance(one, weights(folder, workdir)) <= 1e-5
+
+
+@slow
+def test_the_launcher_starts_one_run_of_several_processes(folder, one):
+    words = ["dst_jax.command.main", "train", "demo_teacher", "--workdir", "launched"]
+    words += ["--student", "teacher=tiny.json", "--data.sources", "got10k:train"]
+    script = [sys.executable, ROOT / "scripts" / "launch_local.py", "--processes", "2"]
+    done = subprocess.run(
+        [*script, "--", sys.executable, "-m", *words, *SHORT],
+        cwd=folder,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0: metrics: launched/metrics.jsonl" in done.stdout
+    assert distance(one, weights(folder, "launched")) <= 1e-5
 
 
 @slow
