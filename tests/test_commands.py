@@ -83,6 +83,8 @@ OPEN = (
     "dst-jax evaluate --dataset otb:DIR --tracker A ... --plots P",
     "dst-jax evaluate --dataset trackingnet:DIR --tracker A --submit ZIP",
     "dst-jax evaluate --results DIR",
+    "dst-jax estimate siamrpn_dst --teacher BUNDLE --devices 8",
+    "dst-jax estimate CONFIG",
 )
 
 
@@ -194,7 +196,7 @@ def test_every_command_of_the_pages_is_run_here_or_known_to_be_left_out():
         found = [span for span in spans if span.startswith("dst-jax ")]
         names = [
             f"dst-jax {verb}"
-            for verb in (*LONG, "evaluate", "info", "convert", "track")
+            for verb in (*LONG, "evaluate", "info", "estimate", "convert", "track")
         ]
         unknown += [x for x in found if x not in (*WITHIN, *OPEN, *names)]
     assert unknown == []

@@ -1,6 +1,7 @@
 """Kinds of options that several verbs take."""
 
 import pathlib
+import typing
 from typing import Annotated, Any, TypeAlias
 
 import tyro
@@ -90,3 +91,13 @@ OnPod: TypeAlias = Annotated[
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
 ]
+
+
+def options(verb: Any) -> list[str]:
+    """Returns names of a verb's own options as its help spells them, without dashes."""
+    hints = typing.get_type_hints(type(verb), include_extras=True)
+    return [
+        name.replace("_", "-")
+        for name, hint in hints.items()
+        if Positional not in getattr(hint, "__metadata__", ())
+    ]
