@@ -200,6 +200,11 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
 
         probe_terms(experiment, **networks, deadline=deadline, console=console)
         return
+    if verb.replay:
+        from dst_jax.workflows.replay import replay_run
+
+        replay_run(experiment, verb.workdir, **networks, console=console)
+        return
     trained = run_training(
         experiment,
         verb.workdir,

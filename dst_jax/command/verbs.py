@@ -19,6 +19,7 @@ from dst_jax.command.kinds import (
     Path,
     Processes,
     ProcessId,
+    Replay,
     Rows,
     Seed,
     SkipBad,
@@ -75,6 +76,7 @@ class Train:
     seed: Seed = None
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
+    replay: Replay = False
     coordinator: Coordinator = None
     processes: Processes = None
     process_id: ProcessId = None
@@ -114,6 +116,7 @@ class Distill:
     seed: Seed = None
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
+    replay: Replay = False
     coordinator: Coordinator = None
     processes: Processes = None
     process_id: ProcessId = None
