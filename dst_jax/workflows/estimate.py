@@ -99,8 +99,9 @@ def estimate_step(
     counted: Any = lowered.cost_analysis() or {}
     used: Any = program.memory_analysis()
     sizes = [sum(_bytes(leaf) for leaf in jax.tree.leaves(tree)) for tree in shapes]
-    memory = dict(zip(("state", "teacher", "batch"), sizes, strict=True))
-    memory["temporary arrays"] = int(getattr(used, "temp_size_in_bytes", 0) or 0)
+    names = "state", "teacher", "batch", "temporary arrays"
+    temporary = int(getattr(used, "temp_size_in_bytes", 0) or 0)
+    memory: dict[str, int] = dict(zip(names, (*sizes, temporary), strict=True))
     flops = float(counted.get("flops", 0.0)) / batch
     return Estimate(batch, flops, _macs(experiment, teacher), memory, seconds)
 

@@ -21,6 +21,7 @@ from dst_jax.train import (
 )
 from dst_jax.train.snapshot import not_finite
 from dst_jax.train.window import named
+from dst_jax.typing import Array
 from dst_jax.workflows.estimate import plain_step
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar
@@ -48,7 +49,7 @@ class Divergence(NamedTuple):
     names: list[str]
     pairs: list[int]
     state: TrainState
-    batch: Mapping[str, np.ndarray]
+    batch: Mapping[str, Array]
 
 
 def replay_run(

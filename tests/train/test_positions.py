@@ -64,7 +64,9 @@ def test_a_run_that_goes_on_from_any_of_its_steps_ends_alike(step, tmp_path):
             report=lambda *row, told=again: told.append(row),
             validate=spread,
         )
+        assert later.checkpoints
         restored = later.checkpoints.restore(start())
+        assert restored
         done = fit(restored, later._replace(checkpoints=None), LOOP)
         assert_same(whole, done)
         after = {n: v for n, v in expected.items() if n > number}
