@@ -27,7 +27,7 @@ class Followed(NamedTuple):
       boxes: Boxes (cx, cy, w, h) in frame pixels, of each frame and target; in the
         first frame the given ones, with score 1.
       scores: Scores from 0 to 1, see `TrackOutput`.
-      states: TRACKED, UNCERTAIN or LOST; None if no threshold is set.
+      states: TRACKED, UNCERTAIN, LOST or FOUND_AGAIN; None if no threshold is set.
     """
 
     frames: UInt8[np.ndarray, "t h w 3"]
