@@ -43,10 +43,9 @@ def step_many(
 ) -> tuple[TrackState, TrackOutput]:
     """Returns states and outputs of several videos after their next frame.
 
-    What is not lost takes the family's own step. What is lost does so from each of
-    several places. If the highest of the scores is as good as that of a target which
-    is neither lost nor uncertain, its box is taken, and the state is FOUND_AGAIN.
-    Otherwise the box stays where it is, LOST, with that score.
+    All take the family's own step, and what is lost does so from other places too. If
+    the highest of its scores is that of a target which is neither lost nor uncertain,
+    its box is taken, and the state is FOUND_AGAIN. Otherwise all is as without search.
 
     Args:
       step: The family's step.
@@ -78,10 +77,8 @@ def step_many(
     best = jax.lax.cond(lost.any(), around, lambda: own)
     enough = max(config.lost_below, config.uncertain_below or 0.0)
     again = lost & (best.score >= enough)
-    rests = lost & ~again
-    last = _Move(state.box, state.search_sides, best.score)
-    taken = _where(rests, last, _where(lost, best, own))
-    said = jnp.where(rests, LOST, jnp.where(again, FOUND_AGAIN, judged))
+    taken = _where(again, best, own)
+    said = jnp.where(again, FOUND_AGAIN, judged)
     moved = moved._replace(
         box=taken.box, search_sides=taken.search_sides, lost=said == LOST
     )
