@@ -36,7 +36,7 @@ MAX_SLOPE, MAX_OFFSET = 1000.0, 100_000.0
 class Tracking:
     """Settings that every family has, which say when a target counts as lost.
 
-    JSON leaves out the last two while they have their defaults.
+    JSON leaves out the last three while they have their defaults.
 
     Attributes:
       lost_below: Score below which the target counts as lost; None for never.
@@ -46,6 +46,8 @@ class Tracking:
         which `dst-jax calibrate` fits; None if that is not known.
       lost_search: Widths of a search window in which a lost target is looked for; 1
         looks where it was last, as in every other frame.
+      found_above: Score that a lost target needs elsewhere than where it was last, to
+        be taken for it; None for one that is neither lost nor uncertain.
     """
 
     lost_below: float | None = None
@@ -54,9 +56,10 @@ class Tracking:
         default=None, metadata=OMIT_DEFAULT
     )
     lost_search: int = dataclasses.field(default=1, metadata=OMIT_DEFAULT)
+    found_above: float | None = dataclasses.field(default=None, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
-        for field in ("lost_below", "uncertain_below"):
+        for field in ("lost_below", "uncertain_below", "found_above"):
             value = getattr(self, field)
             score = value is None or 0.0 <= value <= 1.0
             require(score, self, field, "must be null or a score in [0, 1]")

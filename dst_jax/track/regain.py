@@ -43,9 +43,10 @@ def step_many(
 ) -> tuple[TrackState, TrackOutput]:
     """Returns states and outputs of several videos after their next frame.
 
-    All take the family's own step, and what is lost does so from other places too. If
-    the highest of its scores is that of a target which is neither lost nor uncertain,
-    its box is taken, and the state is FOUND_AGAIN. Otherwise all is as without search.
+    All take the family's own step, and what is lost does so from other places too. What
+    is neither lost nor uncertain then is FOUND_AGAIN where it was. Else the box of the
+    highest score elsewhere is taken if that is enough, FOUND_AGAIN too. Else all is as
+    without the search.
 
     Args:
       step: The family's step.
@@ -75,10 +76,13 @@ def step_many(
     own, moved, judged = advance(state)
     # The other windows cost nothing while no video of the batch is lost.
     best = jax.lax.cond(lost.any(), around, lambda: own)
-    enough = max(config.lost_below, config.uncertain_below or 0.0)
-    again = lost & (best.score >= enough)
-    taken = _where(again, best, own)
-    said = jnp.where(again, FOUND_AGAIN, judged)
+    sure = max(config.lost_below, config.uncertain_below or 0.0)
+    here = lost & (own.score >= sure)
+    # Of many windows the best is high by chance, so that more may be asked of it.
+    enough = sure if config.found_above is None else config.found_above
+    elsewhere = lost & ~here & (best.score >= enough)
+    taken = _where(elsewhere, best, own)
+    said = jnp.where(here | elsewhere, FOUND_AGAIN, judged)
     moved = moved._replace(
         box=taken.box, search_sides=taken.search_sides, lost=said == LOST
     )

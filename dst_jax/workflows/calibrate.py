@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dst_jax.bundle import Bundle, load_bundle, save_bundle
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError, counted, shortened
+from dst_jax.errors import InputError, shortened
 from dst_jax.evaluate.calibration import Reliability, fit_logistic, lost_threshold
 from dst_jax.evaluate.calibration_plot import reliability_plot
 from dst_jax.evaluate.style import figure_to_png, figure_to_svg
@@ -18,6 +18,7 @@ from dst_jax.files import require_place, user_path, write_bytes
 from dst_jax.track import Tracking
 from dst_jax.track.confidence import log_odds, score_of
 from dst_jax.track.config import MAX_LOST_SEARCH, tracking_to_json
+from dst_jax.workflows.calibration_lines import told
 from dst_jax.workflows.evaluation import read_videos
 from dst_jax.workflows.observed_scores import (
     Observed,
@@ -31,6 +32,8 @@ from dst_jax.workflows.used_videos import require_apart, shared_videos, truth_sh
 
 FALSE_LOST = 0.05
 _MOST_FALSE_LOST = 0.5
+# Probabilities that a box elsewhere may have to have, to be taken for a lost target.
+_SURE = (0.5, 0.7, 0.85, 0.95)
 _CARD = "calibrated"
 _OPTION = "--dataset"
 
@@ -94,8 +97,12 @@ def calibrate_bundle(
         tracking = fitted(seen, plain, false_lost=false_lost)
     except InputError as error:
         raise InputError(f"{_OPTION} {dataset}: {error}") from None
-    tracking = dataclasses.replace(tracking, lost_search=lost_search)
-    result = _measured(bundle, tracking, sets, {dataset: seen}, console)
+    wide = {}
+    if lost_search > 1:
+        given = bundle, tracking, sets[dataset]
+        shown = {"lost_search": lost_search, "console": console}
+        tracking, wide[dataset] = searching(*given, **shown)
+    result = _measured(bundle, tracking, sets, ({dataset: seen}, wide), console)
     card = {
         **bundle.card,
         _CARD: {
@@ -108,7 +115,8 @@ def calibrate_bundle(
     }
     save_bundle(dataclasses.replace(bundle, tracking=tracking, card=card), place)
     if console is not None:
-        say(console, *_told(str(path), dataset, result))
+        lines = told(str(path), dataset, tracking, result.figures)
+        say(console, *lines)
     if plot is not None:
         _write_plot(plot, result.reliabilities, console)
     return result
@@ -126,14 +134,54 @@ def fitted(seen: Observed, plain: Tracking, *, false_lost: float) -> Tracking:
       InputError: If nothing can be fitted, see `fit_logistic`.
     """
     line = fit_logistic(log_odds(seen.scores), seen.right)
-    lost = lost_threshold(seen.scores, seen.right, false_share=false_lost)
     even = score_of(0.5, line)
+    # What is more probably right than wrong is not lost, whatever share that is.
+    lost = min(even, lost_threshold(seen.scores, seen.right, false_share=false_lost))
     return dataclasses.replace(
         plain,
         calibration=line,
         lost_below=lost,
         uncertain_below=even if even > lost else None,
     )
+
+
+def searching(
+    bundle: Bundle,
+    tracking: Tracking,
+    videos: tuple[Sequence, ...],
+    *,
+    lost_search: int,
+    console: Console | None = None,
+) -> tuple[Tracking, Observed]:
+    """Returns calibrated settings that search lost targets, and what they did.
+
+    How probable a box elsewhere must be is tried out on the videos: by chance the best
+    of many windows is better than one, and how much depends on what else is in them.
+
+    Args:
+      bundle: The tracker.
+      tracking: Its calibrated settings.
+      videos: The videos to fit on.
+      lost_search: `Tracking.lost_search`.
+      console: Console for progress; None for none.
+
+    Returns:
+      The settings of the highest AUC, of equal ones those that ask most, and what the
+      tracker said with them.
+    """
+    line = tracking.calibration
+    assert line is not None
+    best = None
+    for sure in _SURE:
+        tried = dataclasses.replace(
+            tracking, lost_search=lost_search, found_above=score_of(sure, line)
+        )
+        shown = {"name": f"found again from {sure:.0%}", "console": console}
+        seen = observe(bundle, tried, videos, **shown)
+        if best is None or seen.auc >= best[1].auc:
+            best = tried, seen
+    assert best is not None
+    return best
 
 
 def uncalibrated(bundle: Bundle) -> Bundle:
@@ -144,6 +192,7 @@ def uncalibrated(bundle: Bundle) -> Bundle:
         bundle.tracking,
         calibration=None,
         lost_search=1,
+        found_above=None,
         lost_below=None,
         uncertain_below=None,
     )
@@ -219,73 +268,31 @@ def _measured(
     bundle: Bundle,
     tracking: Tracking,
     sets: Mapping[str, tuple[Sequence, ...]],
-    seen: dict[str, Observed],
+    seen: tuple[Mapping[str, Observed], Mapping[str, Observed]],
     console: Console | None,
 ) -> Calibrated:
-    """Measures calibrated settings on data sets, some of which were seen already."""
+    """Measures calibrated settings on data sets.
+
+    Args:
+      bundle: The tracker.
+      tracking: The settings.
+      sets: Videos by data set.
+      seen: What was observed already, without and with search for lost targets.
+      console: Console for progress; None for none.
+    """
     plain = uncalibrated(dataclasses.replace(bundle, tracking=tracking)).tracking
     figures: dict[str, Any] = {}
     reliabilities: dict[str, Reliability] = {}
     for name, videos in sets.items():
-        told = seen.get(name)
-        if told is None:
-            told = observe(bundle, plain, videos, name=name, console=console)
-        figures[name], reliabilities[name] = measured(told, tracking)
+        plainly, wide = (done.get(name) for done in seen)
+        if plainly is None:
+            plainly = observe(bundle, plain, videos, name=name, console=console)
+        figures[name], reliabilities[name] = measured(plainly, tracking)
         if tracking.lost_search > 1:
             shown = {"name": f"{name}, lost ones searched", "console": console}
-            wide = observe(bundle, tracking, videos, **shown)
-            figures[name] |= {"lost_search": measured_search(wide, told)}
+            wide = wide or observe(bundle, tracking, videos, **shown)
+            figures[name] |= {"lost_search": measured_search(wide, plainly)}
     return Calibrated(tracking, figures, reliabilities)
-
-
-def _told(place: str, dataset: str, result: Calibrated) -> list[str]:
-    """Returns the lines that say what was found."""
-    tracking, fit = result.tracking, result.figures[dataset]
-    assert tracking.calibration is not None and tracking.lost_below is not None
-    even = score_of(0.5, tracking.calibration)
-    lines = [
-        f"{place}: calibrated on {_frames(fit)} of {dataset}; a box of score "
-        f"{even:.4f} overlaps its target by more than half with 50 %. Lost below "
-        f"{tracking.lost_below:.4f}. The bundle has this now."
-    ]
-    for name, figures in result.figures.items():
-        lines.append(
-            f"{name}: {100 * figures['right']:.0f} % of {_frames(figures)} are right; "
-            f"probabilities are off by {figures['calibration_error']:.3f} "
-            f"(Brier {figures['brier']:.3f}, without scores "
-            f"{figures['brier_constant']:.3f}). Called lost: {_called_lost(figures)}."
-        )
-        if search := figures.get("lost_search"):
-            lines.append(
-                f"{name}, lost ones searched in {tracking.lost_search} windows' width: "
-                f"AUC {search['success_auc']:.3f}, without {figures['success_auc']:.3f}"
-                f"; found again {search['found_again']} times, "
-                f"{search['found_again_rightly']} of them rightly; of "
-                f"{counted(search['returns'], 'return')} after an absence "
-                f"{search['returns_followed']} followed, without "
-                f"{search['returns_followed_without']}."
-            )
-    return lines
-
-
-def _frames(figures: Mapping[str, Any]) -> str:
-    videos = counted(figures["videos"], "video")
-    return f"{counted(figures['frames'], 'frame')} of {videos}"
-
-
-def _called_lost(figures: Mapping[str, Any]) -> str:
-    """Returns shares of frames that are called lost, in words."""
-    words = {
-        "absent": "in which the target is absent or covered",
-        "missed": "in which the box misses it",
-        "right": "in which it is right",
-    }
-    parts = []
-    for kind, told in words.items():
-        share, count = (figures["called_lost"][kind][n] for n in ("share", "frames"))
-        if share is not None:
-            parts.append(f"{100 * share:.0f} % of {counted(count, 'frame')} {told}")
-    return ", ".join(parts)
 
 
 def _write_plot(

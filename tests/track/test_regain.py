@@ -89,6 +89,21 @@ def test_one_that_is_only_uncertain_is_not_found():
     assert unsure.states[1:].tolist() == [1, LOST, LOST, LOST, LOST, LOST, LOST]
 
 
+def test_elsewhere_more_may_be_asked_of_a_score():
+    sure = tracker(lost_search=3, found_above=1.0).track(FRAMES, BOX)
+    np.testing.assert_array_equal(sure.boxes, tracker().track(FRAMES, BOX).boxes)
+    assert FOUND_AGAIN not in sure.states
+
+
+def test_where_it_was_last_a_target_is_found_again_as_it_would_be_tracked():
+    frames = [FRAMES[0], FRAMES[1], FRAMES[2], FRAMES[1], FRAMES[1]]
+    plain = tracker().track(frames, BOX)
+    assert plain.states.tolist() == [TRACKED, TRACKED, LOST, TRACKED, TRACKED]
+    wide = tracker(lost_search=2, found_above=1.0).track(frames, BOX)
+    assert wide.states.tolist() == [TRACKED, TRACKED, LOST, FOUND_AGAIN, TRACKED]
+    np.testing.assert_array_equal(wide.boxes, plain.boxes)
+
+
 def test_windows_that_grow_by_themselves_keep_their_side_when_lost():
     siamdw = {"search_bounds": (0.2, 5.0), "peak_origin": "public"}
     found = tracker(lost_search=3, **siamdw).track(FRAMES, BOX)
@@ -117,7 +132,9 @@ def test_a_transformers_lost_target_is_searched_too():
     plain = make_tracker(spec, weights).track(FRAMES[:3], BOX)
     # Lost after the second frame, whose score is the lowest that is too low.
     low = float(np.nextafter(plain.scores[1], np.float32(1.0)))
-    tracking = OSTrackTracking(lost_below=low, lost_search=2)
+    tracking = OSTrackTracking(
+        lost_below=low, uncertain_below=1.0, lost_search=2, found_above=0.0
+    )
     found = make_tracker(spec, weights, tracking=tracking).track(FRAMES[:3], BOX)
     np.testing.assert_array_equal(found.boxes[:2], plain.boxes[:2])
     # Of untrained answers in nine windows the best one is taken, by hand: the same
