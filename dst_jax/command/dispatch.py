@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from dst_jax.command.calibrate import Calibrate, run_calibrate
 from dst_jax.command.cost_verbs import Estimate, Info, run_estimate
 from dst_jax.command.data_verbs import Data, ListLayouts, Pack, Verify
 from dst_jax.command.evaluate import Evaluate, run_evaluate
@@ -84,7 +85,7 @@ def _computes(verb: Any) -> bool:
     match verb:
         case Evaluate():
             return bool(verb.tracker)
-        case Demo() | Train() | Distill() | Search() | Ablate():
+        case Demo() | Train() | Distill() | Search() | Ablate() | Calibrate():
             return True
         case _:
             return isinstance(verb, Track | Convert | Info | Estimate)
@@ -116,8 +117,9 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             )
         case Track():
             _track(verb, console)
-        case Evaluate():
-            run_evaluate(verb, console)
+        case Evaluate() | Calibrate():
+            run = run_evaluate if isinstance(verb, Evaluate) else run_calibrate
+            run(verb, console)
         case Verify() | Pack() | ListLayouts():
             _data(verb, rest, console)
         case Estimate() | Info() | Show() | ListConfigs() | ExportRun():

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, arg
 
+from dst_jax.command.calibrate import Calibrate
 from dst_jax.command.cost_verbs import Estimate, Info
 from dst_jax.command.data_verbs import Data
 from dst_jax.command.evaluate import Evaluate
@@ -314,6 +315,7 @@ Verb = (
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Track, tyro.conf.subcommand("track")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Estimate, tyro.conf.subcommand("estimate")]

@@ -44,7 +44,8 @@ class TrackResult(NamedTuple):
     Attributes:
       boxes: Boxes (cx, cy, w, h) in frame pixels, one per frame.
       scores: Scores from 0 to 1, see `TrackOutput`.
-      states: TRACKED, UNCERTAIN or LOST per frame; None if no threshold is set.
+      states: TRACKED, UNCERTAIN, LOST or FOUND_AGAIN per frame; None if no threshold
+        is set.
     """
 
     boxes: Float[np.ndarray, "t 4"]

@@ -18,6 +18,7 @@ from dst_jax.evaluate.restarts import score_runs
 from dst_jax.evaluate.result_folders import ResultFiles, find_results
 from dst_jax.evaluate.run_files import read_runs
 from dst_jax.files import remove_leftovers, require_place, user_path
+from dst_jax.workflows.calibrate import require_not_calibrated_on
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_boxes
 from dst_jax.workflows.kept_results import (
     Kept,
@@ -164,8 +165,8 @@ def evaluate_trackers(
 
     Raises:
       InputError: If the data set, a frame or a bundle is faulty, two bundles share a
-        name, or results of another tracker or other data are already there. All faults
-        except bad frames and missing first boxes are found before a tracker runs.
+        name, one was calibrated on a video, or results of another tracker or data are
+        there. All but bad frames and missing first boxes is found before one runs.
       OSError: If a file cannot be written, after the scores were printed.
     """
     names = require_places(
@@ -175,6 +176,7 @@ def evaluate_trackers(
     loaded = {n: load_bundle(b) for n, b in zip(names, bundles, strict=True)}
     with telling(console, f"reading {dataset}"):
         sequences = read_videos(dataset)
+    require_not_calibrated_on(loaded, sequences, dataset)
     chosen = choose_protocol(dataset, protocol, sequences)
     remarks = (*chosen.remarks, *tuned_remarks(loaded, sequences))
     chosen = dataclasses.replace(chosen, remarks=remarks)
