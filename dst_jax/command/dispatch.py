@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import time
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from dst_jax.command.calibrate import Calibrate, run_calibrate
 from dst_jax.command.cost_verbs import Estimate, Info, run_estimate
 from dst_jax.command.data_verbs import Data, ListLayouts, Pack, Verify
+from dst_jax.command.duration import deadline_of
 from dst_jax.command.evaluate import Evaluate, run_evaluate
 from dst_jax.command.fields import refuse_unknown
 from dst_jax.command.kinds import options
@@ -39,7 +39,6 @@ from dst_jax.workflows.versions import print_versions
 
 if typing.TYPE_CHECKING:
     from dst_jax.experiment import Experiment
-    from dst_jax.train import Deadline
 
 # Verbs that take fields of a configuration.
 _CONFIGURED = (Train, Distill, Search, Ablate, Pack, Estimate)
@@ -147,21 +146,8 @@ def _track(verb: Track, console: Console) -> None:
     )
 
 
-def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | None":
-    """Returns the time by which a verb must have ended, counted from now."""
-    from dst_jax.command.duration import parse_duration
-
-    if verb.time_limit is None:
-        return None
-    began, limit = time.monotonic(), parse_duration(verb.time_limit, "--time-limit")
-    # This import takes seconds, which count.
-    from dst_jax.train import Deadline
-
-    return Deadline(limit - (time.monotonic() - began))
-
-
 def _demo(verb: Demo, console: Console) -> None:
-    deadline = _deadline(verb)
+    deadline = deadline_of(verb.time_limit)
     from dst_jax.command.settings import load_experiment
     from dst_jax.workflows.demo import ROWS, ROWS_OF_FAMILY, run_demo
 
@@ -181,7 +167,7 @@ def _demo(verb: Demo, console: Console) -> None:
 
 
 def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
-    deadline = _deadline(verb)
+    deadline = deadline_of(verb.time_limit)
     from dst_jax.command import settings
     from dst_jax.distill import with_row
     from dst_jax.train import this_pod
@@ -256,7 +242,7 @@ def _overridden(
 
 
 def _search(verb: Search, rest: list[str], console: Console) -> None:
-    deadline = _deadline(verb)
+    deadline = deadline_of(verb.time_limit)
     from dst_jax.command import settings
     from dst_jax.workflows.search import print_searched, search_student
 
@@ -272,7 +258,7 @@ def _search(verb: Search, rest: list[str], console: Console) -> None:
 
 
 def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
-    deadline = _deadline(verb)
+    deadline = deadline_of(verb.time_limit)
     from dst_jax.command import settings
     from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
     from dst_jax.workflows.ablation.run import run_ablation
