@@ -120,16 +120,14 @@ class Tracker:
             thread.
           boxes: The target in each first frame, cxcywh in frame pixels.
           batch: Number of videos at a time, which is less where their canvases would
-            take too much memory. None gives 1 on a CPU, where the rows of a batch share
-            the same cores, and 16 elsewhere.
+            take too much memory; None for `default_batch`.
           tracked: Function that is told how many frames more have their boxes.
 
         Yields:
           Number of a video among `videos`, and its boxes and scores or, where `track`
           would raise an error, that error.
         """
-        size = batch or (1 if jax.default_backend() == "cpu" else 16)
-        size = min(size, max(len(videos), 1))
+        size = min(batch or default_batch(), max(len(videos), 1))
         unfit: list[tuple[int, InputError]] = []
 
         def opened() -> Iterator[Stream]:
@@ -212,6 +210,11 @@ def canvas_size(height: int, width: int) -> tuple[int, int]:
             )
     first = [min(s for s in CANVAS_SIDES if s >= side) for side in (height, width)]
     return first[0], first[1]
+
+
+def default_batch() -> int:
+    """Returns 1 on a CPU, where rows of a batch share the same cores, 16 elsewhere."""
+    return 1 if jax.default_backend() == "cpu" else 16
 
 
 def row_count(canvas: tuple[int, int], *, batch: int) -> int:
@@ -338,7 +341,7 @@ def track_chunk(
 def _kept(use: Bool[Array, " b"], state: TrackState, moved: TrackState) -> TrackState:
     """Returns the new states of the videos in use, and the old ones of the others."""
     box = jnp.where(use[:, None], moved.box, state.box)
-    sides = moved.search_sides
-    if sides is not None:
-        sides = jnp.where(use[:, None], sides, state.search_sides)
+    sides, before = moved.search_sides, state.search_sides
+    if sides is not None and before is not None:
+        sides = jnp.where(use[:, None], sides, before)
     return moved._replace(box=box, search_sides=sides)

@@ -46,8 +46,8 @@ class Stream:
         """
         height, width = self.hw
         filled = 0
-        while filled < len(canvases) and not self.has_ended():
-            frame, self._waiting = self._waiting, None
+        while filled < len(canvases) and (frame := self._next()) is not None:
+            self._waiting = None
             canvases[filled, :height, :width] = self._checked(frame)
             filled += 1
             self.read += 1
@@ -55,9 +55,13 @@ class Stream:
 
     def has_ended(self) -> bool:
         """Returns whether no frame is left, for which it may have to read one."""
+        return self._next() is None
+
+    def _next(self) -> np.ndarray | None:
+        """Returns the next frame, which stays the next one, or None."""
         if self._waiting is None:
             self._waiting = next(self._frames, None)
-        return self._waiting is None
+        return self._waiting
 
     def _checked(self, frame: np.ndarray) -> np.ndarray:
         name = f"frame {self.read} of video {self.number}"

@@ -142,7 +142,9 @@ def test_runs_are_taken_up_scored_from_their_files_and_told_from_boxes(
 ):
     out = tmp_path / "out"
     first = evaluate_trackers(jumping, [bundle], results_out=out)
-    monkeypatch.setattr("dst_jax.workflows.evaluate.run_bundle_with_resets", None)
+    monkeypatch.setattr(
+        "dst_jax.workflows.tracker_runs.follow_bundle_with_resets", None
+    )
     again = evaluate_trackers(jumping, [bundle], results_out=out, protocol="vot2019")
     read, _ = shown(jumping, out / "mine")
     assert again.scores["mine"].values == first.scores["mine"].values
