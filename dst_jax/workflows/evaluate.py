@@ -4,12 +4,13 @@ import collections.abc
 import dataclasses
 import os
 import pathlib
+import types
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
-from dst_jax.bundle import load_bundle
+from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.evaluate import Score, results
@@ -186,13 +187,11 @@ def evaluate_trackers(
     )
     try:
         runs.run(console)
+        stages = _stages(loaded, runs.usable) if speeds else {}
     except (InputError, KeyboardInterrupt):
         print_scores(_evaluation(dataset, runs, chosen), console)
         raise
-    evaluation = _evaluation(dataset, runs, chosen)
-    if speeds and runs.usable:
-        stages = measure_speeds(loaded, runs.usable[0])
-        evaluation = dataclasses.replace(evaluation, stages=stages)
+    evaluation = _evaluation(dataset, runs, chosen, stages=stages)
     publish(evaluation, runs.usable, _possible(outputs, runs), console)
     runs.require_sound()
     return evaluation
@@ -246,7 +245,23 @@ def _possible(outputs: Outputs, runs: TrackerRuns) -> Outputs:
     return dataclasses.replace(outputs, submission=None) if runs.faults else outputs
 
 
-def _evaluation(dataset: str, runs: TrackerRuns, chosen: Chosen) -> Evaluation:
+def _stages(
+    bundles: Mapping[str, Bundle], sequences: collections.abc.Iterable[Sequence]
+) -> Mapping[str, Mapping[str, float]]:
+    """Returns the speeds of stages on the first video that has some frames."""
+    for sequence in sequences:
+        if len(sequence) > 1:
+            return measure_speeds(bundles, sequence)
+    return {}
+
+
+def _evaluation(
+    dataset: str,
+    runs: TrackerRuns,
+    chosen: Chosen,
+    *,
+    stages: Mapping[str, Mapping[str, float]] = types.MappingProxyType({}),
+) -> Evaluation:
     """Returns what is known of the trackers that have finished."""
     usable = runs.usable
     boxes = {
@@ -262,6 +277,7 @@ def _evaluation(dataset: str, runs: TrackerRuns, chosen: Chosen) -> Evaluation:
         remarks=(*chosen.remarks, *runs.left_out),
         boxes={} if not usable or _resets(usable, chosen) else boxes,
         paces=paces,
+        stages=stages,
     )
 
 
