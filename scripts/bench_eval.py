@@ -103,12 +103,8 @@ def sides_of(
     held = {v.name: list(decoded(v)) for v in videos} if memory else None
 
     def alone() -> Boxes:
-        return {
-            v.name: tracker.track(
-                held[v.name] if held else decoded(v), v.boxes[0]
-            ).boxes
-            for v in videos
-        }
+        frames = {v.name: held[v.name] if held else decoded(v) for v in videos}
+        return {v.name: tracker.track(frames[v.name], v.boxes[0]).boxes for v in videos}
 
     def batched(batch: int) -> Boxes:
         if held:
@@ -204,8 +200,8 @@ def loaded(given: argparse.Namespace) -> Tracker:
     return make_tracker(spec, init_variables(jax.random.key(0), spec))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the table of one tracker."""
+def options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dataset", required=True, help="LAYOUT:DIR")
     which = parser.add_mutually_exclusive_group(required=True)
@@ -217,7 +213,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory", action="store_true", help="decode before the clock")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
-    given = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the table of one tracker."""
+    given = options(arguments)
     tracker = loaded(given)
     videos = first_frames(read_videos(given.dataset), given.frames)
     batches = given.batches or sorted({default_batch(), 4, 16})

@@ -10,7 +10,7 @@ import pytest
 
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 
-VIDEOS = SyntheticConfig(videos=3, length=6, height=90, width=120)
+VIDEOS = SyntheticConfig(videos=2, length=4, height=90, width=120)
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,12 @@ def test_all_sides_take_the_same_frames_and_find_the_same_boxes(
 ):
     data = f"got10k:{write_synthetic(tmp_path / 'v', VIDEOS, seed=0)}"
     report = tmp_path / "found.json"
-    options = ["--batches", "2", "--frames", "5", "--rounds", "1", "--json", report]
+    options = ["--batches", "2", "--frames", "3", "--rounds", "1", "--json", report]
     bench.main(
         ["--dataset", data, "--network", "tiny", *map(str, options)],
     )
     shown = capsys.readouterr().out
-    assert "3 videos, 15 frames in files; 1 rounds" in shown
+    assert "2 videos, 6 frames in files; 1 rounds" in shown
     found = json.loads(report.read_text())
     assert {bench.ALONE, "batched, 2"} <= {*found["sides"]}
     assert all(side["fps"] > 0.0 for side in found["sides"].values())
