@@ -189,6 +189,31 @@ def test_memory_does_not_grow_with_the_lengths_of_videos():
     assert peak < 3.5 * run.chunk_length((160, 160)) * 160 * 160 * 3 + 2**20
 
 
+def in_4k(frames, corner_xy):
+    """A video as a part of one of 2160 x 3840 px, frame by frame."""
+    x, y = corner_xy
+    for frame in frames:
+        whole = np.full((2160, 3840, 3), 99, np.uint8)
+        whole[y : y + frame.shape[0], x : x + frame.shape[1]] = frame
+        yield whole
+
+
+def test_a_target_in_4k_is_followed_as_in_the_part_around_it_with_little_memory():
+    tracker = scenes.tracker(scale_count=1)
+    frames, boxes = scenes.video(9, velocity=(1.0, 0.0))
+    alone, shift = tracker.track(frames, boxes[0]), np.float32([2500, 1700, 0, 0])
+    tracemalloc.start()
+    try:
+        large = tracker.track(in_4k(frames, (2500, 1700)), boxes[0] + shift)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The window never reaches the border of the part; positions round at 1e-4 here.
+    np.testing.assert_allclose(large.boxes - shift, alone.boxes, atol=0.6)
+    # Three buffers of one canvas, a frame at hand and the next; nine would be 265 MB.
+    assert peak < 3 * 2560 * 3840 * 3 + 3.2 * 2160 * 3840 * 3
+
+
 def test_few_videos_of_4k_are_tracked_at_a_time():
     assert run.row_count((240, 360), batch=16) == 16
     rows = run.row_count((2560, 3840), batch=16)

@@ -15,7 +15,7 @@ from dst_jax.errors import InputError
 from dst_jax.evaluate.result_folders import find_results
 from dst_jax.evaluate.results import read_results
 from dst_jax.track import Tracker, TrackResult
-from dst_jax.workflows import evaluate, evaluation, publishing, tracker_runs
+from dst_jax.workflows import evaluate, evaluation, publishing, runner, tracker_runs
 from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
 from dst_jax.workflows.evaluation import run_tracker
 from dst_jax.workflows.publishing import Outputs
@@ -170,6 +170,32 @@ def test_a_video_that_begins_without_a_target_leaves_the_others_be(
         write_rows(tmp_path / "otb" / name / "groundtruth_rect.txt", rows)
     with pytest.raises(InputError, match="2 of 2 videos cannot be used"):
         evaluate_trackers(data, [mine])
+
+
+def test_lengths_from_one_frame_on_and_absent_targets_are_scored_right(tmp_path, mine):
+    for name, count, absent in (("One", 1, ()), ("Two", 2, (1,)), ("Ten", 10, (3, 9))):
+        write_frames(tmp_path / "d" / name / "img", range(1, count + 1), size=(30, 80))
+        # As `Drifts` moves, so that it is right wherever the target can be seen.
+        rows = [
+            (5 + t / 3 - t / 14, 7 + t / 3 - t / 14, 10 + t / 7, 20 + t / 7)
+            for t in range(count)
+        ]
+        rows = [("nan",) * 4 if t in absent else row for t, row in enumerate(rows)]
+        write_rows(tmp_path / "d" / name / "groundtruth_rect.txt", rows)
+    found = evaluate_trackers(f"otb:{tmp_path / 'd'}", [mine], batch=2)
+    score = found.scores["mine"]
+    assert sorted(Drifts.lengths) == [1, 2, 10]
+    for name, counted in (("One", 1), ("Two", 1), ("Ten", 8)):
+        part = score.sequences[name]
+        assert part.values["success_auc"] == pytest.approx(20 / 21), name
+        assert (part.frames, part.values["precision_20"]) == (counted, 1.0)
+    assert found.paces["mine"].frames == 13
+
+
+def test_frames_are_decoded_ahead_by_number_and_by_bytes():
+    ahead = {size: runner._frames_ahead(size) for size in [(240, 360), (2160, 3840)]}
+    assert ahead == {(240, 360): 16, (2160, 3840): 2}
+    assert runner._frames_ahead((7680, 7680)) == 1
 
 
 def test_the_command_ends_with_2_and_the_list_where_a_video_is_bad(
