@@ -1,8 +1,10 @@
 """Many videos in a few rows of one program are followed as each is alone."""
 
+import dataclasses
 import threading
 import tracemalloc
 
+import jax
 import numpy as np
 import pytest
 
@@ -70,6 +72,30 @@ def test_mixed_lengths_and_sizes_in_a_batch_give_what_each_frame_by_frame_does(f
         if found[number].states is not None:
             assert found[number].states[0] == 0
     assert sum(counted) == sum(length for length, _ in VIDEOS)
+
+
+def test_a_frame_that_is_not_a_rows_own_leaves_its_whole_state_alone():
+    config = dataclasses.replace(
+        SIAMDW_PRESETS["siamdw-otb15"], scale_step=2.0, scale_rate=1.0
+    )
+    tracker = make_tracker(scenes.SPEC, scenes.weights(), tracking=config)
+    first, box = scenes.paint((75, 60)), np.float32([[75, 60, 20, 20]])
+    rows, columns = np.mgrid[0:120, 0:150]
+    grown = first[60 + (rows - 60) // 2, 75 + (columns - 75) // 2]  # twice as large
+    frames = np.zeros((1, 2, 160, 160, 3), np.uint8)
+    frames[0, :, :120, :150] = grown
+    canvas = np.zeros((1, 160, 160, 3), np.uint8)
+    canvas[0, :120, :150] = first
+    functions = run.compiled(tracker.spec, tracker.config)
+    one = functions.init(tracker.variables, canvas, box, np.int32([[120, 150]]))
+    before = jax.tree.map(lambda leaf: np.repeat(leaf, 2, axis=0), one)
+    after, _ = functions.chunk(
+        *(tracker.variables, before, frames),
+        *(np.int32([[120, 150]] * 2), np.array([[True, False]])),
+    )
+    assert after.search_sides[0, 0] > 1.5 * before.search_sides[0, 0]
+    for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True):
+        np.testing.assert_array_equal(new[1], old[1])
 
 
 def bad_at(frames, number):

@@ -30,6 +30,7 @@ def test_a_tracker_is_called_after_its_folder_or_as_is_said(runs):
 def test_an_equals_sign_in_a_path_divides_nothing(runs):
     assert names("rate=0.1/dull") == [("dull", "rate=0.1/dull")]
     assert names("./rate=0.1/dull") == [("dull", "./rate=0.1/dull".removeprefix("./"))]
+    assert names("no/rate=0.1/x") == [("x", "no/rate=0.1/x")]  # whoever loads it tells
     assert names("x=rate=0.1/dull") == [("x", "rate=0.1/dull")]
 
 
