@@ -10,6 +10,8 @@ for some rounds, and medians are printed. Compilation is timed apart. "one after
 another" hands each video to `Tracker.track`; "batched" is what `dst-jax evaluate` does,
 with so many videos at a time; PyTorch, if it is there, is the restatement of
 `bench_track.py`, for trackers of SiamFC's kind. Boxes of the first two must agree.
+On cores that others use as well, PyTorch's threads wait for each other in loops:
+`OMP_WAIT_POLICY=PASSIVE` in front of the command is fairer to it.
 """
 
 import argparse

@@ -28,9 +28,10 @@ from dst_jax.workflows.demo_report import (
 from dst_jax.workflows.demo_verdict import FEATURES, PLAIN, SHARING, TAUGHT, TOKENS
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
+from dst_jax.workflows.gates import gate_share
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.search import Searched, print_searched, search_student
-from dst_jax.workflows.train import Trained, gate_share, run_training
+from dst_jax.workflows.train import Trained, run_training
 from dst_jax.workflows.versions import versions
 from dst_jax.workflows.workdir import hold
 
