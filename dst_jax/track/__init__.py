@@ -8,9 +8,9 @@ from dst_jax.track.config import OSTrackTracking as OSTrackTracking
 from dst_jax.track.config import SiamFCTracking as SiamFCTracking
 from dst_jax.track.config import SiamRPNTracking as SiamRPNTracking
 from dst_jax.track.config import Tracking as Tracking
+from dst_jax.track.lanes import TrackResult as TrackResult
 from dst_jax.track.procedure import default_tracking as default_tracking
 from dst_jax.track.run import Tracker as Tracker
-from dst_jax.track.run import TrackResult as TrackResult
 from dst_jax.track.run import make_tracker as make_tracker
 from dst_jax.track.session import FrameResult as FrameResult
 from dst_jax.track.session import Session as Session

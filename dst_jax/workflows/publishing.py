@@ -15,6 +15,12 @@ from dst_jax.evaluate import Score, report
 from dst_jax.evaluate.notes import notes
 from dst_jax.files import remove_leftovers, require_place, user_path, write_json
 from dst_jax.typing import Float
+from dst_jax.workflows.pace import (
+    Pace,
+    speed_table,
+    speeds_json,
+    told_paces,
+)
 from dst_jax.workflows.plot_files import require_plots_place, write_plots
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.submission import require_submission, write_submission
@@ -32,6 +38,8 @@ class Evaluation:
       ignored: Result files that belong to no sequence of the data set.
       remarks: Sentences on how it was scored.
       boxes: Boxes (cx, cy, w, h) by tracker and sequence.
+      paces: How fast trackers that were run took all frames, and on what.
+      stages: Frames per second by tracker and stage, see `measure_speeds`.
     """
 
     dataset: str
@@ -42,6 +50,8 @@ class Evaluation:
     boxes: Mapping[str, Mapping[str, Float[np.ndarray, "*repeats _ 4"]]] = (
         dataclasses.field(default_factory=dict)
     )
+    paces: Mapping[str, Pace] = dataclasses.field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +149,9 @@ def print_scores(evaluation: Evaluation, console: Console | None) -> None:
         console.print(report.score_table(evaluation.scores, **named))
         for note in notes(evaluation.scores):
             say(console, note)
+    if evaluation.stages:
+        console.print(speed_table(evaluation.paces, evaluation.stages))
+    say(console, *told_paces(evaluation.paces))
     for remark in evaluation.remarks:
         say(console, remark)
     if evaluation.ignored:
@@ -157,6 +170,10 @@ def _json(evaluation: Evaluation) -> dict[str, object]:
         evaluation.scores, dataset=evaluation.dataset, fps=evaluation.fps
     )
     values["notes"] += evaluation.remarks
+    for name, pace in evaluation.paces.items():
+        values["trackers"][name]["speed"] = speeds_json(
+            pace, evaluation.stages.get(name, {})
+        )
     return values
 
 
