@@ -57,6 +57,13 @@ class Evaluate:
         Path | None,
         optional("DIR", "folder for plots of success, precision, speed"),
     ] = None
+    html: Annotated[
+        Path | None,
+        optional(
+            "PAGE.html",
+            "page with verdict, tables, plots, film; .csv .tex .json beside",
+        ),
+    ] = None
     submit: Annotated[
         Path | None,
         optional("ZIP", "archive for the server of TrackingNet or GOT-10k"),
@@ -93,7 +100,9 @@ def run_evaluate(verb: Evaluate, console: Console) -> None:
         raise InputError("--results-origin is for --results; trackers count from 0.")
     if verb.results is not None and verb.results_out is not None:
         raise InputError("--results-out is for --tracker; --results has files already.")
-    outputs = Outputs(json=verb.json, plots=verb.plots, submission=verb.submit)
+    outputs = Outputs(
+        json=verb.json, plots=verb.plots, submission=verb.submit, html=verb.html
+    )
     if verb.tune is not None:
         _tune(verb, verb.tune, outputs, console)
     elif verb.trials is not None:

@@ -192,7 +192,10 @@ def evaluate_trackers(
     except (InputError, KeyboardInterrupt):
         print_scores(_evaluation(dataset, finished, sequences, chosen), console)
         raise
-    evaluation = _evaluation(dataset, finished, sequences, chosen)
+    evaluation = dataclasses.replace(
+        _evaluation(dataset, finished, sequences, chosen),
+        bundles=dict(zip(names, map(user_path, bundles), strict=True)),
+    )
     publish(evaluation, sequences, outputs, console)
     if failed:
         raise failed[0]
