@@ -144,7 +144,7 @@ def figure_to_png(figure: Figure, *, dpi: int = 130) -> bytes:
     return out.getvalue()
 
 
-def figure_to_jpeg_base64(figure: Figure, *, dpi: int = 200) -> str:
+def figure_to_jpeg_base64(figure: Figure, *, dpi: int = 150) -> str:
     """Returns the figure as a `data:` address, for photographs."""
     out = io.BytesIO()
     FigureCanvasAgg(figure)

@@ -46,6 +46,7 @@ class Table:
         columns whole numbers get thousands separators and others three decimals.
       caption: Text below the table.
       compared: Columns whose largest number in a row is set in bold.
+      right: Columns that are set to the right although their cells are words.
     """
 
     rows: Sequence[Mapping[str, Cell]]
@@ -53,6 +54,7 @@ class Table:
     formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
     caption: str = ""
     compared: Sequence[str] = ()
+    right: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +192,8 @@ def _figure_markup(figure: Figure) -> str:
 def _table_markup(table: Table) -> str:
     columns = list(dict.fromkeys(column for row in table.rows for column in row))
     numeric = {
-        column: all(not isinstance(row.get(column), str) for row in table.rows)
+        column: column in table.right
+        or all(not isinstance(row.get(column), str) for row in table.rows)
         for column in columns
     }
     head = "".join(

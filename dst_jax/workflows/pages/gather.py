@@ -36,6 +36,7 @@ def gather_page(
     runs: Sequence[Ran],
     bundles: Mapping[str, pathlib.Path],
     *,
+    rows: Mapping[str, str] | None = None,
     about: Sequence[str] = (),
     more: Sequence[Section] = (),
 ) -> Page:
@@ -45,6 +46,8 @@ def gather_page(
       title: Its title.
       runs: What they did on each data set, at least one.
       bundles: Folders of bundles by tracker; empty for result files.
+      rows: How rows are called that have another name than their terms suggest, by
+        tracker.
       about: Sentences below the verdict.
       more: Further sections.
 
@@ -52,6 +55,8 @@ def gather_page(
       InputError: If a bundle, a frame or a file of attributes is faulty.
     """
     makers = {name: maker_of(path) for name, path in bundles.items()}
+    for name, row in (rows or {}).items():
+        makers[name] = dataclasses.replace(makers[name], row=row)
     benchmarks = [_benchmark(run, makers) for run in runs]
     strips = {
         run.dataset: make_strips(one, run.sequences)
