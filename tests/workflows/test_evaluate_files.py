@@ -271,8 +271,8 @@ def test_a_page_is_written_with_its_numbers_beside_it(tmp_path, data, mine):
     assert set(files) == {"page.html", "page.csv", "page.tex", "page.json"}
     page = files["page.html"]
     assert "has the best AUC of 2 trackers" in page and "dst-jax" in page
-    # The three frames of two sequences, and in each two maps of two networks.
-    assert page.count("data:image/jpeg") == 2 * 3 + 2 * 2 * 2
+    # The three frames of two sequences, and in each three maps of two networks.
+    assert page.count("data:image/jpeg") == 2 * 3 + 2 * 3 * 2
     assert files["page.csv"].count("\n") == 1 + 2 * (1 + len(NAMES))
     (found,) = json.loads(files["page.json"])["benchmarks"]
     assert list(found["trackers"]) == ["mine", "other"]

@@ -42,10 +42,10 @@ def make_entries(
     entries = list[Entry]()
     for role, names in groups.items():
         known = [makers[name] for name in names if name in makers]
-        together = len(names) > 1 and _one_a_seed(known)
-        for title, own in (
-            [(role.title, names)] if together else [(name, [name]) for name in names]
-        ):
+        titled = [(name, [name]) for name in names]
+        if len(names) > 1 and _one_a_seed(known):
+            titled = [(_title(role, names, networks), names)]
+        for title, own in titled:
             found = [_completed(networks[name], makers.get(name)) for name in own]
             entries.append(_entry(title, role, found, known))
     return _ordered(_distinct(entries))
@@ -60,6 +60,13 @@ def _role(name: str, maker: Maker | None, taught: set[str | None]) -> _Role:
     if not maker.student:
         return _Role(size=size, stranger=name)
     return _Role(student=maker.student, row=maker.row, size=size)
+
+
+def _title(role: _Role, names: Sequence[str], networks: Mapping[str, Network]) -> str:
+    """Returns the name of an entry of several networks, which no other one has."""
+    if role.title in networks and role.title not in names:
+        return f"{role.title}, {len(names)} seeds"
+    return role.title
 
 
 def _one_a_seed(makers: Sequence[Maker]) -> bool:

@@ -20,7 +20,7 @@ from dst_jax.models import Output, build, forward, proposals
 
 _SHOWN = 5  # frames of a sequence
 _LATER = 10  # the frame in which networks are asked, if there are as many
-_ACTIVATION, _RESPONSE = "activation with W", "response"
+_ACTIVATIONS = {"activation": False, "activation with W": True}
 
 
 def make_strips(
@@ -113,16 +113,17 @@ def _answers(path: pathlib.Path, sequences: Sequence[data.Sequence]) -> dict[str
 
 
 def _maps(bundle: Bundle, output: Output) -> dict[str, tuple[np.ndarray, int]]:
-    """Returns the last layer's activation under W (eq. 14), and the response."""
+    """Returns the last layer's activation, without and with W, and the response."""
     spec = bundle.spec
     stage, search_px = spec.backbone.stage_names[-1], spec.input.search_px
     pair = output.taps[f"search/{stage}"], output.taps[f"template/{stage}"]
-    active = np.asarray(losses.search_response(*pair, weighted=True)[0])
-    grid = spec.grid(search_px)
-    return {
-        _ACTIVATION: (active, spec.maps(search_px)[-1].stride),
-        _RESPONSE: (_likeliest(spec, output.answer, search_px), grid.stride),
+    stride = spec.maps(search_px)[-1].stride
+    found = {
+        what: (np.asarray(losses.search_response(*pair, weighted=weighted)[0]), stride)
+        for what, weighted in _ACTIVATIONS.items()
     }
+    response = _likeliest(spec, output.answer, search_px)
+    return {**found, "response": (response, spec.grid(search_px).stride)}
 
 
 def _crops(

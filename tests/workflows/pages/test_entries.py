@@ -41,6 +41,11 @@ def test_seeds_of_one_student_and_row_are_one_entry():
     assert found[0].gate_open == 0.5
 
 
+def test_an_entry_of_several_seeds_takes_no_other_trackers_name():
+    found = entries(**{"dull NOKD": None, "a": dull(seed=0), "b": dull(seed=1)})
+    assert [one.name for one in found] == ["dull NOKD, 2 seeds", "dull NOKD"]
+
+
 def test_teachers_of_several_seeds_are_one_entry():
     second = dataclasses.replace(TEACHER, weights="sha1", seed=1)
     found = entries(

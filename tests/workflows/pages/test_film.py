@@ -56,8 +56,9 @@ def test_networks_answer_on_their_own_grids(tmp_path):
     response, stride = answer.maps["response"]
     grid = spec.grid(px)
     assert response.shape == (grid.side, grid.side) and stride == grid.stride
-    activation, stride = answer.maps["activation with W"]
-    assert activation.shape == (spec.maps(px)[-1].side,) * 2
-    assert stride == spec.maps(px)[-1].stride
+    for what in ("activation", "activation with W"):
+        activation, stride = answer.maps[what]
+        assert activation.shape == (spec.maps(px)[-1].side,) * 2
+        assert stride == spec.maps(px)[-1].stride
     # The target lies in the middle of its crop.
     np.testing.assert_allclose(answer.box[:2], px / 2, atol=1.0)
