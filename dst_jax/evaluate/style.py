@@ -8,7 +8,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -22,7 +22,7 @@ from dst_jax.digests import bytes_sha256
 from dst_jax.errors import printable
 
 # How matplotlib spells a line's dashes.
-Dash: TypeAlias = str | tuple[float, tuple[float, ...]]
+Dash: TypeAlias = Literal["-"] | tuple[float, tuple[float, ...]]
 
 
 class Look(NamedTuple):

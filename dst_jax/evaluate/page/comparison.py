@@ -2,7 +2,7 @@
 
 import dataclasses
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from scipy import stats
 
@@ -86,22 +86,32 @@ def compare(student: str, entry: Entry, other: Entry, *, measure: str) -> Compar
       measure: Name of the measure.
     """
     ours, theirs = (_by_seed(one, measure) for one in (entry, other))
-    seeds = [seed for seed in ours if seed in theirs]
-    videos = len(entry.score.sequences)
-    if len(seeds) > 1:
-        gaps = [ours[seed] - theirs[seed] for seed in seeds]
-        mean, spread = statistics.fmean(gaps), statistics.stdev(gaps)
-        reach = spread / len(gaps) ** 0.5 * float(stats.t.ppf(0.975, len(gaps) - 1))
-        ahead = sum(gap > 0.0 for gap in gaps)
-        ends = mean - reach, mean + reach
-        return Comparison(
-            student, entry.row, other.row, mean, *ends, spread, len(gaps), ahead, videos
-        )
-    mean, *ends = _over_videos(entry, other, measure)
-    ahead = int(mean > 0.0)
+    gaps = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    several = len(gaps) > 1
+    if several:
+        mean, low, high = _over_seeds(gaps)
+    else:
+        mean, low, high = _over_videos(entry, other, measure)
     return Comparison(
-        student, entry.row, other.row, mean, *ends, None, 1, ahead, videos
+        student,
+        entry.row,
+        other.row,
+        mean=mean,
+        low=low,
+        high=high,
+        spread=statistics.stdev(gaps) if several else None,
+        seeds=len(gaps) if several else 1,
+        ahead=sum(gap > 0.0 for gap in gaps) if several else int(mean > 0.0),
+        videos=len(entry.score.sequences),
     )
+
+
+def _over_seeds(gaps: Sequence[float]) -> tuple[float, float, float]:
+    """Returns the mean of differences and Student's 95 % interval."""
+    mean = statistics.fmean(gaps)
+    error = statistics.stdev(gaps) / len(gaps) ** 0.5
+    reach = error * float(stats.t.ppf(0.975, len(gaps) - 1))
+    return mean, mean - reach, mean + reach
 
 
 def _by_seed(entry: Entry, measure: str) -> dict[int, float]:
@@ -118,8 +128,7 @@ def _over_videos(
     """Returns the mean difference and its interval, if single videos have a score."""
     parts = [part for one in (entry, other) for part in one.score.sequences.values()]
     if not parts or any(measure not in part.values for part in parts):
-        both = (one.score.values[measure] for one in (entry, other))
-        first, second = both
-        return first - second, None, None
+        own, theirs = entry.score.values[measure], other.score.values[measure]
+        return own - theirs, None, None
     found = paired_difference(entry.score, other.score, measure=measure)
     return found.mean, found.low, found.high

@@ -108,8 +108,8 @@ def page_sections(page: Page) -> list[Section]:
                 "The search image in grey under each map. A map is bright where it is "
                 "high, each over its own range; a line surrounds its upper half, a "
                 "cross marks its highest cell, and the yellow box is the truth. "
-                "Activations are those of the last layer, without and with the weight W that suppresses the "
-                "background (eq. 14)."
+                "Activations are those of the last layer, without and with the "
+                "weight W that suppresses the background (eq. 14)."
             )
         )
         sections += response_sections(page.responses)

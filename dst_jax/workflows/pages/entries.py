@@ -84,12 +84,17 @@ def _completed(network: Network, maker: Maker | None) -> Network:
 def _entry(
     title: str, role: _Role, networks: Sequence[Network], known: Sequence[Maker]
 ) -> Entry:
-    sizes = {
-        name: getattr(known[0], name) if known else None
-        for name in ("parameters", "megabytes", "search_macs")
-    }
-    told = {"student": role.student, "row": role.row, "teacher": role.teacher}
-    return Entry(title, tuple(networks), **told, **sizes)
+    first = known[0] if known else None
+    return Entry(
+        title,
+        tuple(networks),
+        student=role.student,
+        row=role.row,
+        teacher=role.teacher,
+        parameters=first and first.parameters,
+        megabytes=first and first.megabytes,
+        search_macs=first and first.search_macs,
+    )
 
 
 def _distinct(entries: Sequence[Entry]) -> list[Entry]:
