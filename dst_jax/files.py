@@ -307,6 +307,12 @@ def _nearest_folder(path: pathlib.Path) -> pathlib.Path:
     return folder
 
 
+def set_aside(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Gives a folder another name, in the place of what had it."""
+    remove(aside := folder.with_name(name))
+    return folder.rename(aside)
+
+
 def remove_folder(folder: pathlib.Path) -> None:
     """Removes a folder and all in it, as far as the system lets it."""
     remove(folder)

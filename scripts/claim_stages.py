@@ -23,7 +23,7 @@ from dst_jax.errors import InputError
 from dst_jax.evaluate import Score
 from dst_jax.files import read_json, write_json
 from dst_jax.workflows.evaluation import evaluate_bundle
-from dst_jax.workflows.train import gate_share
+from dst_jax.workflows.gates import gate_share
 from dst_jax.workflows.versions import versions
 
 LITERAL_ROW, WORKING_ROW = "TSsKD literal gates", "TSsKD working gates"

@@ -23,6 +23,13 @@ PAGES = [
 OWN = ROOT / "docs" / "extending.md"
 # They install, or run this suite or the whole demonstration.
 OUTSIDE = ("make demo", "make test", "make test-slow", ".ci/run")
+# Of clusters that are not here; tests/workflows/test_pod.py runs the last one.
+LAUNCHERS = (
+    "sbatch ",
+    "gcloud ",
+    "scripts/launch_tpu_pod.sh ",
+    "python scripts/launch_",
+)
 LONG = ("demo", "train", "distill", "search", "ablate", "export-run")
 # Command lines within sentences that are complete.
 WITHIN = (
@@ -76,6 +83,8 @@ OPEN = (
     "dst-jax evaluate --dataset otb:DIR --tracker A ... --plots P",
     "dst-jax evaluate --dataset trackingnet:DIR --tracker A --submit ZIP",
     "dst-jax evaluate --results DIR",
+    "dst-jax estimate siamrpn_dst --teacher BUNDLE --devices 8",
+    "dst-jax estimate CONFIG",
 )
 
 
@@ -173,6 +182,7 @@ def test_a_command_within_a_sentence_works(line, stage, capsys):
 def test_every_command_of_the_pages_is_run_here_or_known_to_be_left_out():
     outside = [block for block in BLOCKS if block not in CALLED]
     lines = [re.sub(r"\s*#.*", "", line) for block in outside for line in block.lines]
+    lines = [line for line in lines if not line.startswith(LAUNCHERS)]
     assert [line for line in lines if line not in OUTSIDE] == []
     assert [
         b for b in CALLED for line in b.lines if not line.startswith("dst-jax ")
@@ -186,7 +196,7 @@ def test_every_command_of_the_pages_is_run_here_or_known_to_be_left_out():
         found = [span for span in spans if span.startswith("dst-jax ")]
         names = [
             f"dst-jax {verb}"
-            for verb in (*LONG, "evaluate", "info", "convert", "track")
+            for verb in (*LONG, "evaluate", "info", "estimate", "convert", "track")
         ]
         unknown += [x for x in found if x not in (*WITHIN, *OPEN, *names)]
     assert unknown == []

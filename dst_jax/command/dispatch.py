@@ -1,8 +1,8 @@
 """Parses the words of a command line and calls the workflow of their verb."""
 
+import contextlib
 import dataclasses
 import functools
-import platform
 import time
 import typing
 from collections.abc import Sequence
@@ -10,10 +10,13 @@ from typing import Any
 
 from rich.console import Console
 
+from dst_jax.command.cost_verbs import Estimate, Info, run_estimate
 from dst_jax.command.data_verbs import Data, ListLayouts, Pack, Verify
 from dst_jax.command.evaluate import Evaluate, run_evaluate
 from dst_jax.command.fields import refuse_unknown
+from dst_jax.command.kinds import options
 from dst_jax.command.parsing import parse
+from dst_jax.command.processes import joined_run
 from dst_jax.command.startup import silence_decoders, start_jax
 from dst_jax.command.verbs import (
     Ablate,
@@ -22,22 +25,23 @@ from dst_jax.command.verbs import (
     Demo,
     Distill,
     ExportRun,
-    Info,
     ListConfigs,
     Search,
     Show,
     Track,
     Train,
     Verb,
-    options,
 )
 from dst_jax.errors import InputError
 from dst_jax.workflows.printing import say
+from dst_jax.workflows.versions import print_versions
 
 if typing.TYPE_CHECKING:
     from dst_jax.experiment import Experiment
     from dst_jax.train import Deadline
 
+# Verbs that take fields of a configuration.
+_CONFIGURED = (Train, Distill, Search, Ablate, Pack, Estimate)
 DESCRIPTION = """Distilled Siamese trackers in JAX.
 
 A large tracker (the teacher) is compressed into small, fast ones (the students).
@@ -58,17 +62,22 @@ def run_verb(words: Sequence[str]) -> None:
     """
     console = Console(markup=False, emoji=False, highlight=False)
     if words[0] == "--version":
-        _print_versions(console)
+        print_versions(console)
         return
     verb, rest = parse(Verb, words, prog="dst-jax", description=DESCRIPTION)
     verb = verb.do if isinstance(verb, Data | Config) else verb
     # The remaining words are fields of a configuration, which is not read yet.
-    if rest and not isinstance(verb, Train | Distill | Search | Ablate | Pack):
+    if rest and not isinstance(verb, _CONFIGURED):
         refuse_unknown(rest, options(verb), help_of=f"{words[0]} --help")
     silence_decoders()
-    if _computes(verb):
-        start_jax()
-    _dispatch(verb, rest, console)
+    with contextlib.ExitStack() as joined:
+        if isinstance(verb, Train | Distill):
+            joined.enter_context(
+                joined_run(verb.coordinator, verb.processes, verb.process_id, verb.pod)
+            )
+        if _computes(verb):
+            start_jax()
+        _dispatch(verb, rest, console)
 
 
 def _computes(verb: Any) -> bool:
@@ -78,7 +87,7 @@ def _computes(verb: Any) -> bool:
         case Demo() | Train() | Distill() | Search() | Ablate():
             return True
         case _:
-            return isinstance(verb, Track | Convert | Info)
+            return isinstance(verb, Track | Convert | Info | Estimate)
 
 
 def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
@@ -111,8 +120,8 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             run_evaluate(verb, console)
         case Verify() | Pack() | ListLayouts():
             _data(verb, rest, console)
-        case Info() | Show() | ListConfigs() | ExportRun():
-            _show(verb, console)
+        case Estimate() | Info() | Show() | ListConfigs() | ExportRun():
+            _show(verb, rest, console)
 
 
 def _track(verb: Track, console: Console) -> None:
@@ -173,6 +182,7 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
     deadline = _deadline(verb)
     from dst_jax.command import settings
     from dst_jax.distill import with_row
+    from dst_jax.train import this_pod
     from dst_jax.workflows.train import print_trained, run_training
 
     experiment = settings.load_experiment(verb.config)
@@ -198,7 +208,8 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         deadline=deadline,
         console=console,
     )
-    print_trained(trained, console)
+    if this_pod().writes:
+        print_trained(trained, console)
 
 
 def _start_of(verb: Train | Distill, experiment: "Experiment") -> dict[str, Any]:
@@ -315,12 +326,18 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
     print_packed(packed, console)
 
 
-def _show(verb: Info | Show | ListConfigs | ExportRun, console: Console) -> None:
+def _show(
+    verb: Estimate | Info | Show | ListConfigs | ExportRun,
+    rest: list[str],
+    console: Console,
+) -> None:
     from dst_jax.command import settings, show
     from dst_jax.workflows.export import export_run
     from dst_jax.workflows.info import print_info
 
-    if isinstance(verb, ExportRun):
+    if isinstance(verb, Estimate):
+        run_estimate(verb, rest, console)
+    elif isinstance(verb, ExportRun):
         export_run(verb.workdir, step=verb.step, console=console)
     elif isinstance(verb, Info):
         print_info(verb.name, console, kernels=verb.batch if verb.kernels else 0)
@@ -328,13 +345,3 @@ def _show(verb: Info | Show | ListConfigs | ExportRun, console: Console) -> None
         show.print_configurations(settings.packaged(), console)
     else:
         show.print_fields(settings.load_experiment(verb.config), console)
-
-
-def _print_versions(console: Console) -> None:
-    from dst_jax.workflows.versions import versions
-
-    found = versions()
-    say(console, f"dst-jax {found.pop('dst-jax')}")
-    for name, version in found.items():
-        say(console, f"{name} {version}")
-    say(console, f"platform {platform.platform()}")

@@ -1,6 +1,7 @@
 """Kinds of options that several verbs take."""
 
 import pathlib
+import typing
 from typing import Annotated, Any, TypeAlias
 
 import tyro
@@ -73,6 +74,30 @@ TimeLimit: TypeAlias = Annotated[
     str | None,
     optional("TIME", "as 90s, 170m, 1h30m: ends in time, all saved, with exit code 75"),
 ]
+Coordinator: TypeAlias = Annotated[
+    str | None,
+    optional("HOST:PORT", "of process 0; for one run by several processes"),
+]
+Processes: TypeAlias = Annotated[
+    int | None, optional("INT", "how many there are; with --coordinator")
+]
+ProcessId: TypeAlias = Annotated[
+    int | None, optional("INT", "of this one, from 0; with --coordinator")
+]
+OnPod: TypeAlias = Annotated[
+    Flag[bool],
+    arg(help="one run by all processes that a TPU pod, Slurm or MPI has started"),
+]
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
 ]
+
+
+def options(verb: Any) -> list[str]:
+    """Returns names of a verb's own options as its help spells them, without dashes."""
+    hints = typing.get_type_hints(type(verb), include_extras=True)
+    return [
+        name.replace("_", "-")
+        for name, hint in hints.items()
+        if Positional not in getattr(hint, "__metadata__", ())
+    ]

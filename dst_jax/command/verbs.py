@@ -1,20 +1,24 @@
 """The verbs of the command line, a frozen dataclass each; docstrings are the help."""
 
 import dataclasses
-import typing
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, arg
 
+from dst_jax.command.cost_verbs import Estimate, Info
 from dst_jax.command.data_verbs import Data
 from dst_jax.command.evaluate import Evaluate
 from dst_jax.command.kinds import (
     CONFIG,
     Append,
     Backbones,
+    Coordinator,
     Flag,
+    OnPod,
     Path,
+    Processes,
+    ProcessId,
     Rows,
     Seed,
     SkipBad,
@@ -71,6 +75,10 @@ class Train:
     seed: Seed = None
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
+    coordinator: Coordinator = None
+    processes: Processes = None
+    process_id: ProcessId = None
+    pod: OnPod = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +114,10 @@ class Distill:
     seed: Seed = None
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
+    coordinator: Coordinator = None
+    processes: Processes = None
+    process_id: ProcessId = None
+    pod: OnPod = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,20 +265,6 @@ class Track:
 
 
 @dataclasses.dataclass(frozen=True)
-class Info:
-    """Print layers, sizes and costs of an architecture or a bundle."""
-
-    name: Annotated[
-        Positional[str],
-        arg(metavar="NAME", help="name in the zoo, SPEC.json, or a bundle's folder"),
-    ]
-    kernels: Annotated[
-        Flag[bool], arg(help="show what computes each layer on this machine, how fast")
-    ] = False
-    batch: Annotated[int, arg(help="images that --kernels computes at a time")] = 8
-
-
-@dataclasses.dataclass(frozen=True)
 class Show:
     """Print every field of a configuration as the command line takes it, with its help.
 
@@ -319,16 +317,7 @@ Verb = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Estimate, tyro.conf.subcommand("estimate")]
     | Annotated[Config, tyro.conf.subcommand("config")]
     | Annotated[ExportRun, tyro.conf.subcommand("export-run")]
 )
-
-
-def options(verb: Any) -> list[str]:
-    """Returns names of a verb's own options as its help spells them, without dashes."""
-    hints = typing.get_type_hints(type(verb), include_extras=True)
-    return [
-        name.replace("_", "-")
-        for name, hint in hints.items()
-        if Positional not in getattr(hint, "__metadata__", ())
-    ]

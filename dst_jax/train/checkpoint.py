@@ -11,91 +11,39 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
 from dst_jax.digests import json_sha256, parts_sha256
-from dst_jax.distill import of_network
 from dst_jax.errors import InputError
-from dst_jax.files import naming, plain_folder, read_json, remove_folder
-from dst_jax.train.state import TrainState
+from dst_jax.files import naming, plain_folder, read_json, remove_folder, set_aside
+from dst_jax.train.snapshot import OpenWindow, Snapshot, as_leaves, from_leaves
 
 RECORD = pathlib.Path("made", "metadata")  # where Orbax writes the item "made"
+ASIDE = "damaged-"  # begins the names of checkpoints that could not be read
 # Orbax writes a checkpoint under a name with this part and then renames it.
 UNFINISHED = ".orbax-checkpoint-tmp"
 
 
-class Best(NamedTuple):
-    """The weights with the lowest validation loss so far.
+class DamagedCheckpoint(InputError):
+    """Says that a checkpoint is not what was saved.
 
     Attributes:
-      loss: That loss by student; infinite before the first validation.
-      variables: Those weights by student, on the host.
+      reason: What is wrong with it.
     """
 
-    loss: dict[str, Any]
-    variables: dict[str, Any]
-
-
-class OpenWindow(NamedTuple):
-    """Sums of metrics over the steps since the last report.
-
-    Attributes:
-      steps: Number of those steps.
-      sums: Sum of each metric over them, by its name in a report.
-    """
-
-    steps: int = 0
-    sums: Mapping[str, float] = {}
-
-
-class Snapshot(NamedTuple):
-    """The content of one checkpoint.
-
-    Attributes:
-      state: The networks in training.
-      best: The best weights so far.
-      window: What the next report will average besides the steps to come.
-    """
-
-    state: TrainState
-    best: Best
-    window: OpenWindow = OpenWindow()
-
-
-def first_best(state: TrainState) -> Best:
-    """Returns the best weights before any validation: those of `state`."""
-    # Weights are copied to the host: the next step reuses the buffers of `state`.
-    names = state.params
-    return Best(
-        loss={name: np.asarray(np.inf, np.float32) for name in names},
-        variables={n: jax.device_get(student_variables(state, n)) for n in names},
-    )
-
-
-def student_variables(state: TrainState, name: str) -> dict[str, Any]:
-    """Returns the variables of one student, as the models take them."""
-    params = of_network(state.params[name])
-    return {"params": params, "batch_stats": state.batch_stats[name]}
-
-
-def not_finite(tree: Any) -> str | None:
-    """Returns the name of a leaf that holds a number that is not finite, or None.
-
-    Args:
-      tree: Arrays, such as the state of training; they are copied to the host.
-    """
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if not np.all(np.isfinite(np.asarray(leaf))):
-            return jax.tree_util.keystr(path, simple=True, separator="/")
-    return None
+    def __init__(self, message: str, *, reason: str):
+        super().__init__(message)
+        self.reason = reason
 
 
 class Checkpoints:
     """The newest two checkpoints of a run.
+
+    With several processes, one alone has them.
 
     Args:
       folder: Folder of the checkpoints.
@@ -115,7 +63,7 @@ class Checkpoints:
         self._card = dict(card or {})
         self._sweep()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, enable_async_checkpointing=False
+            max_to_keep=2, enable_async_checkpointing=False, **_alone()
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         self._name = contextlib.ExitStack()
@@ -131,7 +79,7 @@ class Checkpoints:
         step = int(snapshot.state.step)
         if step in self._manager.all_steps():
             return
-        leaves = _as_dict(snapshot)
+        leaves = as_leaves(snapshot)
         record = {
             "config_hash": self._hash,
             "card": self._card,
@@ -180,7 +128,7 @@ class Checkpoints:
             raise InputError(
                 f"{where}: made by another configuration; use a new --workdir."
             )
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _as_dict(like))
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, as_leaves(like))
         _forgive_late_reads()
         try:
             target = {**(self._shapes(step) if part else {}), **target}
@@ -192,7 +140,37 @@ class Checkpoints:
             raise _damaged(self._folder, step, reason[:120]) from error
         if _leaves_sha256(leaves) != record["snapshot_sha256"]:
             raise _damaged(self._folder, step, "its arrays are not those that it saved")
-        return _from_dict(leaves, like)._replace(window=OpenWindow(**record["window"]))
+        return from_leaves(leaves, like)._replace(window=OpenWindow(**record["window"]))
+
+    def restore_newest(self, like: Snapshot) -> tuple[Snapshot | None, list[str]]:
+        """Reads the newest checkpoint that is whole, and sets aside those that are not.
+
+        Args:
+          like: A snapshot with the same structure, shapes and types.
+
+        Returns:
+          The snapshot, None if there is no checkpoint yet; and a line about each that
+          was set aside, which is kept under another name.
+
+        Raises:
+          InputError: If none is whole, or the newest belongs to another configuration.
+        """
+        lines: list[str] = []
+        steps = saved_steps(self._folder)
+        while steps:
+            step = steps.pop()
+            try:
+                return self.restore(like, step=step), lines
+            except DamagedCheckpoint as error:
+                if not steps:
+                    raise
+                aside = set_aside(self._folder / str(step), f"{ASIDE}{step}")
+                self._manager.reload()
+                lines.append(
+                    f"{self._folder / str(step)}: this checkpoint cannot be read "
+                    f"({error.reason}); it is kept as {aside.name}."
+                )
+        return None, lines
 
     def _shapes(self, step: int) -> dict[str, Any]:
         """Returns shapes and types of the arrays that a checkpoint holds."""
@@ -226,6 +204,22 @@ class Checkpoints:
         """Removes what a killed or failed save left."""
         for leftover in self._folder.glob(f"*{UNFINISHED}*"):
             remove_folder(leftover)
+
+
+def _alone() -> dict[str, Any]:
+    """Returns options by which Orbax waits for no other process of the run."""
+    if jax.process_count() == 1:
+        return {}
+    number = jax.process_index()
+    return {
+        "multiprocessing_options": ocp.options.MultiprocessingOptions(
+            primary_host=number,
+            active_processes={number},
+            barrier_sync_key_prefix=f"process_{number}",
+        ),
+        # Orbax makes no folders where only some processes are active.
+        "create": False,
+    }
 
 
 def saved_steps(folder: pathlib.Path) -> list[int]:
@@ -286,12 +280,13 @@ def _is_no_late_read(record: logging.LogRecord) -> bool:
     return "exception was never retrieved" not in record.getMessage()
 
 
-def _damaged(folder: pathlib.Path, step: int, reason: str) -> InputError:
+def _damaged(folder: pathlib.Path, step: int, reason: str) -> DamagedCheckpoint:
     before = [other for other in saved_steps(folder) if other < step]
     then = f"go on from step {before[-1]}" if before else "begin anew"
-    return InputError(
+    return DamagedCheckpoint(
         f"{folder / str(step)}: this checkpoint cannot be read ({reason}); remove the "
-        f"folder to {then}."
+        f"folder to {then}.",
+        reason=reason,
     )
 
 
@@ -312,15 +307,3 @@ def _leaves_sha256(leaves: Mapping[str, Any]) -> str:
             yield array.tobytes()
 
     return parts_sha256(parts())
-
-
-def _as_dict(snapshot: Snapshot) -> dict[str, Any]:
-    """Returns the arrays by their paths, so that Orbax stores no classes."""
-    leaves = jax.tree_util.tree_leaves_with_path((snapshot.state, snapshot.best))
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def _from_dict(values: Mapping[str, Any], like: Snapshot) -> Snapshot:
-    paths, treedef = jax.tree_util.tree_flatten_with_path((like.state, like.best))
-    leaves = [values[jax.tree_util.keystr(path)] for path, _ in paths]
-    return Snapshot(*jax.tree_util.tree_unflatten(treedef, leaves))

@@ -26,7 +26,7 @@ from dst_jax.data.pipeline import (
 )
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
-from dst_jax.train.parallel import on_all
+from dst_jax.train.parallel import on_every_device
 from dst_jax.train.step import Constants, TrainStep
 from dst_jax.typing import Array, Int
 
@@ -41,7 +41,7 @@ class DeviceSet(NamedTuple):
 
     Attributes:
       patches: Patches, boxes and fill colours of every visible frame, [n, ...], under
-        the names of `data.train_batches`. Each device of this process has all of them.
+        the names of `data.train_batches`. Each device has all of them.
       batches: Endless stream of batches. They have row numbers of `patches`,
         `template_row` and `search_row` int32 [b], and `is_negative`, `mask` and `index`
         as those of `data.train_batches`.
@@ -84,8 +84,7 @@ def device_set(
     assert isinstance(reader, PatchReader)  # `DataConfig` refuses windows here
     rows = _Rows.of(reader.sequences)
     _check_memory(len(rows.frames), spec)
-    everywhere = on_all(jax.local_devices())
-    patches = jax.device_put(_read_all(reader, rows, config), everywhere)
+    patches = on_every_device(_read_all(reader, rows, config))
 
     def batches() -> RowStream:
         for first in itertools.count(start_step, _STEPS_AHEAD):

@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -14,16 +12,14 @@ import numpy as np
 
 from dst_jax.errors import InputError
 from dst_jax.require import require, require_at_least
-from dst_jax.train.checkpoint import (
-    Best,
-    Checkpoints,
-    Snapshot,
-    not_finite,
-    student_variables,
-)
+from dst_jax.train.checkpoint import Checkpoints
 from dst_jax.train.deadline import Deadline, TimeUp
+from dst_jax.train.goodput import Account
+from dst_jax.train.pod import Ballot, Pod
+from dst_jax.train.snapshot import Best, Snapshot, not_finite, student_variables
 from dst_jax.train.state import TrainState
 from dst_jax.train.step import Constants, StepMetrics, TrainStep
+from dst_jax.train.stopping import Interrupted, stop_flag
 from dst_jax.train.validate import Validate
 from dst_jax.train.window import Window, named
 from dst_jax.typing import Array
@@ -78,7 +74,8 @@ class Run(NamedTuple):
       total_steps: Step at which the run ends.
       steps_per_epoch: Number of steps in an epoch.
       batch: Number of pairs in a step, over all processes.
-      checkpoints: Checkpoints of the run; None if it saves none.
+      checkpoints: Checkpoints of the run; None if it saves none, as in all processes
+        but the first.
       report: Function that is called with (step, scalars) for the log.
       tick: Function that is called after every step with (step, last report), for a
         progress bar.
@@ -92,6 +89,10 @@ class Run(NamedTuple):
       later: Its later phases, in order.
       enters: Function that is called with the first step of a phase before the run
         begins it, or goes on within it.
+      pod: The processes of the run.
+      account: What the time of this process goes to.
+      spent: Function that is called with the step after every report and checkpoint,
+        for a file of accounts.
     """
 
     step: TrainStep
@@ -110,6 +111,14 @@ class Run(NamedTuple):
     deadline: Deadline | None = None
     later: Sequence[Later] = ()
     enters: Callable[[int], None] = lambda step: None
+    pod: Pod = Pod()
+    account: Account | None = None
+    spent: Callable[[int], None] = lambda step: None
+
+    def notes(self, cause: str) -> None:
+        """Puts the time since the last note down to a cause."""
+        if self.account:
+            self.account.spent(cause)
 
     def phase_of(self, step: int) -> int:
         """Returns the first step of the phase of a step."""
@@ -120,23 +129,12 @@ class Run(NamedTuple):
         return any(phase.first == step for phase in self.later)
 
 
-class Interrupted(KeyboardInterrupt):
-    """Says that a signal stopped the run, and of which step a checkpoint stands.
-
-    Attributes:
-      exit_code: The code with which the process ends: 128 and the signal's number.
-    """
-
-    def __init__(self, message: str, *, number: int):
-        super().__init__(message)
-        self.exit_code = 128 + number
-
-
 def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     """Trains from the step of `snapshot` to `run.total_steps`.
 
     SIGINT, SIGTERM or SIGHUP ends the run after the current step, with a checkpoint,
-    and so does the deadline.
+    and so does the deadline. With several processes, it ends in all of them if one has
+    got a signal; on accelerators that is a step later.
 
     Args:
       snapshot: State, best weights and open report at the beginning.
@@ -153,35 +151,47 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     """
     state, best, before = snapshot
     step = int(state.step)
-    window = Window(run.batch, before=before)
+    window, ballot = Window(run.batch, before=before), Ballot(run.pod)
     report, phase = dict[str, float](), None
-    with _stop_flag() as stopped:
+    run.notes("start")
+    with stop_flag() as stopped:
         while step < run.total_steps:
-            if (now := run.phase_of(step)) != phase:
-                run.enters(phase := now)
+            if begins := run.phase_of(step) != phase:
+                run.enters(phase := run.phase_of(step))
             state, metrics, waited = _take_step(step, state, run)
+            run.notes("compilation" if begins else "steps")
             step += 1
             window.add(metrics, waited)
             if step == 1:
                 found = jax.device_get(named(metrics))
                 run.begun({name: float(value) for name, value in found.items()})
             # These are read once per step; a later signal is served after the next.
-            signalled, late = bool(stopped), _late(step, run, config)
+            signalled, late = ballot.ask(
+                max(stopped, default=0), _late(step, run, config)
+            )
             if step == run.total_steps or step % config.log_every == 0:
-                report = window.close()
-                _require_finite(step, report, run)
-                run.report(step, report)
+                report = _report(step, window, run)
             paused = time.perf_counter()
-            reached = Snapshot(state, best)
-            best = _keep(reached, step, window, run, config, save=signalled or late)
+            reached, save = Snapshot(state, best), bool(signalled or late)
+            best = _keep(reached, step, window, run, config, save=save)
             window.pause(time.perf_counter() - paused)
             run.tick(step, report)
             where = f"at step {step} of {run.total_steps}"
             if signalled and step < run.total_steps:
-                raise Interrupted(f"stopped {where}", number=stopped[0])
+                raise Interrupted(f"stopped {where}", number=signalled)
             if late and step < run.total_steps:
                 raise TimeUp(f"{where}, which is saved")
     return Snapshot(state, best)
+
+
+def _report(step: int, window: Window, run: Run) -> dict[str, float]:
+    """Closes the window, and reports what it holds."""
+    report = window.close()
+    run.notes("steps")
+    _require_finite(step, report, run)
+    run.report(step, report)
+    run.spent(step)
+    return report
 
 
 def _take_step(
@@ -191,6 +201,7 @@ def _take_step(
     asked = time.perf_counter()
     batch = next(run.batches)
     waited = time.perf_counter() - asked
+    run.notes("data")
     step = run.step
     for phase in run.later:
         if number >= phase.first:
@@ -229,13 +240,16 @@ def _keep(
         with _long("validation", run):
             best, scores = _validate(step, state, best, run)
         run.report(step, scores)
-    if run.checkpoints and (save or _due(step, config.checkpoint_every, run)):
-        with _long("checkpoint", run):
+    saves = run.checkpoints or not run.pod.writes
+    if saves and (save or _due(step, config.checkpoint_every, run)):
+        with _long("checkpoint", run), run.pod.together("saving a checkpoint"):
             kept = Snapshot(jax.device_get(state), best, window.open())
             _require_finite(step, kept.window.sums, run)
             _require_finite_arrays(step, (kept.state, best.variables), run)
-            run.checkpoints.save(kept)
+            if run.checkpoints:
+                run.checkpoints.save(kept)
             run.saved(kept)
+        run.spent(step)
     return best
 
 
@@ -255,9 +269,11 @@ def _late(step: int, run: Run, config: LoopConfig) -> bool:
 def _long(what: str, run: Run) -> Iterator[None]:
     """Tells what takes long, and notes how long it took."""
     began = time.perf_counter()
+    run.notes("steps")
     run.tell(what)
     yield
     run.tell("")
+    run.notes(what)
     if run.deadline:
         run.deadline.took(what, time.perf_counter() - began)
 
@@ -267,6 +283,9 @@ def _validate(
 ) -> tuple[Best, dict[str, float]]:
     assert run.validate is not None
     variables = {name: student_variables(state, name) for name in state.params}
+    if run.pod.count > 1:
+        # Each process validates by itself, on one of its devices.
+        variables = jax.tree.map(lambda leaf: leaf.addressable_data(0), variables)
     scores = run.validate(variables)
     _require_finite(step, scores, run)
     loss, kept = dict(best.loss), dict(best.variables)
@@ -293,41 +312,13 @@ def _require_finite_arrays(step: int, arrays: Any, run: Run) -> None:
 
 def _diverged(step: int, what: str, run: Run) -> InputError:
     good = run.checkpoints.latest_step() if run.checkpoints else None
-    kept = (
-        "nothing was saved yet"
-        if good is None
-        else f"all numbers of the checkpoint of step {good} are finite"
-    )
+    if not run.pod.writes:
+        kept = "process 0 says what was saved"
+    elif good is None:
+        kept = "nothing was saved yet"
+    else:
+        kept = f"all numbers of the checkpoint of step {good} are finite"
     return InputError(
         f"{what} at step {step}; {kept}. Lower --optim.learning_rate or set "
         "--optim.clip_norm, in a new workdir."
     )
-
-
-@contextlib.contextmanager
-def _stop_flag() -> Iterator[list[int]]:
-    """Yields the numbers of SIGINT, SIGTERM and SIGHUP that have come, a growing list.
-
-    A signal that is ignored, as `nohup` has SIGHUP, stays so. A second signal ends the
-    run at once. Outside of the main thread none is served.
-    """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        del frame
-        if received:
-            text = "stopped at once; the last checkpoint stands"
-            raise Interrupted(text, number=number)
-        received.append(number)
-
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    served = [s for s in signals if signal.getsignal(s) != signal.SIG_IGN]
-    before = {s: signal.signal(s, ask) for s in served}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,7 +6,7 @@ evaluation are the same for any number of devices.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
@@ -17,20 +17,28 @@ from dst_jax.ops.kernels import chosen_kernels, compiled, suiting
 from dst_jax.train.step import Constants, TrainStep
 
 Device: TypeAlias = Any  # jax.Device is no type to a type checker
+Form: TypeAlias = Literal["pmap", "shard_map"]
 AXIS_NAME = "data"
 
 
 def data_parallel(
-    step: TrainStep, *, devices: Sequence[Device] | None = None
+    step: TrainStep,
+    *,
+    devices: Sequence[Device] | None = None,
+    form: Form | None = None,
 ) -> TrainStep:
-    """Returns a step that runs on several devices with `jax.pmap`.
+    """Returns a step that runs on several devices, each with a part of the batch.
 
     It donates the state, and splits the batch's leading axis evenly over the devices of
-    this process.
+    this process. Both forms give the same program, bit for bit; they differ in how
+    arrays reach it. `pmap` knows no options of the compiler where there are several
+    processes.
 
     Args:
       step: Step of one device, made with `axis_name=AXIS_NAME`.
       devices: Devices of a run with one process; None for all devices of all processes.
+      form: "pmap" or "shard_map"; None for "pmap" in one process, and "shard_map" in
+        several.
 
     Raises:
       InputError: If devices are given and there are several processes.
@@ -40,6 +48,12 @@ def data_parallel(
             f"devices={list(devices)}: each of {jax.process_count()} processes would "
             "train on its own; leave devices out to use all of them together."
         )
+    if form is None:
+        form = "pmap" if jax.process_count() == 1 else "shard_map"
+    return (_by_pmap if form == "pmap" else _by_shard_map)(step, devices)
+
+
+def _by_pmap(step: TrainStep, devices: Sequence[Device] | None) -> TrainStep:
     local = list(devices) if devices is not None else jax.local_devices()
     chosen = chosen_kernels()
     mapped = jax.pmap(
@@ -50,8 +64,7 @@ def data_parallel(
         devices=None if devices is None else local,
         donate_argnums=(0,),
     )
-
-    place = functools.partial(_place, sharding=on_all(local))
+    place = functools.partial(jax.device_put, device=on_all(local))
     place_once = placing_once(place)
     with_options = _compiled_ahead(mapped, dict(chosen.options))
 
@@ -60,6 +73,33 @@ def data_parallel(
         # compile anew.
         operands = place(state), place_once(constants), split(batch, len(local))
         return with_options(operands)(*operands)
+
+    return run
+
+
+def _by_shard_map(step: TrainStep, devices: Sequence[Device] | None) -> TrainStep:
+    everywhere = on_all(list(devices) if devices is not None else jax.devices())
+    whole, part = PartitionSpec(), PartitionSpec(AXIS_NAME)
+    by_example = NamedSharding(everywhere.mesh, part)
+    mapped = compiled(
+        jax.shard_map(
+            step,
+            mesh=everywhere.mesh,
+            in_specs=(whole, whole, part),
+            out_specs=(whole, whole),
+            check_vma=False,
+        ),
+        donate_argnums=(0,),
+    )
+    place = functools.partial(_place, sharding=everywhere)
+    place_once = placing_once(place)
+
+    def run(state: Any, constants: Constants, batch: Mapping[str, Any]) -> Any:
+        shares = {
+            name: jax.make_array_from_process_local_data(by_example, np.asarray(array))
+            for name, array in batch.items()
+        }
+        return mapped(place(state), place_once(constants), shares)
 
     return run
 
@@ -126,13 +166,28 @@ def _compiled_ahead(
 
 
 def _place(tree: Any, sharding: NamedSharding) -> Any:
-    """Returns the tree on every device; with several processes `pmap` places it."""
-    return jax.device_put(tree, sharding) if jax.process_count() == 1 else tree
+    """Returns the tree with a whole copy on every device, those of others too.
+
+    Other processes call it with the same values.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def placed(leaf: Any) -> jax.Array:
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return leaf
+        # `device_put` would send the values to all, to see that they are the same.
+        values = np.asarray(leaf)
+        return jax.make_array_from_callback(
+            values.shape, sharding, lambda index: values[index]
+        )
+
+    return jax.tree.map(placed, tree)
 
 
 def on_every_device(tree: Any) -> Any:
-    """Returns a tree on every device of this process, which no step copies again."""
-    return _place(tree, on_all(jax.local_devices()))
+    """Returns a tree on every device of the run, which no step copies again."""
+    return _place(tree, on_all(jax.devices()))
 
 
 def on_all(devices: Sequence[Device]) -> NamedSharding:

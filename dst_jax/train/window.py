@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from dst_jax.train.checkpoint import OpenWindow
+from dst_jax.train.snapshot import OpenWindow
 from dst_jax.train.step import SKIPPED, StepMetrics
 
 # So many steps wait at most to be averaged, whatever `log_every` is.

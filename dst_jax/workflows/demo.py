@@ -21,10 +21,11 @@ from dst_jax.train import Deadline
 from dst_jax.workflows.demo_report import TrackerLine, demo_json, demo_page
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
+from dst_jax.workflows.gates import gate_share
 from dst_jax.workflows.pages.files import write_page
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.search import Searched, print_searched, search_student
-from dst_jax.workflows.train import Trained, gate_share, run_training
+from dst_jax.workflows.train import Trained, run_training
 from dst_jax.workflows.workdir import hold
 
 # The rows of a demonstration: what they are called, and how `with_row` spells them.

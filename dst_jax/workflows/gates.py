@@ -4,7 +4,34 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from dst_jax.errors import InputError
 from dst_jax.train import SKIPPED, read_metrics
+
+
+def gate_share(metrics: pathlib.Path, name: str) -> float | None:
+    """Returns the share of steps in which a student's gate was open.
+
+    Args:
+      metrics: The file `metrics.jsonl`.
+      name: Name of the student.
+
+    Returns:
+      The share, or None if no gate was logged.
+
+    Raises:
+      InputError: If the file is damaged or of an older release.
+    """
+    rows = [row for row in read_metrics(metrics) if f"gate/{name}" in row]
+    if any(row.get("steps", 0) < 1 for row in rows):
+        raise InputError(
+            f"{metrics}: a line with gates lacks its number of steps, which an older "
+            "release did not write; train anew in another folder."
+        )
+    # The means of a line are of the steps that were not left out.
+    counts = [row["steps"] * (1.0 - row.get(SKIPPED, 0.0)) for row in rows]
+    opened = (row[f"gate/{name}"] for row in rows)
+    open_steps = sum(n * share for n, share in zip(counts, opened, strict=True))
+    return open_steps / sum(counts) if sum(counts) else None
 
 
 def gates_line(metrics: pathlib.Path) -> str | None:

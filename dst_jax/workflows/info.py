@@ -31,7 +31,7 @@ from dst_jax.workflows.printing import say, shown
 _MOST_IMAGES = 256
 
 
-def _resolve(name_or_bundle: str) -> tuple[TrackerSpec, tuple[str, ...]]:
+def architecture(name_or_bundle: str) -> tuple[TrackerSpec, tuple[str, ...]]:
     """Returns the architecture that a bundle, a JSON file or a name in the zoo has.
 
     Returns:
@@ -111,7 +111,7 @@ def print_info(name_or_bundle: str, console: Console, *, kernels: int = 0) -> No
     """
     if not 0 <= kernels <= _MOST_IMAGES:
         raise InputError(f"--batch {kernels}: must be from 1 to {_MOST_IMAGES}.")
-    spec, unprotected = _resolve(name_or_bundle)
+    spec, unprotected = architecture(name_or_bundle)
     if kernels:
         chain_of(spec, "The table of kernels")
     _print_layers(spec, name_or_bundle, console)

@@ -6,12 +6,12 @@ import functools
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 from rich.console import Console
 
 from dst_jax.bundle import Bundle
-from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, config_hash
 from dst_jax.files import require_place, user_path
 from dst_jax.models import variable_shapes
@@ -20,23 +20,31 @@ from dst_jax.ops.kernels import VARIABLE
 from dst_jax.train import (
     METRICS,
     SKIPPED,
+    TIMES,
+    Account,
     Checkpoints,
     Deadline,
     MetricWriter,
+    Run,
     Snapshot,
+    TimesWriter,
     TimeUp,
     TrainState,
     first_best,
     fit,
+    goodput_line,
     init_state,
     make_optimizer,
     make_phases,
-    read_metrics,
+    of_first,
     read_record,
+    read_times,
     saved_steps,
+    this_pod,
+    time_shares,
 )
 from dst_jax.workflows.export import write_bundles
-from dst_jax.workflows.gates import gates_line, skipped_line
+from dst_jax.workflows.gates import gate_share, gates_line, skipped_line
 from dst_jax.workflows.phase_lines import phase_lines
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar, waiting
@@ -74,7 +82,8 @@ def run_training(
 ) -> Trained:
     """Trains the students of `experiment`, or continues the run in `workdir`.
 
-    Bundles are written with every checkpoint.
+    Bundles are written with every checkpoint. Of several processes the first alone
+    reads and writes the workdir; all read the same data and bundles.
 
     Args:
       experiment: The configuration.
@@ -90,20 +99,39 @@ def run_training(
       Bundles and metrics of the run.
 
     Raises:
-      InputError: If configuration, data, teacher and workdir do not fit together.
+      InputError: If configuration, data, teacher and workdir do not fit together, or
+        those of several processes are not the same.
       TimeUp: If the deadline ended the run.
     """
-    workdir = user_path(workdir)
-    if deadline and deadline.left() <= 0.0:
-        raise TimeUp(f"before {workdir} began or went on")
-    networks = read_networks(experiment, teacher, init or {}, backbones or {})
-    _require_space(experiment, networks[0], workdir)
-    given = gather(experiment, networks, verb=verb, console=console)
-    with open_workdir(workdir, given.config):
+    pod, workdir, account = this_pod(), user_path(workdir), Account()
+    console = console if pod.writes else Console(quiet=True)
+    with contextlib.ExitStack() as opened:
+        with pod.together("reading what the run computes from"):
+            if deadline and deadline.left() <= 0.0:
+                raise TimeUp(f"before {workdir} began or went on")
+            networks = read_networks(experiment, teacher, init or {}, backbones or {})
+            if pod.writes:
+                _require_space(experiment, networks[0], workdir)
+            given = gather(experiment, networks, verb=verb, console=console)
+            if pod.writes:
+                opened.enter_context(open_workdir(workdir, given.config))
+        if pod.count > 1:
+            pod.require_same(_compared(given))
         began = time.perf_counter()
-        bundles = _fit(given, workdir, deadline, console)
+        bundles = _fit(given, workdir, deadline, account, console)
         seconds = time.perf_counter() - began
     return Trained(bundles, workdir / METRICS, seconds)
+
+
+def _compared(given: Given) -> dict[str, Any]:
+    """Returns what must be the same in all processes of a run."""
+    config = dict(given.config)
+    parts = {
+        "configuration": config.pop("experiment"),
+        "training data": config.pop("data"),
+        "bundles": config,
+    }
+    return parts | {name: given.card[name] for name in ("versions", "kernels")}
 
 
 def _require_space(
@@ -134,32 +162,6 @@ def _require_space(
     require_place(workdir / CONFIG, space=left * checkpoint + bundles)
 
 
-def gate_share(metrics: pathlib.Path, name: str) -> float | None:
-    """Returns the share of steps in which a student's gate was open.
-
-    Args:
-      metrics: The file `metrics.jsonl`.
-      name: Name of the student.
-
-    Returns:
-      The share, or None if no gate was logged.
-
-    Raises:
-      InputError: If the file is damaged or of an older release.
-    """
-    rows = [row for row in read_metrics(metrics) if f"gate/{name}" in row]
-    if any(row.get("steps", 0) < 1 for row in rows):
-        raise InputError(
-            f"{metrics}: a line with gates lacks its number of steps, which an older "
-            "release did not write; train anew in another folder."
-        )
-    # The means of a line are of the steps that were not left out.
-    counts = [row["steps"] * (1.0 - row.get(SKIPPED, 0.0)) for row in rows]
-    opened = (row[f"gate/{name}"] for row in rows)
-    open_steps = sum(n * share for n, share in zip(counts, opened, strict=True))
-    return open_steps / sum(counts) if sum(counts) else None
-
-
 def print_trained(trained: Trained, console: Console) -> None:
     """Prints the folders of the bundles and how often the gates were open."""
     for name, path in trained.bundles.items():
@@ -167,6 +169,9 @@ def print_trained(trained: Trained, console: Console) -> None:
         gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
         say(console, f"{name}: {path}{gates}")
     say(console, f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
+    times = trained.metrics.with_name(TIMES)
+    if times.exists() and (shares := time_shares(read_times(times))):
+        say(console, goodput_line(shares))
     if line := gates_line(trained.metrics):
         say(console, line)
     if line := skipped_line(trained.metrics):
@@ -240,42 +245,85 @@ def _say_phase(given: Given, console: Console, first: int) -> None:
 
 
 def _fit(
-    given: Given, workdir: pathlib.Path, deadline: Deadline | None, console: Console
+    given: Given,
+    workdir: pathlib.Path,
+    deadline: Deadline | None,
+    account: Account,
+    console: Console,
 ) -> dict[str, pathlib.Path]:
     """Trains, or goes on; returns the folders of the bundles."""
-    experiment, folder = given.experiment, workdir / BUNDLES
+    pod, experiment = this_pod(), given.experiment
     total_steps = experiment.optim.total_steps(experiment.data.batch)
-    state = first_state(given)
+    state, checkpoints, restored = first_state(given), None, None
+    first = Snapshot(state, first_best(state))
+    with contextlib.ExitStack() as opened:
+        with pod.together("reading the last checkpoint"):
+            if pod.writes:
+                checkpoints = _checkpoints(given, workdir, opened)
+                with waiting(console, "reading the last checkpoint"):
+                    restored, lines = checkpoints.restore_newest(first)
+                say(console, *lines)
+        restored = of_first(pod, restored, first)
+        snapshot = restored or first
+        step = int(snapshot.state.step)
+        with pod.together("preparing the steps"):
+            if restored and checkpoints:
+                say(console, f"{workdir}: goes on at step {step} of {total_steps}.")
+                _tell_of_other_kernels(workdir, step, given, console)
+            run = make_run(given, step, console) if step < total_steps else None
+            if run and checkpoints:
+                run = run._replace(account=account)
+                run = _written(run, checkpoints, given, workdir, step, opened)
+            elif checkpoints:
+                _write_results(snapshot, given, workdir)
+        if run:
+            bar = opened.enter_context(training_bar(console, total_steps, step))
+            run = run._replace(
+                begun=functools.partial(_say_remarks, experiment, console),
+                enters=functools.partial(_say_phase, given, console),
+                tick=bar.tick,
+                tell=bar.tell,
+                deadline=deadline,
+                pod=pod,
+            )
+            fit(snapshot, run, experiment.loop)
+    return {name: workdir / BUNDLES / name for name in experiment.students}
+
+
+def _checkpoints(
+    given: Given, workdir: pathlib.Path, opened: contextlib.ExitStack
+) -> Checkpoints:
+    """Opens the checkpoints of a run."""
     checkpoints = Checkpoints(
         workdir / CHECKPOINTS, config_hash=config_hash(given.config), card=given.card
     )
-    with contextlib.closing(checkpoints):
-        snapshot = Snapshot(state, first_best(state))
-        with waiting(console, "reading the last checkpoint"):
-            restored = checkpoints.restore(snapshot)
-        snapshot = restored or snapshot
-        step = int(snapshot.state.step)
-        if restored:
-            say(console, f"{workdir}: goes on at step {step} of {total_steps}.")
-            _tell_of_other_kernels(workdir, step, given, console)
-        if step >= total_steps:
-            # Kept as it is where it exists, its time too.
-            (workdir / METRICS).open("a").close()
-            card = read_record(workdir / CHECKPOINTS, step)["card"]
-            return write_bundles(snapshot, given._replace(card=card).made, folder)
-        run = make_run(given, step, console)
-        writer = MetricWriter(workdir, step=step)
-        bar = training_bar(console, total_steps, step)
-        with contextlib.closing(writer), bar as shown:
-            run = run._replace(
-                checkpoints=checkpoints,
-                report=writer.write,
-                begun=functools.partial(_say_remarks, experiment, console),
-                enters=functools.partial(_say_phase, given, console),
-                tick=shown.tick,
-                tell=shown.tell,
-                saved=lambda kept: write_bundles(kept, given.made, folder),
-                deadline=deadline,
-            )
-            fit(snapshot, run, experiment.loop)
-    return {name: folder / name for name in experiment.students}
+    return opened.enter_context(contextlib.closing(checkpoints))
+
+
+def _written(
+    run: Run,
+    checkpoints: Checkpoints,
+    given: Given,
+    workdir: pathlib.Path,
+    step: int,
+    opened: contextlib.ExitStack,
+) -> Run:
+    """Returns a run that writes metrics, and bundles with every checkpoint."""
+    writer = opened.enter_context(contextlib.closing(MetricWriter(workdir, step=step)))
+    account = run.account or Account()
+    times = TimesWriter(workdir, began=step, account=account)
+    opened.enter_context(contextlib.closing(times))
+    return run._replace(
+        checkpoints=checkpoints,
+        report=writer.write,
+        spent=times.write,
+        saved=lambda kept: write_bundles(kept, given.made, workdir / BUNDLES),
+    )
+
+
+def _write_results(snapshot: Snapshot, given: Given, workdir: pathlib.Path) -> None:
+    """Writes bundles of a run that has ended, as it was made."""
+    # Kept as it is where it exists, its time too.
+    (workdir / METRICS).open("a").close()
+    card = read_record(workdir / CHECKPOINTS, int(snapshot.state.step))["card"]
+    write_bundles(snapshot, given._replace(card=card).made, workdir / BUNDLES)

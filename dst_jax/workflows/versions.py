@@ -3,7 +3,10 @@
 import importlib.metadata
 import platform
 
+from rich.console import Console
+
 import dst_jax
+from dst_jax.workflows.printing import say
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -20,6 +23,15 @@ def versions() -> dict[str, str]:
         "dst-jax": dst_jax.__version__,
         **found,
     }
+
+
+def print_versions(console: Console) -> None:
+    """Prints them, and the platform."""
+    found = versions()
+    say(console, f"dst-jax {found.pop('dst-jax')}")
+    for name, version in found.items():
+        say(console, f"{name} {version}")
+    say(console, f"platform {platform.platform()}")
 
 
 def _version(name: str) -> str:

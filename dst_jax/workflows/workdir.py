@@ -12,7 +12,7 @@ from dst_jax.distill.identity import interactive_terms
 from dst_jax.errors import InputError
 from dst_jax.experiment import config_hash, differences
 from dst_jax.files import naming, read_json, remove_leftovers, write_json
-from dst_jax.train import METRICS, read_record, saved_steps
+from dst_jax.train import METRICS, TIMES, read_record, saved_steps
 
 CONFIG, CHECKPOINTS, BUNDLES, DATA = "config.json", "checkpoints", "bundles", "data"
 LEDGER = "ledger.jsonl"
@@ -41,7 +41,8 @@ def open_workdir(
         path, work = folder / CONFIG, _work(folder)
         if not work:
             # A run that ended before its first checkpoint begins anew.
-            (folder / METRICS).unlink(missing_ok=True)
+            for lines in (METRICS, TIMES):
+                (folder / lines).unlink(missing_ok=True)
             write_json(path, config)
         elif path.exists():
             _check_same(path, config)

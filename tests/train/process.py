@@ -19,6 +19,8 @@ from dst_jax.train import (
     Snapshot,
     first_best,
     fit,
+    of_first,
+    this_pod,
 )
 from tests import networks
 from tests.train import setting
@@ -49,9 +51,13 @@ def train(folder, number, processes):
     step, rows = setting.make_step(devices=None), []
 
     def run(snapshot, total):
-        checkpoints = Checkpoints(folder / "checkpoints", config_hash="abc")
+        pod, checkpoints, restored = this_pod(), None, None
+        if pod.writes:
+            checkpoints = Checkpoints(folder / "checkpoints", config_hash="abc")
+            restored = checkpoints.restore(snapshot)
+        restored = of_first(pod, restored, snapshot)
         if total == STEPS:
-            snapshot = checkpoints.restore(snapshot)
+            snapshot = restored
             assert int(snapshot.state.step) == FIRST_STEPS
         done = fit(
             snapshot,
@@ -65,10 +71,12 @@ def train(folder, number, processes):
                 batch=BATCH,
                 checkpoints=checkpoints,
                 report=lambda at, values: rows.append((at, dict(values))),
+                pod=pod,
             ),
             LOOP,
         )
-        checkpoints.close()
+        if checkpoints:
+            checkpoints.close()
         return done
 
     def start():

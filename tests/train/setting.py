@@ -99,7 +99,8 @@ def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
     )
     mapping = sharded if mesh else data_parallel
     here = None if devices is None else jax.local_devices()[:devices]
-    return mapping(step, devices=here)
+    form = {} if mesh else {"form": kinds.get("form")}
+    return mapping(step, devices=here, **form)
 
 
 def take_steps(step, state, count, *, teacher=None, start=0):

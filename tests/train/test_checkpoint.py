@@ -1,6 +1,7 @@
 """Checkpoints: a damaged one is refused, one that is cut short leaves no trace."""
 
 import errno
+import re
 import shutil
 
 import jax
@@ -8,8 +9,15 @@ import numpy as np
 import pytest
 
 from dst_jax.errors import InputError
-from dst_jax.train import Checkpoints, Snapshot, TrainState, first_best, read_record
-from dst_jax.train.checkpoint import OpenWindow, not_finite
+from dst_jax.train import (
+    Checkpoints,
+    Snapshot,
+    TrainState,
+    first_best,
+    read_record,
+    saved_steps,
+)
+from dst_jax.train.snapshot import OpenWindow, not_finite
 
 
 def snapshot(step):
@@ -34,6 +42,15 @@ def assert_same(one, two):
 
 def opened(folder):
     return Checkpoints(folder, config_hash="abc", card={"seed": 3})
+
+
+def damage(checkpoint):
+    """Flips a bit in the middle of the largest file of a checkpoint."""
+    files = [path for path in checkpoint.rglob("*") if path.is_file()]
+    path = max(files, key=lambda file: file.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
 
 
 @pytest.fixture
@@ -84,6 +101,40 @@ def test_flipped_bits_are_refused_or_change_nothing(folder, tmp_path):
         shutil.rmtree(copy)
     # Orbax itself notices few of those in the arrays.
     assert sum("its arrays are not those" in line for line in refused) > 10
+
+
+def test_a_run_goes_on_from_the_newest_checkpoint_that_is_whole(folder):
+    damage(folder / "3")
+    checkpoints = opened(folder)
+    found, (line,) = checkpoints.restore_newest(snapshot(0))
+    assert_same(found, snapshot(2))
+    assert re.search(r"c/3: this checkpoint cannot be read \(.*; it is kept as", line)
+    assert line.endswith("it is kept as damaged-3.")
+    # Its step can be saved anew.
+    checkpoints.save(snapshot(3))
+    assert_same(opened(folder).restore(snapshot(0)), snapshot(3))
+    damage(folder / "3")
+    found, lines = opened(folder).restore_newest(snapshot(0))
+    assert_same(found, snapshot(2))
+    assert len(lines) == 1 and (folder / "damaged-3").is_dir()
+
+
+def test_checkpoints_of_which_none_is_whole_begin_nothing_anew(folder):
+    for step in ("2", "3"):
+        damage(folder / step)
+    with pytest.raises(InputError, match=r"c/2: .* remove the folder to begin anew"):
+        opened(folder).restore_newest(snapshot(0))
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert opened(tmp_path / "c").restore_newest(snapshot(0)) == (None, [])
+
+
+def test_checkpoints_of_another_configuration_are_not_set_aside(folder):
+    other = Checkpoints(folder, config_hash="other")
+    with pytest.raises(InputError, match="made by another configuration"):
+        other.restore_newest(snapshot(0))
+    assert saved_steps(folder) == [2, 3]
 
 
 def test_a_record_without_its_digest_is_refused(folder):

@@ -64,6 +64,17 @@ def test_a_mesh_takes_the_steps_that_pmap_takes(one_device):
     assert setting.relative_difference(learnt(one_device[0]), learnt(state)) < 2e-5
 
 
+def test_shard_map_takes_the_steps_of_pmap_to_the_last_bit():
+    found = [
+        setting.take_steps(
+            setting.make_step(devices=2, form=form), setting.fresh_state(), 2
+        )
+        for form in ("pmap", "shard_map")
+    ]
+    for one, two in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 def test_sharing_takes_part_in_what_is_compared(one_device):
     _, metrics = one_device
     assert any(m.terms[f"{n}/ks"] > 0 for m in metrics for n in setting.STUDENTS)

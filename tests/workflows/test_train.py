@@ -31,7 +31,8 @@ from dst_jax.train import (
     make_validate,
 )
 from dst_jax.workflows.export import export_run
-from dst_jax.workflows.train import gate_share, print_trained, run_training
+from dst_jax.workflows.gates import gate_share
+from dst_jax.workflows.train import print_trained, run_training
 from tests import networks, objectives
 from tests.distill import reference
 

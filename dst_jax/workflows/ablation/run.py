@@ -43,9 +43,10 @@ from dst_jax.workflows.demo_video import (
     make_missing_video,
     write_video,
 )
+from dst_jax.workflows.gates import gate_share
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.progress import waiting
-from dst_jax.workflows.train import Trained, gate_share, run_training
+from dst_jax.workflows.train import Trained, run_training
 from dst_jax.workflows.training_data import data_hash
 from dst_jax.workflows.versions import versions
 from dst_jax.workflows.warm_start import Start, load_start

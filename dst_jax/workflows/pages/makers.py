@@ -9,7 +9,8 @@ from dst_jax.arch import tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.distill import ROWS
 from dst_jax.errors import InputError
-from dst_jax.workflows.train import METRICS, gate_share
+from dst_jax.train import METRICS
+from dst_jax.workflows.gates import gate_share
 
 TEACHER = "teacher"
 # Of rows with the same terms the last one, such as NOKD for GT.

@@ -1,0 +1,113 @@
+"""Overhead and compilation of the three ways to spread a step over devices.
+
+    python scripts/bench_parallel.py
+    XLA_FLAGS=--xla_force_host_platform_device_count=4 python scripts/bench_parallel.py
+
+`pmap`, `shard_map` (the same program, with arrays placed by hand), and `jit` over a
+mesh, in which XLA itself finds the sums over devices. Each runs the joint step of the
+demonstration's SiamFC networks, and one of networks so small that a step is little but
+overhead. Rounds alternate; medians are printed, and compilations apart.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from dst_jax.arch import TrackerSpec, named
+from dst_jax.distill import DistillConfig, Setting, make_objective
+from dst_jax.models import init_variables
+from dst_jax.ops.augment import AugmentConfig, patch_sides
+from dst_jax.train import (
+    AXIS_NAME,
+    Constants,
+    Crops,
+    OptimConfig,
+    data_parallel,
+    init_state,
+    make_optimizer,
+    make_train_step,
+    sharded,
+)
+
+NETWORKS = {
+    "tiny": ("tiny", {"dull": "tiny"}),
+    "mini": ("mini", {"dull": "mini-dull", "intelligent": "mini-half"}),
+}
+WAYS = ("pmap", "shard_map", "jit")
+AUGMENT = AugmentConfig(flip=0.5)
+
+
+def host_batch(spec: TrackerSpec, count: int) -> dict[str, np.ndarray]:
+    """Patches of noise, with a target in the middle of each."""
+    rng, batch = np.random.default_rng(0), dict[str, np.ndarray]()
+    sides = zip(("template", "search"), patch_sides(spec.input, AUGMENT), strict=True)
+    for role, side in sides:
+        shape = (count, side, side, 3)
+        batch[f"{role}_patch"] = rng.integers(0, 256, shape, dtype=np.uint8)
+        batch[f"{role}_fill_rgb"] = np.zeros((count, 3), np.float32)
+        box = np.array([side / 2, side / 2, side / 5, side / 5], np.float32)
+        batch[f"{role}_box"] = np.tile(box, (count, 1))
+    flags = {"mask": np.ones(count, np.float32), "is_negative": np.zeros(count, bool)}
+    return {**batch, **flags, "index": np.arange(count, dtype=np.int32)}
+
+
+def prepared(way: str, networks: str, count: int) -> Callable[[], float]:
+    """Returns a function that takes a step and returns its seconds."""
+    teacher_name, student_names = NETWORKS[networks]
+    teacher = named(teacher_name)
+    students = {name: named(which) for name, which in student_names.items()}
+    axis = None if way == "jit" else AXIS_NAME
+    tx = make_optimizer(OptimConfig(), total_steps=1000)
+    plain = make_train_step(
+        make_objective(teacher, students, Setting(DistillConfig()), axis_name=axis),
+        tx,
+        Crops(teacher.input, AUGMENT, seed=0),
+        steps_per_epoch=100,
+        axis_name=axis,
+    )
+    step: Any = sharded(plain) if way == "jit" else data_parallel(plain, form=way)  # pyright: ignore[reportArgumentType]
+    state = init_state(jax.random.key(0), students, tx)
+    constants = Constants(init_variables(jax.random.key(1), teacher))
+    batch = host_batch(teacher, count)
+
+    def run() -> float:
+        nonlocal state
+        began = time.perf_counter()
+        state, metrics = step(state, constants, batch)
+        jax.block_until_ready((state, metrics))
+        return time.perf_counter() - began
+
+    return run
+
+
+def main() -> None:
+    """Compiles every way, and prints its seconds."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=[*NETWORKS])
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=20)
+    args = parser.parse_args()
+    print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, batch {args.batch}")
+    for networks in args.networks:
+        runs = {way: prepared(way, networks, args.batch) for way in WAYS}
+        compiled = {way: run() for way, run in runs.items()}
+        times = {way: list[float]() for way in WAYS}
+        for _ in range(args.rounds):
+            for way, run in runs.items():
+                times[way].append(run())
+        for way in WAYS:
+            middle = statistics.median(times[way])
+            beside = middle / statistics.median(times["pmap"])
+            print(
+                f"{networks:5} {way:10} first {compiled[way]:6.1f} s   step "
+                f"{1e3 * middle:8.2f} ms   {beside:.2f} of pmap's"
+            )
+
+
+if __name__ == "__main__":
+    main()
