@@ -106,7 +106,7 @@ def name_looks(names: Iterable[str]) -> dict[str, Look]:
 def _others(taken: Sequence[Look], count: int) -> Iterator[Look]:
     """Yields looks, with colours, dashes and markers that nobody has if possible."""
     colours = [c for c in PALETTE if c not in {look.colour for look in taken}]
-    dashes = [d for d in DASHES if d not in {look.dash for look in taken}]
+    dashes: list[Dash] = [d for d in DASHES if d not in {look.dash for look in taken}]
     markers = [m for m in MARKERS if m not in {look.marker for look in taken}]
     colours, dashes = colours or list(PALETTE), dashes or list(DASHES)
     markers = markers or list(MARKERS)
