@@ -260,6 +260,7 @@ def _search(verb: Search, rest: list[str], console: Console) -> None:
 def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
     deadline = deadline_of(verb.time_limit)
     from dst_jax.command import settings
+    from dst_jax.workflows.ablation.page import ablate_with_page
     from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
     from dst_jax.workflows.ablation.run import run_ablation
     from dst_jax.workflows.train import run_training
@@ -272,17 +273,18 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
         seeds=verb.seeds or (experiment.seed,),
         datasets=verb.dataset,
     )
-    run_ablation(
-        experiment,
-        choice,
-        verb.workdir,
-        teacher=verb.teacher,
-        backbones=settings.parse_bundles(
+    how: Any = {
+        "teacher": verb.teacher,
+        "backbones": settings.parse_bundles(
             verb.backbone, experiment.students, option="--backbone"
         ),
-        train=functools.partial(run_training, deadline=deadline),
-        console=console,
-    )
+        "train": functools.partial(run_training, deadline=deadline),
+        "console": console,
+    }
+    if verb.html is None:
+        run_ablation(experiment, choice, verb.workdir, **how)
+    else:
+        ablate_with_page(verb.html, experiment, choice, verb.workdir, **how)
 
 
 def _data(verb: Verify | Pack | ListLayouts, rest: list[str], console: Console) -> None:

@@ -61,6 +61,13 @@ class Evaluate:
         Path | None,
         optional("DIR", "folder for plots of success, precision, speed"),
     ] = None
+    html: Annotated[
+        Path | None,
+        optional(
+            "PAGE.html",
+            "page with verdict, tables, plots, film; .csv .tex .json beside",
+        ),
+    ] = None
     submit: Annotated[
         Path | None,
         optional("ZIP", "archive for the server of TrackingNet or GOT-10k"),
@@ -107,7 +114,9 @@ def run_evaluate(verb: Evaluate, console: Console) -> None:
     if verb.results is not None and (verb.speeds or verb.batch is not None):
         option = "--speeds" if verb.speeds else "--batch"
         raise InputError(f"{option} is for --tracker; --results has boxes already.")
-    outputs = Outputs(json=verb.json, plots=verb.plots, submission=verb.submit)
+    outputs = Outputs(
+        json=verb.json, plots=verb.plots, submission=verb.submit, html=verb.html
+    )
     if verb.tune is not None:
         _tune(verb, verb.tune, outputs, console)
     elif verb.trials is not None:

@@ -187,6 +187,10 @@ class Ablate:
             "to test on; the demonstration's video if none",
         ),
     ] = ()
+    html: Annotated[
+        Path | None,
+        optional("PAGE.html", "page of all networks; .csv .tex .json beside"),
+    ] = None
     sources: Sources = ()
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None

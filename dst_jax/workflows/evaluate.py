@@ -193,7 +193,9 @@ def evaluate_trackers(
     except (InputError, KeyboardInterrupt):
         print_scores(_evaluation(dataset, runs, chosen), console)
         raise
-    evaluation = _evaluation(dataset, runs, chosen, stages=stages)
+    evaluation = dataclasses.replace(
+        _evaluation(dataset, runs, chosen, stages=stages), bundles=places
+    )
     publish(evaluation, runs.usable, _possible(outputs, runs), console)
     runs.require_sound()
     return evaluation

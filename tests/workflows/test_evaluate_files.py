@@ -299,7 +299,7 @@ def asked(kind, place):
     return {"outputs": Outputs(**{kind: place})}
 
 
-@pytest.mark.parametrize("kind", ["json", "plots", "results_out"])
+@pytest.mark.parametrize("kind", ["json", "plots", "results_out", "html"])
 def test_scores_are_shown_whatever_becomes_of_the_files(
     tmp_path, data, mine, monkeypatch, kind
 ):
@@ -307,15 +307,17 @@ def test_scores_are_shown_whatever_becomes_of_the_files(
         "json": (publishing, "write_json"),
         "plots": (publishing, "write_plots"),
         "results_out": (files, "write_text"),
+        "html": (publishing, "write_page"),
     }[kind]
     monkeypatch.setattr(module, name, full_disk)
     console = Console(file=io.StringIO(), width=300)
-    options = asked(kind, tmp_path / "new")
+    options = asked(kind, tmp_path / "new.html")
     with pytest.raises(OSError, match="No space left"):
         evaluate_trackers(data, [mine], console=console, **options)
     assert "AUC" in console.file.getvalue() and "Bee" in console.file.getvalue()
-    left = [path.name for path in (tmp_path / "new").glob("**/*") if path.is_file()]
-    assert left in ([], ["evaluation.json"])
+    place = tmp_path / "new.html"
+    left = [path.name for path in place.glob("**/*") if path.is_file()]
+    assert left in ([], ["evaluation.json"]) and not place.is_file()
 
 
 def test_trackers_that_were_finished_are_shown_when_a_run_is_interrupted(
@@ -336,12 +338,12 @@ def test_trackers_that_were_finished_are_shown_when_a_run_is_interrupted(
     assert "AUC" in console.file.getvalue() and "mine" in console.file.getvalue()
 
 
-@pytest.mark.parametrize("option", ["json", "plots", "results_out"])
+@pytest.mark.parametrize("option", ["json", "plots", "results_out", "html"])
 def test_places_that_cannot_be_written_are_refused_before_the_work(
     tmp_path, data, mine, option
 ):
     (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file" / "x", "/proc/dst-jax/x"):
+    for place in (tmp_path / "file" / "x.html", "/proc/dst-jax/x.html"):
         with pytest.raises(InputError, match=r"is no folder|nothing can be written"):
             evaluate_trackers(data, [mine], **asked(option, place))
     assert Drifts.calls == 0
@@ -399,3 +401,39 @@ def test_kept_files_are_anybodys_result_files(tmp_path, data, mine):
     boxes = read_results(found, dict.fromkeys(NAMES, 3), origin=1)
     # x,y,w,h 5,7,10,20 from 1: the centre is 9, 16 from 0; it moves by 1/3.
     np.testing.assert_allclose(boxes["Ant"][2][:2], [9 + 2 / 3, 16 + 2 / 3], atol=1e-4)
+
+
+def test_a_page_is_written_with_its_numbers_beside_it(tmp_path, data, mine):
+    other = save_tiny(tmp_path / "other", seed=1)
+    outputs = Outputs(html=tmp_path / "new" / "page.html")
+    evaluate_trackers(data, [mine, other], outputs=outputs)
+    files = {path.name: path.read_text() for path in (tmp_path / "new").iterdir()}
+    assert set(files) == {"page.html", "page.csv", "page.tex", "page.json"}
+    page = files["page.html"]
+    assert "has the best AUC of 2 trackers" in page and "dst-jax" in page
+    # The three frames of two sequences, and in each three maps of two networks.
+    assert page.count("data:image/jpeg") == 2 * 3 + 2 * 3 * 2
+    assert files["page.csv"].count("\n") == 1 + 2 * (1 + len(NAMES))
+    (found,) = json.loads(files["page.json"])["benchmarks"]
+    assert list(found["trackers"]) == ["mine", "other"]
+
+
+def test_result_files_have_a_page_too(tmp_path, data, mine):
+    evaluate_trackers(data, [mine], results_out=tmp_path / "out")
+    page = tmp_path / "page.html"
+    evaluate_results(data, tmp_path / "out" / "mine", outputs=Outputs(html=page))
+    text = page.read_text()
+    assert "mine: AUC" in text and "Overlap" in text
+    assert "respond to" not in text and ">device<" not in text
+
+
+def test_a_page_must_be_called_html_and_take_no_other_files_place(tmp_path, data, mine):
+    with pytest.raises(InputError, match=r"--html .*x: must end in \.html"):
+        evaluate_trackers(data, [mine], outputs=Outputs(html=tmp_path / "x"))
+    outputs = Outputs(html=tmp_path / "x.html", json=tmp_path / "x.json")
+    with pytest.raises(InputError, match="--html writes this file too"):
+        evaluate_trackers(data, [mine], outputs=outputs)
+    (tmp_path / "y.tex").mkdir()
+    with pytest.raises(InputError, match=r"y\.tex is no regular file"):
+        evaluate_trackers(data, [mine], outputs=Outputs(html=tmp_path / "y.html"))
+    assert Drifts.calls == 0
