@@ -117,12 +117,18 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
         case Track():
             _track(verb, console)
         case Evaluate() | Calibrate():
-            run = run_evaluate if isinstance(verb, Evaluate) else run_calibrate
-            run(verb, console)
+            _score(verb, console)
         case Verify() | Pack() | ListLayouts():
             _data(verb, rest, console)
         case Estimate() | Info() | Show() | ListConfigs() | ExportRun():
             _show(verb, rest, console)
+
+
+def _score(verb: Evaluate | Calibrate, console: Console) -> None:
+    if isinstance(verb, Evaluate):
+        run_evaluate(verb, console)
+    else:
+        run_calibrate(verb, console)
 
 
 def _track(verb: Track, console: Console) -> None:

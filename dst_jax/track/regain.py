@@ -74,6 +74,7 @@ def step_many(
         return _best(own, jax.lax.map(one, shifts))
 
     own, moved, judged = advance(state)
+    assert judged is not None
     # The other windows cost nothing while no video of the batch is lost.
     best = jax.lax.cond(lost.any(), around, lambda: own)
     sure = max(config.lost_below, config.uncertain_below or 0.0)

@@ -80,6 +80,7 @@ class Tracker:
         boxes: Float[Array, "n 4"],
         *,
         batch: int | None = None,
+        tracked: Callable[[int], None] = lambda _: None,
     ) -> list[TrackResult]:
         """Follows a target in each of several videos, `batch` of them at a time.
 
@@ -87,6 +88,7 @@ class Tracker:
           videos: The argument of `track_each`.
           boxes: The argument of `track_each`.
           batch: The argument of `track_each`.
+          tracked: The argument of `track_each`.
 
         Returns:
           Boxes and scores of every video, in the order of `videos`.
@@ -95,7 +97,8 @@ class Tracker:
           InputError: If a video or box is faulty, see `track`.
         """
         results: dict[int, TrackResult] = {}
-        for number, found in self.track_each(videos, boxes, batch=batch):
+        each = self.track_each(videos, boxes, batch=batch, tracked=tracked)
+        for number, found in each:
             if isinstance(found, InputError):
                 raise found
             results[number] = found

@@ -91,7 +91,8 @@ def follow_targets(
     frame_hw = np.array([stream.hw], np.int32)
     shape = (1 if live else chunk_length(canvas_size(*stream.hw)), 1)
     groups: list[_Group] = []
-    pending, stop = [], None
+    pending: list[tuple[np.ndarray, bool, list[Any]]] = []
+    stop = None
     while stop is None:
         # The buffer is new each time, because the device may read it in place.
         canvases = np.zeros((*shape, *canvas_size(*stream.hw), 3), np.uint8)

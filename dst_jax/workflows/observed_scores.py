@@ -15,12 +15,8 @@ from dst_jax.evaluate.calibration import Reliability, reliability
 from dst_jax.track import FOUND_AGAIN, LOST, Tracking, make_tracker, probabilities
 from dst_jax.track.stream import check_box
 from dst_jax.typing import Bool, Float, Int
-from dst_jax.workflows.evaluation import (
-    frame_bar,
-    read_ahead,
-    require_answers,
-    score_boxes,
-)
+from dst_jax.workflows.evaluation import frame_bar, score_boxes
+from dst_jax.workflows.runner import read_ahead, require_answers
 
 # A box that overlaps the true one by more is right.
 RIGHT_OVERLAP = 0.5
@@ -77,9 +73,9 @@ def observe(
             raise InputError(f"sequence {video.name!r}: {error}") from None
     tracker = make_tracker(bundle.spec, bundle.variables, tracking=tracking)
     with frame_bar(name, videos, console) as advance:
-        frames = [read_ahead(video, advance=advance) for video in videos]
+        frames = [read_ahead(video) for video in videos]
         first = np.stack([video.boxes[0] for video in videos])
-        tracked = tracker.track_many(frames, first)
+        tracked = tracker.track_many(frames, first, tracked=advance)
     scores = np.concatenate([one.scores[1:] for one in tracked]).astype(np.float64)
     require_answers(scores)
     overlaps = [
@@ -88,7 +84,7 @@ def observe(
     ]
     boxes = {v.name: one.boxes for v, one in zip(videos, tracked, strict=True)}
     overlap = np.concatenate(overlaps)
-    absent = np.concatenate([np.isnan(v.boxes).any(axis=1)[1:] for v in videos])
+    absent = np.concatenate([np.isnan(v.boxes[1:]).any(axis=1) for v in videos])
     covered = np.concatenate([_covered(video)[1:] for video in videos])
     states: Any = [one.states for one in tracked]
     return Observed(
@@ -163,7 +159,7 @@ def measured_search(observed: Observed, plain: Observed) -> dict[str, Any]:
 
 def _returns(observed: Observed) -> list[bool]:
     """Returns whether a box was right between each return and the next absence."""
-    followed, before = [], -1
+    followed, before, open_ = list[bool](), -1, False
     for number, video in enumerate(observed.video.tolist()):
         seen, starts = not observed.unseen[number], video != before
         if seen and not starts and observed.unseen[number - 1]:
