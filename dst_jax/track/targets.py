@@ -91,8 +91,7 @@ def follow_targets(
     frame_hw = np.array([stream.hw], np.int32)
     shape = (1 if live else chunk_length(canvas_size(*stream.hw)), 1)
     groups: list[_Group] = []
-    pending: list[tuple[np.ndarray, bool, list[Any]]] = []
-    stop = None
+    pending, stop = list[Any](), None
     while stop is None:
         # The buffer is new each time, because the device may read it in place.
         canvases = np.zeros((*shape, *canvas_size(*stream.hw), 3), np.uint8)
@@ -113,8 +112,8 @@ def follow_targets(
         shown = canvases[:count, 0, : stream.hw[0], : stream.hw[1]]
         pending.append((shown, stream.read == count, outputs))
         if live or not ahead or len(pending) > 1:
-            yield _fetched(*pending.pop(0), tracker.config)
-    yield from (_fetched(*part, tracker.config) for part in pending)
+            yield _fetched(pending.pop(0), tracker.config)
+    yield from (_fetched(part, tracker.config) for part in pending)
     if isinstance(stop, BaseException):
         raise stop
 
@@ -160,12 +159,17 @@ def _begun(
 
 
 def _fetched(
-    frames: UInt8[np.ndarray, "t h w 3"],
-    first: bool,
-    outputs: list[tuple[list[int], TrackOutput]],
+    part: tuple[np.ndarray, bool, list[tuple[list[int], TrackOutput]]],
     config: Tracking,
 ) -> Followed:
-    """Returns a part whose boxes have come from the device, in the targets' order."""
+    """Returns a part whose boxes have come from the device, in the targets' order.
+
+    Args:
+      part: Its frames [t, h, w, 3], whether the given boxes are among its own, and rows
+        and outputs of each group of targets.
+      config: Settings of the tracker.
+    """
+    frames, first, outputs = part
     order = np.argsort(np.concatenate([rows for rows, _ in outputs]))
     fetched: Any = jax.device_get([output for _, output in outputs])
     boxes, scores, states = zip(*fetched, strict=True)
