@@ -111,6 +111,11 @@ def check_place(path: pathlib.Path, *, replace: bool = True) -> None:
         )
 
 
+def is_bundle(path: pathlib.Path) -> bool:
+    """Returns whether a bundle lies in the folder `path`, sound or not."""
+    return (files.found_folder(path) / _SPEC).is_file()
+
+
 def load_bundle(path: str | os.PathLike[str], *, partial: bool = False) -> Bundle:
     """Reads a bundle and checks it: format, digests, architecture, names, shapes.
 

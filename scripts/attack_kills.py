@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import attack_inputs
 from attack_inputs import Inputs
 
+# What of a report depends on how fast a run was.
+_TIMED = ("fps", "speed")
 # Of the kills, those from the first change of a file on: few moments, many dangers.
 _AMONG_WRITES = 0.5
 
@@ -158,7 +160,7 @@ def _scores(work: pathlib.Path) -> Any:
 
 def _untimed(values: Any) -> Any:
     if isinstance(values, dict):
-        return {n: _untimed(one) for n, one in values.items() if n != "fps"}
+        return {n: _untimed(one) for n, one in values.items() if n not in _TIMED}
     return [_untimed(one) for one in values] if isinstance(values, list) else values
 
 

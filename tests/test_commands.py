@@ -57,6 +57,7 @@ OPEN = (
     "dst-jax data VERB --help",
     "dst-jax data verify LAYOUT:DIR",
     "dst-jax distill CONFIG --row ah+ts+mine",
+    "dst-jax calibrate BUNDLE --dataset LAYOUT:DIR",
     "dst-jax evaluate --dataset LAYOUT:DIR",
     "dst-jax evaluate --dataset otb:DIR --results DIR",
     "dst-jax demo --family siamrpn",
@@ -196,7 +197,10 @@ def test_every_command_of_the_pages_is_run_here_or_known_to_be_left_out():
         found = [span for span in spans if span.startswith("dst-jax ")]
         names = [
             f"dst-jax {verb}"
-            for verb in (*LONG, "evaluate", "info", "estimate", "convert", "track")
+            for verb in (
+                *LONG,
+                *("calibrate", "evaluate", "info", "estimate", "convert", "track"),
+            )
         ]
         unknown += [x for x in found if x not in (*WITHIN, *OPEN, *names)]
     assert unknown == []

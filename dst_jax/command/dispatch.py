@@ -3,15 +3,16 @@
 import contextlib
 import dataclasses
 import functools
-import time
 import typing
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 
+from dst_jax.command.calibrate import Calibrate, run_calibrate
 from dst_jax.command.cost_verbs import Estimate, Info, run_estimate
 from dst_jax.command.data_verbs import Data, ListLayouts, Pack, Verify
+from dst_jax.command.duration import deadline_of
 from dst_jax.command.evaluate import Evaluate, run_evaluate
 from dst_jax.command.fields import refuse_unknown
 from dst_jax.command.kinds import options
@@ -38,7 +39,6 @@ from dst_jax.workflows.versions import print_versions
 
 if typing.TYPE_CHECKING:
     from dst_jax.experiment import Experiment
-    from dst_jax.train import Deadline
 
 # Verbs that take fields of a configuration.
 _CONFIGURED = (Train, Distill, Search, Ablate, Pack, Estimate)
@@ -84,7 +84,7 @@ def _computes(verb: Any) -> bool:
     match verb:
         case Evaluate():
             return bool(verb.tracker)
-        case Demo() | Train() | Distill() | Search() | Ablate():
+        case Demo() | Train() | Distill() | Search() | Ablate() | Calibrate():
             return True
         case _:
             return isinstance(verb, Track | Convert | Info | Estimate)
@@ -116,12 +116,19 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
             )
         case Track():
             _track(verb, console)
-        case Evaluate():
-            run_evaluate(verb, console)
+        case Evaluate() | Calibrate():
+            _score(verb, console)
         case Verify() | Pack() | ListLayouts():
             _data(verb, rest, console)
         case Estimate() | Info() | Show() | ListConfigs() | ExportRun():
             _show(verb, rest, console)
+
+
+def _score(verb: Evaluate | Calibrate, console: Console) -> None:
+    if isinstance(verb, Evaluate):
+        run_evaluate(verb, console)
+    else:
+        run_calibrate(verb, console)
 
 
 def _track(verb: Track, console: Console) -> None:
@@ -145,21 +152,8 @@ def _track(verb: Track, console: Console) -> None:
     )
 
 
-def _deadline(verb: Demo | Train | Distill | Search | Ablate) -> "Deadline | None":
-    """Returns the time by which a verb must have ended, counted from now."""
-    from dst_jax.command.duration import parse_duration
-
-    if verb.time_limit is None:
-        return None
-    began, limit = time.monotonic(), parse_duration(verb.time_limit, "--time-limit")
-    # This import takes seconds, which count.
-    from dst_jax.train import Deadline
-
-    return Deadline(limit - (time.monotonic() - began))
-
-
 def _demo(verb: Demo, console: Console) -> None:
-    deadline = _deadline(verb)
+    deadline = deadline_of(verb.time_limit)
     from dst_jax.command.settings import load_experiment
     from dst_jax.workflows.demo import ROW_RATES, ROWS, ROWS_OF_FAMILY, run_demo
 
@@ -180,7 +174,7 @@ def _demo(verb: Demo, console: Console) -> None:
 
 
 def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
-    deadline = _deadline(verb)
+    deadline = deadline_of(verb.time_limit)
     from dst_jax.command import settings
     from dst_jax.distill import with_row
     from dst_jax.train import this_pod
@@ -200,6 +194,11 @@ def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
         from dst_jax.workflows.probe import probe_terms
 
         probe_terms(experiment, **networks, deadline=deadline, console=console)
+        return
+    if verb.replay:
+        from dst_jax.workflows.replay import replay_run
+
+        replay_run(experiment, verb.workdir, **networks, console=console)
         return
     trained = run_training(
         experiment,
@@ -250,7 +249,7 @@ def _overridden(
 
 
 def _search(verb: Search, rest: list[str], console: Console) -> None:
-    deadline = _deadline(verb)
+    deadline = deadline_of(verb.time_limit)
     from dst_jax.command import settings
     from dst_jax.workflows.search import print_searched, search_student
 
@@ -266,8 +265,9 @@ def _search(verb: Search, rest: list[str], console: Console) -> None:
 
 
 def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
-    deadline = _deadline(verb)
+    deadline = deadline_of(verb.time_limit)
     from dst_jax.command import settings
+    from dst_jax.workflows.ablation.page import ablate_with_page
     from dst_jax.workflows.ablation.plan import ALL_ROWS, Choice
     from dst_jax.workflows.ablation.run import run_ablation
     from dst_jax.workflows.train import run_training
@@ -280,17 +280,18 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
         seeds=verb.seeds or (experiment.seed,),
         datasets=verb.dataset,
     )
-    run_ablation(
-        experiment,
-        choice,
-        verb.workdir,
-        teacher=verb.teacher,
-        backbones=settings.parse_bundles(
+    how: Any = {
+        "teacher": verb.teacher,
+        "backbones": settings.parse_bundles(
             verb.backbone, experiment.students, option="--backbone"
         ),
-        train=functools.partial(run_training, deadline=deadline),
-        console=console,
-    )
+        "train": functools.partial(run_training, deadline=deadline),
+        "console": console,
+    }
+    if verb.html is None:
+        run_ablation(experiment, choice, verb.workdir, **how)
+    else:
+        ablate_with_page(verb.html, experiment, choice, verb.workdir, **how)
 
 
 def _data(verb: Verify | Pack | ListLayouts, rest: list[str], console: Console) -> None:

@@ -1,8 +1,13 @@
 """Reads durations as schedulers' users write them: 90s, 170m, 2h, 1h30m."""
 
 import re
+import time
+import typing
 
 from dst_jax.errors import InputError
+
+if typing.TYPE_CHECKING:
+    from dst_jax.train import Deadline
 
 _FORM = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 MOST_HOURS = 24 * 366
@@ -35,3 +40,21 @@ def parse_duration(text: str, option: str) -> float:
             f"{option} {text}: must be above 0 and at most {MOST_HOURS}h, as 170m."
         )
     return total
+
+
+def deadline_of(time_limit: str | None) -> "Deadline | None":
+    """Returns the time by which a verb must have ended, counted from now.
+
+    Args:
+      time_limit: What --time-limit says, or None.
+
+    Raises:
+      InputError: If it is no duration.
+    """
+    if time_limit is None:
+        return None
+    began, limit = time.monotonic(), parse_duration(time_limit, "--time-limit")
+    # This import takes seconds, which count.
+    from dst_jax.train import Deadline
+
+    return Deadline(limit - (time.monotonic() - began))

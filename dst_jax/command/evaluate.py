@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from rich.console import Console
 from tyro.conf import arg
 
-from dst_jax.command.kinds import Append, Path, optional
+from dst_jax.command.kinds import Append, Flag, Path, optional
 from dst_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,11 @@ class Evaluate:
         str, arg(metavar="LAYOUT:DIR", help="such as otb:DIR; see `dst-jax data list`")
     ]
     tracker: Annotated[
-        Append[tuple[Path, ...]], arg(metavar="BUNDLE", help="a tracker to run")
+        Append[tuple[Path, ...]],
+        arg(
+            metavar="[NAME=]BUNDLE",
+            help="a tracker to run, or a folder of several; called after its folder",
+        ),
     ] = ()
     results: Annotated[
         Path | None,
@@ -57,6 +61,13 @@ class Evaluate:
         Path | None,
         optional("DIR", "folder for plots of success, precision, speed"),
     ] = None
+    html: Annotated[
+        Path | None,
+        optional(
+            "PAGE.html",
+            "page with verdict, tables, plots, film; .csv .tex .json beside",
+        ),
+    ] = None
     submit: Annotated[
         Path | None,
         optional("ZIP", "archive for the server of TrackingNet or GOT-10k"),
@@ -69,6 +80,13 @@ class Evaluate:
             "trackers' bundles",
         ),
     ] = None
+    batch: Annotated[
+        int | None,
+        optional("N", "videos at a time; 1 on a CPU and 16 elsewhere if none"),
+    ] = None
+    speeds: Annotated[
+        Flag[bool], arg(help="time network, crops, one video from files as well")
+    ] = False
     trials: Annotated[
         int | None, optional("N", "settings that --tune tries; 40 if none")
     ] = None
@@ -93,7 +111,12 @@ def run_evaluate(verb: Evaluate, console: Console) -> None:
         raise InputError("--results-origin is for --results; trackers count from 0.")
     if verb.results is not None and verb.results_out is not None:
         raise InputError("--results-out is for --tracker; --results has files already.")
-    outputs = Outputs(json=verb.json, plots=verb.plots, submission=verb.submit)
+    if verb.results is not None and (verb.speeds or verb.batch is not None):
+        option = "--speeds" if verb.speeds else "--batch"
+        raise InputError(f"{option} is for --tracker; --results has boxes already.")
+    outputs = Outputs(
+        json=verb.json, plots=verb.plots, submission=verb.submit, html=verb.html
+    )
     if verb.tune is not None:
         _tune(verb, verb.tune, outputs, console)
     elif verb.trials is not None:
@@ -113,6 +136,8 @@ def run_evaluate(verb: Evaluate, console: Console) -> None:
             verb.tracker,
             protocol=verb.protocol,
             results_out=verb.results_out,
+            batch=verb.batch,
+            speeds=verb.speeds,
             outputs=outputs,
             console=console,
         )
@@ -125,7 +150,7 @@ def _tune(verb: Evaluate, videos: str, outputs: "Outputs", console: Console) -> 
 
     if verb.results is not None:
         raise InputError("--tune is for --tracker; boxes have no settings.")
-    require_places(
+    places = require_places(
         verb.dataset,
         verb.tracker,
         protocol=verb.protocol,
@@ -135,7 +160,7 @@ def _tune(verb: Evaluate, videos: str, outputs: "Outputs", console: Console) -> 
     )
     tune_bundles(
         videos,
-        verb.tracker,
+        list(places.values()),
         reported=verb.dataset,
         trials=TRIALS if verb.trials is None else verb.trials,
         console=console,

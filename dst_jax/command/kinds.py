@@ -88,6 +88,10 @@ OnPod: TypeAlias = Annotated[
     Flag[bool],
     arg(help="one run by all processes that a TPU pod, Slurm or MPI has started"),
 ]
+Replay: TypeAlias = Annotated[
+    Flag[bool],
+    arg(help="repeat a run that diverged, say where it did, and save nothing"),
+]
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
 ]

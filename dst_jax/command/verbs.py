@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, arg
 
+from dst_jax.command.calibrate import Calibrate
 from dst_jax.command.cost_verbs import Estimate, Info
 from dst_jax.command.data_verbs import Data
 from dst_jax.command.evaluate import Evaluate
@@ -19,6 +20,7 @@ from dst_jax.command.kinds import (
     Path,
     Processes,
     ProcessId,
+    Replay,
     Rows,
     Seed,
     SkipBad,
@@ -75,6 +77,7 @@ class Train:
     seed: Seed = None
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
+    replay: Replay = False
     coordinator: Coordinator = None
     processes: Processes = None
     process_id: ProcessId = None
@@ -114,6 +117,7 @@ class Distill:
     seed: Seed = None
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
+    replay: Replay = False
     coordinator: Coordinator = None
     processes: Processes = None
     process_id: ProcessId = None
@@ -183,6 +187,10 @@ class Ablate:
             "to test on; the demonstration's video if none",
         ),
     ] = ()
+    html: Annotated[
+        Path | None,
+        optional("PAGE.html", "page of all networks; .csv .tex .json beside"),
+    ] = None
     sources: Sources = ()
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
@@ -311,6 +319,7 @@ Verb = (
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Track, tyro.conf.subcommand("track")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Estimate, tyro.conf.subcommand("estimate")]

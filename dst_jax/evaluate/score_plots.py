@@ -12,12 +12,12 @@ from dst_jax.evaluate.protocols import Curve, ResetProtocol
 from dst_jax.evaluate.restarts import EXPECTED_OVERLAP
 from dst_jax.evaluate.score import Score, SequenceScore
 from dst_jax.evaluate.style import (
+    INK,
     QUIET,
-    Colours,
+    Looks,
     dress,
-    line_styles,
-    name_colours,
     name_legend,
+    name_looks,
     new_figure,
     plain,
     single_panel,
@@ -31,12 +31,11 @@ Line: TypeAlias = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
 
 Box: TypeAlias = tuple[float, float, float, float]
 
-_MARKERS = "osD^vPX*"
 # A line that marks a place of the axis.
 _MARK = {"linewidth": 0.9, "linestyle": (0, (2, 2)), "zorder": 1}
 # Sizes in points of a 72nd of an inch: of a letter, and of the panel.
 _POINTS_A_LETTER = 5.9
-_PANEL_POINTS = (380.0, 250.0)
+_PANEL_POINTS = (308.0, 232.0)
 # Where a name may stand: its offset from the point in points, and the share of its
 # width that lies to the left of that.
 _SIDES = {
@@ -52,7 +51,7 @@ _SIDES = {
 
 
 def success_plot(
-    scores: Mapping[str, AnyScore], *, colours: Colours | None = None
+    scores: Mapping[str, AnyScore], *, looks: Looks | None = None
 ) -> Figure:
     """Returns the plot of the success rate over the overlap threshold.
 
@@ -61,13 +60,13 @@ def success_plot(
 
     Args:
       scores: Score of each tracker, all under one protocol.
-      colours: Colour of each tracker; those of `name_colours` if None.
+      looks: Look of each tracker; those of `name_looks` if None.
     """
-    return _curves("Success", "Overlap threshold (IoU)", scores, "success", colours)
+    return _curves("Success", "Overlap threshold (IoU)", scores, "success", looks)
 
 
 def precision_plot(
-    scores: Mapping[str, AnyScore], *, colours: Colours | None = None
+    scores: Mapping[str, AnyScore], *, looks: Looks | None = None
 ) -> Figure:
     """Returns the plot of the precision over the distance.
 
@@ -76,27 +75,27 @@ def precision_plot(
 
     Args:
       scores: Score of each tracker, all under one protocol.
-      colours: Colour of each tracker; those of `name_colours` if None.
+      looks: Look of each tracker; those of `name_looks` if None.
     """
     x = "Centre error threshold (px)"
-    return _curves("Precision", x, scores, "precision", colours)
+    return _curves("Precision", x, scores, "precision", looks)
 
 
 def norm_precision_plot(
-    scores: Mapping[str, AnyScore], *, colours: Colours | None = None
+    scores: Mapping[str, AnyScore], *, looks: Looks | None = None
 ) -> Figure:
     """Returns the plot of the precision over the distance in sides of the true box.
 
     Args:
       scores: Score of each tracker, all under one protocol that has this curve.
-      colours: Colour of each tracker; those of `name_colours` if None.
+      looks: Look of each tracker; those of `name_looks` if None.
     """
     x = "Centre error threshold (widths and heights of the target)"
-    return _curves("Normalised precision", x, scores, "norm_precision", colours)
+    return _curves("Normalised precision", x, scores, "norm_precision", looks)
 
 
 def expected_overlap_plot(
-    scores: Mapping[str, Score], *, colours: Colours | None = None
+    scores: Mapping[str, Score], *, looks: Looks | None = None
 ) -> Figure:
     """Returns the plot of the overlap to expect over the length of a video.
 
@@ -104,7 +103,7 @@ def expected_overlap_plot(
 
     Args:
       scores: Score of each tracker, all under one protocol with restarts.
-      colours: Colour of each tracker; those of `name_colours` if None.
+      looks: Look of each tracker; those of `name_looks` if None.
     """
     protocol = next(iter(scores.values())).protocol
     if not isinstance(protocol, ResetProtocol):
@@ -119,8 +118,42 @@ def expected_overlap_plot(
         axes.axvline(length, color=QUIET, **_MARK)
     lines = {name: (np.arange(1.0, len(y) + 1.0), y) for name, y in curves.items()}
     measure = protocol.measures[0]
-    _draw(figure, axes, scores, lines, (measure.name, measure.heading), colours)
+    _draw(figure, axes, scores, lines, (measure.name, measure.heading), looks)
     return figure
+
+
+def score_figures(
+    scores: Mapping[str, Score],
+    fps: Mapping[str, float],
+    *,
+    looks: Looks | None = None,
+) -> dict[str, Figure]:
+    """Returns a plot of every curve of the protocol, and one of speed, by their names.
+
+    Args:
+      scores: Score of each tracker, at least one, all under one protocol.
+      fps: Frames per second of each tracker for which they are known; without any,
+        there is no plot of speed.
+      looks: Look of each tracker; those of `name_looks` if None.
+    """
+    protocol = next(iter(scores.values())).protocol
+    looks = looks or name_looks(scores)
+    draw = {
+        "success": success_plot,
+        "precision": precision_plot,
+        "norm_precision": norm_precision_plot,
+    }
+    figures = {
+        curve: draw[curve](scores, looks=looks)
+        for curve in protocol.curves
+        if protocol.leading(curve) is not None
+    }
+    if isinstance(protocol, ResetProtocol):
+        figures["eao"] = expected_overlap_plot(scores, looks=looks)
+    known = {name: fps[name] for name in scores if name in fps}
+    if known:
+        figures["speed"] = speed_plot(scores, known, looks=looks)
+    return figures
 
 
 def _curves(
@@ -128,7 +161,7 @@ def _curves(
     x: str,
     scores: Mapping[str, AnyScore],
     curve: Curve,
-    colours: Colours | None,
+    looks: Looks | None,
 ) -> Figure:
     protocol = next(iter(scores.values())).protocol
     thresholds, leading = protocol.thresholds(curve), protocol.leading(curve)
@@ -142,7 +175,7 @@ def _curves(
         axes.axvline(leading.at, color=QUIET, **_MARK)
     places = np.asarray(thresholds)
     curves = {name: (places, score.curves[curve]) for name, score in scores.items()}
-    _draw(figure, axes, scores, curves, (leading.name, leading.heading), colours)
+    _draw(figure, axes, scores, curves, (leading.name, leading.heading), looks)
     return figure
 
 
@@ -152,7 +185,7 @@ def _draw(
     scores: Mapping[str, AnyScore],
     curves: Mapping[str, Line],
     measure: tuple[str, str],
-    colours: Colours | None,
+    looks: Looks | None,
 ) -> None:
     """Draws a line per tracker, and the legend with its number, best first.
 
@@ -162,19 +195,19 @@ def _draw(
       scores: Score of each tracker.
       curves: Places and heights of each tracker's line.
       measure: Name and heading of the number.
-      colours: Colour of each tracker; those of `name_colours` if None.
+      looks: Look of each tracker; those of `name_looks` if None.
     """
     leading, shown = measure
-    colours = colours or name_colours(scores)
-    dashes = line_styles({name: colours[name] for name in scores})
+    looks = looks or name_looks(scores)
     ranked = sorted(scores.items(), key=lambda item: -item[1].values[leading])
     lines, labels = [], []
     for rank, (name, score) in enumerate(ranked):
         # The best curve lies on top, so that it is seen where curves coincide.
-        style = {"color": colours[name], "zorder": 3 + len(ranked) - rank}
+        look, above = looks[name], 3 + len(ranked) - rank
         labels.append(f"{name}  {score.values[leading]:.3f}")
-        lines += axes.plot(*curves[name], dashes[name], linewidth=2.0, **style)
-    columns = 1 if len(scores) < 4 or max(map(len, scores)) > 20 else 2
+        style = {"color": look.colour, "linestyle": look.dash, "zorder": above}
+        lines += axes.plot(*curves[name], linewidth=2.0, **style)
+    columns = 1 if len(scores) < 4 or max(map(len, scores)) > 10 else 2
     figure.set_figheight(3.4 + 0.21 * -(-len(scores) // columns))
     heading = {"title": f"tracker, {shown}", "title_fontsize": 9}
     name_legend(figure, lines, labels, ncols=columns, **heading)
@@ -184,7 +217,7 @@ def speed_plot(
     scores: Mapping[str, Score],
     fps: Mapping[str, float],
     *,
-    colours: Colours | None = None,
+    looks: Looks | None = None,
 ) -> Figure:
     """Returns the plot of accuracy over speed: a marker per tracker, its name beside.
 
@@ -193,7 +226,7 @@ def speed_plot(
         as the AUC, is the height.
       fps: Frames per second, above 0, of each tracker that is drawn, at least one. The
         axis is logarithmic.
-      colours: Colour of each tracker; those of `name_colours` if None.
+      looks: Look of each tracker; those of `name_looks` if None.
 
     References:
       Liu et al., "Teacher-Students Knowledge Distillation for Siamese Trackers",
@@ -201,19 +234,20 @@ def speed_plot(
     """
     protocol = next(iter(scores.values())).protocol
     leading = protocol.measures[0]
-    colours = colours or name_colours(scores)
-    figure = new_figure(6.0, 4.2)
+    looks = looks or name_looks(scores)
+    figure = new_figure(5.0, 4.0)
     axes = figure.add_subplot()
     title = f"{leading.heading} by {protocol.name} over speed"
     dress(axes, title, "Speed (frames per second)")
     axes.set_xscale("log")
     axes.set_ylabel(leading.heading)
     heights = {name: scores[name].values[leading.name] for name in fps}
-    for number, (name, height) in enumerate(heights.items()):
-        marker = _MARKERS[number % len(_MARKERS)]
-        axes.plot([fps[name]], [height], marker, markersize=8, color=colours[name])
+    for name, height in heights.items():
+        look = looks[name]
+        style = {"marker": look.marker, "markersize": 8, "color": look.colour}
+        axes.plot([fps[name]], [height], linestyle="", **style)
     _limit(axes, list(fps.values()), list(heights.values()))
-    _name_points(axes, fps, heights, colours)
+    _name_points(axes, fps, heights)
     return figure
 
 
@@ -233,7 +267,6 @@ def _name_points(
     axes: Axes,
     fps: Mapping[str, float],
     heights: Mapping[str, float],
-    colours: Colours,
 ) -> None:
     """Writes each name beside its point, where it meets no marker and no other name."""
     places = {name: _place(axes, fps[name], heights[name]) for name in heights}
@@ -256,7 +289,7 @@ def _name_points(
             ha={0.0: "left", 0.5: "center", 1.0: "right"}[share],
             va="center",
             fontsize=9.5,
-            color=colours[name],
+            color=INK,
         )
 
 

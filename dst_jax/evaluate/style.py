@@ -5,9 +5,10 @@ Figures are `Figure` objects; there is no global state, no `pyplot` and no displ
 
 import base64
 import io
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -20,64 +21,103 @@ from matplotlib.patheffects import withStroke
 from dst_jax.digests import bytes_sha256
 from dst_jax.errors import printable
 
-Colours: TypeAlias = Mapping[str, str]
+# How matplotlib spells a line's dashes.
+Dash: TypeAlias = Literal["-"] | tuple[float, tuple[float, ...]]
+
+
+class Look(NamedTuple):
+    """How one tracker is drawn in all figures of a report.
+
+    Attributes:
+      colour: Colour, "#rrggbb".
+      dash: Style of its lines and boxes, as matplotlib takes it.
+      marker: Matplotlib's letter for its points.
+    """
+
+    colour: str
+    dash: Dash
+    marker: str
+
+
+Looks: TypeAlias = Mapping[str, Look]
 
 # Okabe and Ito's palette can be told apart under every common colour blindness. Its
 # yellow is left out, because it vanishes on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# A student keeps its hue, blue or orange; a student that was not distilled is paler.
+# On small boxes and where colours merge, dashes and markers tell trackers apart.
+DASHES: tuple[Dash, ...] = (
+    "-",
+    (0.0, (6.0, 2.0)),
+    (0.0, (1.2, 1.6)),
+    (0.0, (6.0, 1.8, 1.2, 1.8)),
+    (0.0, (3.0, 1.6)),
+    (0.0, (9.0, 1.8, 3.0, 1.8)),
+    (0.0, (6.0, 1.6, 1.2, 1.6, 1.2, 1.6)),
+    (0.0, (1.2, 3.4)),
+)
+MARKERS = "osv^DPX*"
+# The teacher is solid. A student keeps its hue, blue or orange, and the ways of
+# training it have dashes of their own.
 FIXED = {
-    frozenset(words.split()): colour
-    for words, colour in {
-        "teacher": "#000000",
-        "still": "#8a939d",
-        "dull": "#D55E00",
-        "dull tsskd": "#D55E00",
-        "dull tskd": "#CC79A7",
-        "dull nokd": "#E69F00",
-        "intelligent": "#0072B2",
-        "intelligent tsskd": "#0072B2",
-        "intelligent tskd": "#009E73",
-        "intelligent nokd": "#56B4E9",
-    }.items()
+    frozenset(words.split()): Look(colour, DASHES[dash], MARKERS[marker])
+    for words, colour, dash, marker in (
+        ("teacher", "#000000", 0, 0),
+        ("still", "#8a939d", 7, 7),
+        ("dull", "#D55E00", 1, 1),
+        ("dull tsskd", "#D55E00", 1, 1),
+        ("dull tskd", "#CC79A7", 3, 3),
+        ("dull nokd", "#E69F00", 2, 2),
+        ("intelligent", "#0072B2", 5, 4),
+        ("intelligent tsskd", "#0072B2", 5, 4),
+        ("intelligent tskd", "#009E73", 6, 5),
+        ("intelligent nokd", "#56B4E9", 4, 6),
+    )
 }
 _GRID = {"color": "#e3e6ea", "linewidth": 0.8}
+INK = "#1b1f24"
 QUIET = "#59636e"
 TRUTH_COLOUR = "#F0E442"
+# Long enough to show a whole pattern of dashes.
+_HANDLE = 4.2
 
 
-def name_colours(names: Iterable[str]) -> dict[str, str]:
-    """Returns one colour per name.
+def name_looks(names: Iterable[str]) -> dict[str, Look]:
+    """Returns a look for each name; of a dozen names no two share colour and dashes.
 
-    The usual roles have colours of their own; other names get the palette's in turn.
+    The usual roles have looks of their own; other names get the rest in turn.
 
     Example:
-      >>> name_colours(["teacher", "mine", "yours"])
-      {'teacher': '#000000', 'mine': '#0072B2', 'yours': '#D55E00'}
+      >>> looks = name_looks(["teacher", "mine", "yours"])
+      >>> [look.colour for look in looks.values()]
+      ['#000000', '#0072B2', '#D55E00']
+      >>> len({look.dash for look in looks.values()})
+      3
     """
     words = {name: frozenset(re.findall(r"[a-z0-9]+", name.lower())) for name in names}
-    fixed = {name: FIXED[key] for name, key in words.items() if key in FIXED}
-    free = [c for c in PALETTE if c not in fixed.values()] or list(PALETTE)
-    others = [name for name in words if name not in fixed]
-    rest = {name: free[i % len(free)] for i, name in enumerate(others)}
-    return {name: {**fixed, **rest}[name] for name in words}
+    found: dict[str, Look] = {}
+    for name, key in words.items():
+        if key in FIXED and FIXED[key] not in found.values():
+            found[name] = FIXED[key]
+    others = [name for name in words if name not in found]
+    found |= zip(others, _others(list(found.values()), len(others)), strict=True)
+    return {name: found[name] for name in words}
 
 
-def line_styles(colours: Colours) -> dict[str, str]:
-    """Returns the line style of each name.
-
-    Lines are solid, and dashed or dotted for names whose colour is taken.
-
-    Example:
-      >>> line_styles({"a": "#000000", "b": "#ffffff", "c": "#000000"})
-      {'a': '-', 'b': '-', 'c': '--'}
-    """
-    names = list(colours)
-    earlier = {
-        name: sum(colours[other] == colours[name] for other in names[:i])
-        for i, name in enumerate(names)
-    }
-    return {name: ("-", "--", ":", "-.")[n % 4] for name, n in earlier.items()}
+def _others(taken: Sequence[Look], count: int) -> Iterator[Look]:
+    """Yields looks, with colours, dashes and markers that nobody has if possible."""
+    colours = [c for c in PALETTE if c not in {look.colour for look in taken}]
+    dashes: list[Dash] = [d for d in DASHES if d not in {look.dash for look in taken}]
+    markers = [m for m in MARKERS if m not in {look.marker for look in taken}]
+    colours, dashes = colours or list(PALETTE), dashes or list(DASHES)
+    markers = markers or list(MARKERS)
+    for number in range(count):
+        # Every round shifts the dashes, so that the pairs begin to repeat late.
+        turn = number // math.lcm(len(colours), len(dashes))
+        yield Look(
+            colours[number % len(colours)],
+            dashes[(number + turn) % len(dashes)],
+            markers[number % len(markers)],
+        )
 
 
 def figure_to_svg(figure: Figure) -> str:
@@ -104,10 +144,13 @@ def figure_to_png(figure: Figure, *, dpi: int = 130) -> bytes:
     return out.getvalue()
 
 
-def figure_to_png_base64(figure: Figure, *, dpi: int = 130) -> str:
-    """Returns the figure as a `data:` address, for pictures too heavy as SVG."""
-    code = base64.b64encode(figure_to_png(figure, dpi=dpi)).decode("ascii")
-    return f"data:image/png;base64,{code}"
+def figure_to_jpeg_base64(figure: Figure, *, dpi: int = 150) -> str:
+    """Returns the figure as a `data:` address, for photographs."""
+    out = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(out, format="jpeg", dpi=dpi, pil_kwargs={"quality": 85})
+    code = base64.b64encode(out.getvalue()).decode("ascii")
+    return f"data:image/jpeg;base64,{code}"
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -151,6 +194,7 @@ def name_legend(
         loc="outside lower center",
         frameon=False,
         fontsize=9.5,
+        handlelength=_HANDLE,
         **options,
     )
     for text, name in zip(legend.get_texts(), names, strict=True):
@@ -178,20 +222,26 @@ def bare(axes: Axes) -> Axes:
     return axes
 
 
-def legend_below(figure: Figure, entries: Colours, *, truth: bool = False) -> None:
+def legend_below(
+    figure: Figure, looks: Looks, *, truth: bool = False, columns: int = 4
+) -> None:
     """Draws one legend for the whole figure, below it, where it covers nothing.
 
     Args:
       figure: The figure.
-      entries: Colour of each name.
+      looks: Look of each name.
       truth: Whether the legend also explains the ground truth's line.
+      columns: Number of names in a row at most.
     """
-    names = list(entries)
-    handles = [Line2D([], [], color=c, linewidth=2.4) for c in entries.values()]
+    names, handles = list(looks), [line_handle(look) for look in looks.values()]
     if truth:
-        style = {"color": TRUTH_COLOUR, "linestyle": "--", "linewidth": 2.0}
         names.append("ground truth")
-        handles.append(Line2D([], [], **style))
+        handles.append(Line2D([], [], color=TRUTH_COLOUR, linewidth=2.6))
         # Yellow needs a dark neighbour to be seen on white paper.
-        handles[-1].set_path_effects([withStroke(linewidth=3.4, foreground="#000000")])
-    name_legend(figure, handles, names, ncols=min(len(handles), 6))
+        handles[-1].set_path_effects([withStroke(linewidth=4.4, foreground="#000000")])
+    name_legend(figure, handles, names, ncols=min(len(handles), columns))
+
+
+def line_handle(look: Look) -> Line2D:
+    """Returns the line of a legend."""
+    return Line2D([], [], color=look.colour, linestyle=look.dash, linewidth=2.2)

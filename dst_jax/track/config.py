@@ -26,28 +26,54 @@ MAX_PENALTY = 100.0
 MAX_SIDE_PX = 100_000.0
 # SiamDW's tracker lets its window grow five times.
 MAX_GROWTH = 1000.0
+# Of a lost target 25 windows are looked at then.
+MAX_LOST_SEARCH = 3
+# A slope of 1 leaves a score its odds; scores are taken from 1e-6 to 1 - 1e-6.
+MAX_SLOPE, MAX_OFFSET = 1000.0, 100_000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tracking:
     """Settings that every family has, which say when a target counts as lost.
 
+    JSON leaves out the last three while they have their defaults.
+
     Attributes:
       lost_below: Score below which the target counts as lost; None for never.
       uncertain_below: Score below which the target counts as uncertain; None for never.
+      calibration: Slope, above 0, and offset of the line from the log odds of a score
+        to those of the probability that the box overlaps the target by more than half,
+        which `dst-jax calibrate` fits; None if that is not known.
+      lost_search: Widths of a search window in which a lost target is looked for; 1
+        looks where it was last, as in every other frame.
+      found_above: Score that a lost target needs elsewhere than where it was last, to
+        be taken for it; None for one that is neither lost nor uncertain.
     """
 
     lost_below: float | None = None
     uncertain_below: float | None = None
+    calibration: tuple[float, float] | None = dataclasses.field(
+        default=None, metadata=OMIT_DEFAULT
+    )
+    lost_search: int = dataclasses.field(default=1, metadata=OMIT_DEFAULT)
+    found_above: float | None = dataclasses.field(default=None, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
-        for field in ("lost_below", "uncertain_below"):
+        for field in ("lost_below", "uncertain_below", "found_above"):
             value = getattr(self, field)
             score = value is None or 0.0 <= value <= 1.0
             require(score, self, field, "must be null or a score in [0, 1]")
         if self.lost_below is not None and self.uncertain_below is not None:
             ordered = self.lost_below <= self.uncertain_below
             require(ordered, self, "lost_below", "must not exceed uncertain_below")
+        if self.calibration is not None:
+            slope, offset = self.calibration
+            within = 0.0 < slope <= MAX_SLOPE and abs(offset) <= MAX_OFFSET
+            text = f"must be a slope in (0, {MAX_SLOPE:g}] and an offset within"
+            require(within, self, "calibration", f"{text} +-{MAX_OFFSET:g}")
+        require_whole(1, MAX_LOST_SEARCH, self, "lost_search")
+        judged = self.lost_search == 1 or self.lost_below is not None
+        require(judged, self, "lost_search", "needs lost_below, to know what is lost")
 
     @property
     def has_states(self) -> bool:

@@ -4,6 +4,7 @@ A procedure is a value that says how the template is cut and how several videos 
 step. All procedures keep the first frame's template and follow one box.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, assert_never
 
@@ -17,7 +18,7 @@ from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, remember
 from dst_jax.models.network import Network
 from dst_jax.ops.crop import crop_resize_snapped
-from dst_jax.track import ostrack, siamfc, siamrpn
+from dst_jax.track import ostrack, regain, siamfc, siamrpn
 from dst_jax.track.config import (
     SIAMRPN_PRESETS,
     OSTrackTracking,
@@ -85,8 +86,15 @@ _PROCEDURES: Mapping[type[Tracking], Procedure] = {
 
 
 def procedure_of(config: Tracking) -> Procedure:
-    """Returns the procedure of the settings' family."""
-    return _PROCEDURES[type(config)]
+    """Returns the procedure of the settings' family.
+
+    Where lost targets are searched in several windows, its steps do that.
+    """
+    procedure = _PROCEDURES[type(config)]
+    if config.lost_search == 1:
+        return procedure
+    wide = functools.partial(regain.step_many, procedure.step_many)
+    return procedure._replace(step_many=wide)
 
 
 def default_tracking(spec: TrackerSpec) -> Tracking:
@@ -156,7 +164,8 @@ def init(
     batch = remember(module, variables, crop[None])
     memory = jax.tree.map(lambda leaf: leaf[0], batch)
     sides = procedure.first_sides(spec, box, config)
-    return TrackState(jnp.asarray(box), memory, fill_rgb, sides)
+    lost = None if config.lost_search == 1 else jnp.zeros((), bool)
+    return TrackState(jnp.asarray(box), memory, fill_rgb, sides, lost)
 
 
 def step(

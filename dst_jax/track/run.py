@@ -5,8 +5,9 @@ is padded: a second video of a similar size compiles nothing, and memory stays s
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +21,7 @@ from dst_jax.models.build import Variables, build
 from dst_jax.models.network import Network
 from dst_jax.ops import kernels
 from dst_jax.track.config import Tracking
+from dst_jax.track.lanes import Lanes, TrackResult
 from dst_jax.track.procedure import (
     default_tracking,
     init,
@@ -36,20 +38,6 @@ CANVAS_SIDES = (*_SIDES, MAX_FRAME_SIDE_PX)
 CHUNK_FRAMES = 64
 # Bounds a chunk's memory; a CPU keeps it in the cache and is a tenth faster for it.
 _CHUNK_BYTES, _MOST_BYTES = {"cpu": 16 * 2**20}, 192 * 2**20
-
-
-class TrackResult(NamedTuple):
-    """The boxes of one video; row 0 is the given box with score 1.
-
-    Attributes:
-      boxes: Boxes (cx, cy, w, h) in frame pixels, one per frame.
-      scores: Scores from 0 to 1, see `TrackOutput`.
-      states: TRACKED, UNCERTAIN or LOST per frame; None if no threshold is set.
-    """
-
-    boxes: Float[np.ndarray, "t 4"]
-    scores: Float[np.ndarray, " t"]
-    states: Int[np.ndarray, " t"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,15 +80,15 @@ class Tracker:
         boxes: Float[Array, "n 4"],
         *,
         batch: int | None = None,
+        tracked: Callable[[int], None] = lambda _: None,
     ) -> list[TrackResult]:
         """Follows a target in each of several videos, `batch` of them at a time.
 
         Args:
-          videos: Iterables of frames; each is consumed once, chunk by chunk.
-          boxes: The target in each first frame, cxcywh in frame pixels.
-          batch: Number of videos in a device batch. None gives 1 on a CPU, where the
-            rows of a batch share the same cores, and 16 elsewhere. A batch runs as long
-            as its longest video, and its search crops have one size.
+          videos: The argument of `track_each`.
+          boxes: The argument of `track_each`.
+          batch: The argument of `track_each`.
+          tracked: The argument of `track_each`.
 
         Returns:
           Boxes and scores of every video, in the order of `videos`.
@@ -108,20 +96,70 @@ class Tracker:
         Raises:
           InputError: If a video or box is faulty, see `track`.
         """
-        size = batch or (1 if jax.default_backend() == "cpu" else 16)
-        size = min(size, max(len(videos), 1))
         results: dict[int, TrackResult] = {}
-        waiting: dict[TrackerSpec, list[Stream]] = {}
-        for number, (frames, box) in enumerate(zip(videos, boxes, strict=True)):
-            stream = Stream(frames, number, box)
-            spec = self.search_spec(stream.box, *stream.hw)
-            group = waiting.setdefault(spec, [])
-            group.append(stream)
-            if len(group) == size:
-                results |= _track_group(self, spec, waiting.pop(spec), size)
-        for spec, group in waiting.items():
-            results |= _track_group(self, spec, group, size)
+        each = self.track_each(videos, boxes, batch=batch, tracked=tracked)
+        for number, found in each:
+            if isinstance(found, InputError):
+                raise found
+            results[number] = found
         return [results[number] for number in range(len(videos))]
+
+    def track_each(
+        self,
+        videos: Sequence[Frames],
+        boxes: Float[Array, "n 4"],
+        *,
+        batch: int | None = None,
+        tracked: Callable[[int], None] = lambda _: None,
+    ) -> Iterator[tuple[int, TrackResult | InputError]]:
+        """Follows a target in each of several videos and yields each as it ends.
+
+        Videos that follow each other share a batch if their frames have one canvas and
+        their search crops one size, so that a list ordered by these is the fastest; and
+        of these the longest first. A video is opened when its turn comes.
+
+        Args:
+          videos: Iterables of frames; each is consumed once, chunk by chunk, by a
+            thread.
+          boxes: The target in each first frame, cxcywh in frame pixels.
+          batch: Number of videos at a time, which is less where their canvases would
+            take too much memory; None for `default_batch`.
+          tracked: Function that is told how many frames more have their boxes.
+
+        Yields:
+          Number of a video among `videos`, and its boxes and scores or, where `track`
+          would raise an error, that error.
+        """
+        size = min(batch or default_batch(), max(len(videos), 1))
+        unfit: list[tuple[int, InputError]] = []
+
+        def opened() -> Iterator[Stream]:
+            for number, (frames, box) in enumerate(zip(videos, boxes, strict=True)):
+                try:
+                    stream = Stream(frames, number, box)
+                    canvas_size(*stream.hw)
+                except InputError as error:
+                    unfit.append((number, error))
+                else:
+                    yield stream
+
+        for program, streams in itertools.groupby(opened(), key=self._program):
+            lanes = self._lanes(*program, size)
+            yield from lanes.follow(streams, tracked=tracked)
+        yield from unfit
+
+    def _program(self, stream: Stream) -> tuple[TrackerSpec, tuple[int, int]]:
+        """Returns what videos have in common that one compiled program tracks."""
+        return self.search_spec(stream.box, *stream.hw), canvas_size(*stream.hw)
+
+    def _lanes(self, spec: TrackerSpec, canvas: tuple[int, int], size: int) -> Lanes:
+        rows = row_count(canvas, batch=size)
+        return Lanes(
+            # The template does not depend on the search crop: all videos share `init`.
+            partial(compiled(self.spec, self.config).init, self.variables),
+            partial(compiled(spec, self.config).chunk, self.variables),
+            (chunk_length(canvas, batch=rows), rows, *canvas),
+        )
 
     def search_spec(
         self, box: Float[Array, " 4"], height: int, width: int
@@ -175,6 +213,23 @@ def canvas_size(height: int, width: int) -> tuple[int, int]:
             )
     first = [min(s for s in CANVAS_SIDES if s >= side) for side in (height, width)]
     return first[0], first[1]
+
+
+def default_batch() -> int:
+    """Returns 1 on a CPU, where rows of a batch share the same cores, 16 elsewhere."""
+    return 1 if jax.default_backend() == "cpu" else 16
+
+
+def row_count(canvas: tuple[int, int], *, batch: int) -> int:
+    """Returns how many videos are tracked at a time, at most `batch`.
+
+    Fewer are where one frame of each would take more memory than a chunk may.
+
+    Args:
+      canvas: Height and width of a canvas.
+      batch: Number of videos that is asked for.
+    """
+    return max(1, min(batch, _MOST_BYTES // (3 * canvas[0] * canvas[1])))
 
 
 def chunk_length(canvas: tuple[int, int], *, batch: int = 1) -> int:
@@ -280,70 +335,19 @@ def track_chunk(
         frame, use_now = inputs
         # The conditional skips the network for frames that are all padding.
         moved, output = jax.lax.cond(use_now.any(), advance, stay, state, frame)
-        box = jnp.where(use_now[:, None], moved.box, state.box)
-        return moved._replace(box=box), output._replace(box=box)
+        kept = _kept(use_now, state, moved)
+        return kept, output._replace(box=kept.box)
 
     return jax.lax.scan(body, state, (frames, use))
 
 
-def _track_group(
-    tracker: Tracker, spec: TrackerSpec, streams: Sequence[Stream], size: int
-) -> dict[int, TrackResult]:
-    """Tracks up to `size` videos as one batch, padded with empty ones."""
-    largest = np.max([stream.hw for stream in streams], axis=0)
-    canvas = canvas_size(int(largest[0]), int(largest[1]))
-    length = chunk_length(canvas, batch=size)
-    frame_hw = np.full((size, 2), canvas, np.int32)
-    frame_hw[: len(streams)] = [stream.hw for stream in streams]
-    boxes = np.tile(np.array([8.0, 8.0, 4.0, 4.0], np.float32), (size, 1))
-    boxes[: len(streams)] = [stream.box for stream in streams]
-    # The template does not depend on the search crop, so that all videos share `init`.
-    functions = compiled(tracker.spec, tracker.config)._replace(
-        chunk=compiled(spec, tracker.config).chunk
-    )
-    shape = (length, size, *canvas)
-    state, outputs, pending = None, [], None
-    while (taken := _next_chunk(streams, shape)) is not None:
-        frames, use = taken
-        if state is None:
-            state = functions.init(tracker.variables, frames[0], boxes, frame_hw)
-            use[0] = False
-        # The last chunk is awaited only now, so that reading frames overlaps with it.
-        if pending is not None:
-            outputs.append(_fetched(pending))
-        state, pending = functions.chunk(
-            tracker.variables, state, frames, frame_hw, use
-        )
-    if pending is not None:
-        outputs.append(_fetched(pending))
-    joined = [np.concatenate(part) for part in zip(*outputs, strict=True)]
-    return {
-        stream.number: _result(joined, row, stream.read)
-        for row, stream in enumerate(streams)
-    }
-
-
-def _next_chunk(
-    streams: Sequence[Stream], shape: tuple[int, int, int, int]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns the next frames [t, b, h, w, 3] and whether each is real, or None.
-
-    None means that all videos have ended.
-    """
-    # The buffer is new each time, because the device may read it in place.
-    frames = np.zeros((*shape, 3), np.uint8)
-    use = np.zeros(shape[:2], bool)
-    for row, stream in enumerate(streams):
-        use[: stream.fill(frames[:, row]), row] = True
-    return (frames, use) if use.any() else None
-
-
-def _fetched(output: TrackOutput) -> tuple[np.ndarray, ...]:
-    return tuple(np.asarray(part) for part in output if part is not None)
-
-
-def _result(joined: list[np.ndarray], row: int, frames: int) -> TrackResult:
-    boxes, scores, *states = (part[:frames, row] for part in joined)
-    scores = scores.copy()
-    scores[0] = 1.0
-    return TrackResult(boxes, scores, states[0] if states else None)
+def _kept(use: Bool[Array, " b"], state: TrackState, moved: TrackState) -> TrackState:
+    """Returns the new states of the videos in use, and the old ones of the others."""
+    box = jnp.where(use[:, None], moved.box, state.box)
+    sides, before = moved.search_sides, state.search_sides
+    if sides is not None and before is not None:
+        sides = jnp.where(use[:, None], sides, before)
+    lost, was_lost = moved.lost, state.lost
+    if lost is not None and was_lost is not None:
+        lost = jnp.where(use, lost, was_lost)
+    return moved._replace(box=box, search_sides=sides, lost=lost)

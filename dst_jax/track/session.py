@@ -15,6 +15,7 @@ from dst_jax.arch.spec import TrackerSpec
 from dst_jax.boxes import cxcywh_to_xywh, xywh_to_cxcywh
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables
+from dst_jax.track.confidence import probabilities
 from dst_jax.track.config import Tracking
 from dst_jax.track.run import Tracker, canvas_size, compiled, make_tracker
 from dst_jax.track.state import TrackOutput, TrackState
@@ -28,12 +29,16 @@ class FrameResult(NamedTuple):
     Attributes:
       box: Corner and size (x, y, w, h) in frame pixels, counted from 0.
       score: Score from 0 to 1, see `TrackOutput`.
-      state: `track.TRACKED`, `UNCERTAIN` or `LOST`; None if no threshold is set.
+      state: `track.TRACKED`, `UNCERTAIN`, `LOST` or `FOUND_AGAIN`; None if no
+        threshold is set.
+      probability: How probable it is that the box overlaps the target by more than
+        half; None if the tracker is not calibrated.
     """
 
     box: Float[np.ndarray, " 4"]
     score: float
     state: int | None
+    probability: float | None = None
 
 
 @runtime_checkable
@@ -198,8 +203,10 @@ class Session:
         # This waits for all three at once; only then may the canvas be written again.
         boxes, scores, states = jax.device_get(output)
         target.state, target.read = state, target.read + 1
+        likely = probabilities(scores, self.tracker.config)
         return FrameResult(
             np.asarray(cxcywh_to_xywh(boxes[0].astype(np.float64))),
             float(scores[0]),
             None if states is None else int(states[0]),
+            None if likely is None else float(likely[0]),
         )

@@ -6,9 +6,11 @@ import jax.numpy as jnp
 from jaxtyping import Num
 
 from dst_jax.track.config import Tracking
-from dst_jax.typing import Array, Float, Int
+from dst_jax.typing import Array, Bool, Float, Int
 
 TRACKED, UNCERTAIN, LOST = 0, 1, 2
+# The first frame after LOST in which a search over several windows has succeeded.
+FOUND_AGAIN = 3
 
 FrameSize: TypeAlias = Num[Array, " 2"]
 
@@ -23,12 +25,15 @@ class TrackState(NamedTuple):
         of the first frame.
       search_sides: Sides of the search window at the target's own scale, now and in the
         first frame, frame pixels; None where the window follows from the box.
+      lost: Whether the target was lost in the last frame; None where lost targets are
+        searched like all others.
     """
 
     box: Float[Array, "*b 4"]
     memory: Any  # a pytree whose structure is the network's
     fill_rgb: Float[Array, "*b 3"]
     search_sides: Float[Array, "*b 2"] | None = None
+    lost: Bool[Array, "*b"] | None = None
 
 
 class TrackOutput(NamedTuple):
@@ -38,7 +43,8 @@ class TrackOutput(NamedTuple):
       box: The new box, cxcywh in frame pixels.
       score: Score from 0 to 1. It is the sigmoid of SiamFC's highest response, or the
         probability that the network gave to the box that SiamRPN chose.
-      state: TRACKED, UNCERTAIN or LOST; None if no threshold is set.
+      state: TRACKED, UNCERTAIN or LOST, and with `Tracking.lost_search` FOUND_AGAIN;
+        None if no threshold is set.
     """
 
     box: Float[Array, "*b 4"]

@@ -1,6 +1,5 @@
 """Reads a video for the device: checks its frames and places them on canvases."""
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -32,13 +31,12 @@ class Stream:
         self._frames: Iterator[np.ndarray] = iter(frames)
         self.number = number
         self.read = 0
-        first = next(self._frames, None)
+        self._waiting = first = next(self._frames, None)
         if first is None:
             raise InputError(f"video {number} has no frame; give at least one.")
         height, width, _ = self._checked(first).shape
         self.hw = height, width
         self.box = check_box(box, height, width)
-        self._frames = itertools.chain([first], self._frames)
 
     def fill(self, canvases: UInt8[np.ndarray, "t h w 3"]) -> int:
         """Copies the next frames onto `canvases` and returns their number.
@@ -48,11 +46,22 @@ class Stream:
         """
         height, width = self.hw
         filled = 0
-        for frame in itertools.islice(self._frames, len(canvases)):
+        while filled < len(canvases) and (frame := self._next()) is not None:
+            self._waiting = None
             canvases[filled, :height, :width] = self._checked(frame)
             filled += 1
             self.read += 1
         return filled
+
+    def has_ended(self) -> bool:
+        """Returns whether no frame is left, for which it may have to read one."""
+        return self._next() is None
+
+    def _next(self) -> np.ndarray | None:
+        """Returns the next frame, which stays the next one, or None."""
+        if self._waiting is None:
+            self._waiting = next(self._frames, None)
+        return self._waiting
 
     def _checked(self, frame: np.ndarray) -> np.ndarray:
         name = f"frame {self.read} of video {self.number}"

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.errors import InputError
+from dst_jax.track.confidence import probabilities
+from dst_jax.track.config import Tracking
 from dst_jax.track.run import Tracker, canvas_size, chunk_length, compiled
 from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import Frames, Stream, check_box
@@ -27,13 +29,16 @@ class Followed(NamedTuple):
       boxes: Boxes (cx, cy, w, h) in frame pixels, of each frame and target; in the
         first frame the given ones, with score 1.
       scores: Scores from 0 to 1, see `TrackOutput`.
-      states: TRACKED, UNCERTAIN or LOST; None if no threshold is set.
+      states: TRACKED, UNCERTAIN, LOST or FOUND_AGAIN; None if no threshold is set.
+      probabilities: How probable it is that a box overlaps its target by more than
+        half, 1 in the first frame; None if the tracker is not calibrated.
     """
 
     frames: UInt8[np.ndarray, "t h w 3"]
     boxes: Float[np.ndarray, "t k 4"]
     scores: Float[np.ndarray, "t k"]
     states: Int[np.ndarray, "t k"] | None
+    probabilities: Float[np.ndarray, "t k"] | None = None
 
 
 class _Group(NamedTuple):
@@ -86,7 +91,7 @@ def follow_targets(
     frame_hw = np.array([stream.hw], np.int32)
     shape = (1 if live else chunk_length(canvas_size(*stream.hw)), 1)
     groups: list[_Group] = []
-    pending, stop = [], None
+    pending, stop = list[Any](), None
     while stop is None:
         # The buffer is new each time, because the device may read it in place.
         canvases = np.zeros((*shape, *canvas_size(*stream.hw), 3), np.uint8)
@@ -104,10 +109,11 @@ def follow_targets(
             groups[i] = _Group(rows, state, chunk)
             outputs.append((rows, output))
         # The last part is awaited only now, so that reading frames overlaps with it.
-        pending.append((canvases[:count, 0, : stream.hw[0], : stream.hw[1]], outputs))
+        shown = canvases[:count, 0, : stream.hw[0], : stream.hw[1]]
+        pending.append((shown, stream.read == count, outputs))
         if live or not ahead or len(pending) > 1:
-            yield _fetched(*pending.pop(0))
-    yield from (_fetched(*part) for part in pending)
+            yield _fetched(pending.pop(0), tracker.config)
+    yield from (_fetched(part, tracker.config) for part in pending)
     if isinstance(stop, BaseException):
         raise stop
 
@@ -153,10 +159,17 @@ def _begun(
 
 
 def _fetched(
-    frames: UInt8[np.ndarray, "t h w 3"],
-    outputs: list[tuple[list[int], TrackOutput]],
+    part: tuple[np.ndarray, bool, list[tuple[list[int], TrackOutput]]],
+    config: Tracking,
 ) -> Followed:
-    """Returns a part whose boxes have come from the device, in the targets' order."""
+    """Returns a part whose boxes have come from the device, in the targets' order.
+
+    Args:
+      part: Its frames [t, h, w, 3], whether the given boxes are among its own, and rows
+        and outputs of each group of targets.
+      config: Settings of the tracker.
+    """
+    frames, first, outputs = part
     order = np.argsort(np.concatenate([rows for rows, _ in outputs]))
     fetched: Any = jax.device_get([output for _, output in outputs])
     boxes, scores, states = zip(*fetched, strict=True)
@@ -164,5 +177,8 @@ def _fetched(
     def ordered(parts: Any) -> np.ndarray:
         return np.concatenate(parts, axis=1)[: len(frames), order]
 
-    judged = None if states[0] is None else ordered(states)
-    return Followed(frames, ordered(boxes), ordered(scores), judged)
+    judged, said = None if states[0] is None else ordered(states), ordered(scores)
+    likely = probabilities(said, config)
+    if likely is not None and first:
+        likely[0] = 1.0
+    return Followed(frames, ordered(boxes), said, judged, likely)

@@ -320,5 +320,5 @@ def _diverged(step: int, what: str, run: Run) -> InputError:
         kept = f"all numbers of the checkpoint of step {good} are finite"
     return InputError(
         f"{what} at step {step}; {kept}. Lower --optim.learning_rate or set "
-        "--optim.clip_norm, in a new workdir."
+        "--optim.clip_norm, in a new workdir; --replay says where it begins."
     )

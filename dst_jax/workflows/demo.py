@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -15,32 +14,26 @@ from dst_jax.arch import tracker_cost
 from dst_jax.bundle import load_bundle
 from dst_jax.data.sequence import Sequence
 from dst_jax.distill import with_row
-from dst_jax.evaluate import Score
+from dst_jax.evaluate.page import PLAIN, SHARING, TAUGHT, Network, verdict
 from dst_jax.experiment import Experiment, require_seed
-from dst_jax.files import remove_leftovers, require_place, user_path, write_json
+from dst_jax.files import remove_leftovers, require_place, user_path
 from dst_jax.train import Deadline
-from dst_jax.workflows.demo_report import (
-    TrackerLine,
-    demo_json,
-    table_verdict,
-    write_report,
-)
-from dst_jax.workflows.demo_verdict import FEATURES, PLAIN, SHARING, TAUGHT, TOKENS
+from dst_jax.workflows.demo_report import TrackerLine, demo_json, demo_page
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_still
 from dst_jax.workflows.gates import gate_share
+from dst_jax.workflows.pages.files import write_page
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.search import Searched, print_searched, search_student
 from dst_jax.workflows.train import Trained, run_training
-from dst_jax.workflows.versions import versions
 from dst_jax.workflows.workdir import hold
 
 # The rows of a demonstration: what they are called, and how `with_row` spells them.
 ROWS: Mapping[str, str] = {row: row for row in (PLAIN, TAUGHT, SHARING)}
 # Those of families that have a paper of their own.
 ROWS_OF_FAMILY: Mapping[str, Mapping[str, str]] = {
-    "siamdw": {PLAIN: PLAIN, FEATURES: "gt+point+pair"},
-    "ostrack": {PLAIN: PLAIN, TOKENS: "gt+qkv+disc"},
+    "siamdw": {PLAIN: PLAIN, "DLF": "gt+point+pair"},
+    "ostrack": {PLAIN: PLAIN, "LoReTrack": "gt+qkv+disc"},
 }
 # Of a family's rows, those that learn best at another rate than its configuration's:
 # the best of three for each row, on seeds 100 to 102 of scripts/claim.py.
@@ -112,17 +105,20 @@ def run_demo(
     rows_at = {row: _at(rates, row, students) for row in trainings}
     runs = _train_rows(rows_at, trainings, workdir, bundles["teacher"], **how)
     # A student's rows stand side by side.
-    names = list(students.students)
-    bundles |= {f"{n} {row}": runs[row].bundles[n] for n in names for row in runs}
+    bundles |= {
+        f"{name} {row}": runs[row].bundles[name]
+        for name in students.students
+        for row in runs
+    }
     console.rule(shown("evaluation"))
-    rows, scores, boxes = _evaluate(bundles, runs, test, console)
-    values = demo_json(rows, scores, names, runs, seed=seed, versions=versions())
-    write_json(workdir / "report.json", values, sort_keys=False)
-    page = workdir / "report.html"
-    write_report(page, rows, scores, boxes, bundles, runs, searched, test)
+    rows, networks = _evaluate(bundles, runs, test, console)
+    page = demo_page(networks, bundles, runs, searched, test)
+    values = demo_json(rows, page.benchmarks[0], seed=seed)
+    place = workdir / "report.html"
+    write_page(place, page, more=values)
     _print_table(rows, console)
-    say(console, *table_verdict(rows, scores, names, runs))
-    say(console, f"{page}   {time.perf_counter() - began:.0f} s in all")
+    say(console, *verdict(page.benchmarks[0]))
+    say(console, f"{place}   {time.perf_counter() - began:.0f} s in all")
     return rows
 
 
@@ -187,14 +183,14 @@ def _evaluate(
     runs: Mapping[str, Trained],
     test: tuple[Sequence, ...],
     console: Console,
-) -> tuple[list[TrackerLine], dict[str, Score], dict[str, Mapping[str, np.ndarray]]]:
-    """Returns lines, scores and boxes of all trackers, with one that never moves."""
-    rows, scores, boxes = [], {STILL: score_still(test)}, {}
+) -> tuple[list[TrackerLine], dict[str, Network]]:
+    """Returns lines and results of all trackers, with one that never moves."""
+    rows, networks = [], dict[str, Network]()
     reference = tracker_cost(load_bundle(bundles["teacher"]).spec).parameters
     for name, path in bundles.items():
         bundle = load_bundle(path)
         found = evaluate_bundle(bundle, test, name=name, console=console)
-        scores[name], boxes[name] = found.score, found.boxes
+        networks[name] = Network(name, found.score, fps=found.fps, boxes=found.boxes)
         student, _, row = name.partition(" ")
         cost = tracker_cost(bundle.spec)
         rows.append(
@@ -210,10 +206,11 @@ def _evaluate(
                 gate_open=gate_share(runs[row].metrics, student) if row else None,
             )
         )
-    still = scores[STILL]
+    still = score_still(test)
+    networks[STILL] = Network(STILL, still)
     numbers = still.values["success_auc"], still.values["precision_20"]
     rows.append(TrackerLine(STILL, 0, 0.0, None, 0, *numbers, None, None))
-    return rows, scores, boxes
+    return rows, networks
 
 
 def _print_table(rows: list[TrackerLine], console: Console) -> None:

@@ -1,31 +1,31 @@
-"""Writes the demonstration's report: a table and figures in one HTML file."""
+"""Gathers the demonstration's page: what evaluations show, its search, its losses."""
 
 import dataclasses
 import pathlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from dst_jax.arch import plain_layers
 from dst_jax.bundle import load_bundle
-from dst_jax.data.sequence import Sequence
-from dst_jax.evaluate import OTB, Score, plots, report
-from dst_jax.files import write_text
+from dst_jax.data import sequence as data
+from dst_jax.evaluate import plots, report
+from dst_jax.evaluate.page import SHARING, Benchmark, Network, Page, comparisons
+from dst_jax.evaluate.page.markup import (
+    Figure,
+    Heading,
+    Paragraph,
+    Section,
+    SideBySide,
+)
 from dst_jax.search.space import SHRINKAGE
 from dst_jax.train import read_metrics
-from dst_jax.workflows.demo_pictures import film_strips, response_maps
-from dst_jax.workflows.demo_verdict import (
-    SHARING,
-    TEACHER,
-    TOKENS,
-    differences,
-    verdict,
-)
+from dst_jax.workflows.pages.gather import Ran, gather_page
 from dst_jax.workflows.search import Searched
 from dst_jax.workflows.search_plot import search_plot
 from dst_jax.workflows.train import Trained
+from dst_jax.workflows.versions import versions
 
+VIDEOS = "synthetic test videos"
 TERMS = {
     "gt": "ground truth",
     "ah": "AH (hard), eq. 11",
@@ -82,126 +82,70 @@ class TrackerLine:
     gate_open: float | None
 
 
-def table_verdict(
-    rows: list[TrackerLine],
-    scores: Mapping[str, Score],
-    students: list[str],
-    trainings: Collection[str],
-) -> list[str]:
-    """Returns what the table shows, in sentences (`demo_verdict.verdict`).
-
-    Args:
-      rows: Lines of the table.
-      scores: Scores by tracker.
-      students: Names of the students.
-      trainings: Rows in which they were trained.
-    """
-    found, names = {row.tracker: row for row in rows}, list(trainings)
-    last = {name: found[f"{name} {names[-1]}"] for name in students}
-    ratios = {name: row.compression or 1.0 for name, row in last.items()}
-    if TOKENS in names:
-        teacher = found[TEACHER].search_macs
-        ratios = {name: teacher / row.search_macs for name, row in last.items()}
-    gates = {name: row.gate_open for name, row in last.items()}
-    return verdict(scores, students, names, ratios=ratios, gates=gates)
-
-
 def demo_json(
-    rows: list[TrackerLine],
-    scores: Mapping[str, Score],
-    students: list[str],
-    trainings: Collection[str],
-    *,
-    seed: int,
-    versions: Mapping[str, str],
+    rows: Sequence[TrackerLine], benchmark: Benchmark, *, seed: int
 ) -> dict[str, Any]:
-    """Returns the content of report.json: the table, and scores by tracker and video.
+    """Returns what report.json holds beside the page's own values, as JSON.
 
     Args:
       rows: Lines of the table.
-      scores: Scores by tracker.
-      students: Names of the students.
-      trainings: Rows in which they were trained.
+      benchmark: The trackers and their scores.
       seed: Seed of the demonstration.
-      versions: Versions of packages.
     """
     return {
         "seed": seed,
-        "versions": dict(versions),
+        "versions": versions(),
         "rows": [dataclasses.asdict(row) for row in rows],
         "differences": {
-            pair: dataclasses.asdict(found)
-            for pair, found in differences(scores, students, list(trainings)).items()
+            f"{one.student} {one.row} - {one.student} {one.other}": {
+                name: getattr(one, name) for name in ("mean", "low", "high", "videos")
+            }
+            for one in comparisons(benchmark)
         },
-        **report.scores_json(scores, dataset="synthetic test videos"),
+        **report.scores_json(benchmark.scores, dataset=benchmark.dataset),
     }
 
 
-def write_report(
-    path: pathlib.Path,
-    rows: list[TrackerLine],
-    scores: Mapping[str, Score],
-    boxes: Mapping[str, Mapping[str, np.ndarray]],
+def demo_page(
+    networks: Mapping[str, Network],
     bundles: Mapping[str, pathlib.Path],
     runs: Mapping[str, Trained],
     searched: Searched | None,
-    test: tuple[Sequence, ...],
-) -> None:
-    """Writes the report, which appears whole or not at all.
+    test: Sequence[data.Sequence],
+) -> Page:
+    """Returns the page of a demonstration.
 
     Args:
-      path: The HTML file.
-      rows: Lines of the table.
-      scores: Scores by tracker.
-      boxes: Boxes (cx, cy, w, h) of every frame by tracker and video, frame pixels.
+      networks: What each tracker did on the test videos, by its name.
       bundles: Folders of bundles by tracker.
       runs: Trainings of the students by row.
       searched: The search of the dull student, if there was one.
       test: The test videos.
     """
-    students = list(next(iter(runs.values())).bundles)
-    sections: list[report.Section] = [
-        report.Paragraph(
-            f"A miniature {_family(bundles)} was trained on synthetic video. "
-            f"{_origin(searched, runs)} Both were trained {_trainings(runs)}, with "
-            "the same first weights, pairs and steps. All were then run on videos that "
-            "none had seen."
-        ),
-        report.Paragraph("\n\n".join(table_verdict(rows, scores, students, runs))),
-        _table(rows),
-        report.Heading("Accuracy"),
-        report.SideBySide(
-            [
-                _figure(
-                    plots.success_plot(scores),
-                    "Success: share of frames whose "
-                    "overlap with the truth exceeds the threshold.",
-                ),
-                _figure(
-                    plots.precision_plot(scores),
-                    "Precision: share of frames whose centre is within the distance.",
-                ),
-            ]
-        ),
-        *([] if searched is None else _search(searched)),
-        report.Heading("On the film"),
-        *film_strips(
-            boxes, scores, test, students[0 if searched else -1], row=list(runs)[-1]
-        ),
-        report.Heading("What the networks look at"),
-        response_maps(bundles, students, test, row=list(runs)[-1]),
-        report.Heading("Training"),
-        *(_losses(row, trained) for row, trained in runs.items()),
-    ]
-    page = report.html_page("Distilled Siamese trackers: demonstration", sections)
-    write_text(path, page)
+    about = (
+        f"A miniature {_family(bundles)} was trained on synthetic video. "
+        f"{_origin(searched, runs)} Both were trained {_trainings(runs)}, with "
+        "the same first weights, pairs and steps. All were then run on videos that "
+        "none had seen. “still” never moves its first box."
+    )
+    more: list[Section] = [] if searched is None else _search(searched)
+    more.append(Heading("Training"))
+    for row, trained in runs.items():
+        more += _losses(row, trained)
+    return gather_page(
+        "Distilled Siamese trackers: demonstration",
+        [Ran(VIDEOS, test, networks)],
+        bundles,
+        about=[about],
+        more=more,
+    )
 
 
 def _origin(searched: Searched | None, runs: Collection[str]) -> str:
     """Returns where the students' architectures come from."""
     if searched is not None:
         return _SEARCHED
-    return _SMALLER if TOKENS in runs else _CHOSEN
+    return _SMALLER if "LoReTrack" in runs else _CHOSEN
 
 
 def _trainings(runs: Collection[str]) -> str:
@@ -214,43 +158,7 @@ def _family(bundles: Mapping[str, pathlib.Path]) -> str:
     return head.family
 
 
-def _table(rows: list[TrackerLine]) -> report.Table:
-    cells = [
-        {
-            "tracker": row.tracker,
-            "parameters": row.parameters,
-            "size": row.megabytes,
-            "compression": row.compression,
-            "multiply-adds": row.search_macs / 1e6,
-            "AUC": row.success_auc,
-            "P@20": row.precision_20,
-            "speed": row.fps,
-            "gate open": None if row.gate_open is None else 100 * row.gate_open,
-        }
-        for row in rows
-    ]
-    return report.Table(
-        cells,
-        units={
-            "size": "MB",
-            "compression": "x",
-            "multiply-adds": "million per crop",
-            "speed": "frames/s",
-            "gate open": "% of examples",
-        },
-        formats={
-            "compression": ".1f",
-            "multiply-adds": ".1f",
-            "speed": ".0f",
-            "gate open": ".0f",
-        },
-        caption=f"AUC and P@20 are those of {OTB.name}. “still” never moves its first "
-        "box. A gate is open where a student's "
-        "loss is within h of the teacher's (eq. 22).",
-    )
-
-
-def _search(searched: Searched) -> list[report.Section]:
+def _search(searched: Searched) -> list[Section]:
     best = searched.best
     assert best.spec is not None
     layers = plain_layers(best.spec.backbone, SHRINKAGE)
@@ -270,26 +178,30 @@ def _search(searched: Searched) -> list[report.Section]:
         "is too large, has reward -1."
     )
     return [
-        report.Heading("Search of the dull student"),
-        report.Paragraph(text),
+        Heading("Search of the dull student"),
+        Paragraph(text),
         _figure(search_plot(searched.trials), caption),
     ]
 
 
-def _figure(figure: Any, caption: str) -> report.Figure:
-    return report.Figure(plots.figure_to_svg(figure), caption)
+def _figure(figure: Any, caption: str) -> Figure:
+    return Figure(plots.figure_to_svg(figure), caption)
 
 
-def _losses(row: str, trained: Trained) -> report.Figure:
+def _losses(row: str, trained: Trained) -> list[Section]:
     """Returns curves of the terms with their weights, and of the gap of the gates."""
     curves = training_curves(read_metrics(trained.metrics))
-    caption = f"{row}: the terms of the objective, weights included."
+    panels = [
+        Figure(plots.figure_to_svg(plots.loss_curves({term: lines})), alt=term)
+        for term, lines in curves.items()
+    ]
+    text = "The terms of the objective, weights included."
     if GAP in curves:
-        caption += (
+        text += (
             " The gap is a student's loss on the labels less the teacher's; a gate is "
             "open where it is below h."
         )
-    return _figure(plots.loss_curves(curves), caption)
+    return [Heading(row, level=3), Paragraph(text), SideBySide(panels, size="medium")]
 
 
 def training_curves(

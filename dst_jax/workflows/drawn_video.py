@@ -1,5 +1,6 @@
 """Draws boxes on frames, with scores that stay legible where frames are small."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import cv2
@@ -7,8 +8,9 @@ import numpy as np
 
 from dst_jax.typing import Float, Int, UInt8
 
-# RGB colours of the boxes of tracked, uncertain and lost targets, in this order.
-_COLOURS = ((60, 220, 60), (250, 190, 40), (235, 60, 60))
+# RGB colours of the boxes of targets that are tracked, uncertain, lost and found again,
+# in this order.
+_COLOURS = ((60, 220, 60), (250, 190, 40), (235, 60, 60), (60, 200, 240))
 # Left, top, right and lower edge of a rectangle; the last two lie outside of it.
 Corners: TypeAlias = tuple[int, int, int, int]
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
@@ -26,6 +28,7 @@ def draw_boxes(
     states: Int[np.ndarray, " k"],
     *,
     number: int,
+    texts: Sequence[str] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Returns a copy of a frame with its number and the targets' boxes and scores.
 
@@ -37,8 +40,9 @@ def draw_boxes(
       frame: RGB.
       boxes_xywh: Corner and size of each target, pixels from 0.
       scores: A score per target.
-      states: TRACKED, UNCERTAIN or LOST per target.
+      states: TRACKED, UNCERTAIN, LOST or FOUND_AGAIN per target.
       number: Number of the frame, which is shown in the corner.
+      texts: What is written beside each target instead of its score.
     """
     image = frame.copy()
     ends = np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], 1)
@@ -51,7 +55,8 @@ def draw_boxes(
             cv2.rectangle(image, *corners, _COLOURS[int(state)], 1)
     plates = [_write(image, str(number), (0, 0, 0, 0), _WHITE, taken=[])]
     for target, (x0, y0, x1, y1) in enumerate(ends.tolist()):
-        text = f"#{target} " * (len(ends) > 1) + f"{scores[target]:.2f}"
+        told = f"{scores[target]:.2f}" if texts is None else texts[target]
+        text = f"#{target} " * (len(ends) > 1) + told
         colour = _COLOURS[int(states[target])]
         plates.append(_write(image, text, (x0, y0, x1, y1), colour, taken=plates))
     return image

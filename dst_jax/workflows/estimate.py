@@ -21,6 +21,7 @@ from dst_jax.train import (
     Constants,
     Crops,
     TrainState,
+    TrainStep,
     init_state,
     make_optimizer,
     make_phases,
@@ -88,7 +89,9 @@ def estimate_step(
         )
     batch = experiment.data.batch // devices
     shapes = _shapes(experiment, teacher, batch)
-    lowered = compiled(_step(experiment, teacher), donate_argnums=(0,)).lower(*shapes)
+    lowered = compiled(plain_step(experiment, teacher), donate_argnums=(0,)).lower(
+        *shapes
+    )
     began = time.perf_counter()
     program = lowered.compile()
     seconds = time.perf_counter() - began
@@ -96,8 +99,9 @@ def estimate_step(
     counted: Any = lowered.cost_analysis() or {}
     used: Any = program.memory_analysis()
     sizes = [sum(_bytes(leaf) for leaf in jax.tree.leaves(tree)) for tree in shapes]
-    memory = dict(zip(("state", "teacher", "batch"), sizes, strict=True))
-    memory["temporary arrays"] = int(getattr(used, "temp_size_in_bytes", 0) or 0)
+    names = "state", "teacher", "batch", "temporary arrays"
+    temporary = int(getattr(used, "temp_size_in_bytes", 0) or 0)
+    memory: dict[str, int] = dict(zip(names, (*sizes, temporary), strict=True))
     flops = float(counted.get("flops", 0.0)) / batch
     return Estimate(batch, flops, _macs(experiment, teacher), memory, seconds)
 
@@ -173,8 +177,13 @@ def _speeds(flops: float, pairs: int, devices: int) -> Table:
     return table
 
 
-def _step(experiment: Experiment, teacher: TrackerSpec | None) -> Any:
-    """Returns the step of the first phase, for one device."""
+def plain_step(experiment: Experiment, teacher: TrackerSpec | None) -> TrainStep:
+    """Returns the step of the first phase, for one device and not compiled.
+
+    Args:
+      experiment: The training.
+      teacher: The frozen teacher's architecture, or None.
+    """
     optim, batch = experiment.optim, experiment.data.batch
     phase, *_ = make_phases(optim, experiment.students, batch=batch)
     objective = make_objective(

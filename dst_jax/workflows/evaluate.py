@@ -4,6 +4,7 @@ import collections.abc
 import dataclasses
 import os
 import pathlib
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,17 +18,10 @@ from dst_jax.evaluate.protocols import ResetProtocol
 from dst_jax.evaluate.restarts import score_runs
 from dst_jax.evaluate.result_folders import ResultFiles, find_results
 from dst_jax.evaluate.run_files import read_runs
-from dst_jax.files import remove_leftovers, require_place, user_path
-from dst_jax.workflows.evaluation import evaluate_bundle, read_videos, score_boxes
-from dst_jax.workflows.kept_results import (
-    Kept,
-    bytes_of_results,
-    keep,
-    origin_of,
-    read_kept,
-    require_file_names,
-    require_kept_place,
-)
+from dst_jax.files import user_path
+from dst_jax.workflows.calibrate import require_not_calibrated_on
+from dst_jax.workflows.evaluation import read_videos, score_boxes
+from dst_jax.workflows.kept_results import origin_of, require_results_place
 from dst_jax.workflows.protocol_choice import (
     Chosen,
     choose_protocol,
@@ -43,8 +37,14 @@ from dst_jax.workflows.publishing import (
     require_outputs,
     telling,
 )
-from dst_jax.workflows.resets import region_truths, run_bundle_with_resets
+from dst_jax.workflows.resets import region_truths
+from dst_jax.workflows.speeds import measure_speeds
+from dst_jax.workflows.tracker_names import named_bundles
+from dst_jax.workflows.tracker_runs import TrackerRuns
 from dst_jax.workflows.tune import tuned_remarks
+
+# More videos at a time than any device has a use for.
+MOST_VIDEOS = 1024
 
 
 def evaluate_results(
@@ -89,7 +89,7 @@ def evaluate_results(
         if scored and any(s.size is None for s in sequences):
             sequences = _with_sizes(dataset, chosen)
     names = [sequence.name for sequence in sequences]
-    resets = _resets(sequences, chosen)
+    resets = _resets(sequences, chosen) is not None
     if resets and origin == 1:
         raise InputError("--results-origin 1: VOT's files count pixels from 0.")
     first_pixel = origin_of(sequences) if origin is None else origin
@@ -142,6 +142,7 @@ def evaluate_trackers(
     protocol: str | None = None,
     results_out: str | os.PathLike[str] | None = None,
     batch: int | None = None,
+    speeds: bool = False,
     outputs: Outputs = NOTHING,
     console: Console | None = None,
 ) -> Evaluation:
@@ -149,53 +150,54 @@ def evaluate_trackers(
 
     Args:
       dataset: Layout and folder, such as "otb:DIR", with its frames.
-      bundles: Folders of trackers, at least one; a folder's name is the name of the
-        tracker.
+      bundles: Trackers, at least one, see `named_bundles`.
       protocol: Name of the protocol, such as "lasot/pytracking"; None for the one by
         which papers score the data set.
       results_out: Folder for the boxes, `<tracker>/<sequence>.txt` in the data set's
         convention, or `<tracker>/baseline/<sequence>/<sequence>_001.txt` of runs with
-        restarts; None for none. A tracker's folder appears whole, once the tracker has
-        finished, and a further call takes its boxes up.
+        restarts; None for none. Each file is written when its sequence ends, and a
+        further call goes on with those that are missing.
       batch: Number of videos tracked at a time; None for the default of
-        `Tracker.track_many`.
+        `Tracker.track_each`.
+      speeds: Whether the trackers' stages are timed beside each other, too.
       outputs: Files to write.
       console: Console for progress and the table; None for no output.
 
     Raises:
-      InputError: If the data set, a frame or a bundle is faulty, two bundles share a
-        name, or results of another tracker or other data are already there. All faults
-        except bad frames and missing first boxes are found before a tracker runs.
+      InputError: If the data set or a bundle is faulty, two trackers share a name, one
+        was calibrated on a video, or results of another tracker or data are there,
+        which is found before a tracker runs; or, after the scores of the other videos
+        were published, if some videos cannot be used.
       OSError: If a file cannot be written, after the scores were printed.
     """
-    names = require_places(
-        dataset, bundles, protocol=protocol, results_out=results_out, outputs=outputs
-    )
-    out = None if results_out is None else user_path(results_out)
-    loaded = {n: load_bundle(b) for n, b in zip(names, bundles, strict=True)}
+    given = {"protocol": protocol, "results_out": results_out, "outputs": outputs}
+    places = require_places(dataset, bundles, **given)
+    _require_batch(batch)
+    loaded = {name: load_bundle(path) for name, path in places.items()}
     with telling(console, f"reading {dataset}"):
         sequences = read_videos(dataset)
+    require_not_calibrated_on(loaded, sequences, dataset)
     chosen = choose_protocol(dataset, protocol, sequences)
     remarks = (*chosen.remarks, *tuned_remarks(loaded, sequences))
     chosen = dataclasses.replace(chosen, remarks=remarks)
-    resets = _resets(sequences, chosen)
-    kept = _kept(loaded, sequences, out, resets) if out else {}
-    finished: dict[str, Kept] = {}
-    failed: list[OSError | InputError] = []
+    runs = TrackerRuns(
+        loaded,
+        sequences,
+        out=None if results_out is None else user_path(results_out),
+        resets=_resets(sequences, chosen),
+        batch=batch,
+    )
     try:
-        for name, bundle in loaded.items():
-            if (found := kept.get(name)) is None:
-                found = _run(name, bundle, sequences, chosen, batch, console)
-                if out:
-                    found = _written(out / name, found, bundle, sequences, failed)
-            finished[name] = found
+        runs.run(console)
+        stages = _stages(loaded, runs.usable) if speeds else {}
     except (InputError, KeyboardInterrupt):
-        print_scores(_evaluation(dataset, finished, sequences, chosen), console)
+        print_scores(_evaluation(dataset, runs, chosen), console)
         raise
-    evaluation = _evaluation(dataset, finished, sequences, chosen)
-    publish(evaluation, sequences, outputs, console)
-    if failed:
-        raise failed[0]
+    evaluation = dataclasses.replace(
+        _evaluation(dataset, runs, chosen, stages=stages), bundles=places
+    )
+    publish(evaluation, runs.usable, _possible(outputs, runs), console)
+    runs.require_sound()
     return evaluation
 
 
@@ -207,12 +209,12 @@ def require_places(
     results_out: str | os.PathLike[str] | None = None,
     outputs: Outputs = NOTHING,
     fresh: bool = False,
-) -> list[str]:
-    """Returns the names of trackers, if what `evaluate_trackers` writes has a place.
+) -> dict[str, pathlib.Path]:
+    """Returns the bundles by name, if what `evaluate_trackers` writes has a place.
 
     Args:
       dataset: The argument of `evaluate_trackers`, as those after it.
-      bundles: Folders of trackers.
+      bundles: Trackers, see `named_bundles`.
       protocol: Name of the protocol, or None.
       results_out: Folder for the boxes, or None.
       outputs: Files to write.
@@ -222,41 +224,73 @@ def require_places(
       InputError: If a place or a name cannot be used, or there is no such protocol.
     """
     require_known(protocol)
-    names = _tracker_names(bundles)
-    require_outputs(outputs, dataset, trackers=len(names))
+    places = named_bundles(bundles)
+    require_outputs(outputs, dataset, trackers=len(places))
     if results_out is None:
-        return names
-    for name in names:
+        return places
+    for name in places:
         folder = user_path(results_out) / name
-        require_kept_place(folder)
+        require_results_place(folder)
         if fresh and folder.exists():
             raise InputError(
                 f"--results-out {results_out}: has boxes of {name} with its settings "
                 "of before --tune; give another folder."
             )
-    return names
+    return places
+
+
+def _require_batch(batch: int | None) -> None:
+    if batch is not None and not 1 <= batch <= MOST_VIDEOS:
+        raise InputError(f"--batch {batch}: must be from 1 to {MOST_VIDEOS}.")
+
+
+def _possible(outputs: Outputs, runs: TrackerRuns) -> Outputs:
+    """Returns the outputs without those for which a video is missing."""
+    return dataclasses.replace(outputs, submission=None) if runs.faults else outputs
+
+
+def _stages(
+    bundles: Mapping[str, Bundle], sequences: collections.abc.Iterable[Sequence]
+) -> Mapping[str, Mapping[str, float]]:
+    """Returns the speeds of stages on the first video that has some frames."""
+    for sequence in sequences:
+        if len(sequence) > 1:
+            return measure_speeds(bundles, sequence)
+    return {}
 
 
 def _evaluation(
     dataset: str,
-    finished: Mapping[str, Kept],
-    sequences: collections.abc.Sequence[Sequence],
+    runs: TrackerRuns,
     chosen: Chosen,
+    *,
+    stages: Mapping[str, Mapping[str, float]] = types.MappingProxyType({}),
 ) -> Evaluation:
-    boxes = {name: found.boxes for name, found in finished.items()}
+    """Returns what is known of the trackers that have finished."""
+    usable = runs.usable
+    boxes = {
+        name: {s.name: results.boxes[s.name] for s in usable}
+        for name, results in runs.finished.items()
+    }
+    paces = {name: results.pace for name, results in runs.finished.items()}
+    fps = {name: pace.fps for name, pace in paces.items()}
     return Evaluation(
         dataset,
-        scores=_scores(boxes, sequences, chosen),
-        fps={name: found.fps for name, found in finished.items()},
-        remarks=chosen.remarks,
-        boxes={} if _resets(sequences, chosen) else boxes,
+        scores=_scores(boxes, usable, chosen) if usable else {},
+        fps={name: speed for name, speed in fps.items() if speed is not None},
+        remarks=(*chosen.remarks, *runs.left_out),
+        boxes={} if not usable or _resets(usable, chosen) else boxes,
+        paces=paces,
+        stages=stages,
     )
 
 
-def _resets(sequences: collections.abc.Sequence[Sequence], chosen: Chosen) -> bool:
-    """Returns whether trackers are started anew where they fail."""
-    hidden = truth_is_hidden(sequences)
-    return isinstance(chosen.protocol, ResetProtocol) and not hidden
+def _resets(
+    sequences: collections.abc.Sequence[Sequence], chosen: Chosen
+) -> ResetProtocol | None:
+    """Returns the protocol by which trackers are started anew where they fail."""
+    protocol, hidden = chosen.protocol, truth_is_hidden(sequences)
+    return protocol if isinstance(protocol, ResetProtocol) and not hidden else None
 
 
 def _scores(
@@ -272,76 +306,3 @@ def _scores(
         truths = region_truths(sequences)
         return {n: score_runs(runs, truths, protocol) for n, runs in boxes.items()}
     return {n: score_boxes(found, sequences, protocol) for n, found in boxes.items()}
-
-
-def _run(
-    name: str,
-    bundle: Bundle,
-    sequences: collections.abc.Sequence[Sequence],
-    chosen: Chosen,
-    batch: int | None,
-    console: Console | None,
-) -> Kept:
-    protocol, shown = chosen.protocol, {"name": name, "console": console}
-    try:
-        if isinstance(protocol, ResetProtocol) and _resets(sequences, chosen):
-            runs, fps = run_bundle_with_resets(bundle, sequences, protocol, **shown)
-            return Kept(runs, fps, resets=True)
-        found = evaluate_bundle(bundle, sequences, batch=batch, **shown)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
-    return Kept(found.boxes, found.fps)
-
-
-def _kept(
-    loaded: Mapping[str, Bundle],
-    sequences: collections.abc.Sequence[Sequence],
-    out: pathlib.Path,
-    resets: bool,
-) -> dict[str, Kept | None]:
-    """Returns what an earlier call has finished, after checks of the place."""
-    require_file_names(sequences)
-    kept = {
-        name: read_kept(out / name, bundle, sequences, resets=resets)
-        for name, bundle in loaded.items()
-    }
-    space = bytes_of_results(sequences)
-    for name in loaded:
-        if kept[name] is None:
-            require_place(out / name, space=space)
-    remove_leftovers(out)
-    return kept
-
-
-def _written(
-    folder: pathlib.Path,
-    found: Kept,
-    bundle: Bundle,
-    sequences: collections.abc.Sequence[Sequence],
-    failed: list[OSError | InputError],
-) -> Kept:
-    """Writes boxes and returns them as a later run reads them; adds to `failed`."""
-    try:
-        keep(folder, found, bundle, sequences)
-    except (OSError, InputError) as error:
-        # The scores of this tracker and of the others are worth more than the files.
-        failed.append(error)
-    if found.resets:
-        return found  # a run holds what its file does
-    origin = origin_of(sequences)
-    boxes = {n: results.as_written(b, origin=origin) for n, b in found.boxes.items()}
-    return Kept(boxes, found.fps)
-
-
-def _tracker_names(
-    bundles: collections.abc.Sequence[str | os.PathLike[str]],
-) -> list[str]:
-    if not bundles:
-        raise InputError("no tracker to evaluate; give the folder of a bundle.")
-    names = [user_path(bundle).resolve().name for bundle in bundles]
-    for name, count in collections.Counter(names).items():
-        if count > 1:
-            raise InputError(
-                f"{count} trackers are called {name!r} after their folders; rename one."
-            )
-    return names

@@ -4,14 +4,8 @@ import os
 from collections.abc import Mapping
 
 from dst_jax.errors import InputError
-from dst_jax.evaluate import ResetProtocol, Score, plots
+from dst_jax.evaluate import Score, plots
 from dst_jax.files import require_place, user_path, whole_folder
-
-_PLOTS = {
-    "success": plots.success_plot,
-    "precision": plots.precision_plot,
-    "norm_precision": plots.norm_precision_plot,
-}
 
 
 def require_plots_place(folder: str | os.PathLike[str]) -> None:
@@ -46,18 +40,7 @@ def write_plots(
     Raises:
       OSError: If the folder cannot be written.
     """
-    protocol = next(iter(scores.values())).protocol
-    colours = plots.name_colours(scores)
-    figures = {
-        curve: draw(scores, colours=colours)
-        for curve, draw in _PLOTS.items()
-        if curve in protocol.curves and protocol.leading(curve) is not None
-    }
-    if isinstance(protocol, ResetProtocol):
-        figures["eao"] = plots.expected_overlap_plot(scores, colours=colours)
-    known = {name: fps[name] for name in scores if name in fps}
-    if known:
-        figures["speed"] = plots.speed_plot(scores, known, colours=colours)
+    figures = plots.score_figures(scores, fps)
     with whole_folder(user_path(folder)) as temporary:
         for name, figure in figures.items():
             (temporary / f"{name}.svg").write_text(plots.figure_to_svg(figure) + "\n")

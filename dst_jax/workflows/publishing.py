@@ -4,17 +4,27 @@ import collections.abc
 import contextlib
 import dataclasses
 import os
+import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 from rich.console import Console
 
 from dst_jax.data.sequence import Sequence
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, counted
 from dst_jax.evaluate import Score, report
 from dst_jax.evaluate.notes import notes
+from dst_jax.evaluate.page import Network, Page
 from dst_jax.files import remove_leftovers, require_place, user_path, write_json
 from dst_jax.typing import Float
+from dst_jax.workflows.pace import (
+    Pace,
+    speed_table,
+    speeds_json,
+    told_paces,
+)
+from dst_jax.workflows.pages.files import require_page_place, write_page
+from dst_jax.workflows.pages.gather import Ran, gather_page
 from dst_jax.workflows.plot_files import require_plots_place, write_plots
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.submission import require_submission, write_submission
@@ -32,6 +42,9 @@ class Evaluation:
       ignored: Result files that belong to no sequence of the data set.
       remarks: Sentences on how it was scored.
       boxes: Boxes (cx, cy, w, h) by tracker and sequence.
+      paces: How fast trackers that were run took all frames, and on what.
+      stages: Frames per second by tracker and stage, see `measure_speeds`.
+      bundles: Folders of bundles by tracker; empty of result files.
     """
 
     dataset: str
@@ -42,6 +55,9 @@ class Evaluation:
     boxes: Mapping[str, Mapping[str, Float[np.ndarray, "*repeats _ 4"]]] = (
         dataclasses.field(default_factory=dict)
     )
+    paces: Mapping[str, Pace] = dataclasses.field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    bundles: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +70,13 @@ class Outputs:
         anything yet; None for none.
       submission: Archive of the only tracker's boxes for the server of TrackingNet or
         GOT-10k; None for none.
+      html: Page, PAGE.html, with its numbers beside it; None for none.
     """
 
     json: str | os.PathLike[str] | None = None
     plots: str | os.PathLike[str] | None = None
     submission: str | os.PathLike[str] | None = None
+    html: str | os.PathLike[str] | None = None
 
 
 NOTHING = Outputs()
@@ -80,6 +98,8 @@ def require_outputs(outputs: Outputs, dataset: str, *, trackers: int) -> None:
         _require_file(outputs.json)
     if outputs.plots is not None:
         require_plots_place(outputs.plots)
+    if outputs.html is not None:
+        require_page_place(outputs.html, json=outputs.json)
     if outputs.submission is not None:
         require_submission(outputs.submission, dataset, trackers=trackers)
 
@@ -125,9 +145,31 @@ def publish(
     if outputs.plots is not None and evaluation.scores:
         write_plots(outputs.plots, evaluation.scores, evaluation.fps)
         written.append(outputs.plots)
+    if outputs.html is not None and evaluation.scores:
+        with telling(console, "drawing the page"):
+            write_page(outputs.html, _page(evaluation, sequences))
+        written.append(outputs.html)
     if console is not None:
         for place in written:
             say(console, f"wrote {place}")
+
+
+def _page(
+    evaluation: Evaluation, sequences: collections.abc.Sequence[Sequence]
+) -> Page:
+    networks = {
+        name: Network(
+            name,
+            score,
+            fps=evaluation.fps.get(name),
+            boxes=evaluation.boxes.get(name, {}),
+        )
+        for name, score in evaluation.scores.items()
+    }
+    dataset = evaluation.dataset
+    run = Ran(dataset, sequences, networks, evaluation.remarks)
+    title = f"{counted(len(networks), 'tracker')} on {dataset}"
+    return gather_page(title, [run], evaluation.bundles)
 
 
 def print_scores(evaluation: Evaluation, console: Console | None) -> None:
@@ -139,6 +181,9 @@ def print_scores(evaluation: Evaluation, console: Console | None) -> None:
         console.print(report.score_table(evaluation.scores, **named))
         for note in notes(evaluation.scores):
             say(console, note)
+    if evaluation.stages:
+        console.print(speed_table(evaluation.paces, evaluation.stages))
+    say(console, *told_paces(evaluation.paces))
     for remark in evaluation.remarks:
         say(console, remark)
     if evaluation.ignored:
@@ -157,6 +202,10 @@ def _json(evaluation: Evaluation) -> dict[str, object]:
         evaluation.scores, dataset=evaluation.dataset, fps=evaluation.fps
     )
     values["notes"] += evaluation.remarks
+    for name, pace in evaluation.paces.items():
+        values["trackers"][name]["speed"] = speeds_json(
+            pace, evaluation.stages.get(name, {})
+        )
     return values
 
 

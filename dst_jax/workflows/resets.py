@@ -20,7 +20,14 @@ from dst_jax.track import Tracker, make_tracker
 from dst_jax.track.run import canvas_size
 from dst_jax.track.targets import follow_targets
 from dst_jax.typing import Float, Region
-from dst_jax.workflows.evaluation import frame_bar, read_ahead, require_answers
+from dst_jax.workflows.evaluation import frame_bar
+from dst_jax.workflows.pace import Pace
+from dst_jax.workflows.runner import (
+    Outcome,
+    SilentTracker,
+    read_ahead,
+    require_answers,
+)
 
 
 def region_truths(
@@ -40,68 +47,78 @@ def _truth_of(sequence: Sequence) -> RegionTruth:
     return RegionTruth(sequence.regions, sequence.size)
 
 
-def run_bundle_with_resets(
+def follow_bundle_with_resets(
     bundle: Bundle,
     sequences: collections.abc.Sequence[Sequence],
     protocol: ResetProtocol,
     *,
     name: str,
+    pace: Pace,
     console: Console | None = None,
-) -> tuple[dict[str, tuple[Run, ...]], float]:
-    """Tracks every sequence with restarts and measures the speed.
+) -> Iterator[Outcome]:
+    """Tracks every sequence with restarts and yields each as it ends.
 
     Args:
       bundle: The tracker.
       sequences: Sequences with frames and regions.
       protocol: The conventions.
       name: Name of the tracker in the progress bar.
+      pace: The clock, from files to boxes, of all frames but those between a failure
+        and a start.
       console: Console for the bar; None for none.
 
-    Returns:
+    Yields:
       The only run on each sequence, since a tracker does the same every time, with
-      regions as their files hold them; and the frames per second from files to boxes,
-      of all frames but those between a failure and a start, without compilation.
+      regions as their files hold them; or, where a frame cannot be used or none is fit
+      for a start, what is wrong.
 
     Raises:
-      InputError: If no frame of a sequence is fit for a start, a frame cannot be used,
-        or the tracker answers with no finite number.
+      InputError: If the tracker answers with no finite number.
     """
     tracker = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
     with frame_bar(name, sequences, console) as advance:
-        runner = _Runner(tracker, advance)
-        runs = {sequence.name: runner.run(sequence, protocol) for sequence in sequences}
-    return runs, runner.frames / max(runner.seconds, 1e-9)
+        runner = _Runner(tracker, pace, advance)
+        for sequence in sequences:
+            try:
+                run = runner.run(sequence, protocol)
+            except SilentTracker:
+                raise
+            except InputError as error:
+                yield Outcome(sequence.name, None, error)
+            else:
+                yield Outcome(sequence.name, run)
 
 
 class _Runner:
-    """A tracker with the programs that it has compiled, and its clock.
+    """A tracker with the programs that it has compiled.
 
-    Attributes:
-      frames: Number of frames tracked.
-      seconds: How long that took.
+    Args:
+      tracker: The tracker.
+      pace: Its clock.
+      advance: Function that is told how many frames more are done.
     """
 
-    def __init__(self, tracker: Tracker, advance: Callable[[], None]):
-        self.frames, self.seconds = 0, 0.0
-        self._tracker, self._advance = tracker, advance
+    def __init__(self, tracker: Tracker, pace: Pace, advance: Callable[[int], None]):
+        self._tracker, self._pace, self._advance = tracker, pace, advance
         self._warm: set[tuple[tuple[int, int], TrackerSpec]] = set()
 
     def run(self, sequence: Sequence, protocol: ResetProtocol) -> tuple[Run]:
         """Returns the only run on a sequence."""
-        truth, before = _truth_of(sequence), self.frames
+        pace, truth = self._pace, _truth_of(sequence)
+        before = pace.frames
 
         def regions(start: int) -> Iterator[Region]:
             box = starting_box(truth.regions[start]).astype(np.float32)
             self._warm_up(sequence, start, box)
             begin = time.perf_counter()
             for boxes in self._boxes(sequence, start, box):
-                self.seconds += time.perf_counter() - begin
+                pace.seconds += time.perf_counter() - begin
                 for region in boxes:
-                    self.frames += 1
-                    self._advance()
+                    pace.frames += 1
+                    self._advance(1)
                     yield region
                 begin = time.perf_counter()
-            self.seconds += time.perf_counter() - begin
+            pace.seconds += time.perf_counter() - begin
 
         run = run_with_restarts(regions, truth, skip=protocol.skip)
         if START not in run:
@@ -110,8 +127,7 @@ class _Runner:
                 "the image, from which a tracker starts; take it out of list.txt."
             )
         # The frames of starts, and those before them, were not tracked.
-        for _ in range(len(sequence) - (self.frames - before)):
-            self._advance()
+        self._advance(len(sequence) - (pace.frames - before))
         return (run,)
 
     def _boxes(
@@ -137,6 +153,8 @@ class _Runner:
         if program in self._warm:
             return
         self._warm.add(program)
+        begin = time.perf_counter()
         frames = read_ahead(sequence, first=start, limit=2)
         for part in follow_targets(self._tracker, frames, box[None]):
             require_answers(part.scores[1:, 0])
+        self._pace.compile_s += time.perf_counter() - begin

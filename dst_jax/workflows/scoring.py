@@ -13,6 +13,7 @@ from rich.console import Console
 from dst_jax import models
 from dst_jax.arch import TrackerSpec, spec_id
 from dst_jax.bundle import Bundle
+from dst_jax.data.patches import PatchSpec
 from dst_jax.data.pipeline import HostBatch, fixed_batches
 from dst_jax.data.sequence import Sequence as Video
 from dst_jax.data.small_set import order_by_class, read_small_set, small_batches
@@ -67,6 +68,22 @@ class Exam:
     validation: Sequence[HostBatch]
 
 
+def exam_patch(experiment: Experiment, parent: TrackerSpec) -> PatchSpec:
+    """Returns the host patches of an exam.
+
+    The teacher's input decides them, not the configuration's students.
+
+    Args:
+      experiment: Settings of the search; its `augment` is read.
+      parent: The teacher's architecture.
+
+    Raises:
+      InputError: If the settings draw windows otherwise than the teacher needs.
+    """
+    own = dataclasses.replace(experiment, students={"teacher": parent})
+    return patch_spec(own)
+
+
 def make_exam(
     experiment: Experiment,
     teacher: Bundle,
@@ -90,9 +107,7 @@ def make_exam(
     classes = len(order_by_class(train_set).members)
     drawn = f"uniformly over {classes} classes" if classes > 1 else "of one class"
     say(console, f"small set: {search.pairs} pairs, {drawn}")
-    # The teacher's input decides the patches, not the configuration's students.
-    experiment = dataclasses.replace(experiment, students={"teacher": teacher.spec})
-    patch = patch_spec(experiment)
+    patch = exam_patch(experiment, teacher.spec)
     data = dataclasses.replace(experiment.data, batch=search.batch)
     with waiting(console, "reading held-out pairs"):
         validation = fixed_batches(

@@ -35,13 +35,14 @@ from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import waiting
 from dst_jax.workflows.scoring import (
     Exam,
+    exam_patch,
     make_exam,
     make_exam_accuracy,
     make_score,
 )
 from dst_jax.workflows.search_bar import search_bar
 from dst_jax.workflows.search_plot import search_plot
-from dst_jax.workflows.training_data import data_hash, load_data
+from dst_jax.workflows.training_data import data_hash, load_data, require_packs
 from dst_jax.workflows.workdir import LEDGER, open_workdir
 
 STUDENT_FILE, PLOT, SUMMARY = "student.json", "search.png", "search.json"
@@ -107,6 +108,7 @@ def search_student(
     began, workdir = time.perf_counter(), user_path(workdir)
     bundle = load_bundle(teacher)
     check_space(bundle.spec, experiment.search)
+    require_packs(experiment.data, exam_patch(experiment, bundle.spec))
     train_set, validation_set = load_data(experiment, console)
     config = {
         "experiment": _identity(experiment),

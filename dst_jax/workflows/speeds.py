@@ -18,11 +18,11 @@ from dst_jax.ops import kernels
 from dst_jax.track import Tracker, make_tracker
 from dst_jax.track.procedure import procedure_of
 from dst_jax.track.run import canvas_size, compiled
-from dst_jax.workflows.evaluation import run_tracker
+from dst_jax.workflows.pace import STAGES
+from dst_jax.workflows.runner import run_tracker
 
 # Trackers take turns, so that what else the machine does slows all of them alike.
 ROUNDS, FRAMES = 3, 60
-STAGES = ("network", "crops", "decoding")
 
 
 def measure_speeds(

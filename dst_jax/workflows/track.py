@@ -63,7 +63,7 @@ def parse_box(text: str) -> BoxXYWH:
     """Reads a box "x,y,w,h" in pixels, counted from 0 at the top left corner.
 
     Raises:
-      InputError: If `text` is not four finite numbers, or the box is empty.
+      InputError: If `text` is not four finite numbers, or a side is under a pixel.
 
     Example:
       >>> parse_box("10,20,30.5,40")
@@ -75,9 +75,10 @@ def parse_box(text: str) -> BoxXYWH:
         raise InputError(
             f"--box {text!r}: give four numbers x,y,w,h in pixels, like 10,20,30,40."
         ) from None
-    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
+    if not np.isfinite([x, y, w, h]).all() or w < 1 or h < 1:
         raise InputError(
-            f"--box {text!r}: all four must be finite, width and height positive."
+            f"--box {text!r}: all four must be finite, width and height at least 1 "
+            "pixel."
         )
     return x, y, w, h
 

@@ -34,7 +34,7 @@ class Account:
         boxes = np.array(cxcywh_to_xywh(part.boxes.astype(np.float64)))
         if self.count == 0:
             boxes[0] = self._given
-        rows = Rows(self.count, boxes, part.scores, part.states)
+        rows = Rows(self.count, boxes, part.scores, part.states, part.probabilities)
         silent = np.argwhere(part.scores == 0.0)
         if len(silent) and not self._silent:
             self._first_silent = self.count + int(silent[0, 0])

@@ -11,15 +11,20 @@ import numpy as np
 
 from dst_jax.errors import InputError
 from dst_jax.files import free_bytes, naming, whole_file
-from dst_jax.track import LOST, TRACKED, UNCERTAIN
+from dst_jax.track import FOUND_AGAIN, LOST, TRACKED, UNCERTAIN
 from dst_jax.typing import Float, Int, UInt8
 from dst_jax.workflows.drawn_video import draw_boxes
 from dst_jax.workflows.encoded_video import encoder, frames_in
 
-STATES = {TRACKED: "tracked", UNCERTAIN: "uncertain", LOST: "lost"}
+STATES = {
+    TRACKED: "tracked",
+    UNCERTAIN: "uncertain",
+    LOST: "lost",
+    FOUND_AGAIN: "found again",
+}
 TEXT = (".txt", ".csv", ".jsonl")
 SUFFIXES = (*TEXT, ".mp4")
-_HEADERS = {".csv": "frame,target,x,y,w,h,score,state\n"}
+_HEADER = "frame,target,x,y,w,h,score,state"
 
 
 class Rows(NamedTuple):
@@ -29,13 +34,27 @@ class Rows(NamedTuple):
       start: Number of the first of these frames, counted from 0.
       boxes: Corner and size (x, y, w, h), pixels counted from 0.
       scores: Scores from 0 to 1.
-      states: TRACKED, UNCERTAIN or LOST; None if no threshold is set.
+      states: TRACKED, UNCERTAIN, LOST or FOUND_AGAIN; None if no threshold is set.
+      probabilities: How probable it is that a box overlaps its target by more than
+        half; None if the tracker is not calibrated.
     """
 
     start: int
     boxes: Float[np.ndarray, "t k 4"]
     scores: Float[np.ndarray, "t k"]
     states: Int[np.ndarray, "t k"] | None
+    probabilities: Float[np.ndarray, "t k"] | None = None
+
+
+class _Said(NamedTuple):
+    """What a line says of one target in one frame."""
+
+    frame: int
+    target: int
+    box: list[float]
+    score: float
+    state: str | None
+    probability: float | None
 
 
 # Adds frames and what is said of them.
@@ -105,14 +124,21 @@ def lines(rows: Rows, suffix: str) -> str:
       suffix: Which of `TEXT`.
     """
     line = {".txt": _txt, ".csv": _csv, ".jsonl": _jsonl}[suffix]
-    states = np.full(rows.scores.shape, -1) if rows.states is None else rows.states
-    return "".join(
-        line(rows.start + t, k, box, score, STATES.get(int(states[t, k])))
-        for t, (boxes, scores) in enumerate(zip(rows.boxes, rows.scores, strict=True))
-        for k, (box, score) in enumerate(
-            zip(boxes.tolist(), scores.tolist(), strict=True)
+    return "".join(map(line, _said(rows)))
+
+
+def _said(rows: Rows) -> Iterator[_Said]:
+    """Yields what is said of every target, frame by frame."""
+    likely = rows.probabilities
+    for t, k in np.ndindex(rows.scores.shape):
+        yield _Said(
+            rows.start + t,
+            k,
+            rows.boxes[t, k].tolist(),
+            float(rows.scores[t, k]),
+            None if rows.states is None else STATES[int(rows.states[t, k])],
+            None if likely is None else float(likely[t, k]),
         )
-    )
 
 
 def drawn(
@@ -124,13 +150,24 @@ def drawn(
         states = np.full(rows.scores.shape, TRACKED)
     for t, frame in enumerate(frames):
         now = rows.boxes[t], rows.scores[t], states[t]
-        yield draw_boxes(frame, *now, number=rows.start + t)
+        texts = None
+        if rows.probabilities is not None:
+            likely = rows.probabilities[t].tolist()
+            texts = [*map(_label, likely, states[t].tolist())]
+        yield draw_boxes(frame, *now, number=rows.start + t, texts=texts)
+
+
+def _label(probability: float, state: int) -> str:
+    """Returns what is written beside a box, such as "12% lost"."""
+    word = "" if state == TRACKED else f" {STATES[state]}"
+    return f"{probability:.0%}{word}"
 
 
 def _text(file: TextIO, suffix: str) -> Write:
-    file.write(_HEADERS.get(suffix, ""))
-
     def write(_: np.ndarray, rows: Rows) -> None:
+        if rows.start == 0 and suffix == ".csv":
+            more = "" if rows.probabilities is None else ",probability"
+            file.write(f"{_HEADER}{more}\n")
         file.write(lines(rows, suffix))
         file.flush()
 
@@ -159,18 +196,27 @@ def _video(
         )
 
 
-def _txt(t: int, k: int, box: list[float], score: float, state: str | None) -> str:
-    return ",".join(f"{value:.4f}" for value in box) + "\n"
+def _txt(said: _Said) -> str:
+    return ",".join(f"{value:.4f}" for value in said.box) + "\n"
 
 
-def _csv(t: int, k: int, box: list[float], score: float, state: str | None) -> str:
-    shown = ",".join(f"{value:.4f}" for value in box)
-    return f"{t},{k},{shown},{score:.6f},{state or ''}\n"
+def _csv(said: _Said) -> str:
+    shown = ",".join(f"{value:.4f}" for value in said.box)
+    more = "" if said.probability is None else f",{said.probability:.6f}"
+    start = f"{said.frame},{said.target},{shown},{said.score:.6f}"
+    return f"{start},{said.state or ''}{more}\n"
 
 
-def _jsonl(t: int, k: int, box: list[float], score: float, state: str | None) -> str:
-    values = {"frame": t, "target": k, "box": [round(value, 4) for value in box]}
-    return json.dumps(values | {"score": round(score, 6), "state": state}) + "\n"
+def _jsonl(said: _Said) -> str:
+    values = said._asdict() | {
+        "box": [round(value, 4) for value in said.box],
+        "score": round(said.score, 6),
+    }
+    if said.probability is None:
+        del values["probability"]
+    else:
+        values["probability"] = round(said.probability, 6)
+    return json.dumps(values) + "\n"
 
 
 def _either(suffixes: tuple[str, ...]) -> str:

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from dst_jax.bundle import Bundle, load_bundle, save_bundle
 from dst_jax.data.sequence import Sequence
-from dst_jax.digests import bytes_sha256
-from dst_jax.errors import InputError, shortened
+from dst_jax.errors import InputError
 from dst_jax.files import require_place, user_path
 from dst_jax.track.config import (
     SiamFCTracking,
@@ -20,10 +19,11 @@ from dst_jax.track.config import (
     Tracking,
     tracking_to_json,
 )
+from dst_jax.workflows.calibrate import uncalibrated
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos
 from dst_jax.workflows.printing import say
-from dst_jax.workflows.protocol_choice import truth_is_hidden
 from dst_jax.workflows.publishing import telling
+from dst_jax.workflows.used_videos import require_apart, shared_videos, truth_sha256
 
 # Each trial compiles the tracker anew.
 TRIALS = 40
@@ -72,7 +72,7 @@ def tune_bundles(
     """Searches settings of trackers at random, and puts the best into their bundles.
 
     A bundle's card then states the data set, its videos, the number of trials, and the
-    settings that the bundle had.
+    settings that the bundle had. A calibration is taken out.
 
     Args:
       validation: Layout and folder of the videos to tune on, such as "got10k:DIR".
@@ -93,7 +93,8 @@ def tune_bundles(
     if not 1 < trials <= MOST_TRIALS:
         raise InputError(f"--trials {trials}: must be from 2 to {MOST_TRIALS:,}.")
     paths = [user_path(bundle) for bundle in bundles]
-    loaded = {str(path): load_bundle(path) for path in paths}
+    # The probabilities of other settings are others.
+    loaded = {str(path): uncalibrated(load_bundle(path)) for path in paths}
     for name, bundle in loaded.items():
         _require_ranges(name, bundle.tracking)
     for path in paths:
@@ -159,60 +160,18 @@ def tune(
     return Tuned(best[1], best[0], before)
 
 
-def require_apart(
-    validation: str,
-    videos: collections.abc.Iterable[Sequence],
-    reported: str,
-    evaluated: collections.abc.Iterable[Sequence],
-) -> None:
-    """Checks that no video to tune on is one of those that are evaluated.
-
-    Args:
-      validation: Name of the first data set.
-      videos: Its videos.
-      reported: Name of the data set that is evaluated.
-      evaluated: Its videos.
-
-    Raises:
-      InputError: If two videos have the same truth, or the truth is not published.
-    """
-    videos = tuple(videos)
-    if truth_is_hidden(videos):
-        raise InputError(
-            f"--tune {validation}: only first frames have a true box; tune on videos "
-            "whose truth is published."
-        )
-    theirs = {truth_sha256(video): video.name for video in evaluated}
-    for video in videos:
-        if (same := theirs.get(truth_sha256(video))) is not None:
-            raise InputError(
-                f"--tune {validation}: its video {shortened(video.name)} is also "
-                f"evaluated, as {shortened(same)} of {reported}; tune on other videos, "
-                "such as a validation set."
-            )
-
-
 def tuned_remarks(
     bundles: Mapping[str, Bundle], sequences: collections.abc.Iterable[Sequence]
 ) -> tuple[str, ...]:
     """Returns sentences on trackers whose settings were tuned on some of the videos."""
-    ours, remarks = {truth_sha256(one) for one in sequences}, []
+    sequences, remarks = tuple(sequences), []
     for name, bundle in bundles.items():
-        card: Any = bundle.card.get(_CARD)
-        videos = card.get("videos") if isinstance(card, Mapping) else None
-        known = set(videos.values()) if isinstance(videos, Mapping) else set()
-        if shared := len(ours & known):
+        if shared := len(shared_videos(bundle, _CARD, sequences)):
             remarks.append(
                 f"{name}: its settings of tracking were tuned on {shared} of these "
                 "videos, so its scores say nothing of unseen ones."
             )
     return tuple(remarks)
-
-
-def truth_sha256(sequence: Sequence) -> str:
-    """Returns the SHA-256 of a video's boxes, by which its copies are recognised."""
-    boxes = np.nan_to_num(np.asarray(sequence.boxes, np.float64), nan=-1.0)
-    return bytes_sha256(np.ascontiguousarray(boxes).tobytes())
 
 
 def _require_ranges(path: str, tracking: Tracking) -> None:

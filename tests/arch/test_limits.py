@@ -56,7 +56,7 @@ def test_the_walk_finds_the_fields():
     assert {"Chain.norm_epsilon", "InputSpec.std", "RegionHeadSpec.scales"} <= found
     assert {"SiamFCTracking.lost_below", "ConvSpec.padding"} <= found
     assert {"ResidualSpec.blocks", "RegionHeadSpec.adjust"} <= found
-    assert len(CASES) == 56
+    assert len(CASES) == 60
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30, 10**9, -(10**9)])

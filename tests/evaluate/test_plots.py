@@ -96,12 +96,39 @@ def test_names_of_neighbours_in_the_speed_plot_do_not_meet():
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
-def test_a_name_keeps_its_colour_and_no_two_share_one():
+def test_a_name_keeps_its_look_and_no_two_share_colour_dashes_or_marker():
     names = ["x", "teacher", "dull NOKD", "dull-tsskd", "intelligent TSsKD", "still"]
-    colours = plots.name_colours(names)
-    assert list(colours) == names
-    assert len(set(colours.values())) == len(names)
-    assert plots.name_colours(["dull-tsskd"]) == {"dull-tsskd": colours["dull-tsskd"]}
+    looks = plots.name_looks(names)
+    assert list(looks) == names
+    for part in ("colour", "dash", "marker"):
+        assert len({getattr(look, part) for look in looks.values()}) == len(names)
+    assert plots.name_looks(["dull-tsskd"]) == {"dull-tsskd": looks["dull-tsskd"]}
+
+
+def test_the_rows_of_both_students_are_told_apart_without_colour():
+    rows = ("NOKD", "TSKD", "TSsKD")
+    names = [f"{s} {row}" for s in ("dull", "intelligent") for row in rows]
+    looks = plots.name_looks(["teacher", "still", *names])
+    assert len({look.dash for look in looks.values()}) == 8
+    assert len({look.marker for look in looks.values()}) == 8
+
+
+def test_of_many_trackers_no_two_share_colour_and_dashes():
+    looks = plots.name_looks([f"tracker {n}" for n in range(40)])
+    assert len({(look.colour, look.dash) for look in looks.values()}) == 40
+
+
+def test_two_names_of_one_role_have_looks_of_their_own():
+    looks = plots.name_looks(["dull TSKD", "tskd/dull"])
+    assert looks["dull TSKD"] != looks["tskd/dull"]
+
+
+def test_curves_and_legends_have_the_dashes_of_their_trackers(scores):
+    figure = plots.success_plot(scores)
+    best, still = figure.axes[0].lines
+    assert best.get_linestyle() != still.get_linestyle()
+    drawn = [line.get_linestyle() for line in figure.legends[0].get_lines()]
+    assert drawn == [best.get_linestyle(), still.get_linestyle()]
 
 
 def test_loss_curves_have_a_panel_per_term_and_a_line_per_student():
@@ -128,31 +155,71 @@ def test_the_running_mean_is_that_of_the_neighbours():
     assert smooth[0] == pytest.approx(np.mean(values[:4]))
 
 
-def test_response_maps_share_a_scale_within_a_row():
-    maps = {"teacher": np.eye(5), "dull": 3 * np.eye(5)}
-    panel = plots.ResponsePanel(IMAGE, {"with W": maps, "without W": maps})
-    figure = plots.response_maps([panel, panel])
-    images = [axes.images[0] for axes in figure.axes if axes.images]
-    maps_drawn = [image for image in images if image.get_array().shape == (5, 5)]
-    assert len(maps_drawn) == 8 and len(images) == 10
-    assert {image.get_clim() for image in maps_drawn} == {(0.0, 3.0)}
-    free = plots.response_maps([panel], shared_scale=False)
-    limits = {a.images[0].get_clim() for a in free.axes[1:] if a.images}
-    assert limits == {(0.0, 1.0), (0.0, 3.0)}
+def test_a_response_lies_on_the_part_of_the_image_that_it_answers_for():
+    # Five cells of 8 px reach 20 px to either side of the middle of 60 x 40.
+    cells = np.zeros((5, 5))
+    cells[1, 3] = 2.0
+    figure = plots.response_over(IMAGE, cells, stride=8, box=np.array([30, 20, 8, 6.0]))
+    (axes,) = figure.axes
+    image, response = axes.images
+    assert image.get_array().shape == (40, 60)
+    assert response.get_extent() == [9.5, 49.5, 39.5, -0.5]
+    assert response.get_array()[1, 3, 3] == pytest.approx(
+        0.75
+    )  # dense where it is high
+    assert response.get_array()[0, 0, 3] == pytest.approx(0.25)
+    (cross,) = axes.lines
+    # A column right of the middle and a row above it, in imshow's coordinates.
+    assert (*cross.get_xdata(), *cross.get_ydata()) == (29.5 + 8, 19.5 - 8)
+    assert axes.patches[1].get_xy() == (25.5, 16.5)
+
+
+def test_a_response_that_is_the_same_everywhere_can_be_drawn():
+    figure = plots.response_over(IMAGE, np.ones((3, 3)), stride=8)
+    assert plots.figure_to_png(figure, dpi=40).startswith(b"\x89PNG")
+
+
+def test_overlaps_are_lines_over_frames_with_marks_and_gaps():
+    overlaps = {"mine": np.array([1.0, np.nan, 0.5]), "yours": np.array([1.0, 0.25, 0])}
+    figure = plots.overlap_plot(overlaps, marks=[2])
+    mark, mine, yours = figure.axes[0].lines
+    assert list(mark.get_xdata()) == [2, 2]
+    np.testing.assert_array_equal(mine.get_ydata(), [1.0, np.nan, 0.5])
+    np.testing.assert_array_equal(yours.get_xdata(), [0, 1, 2])
+    assert legend_texts(figure) == ["mine", "yours"]
 
 
 def test_a_box_lies_on_the_pixels_that_it_covers():
     boxes = {"dull": np.array([[10.0, 20.0, 4.0, 6.0], [np.nan] * 4])}
     figure = plots.film_strip([IMAGE, IMAGE], boxes, truth=TRUTH[:2], labels=["1", "2"])
     first, second = figure.axes
-    drawn = first.patches[1]  # over its halo
+    drawn = first.patches[3]  # over its halo, and both over the truth's
     # It covers pixels 8-11 by 17-22, whose outer edges imshow has at -0.5 and +0.5.
     assert drawn.get_xy() == (7.5, 16.5)
     assert (drawn.get_width(), drawn.get_height()) == (4.0, 6.0)
-    assert to_hex(drawn.get_edgecolor()).upper() == plots.name_colours(["dull"])["dull"]
+    look = plots.name_looks(["dull"])["dull"]
+    assert to_hex(drawn.get_edgecolor()).upper() == look.colour
+    assert drawn.get_linestyle() == look.dash
     assert len(first.patches) == 4
     assert len(second.patches) == 2  # the truth alone: NaN is not drawn
     assert legend_texts(figure) == ["dull", "ground truth"]
+
+
+def test_a_frame_is_cut_to_the_part_around_its_boxes():
+    # Boxes from 40 to 60 and 40 to 50 in 200 x 100: the least part is 35 %, 70 x 35.
+    image = np.zeros((100, 200, 3), np.uint8)
+    box, truth = np.array([45.0, 45, 10, 10]), np.array([55.0, 45, 10, 10])
+    (axes,) = plots.film_frame(image, {"mine": box}, truth=truth).axes
+    assert axes.get_xlim() == pytest.approx((50 - 35 - 0.5, 50 + 35 - 0.5))
+    assert axes.get_ylim() == pytest.approx((45 + 17.5 - 0.5, 45 - 17.5 - 0.5))
+
+
+def test_a_frame_is_whole_where_boxes_are_far_apart_or_absent():
+    image, absent = np.zeros((100, 200, 3), np.uint8), np.full(4, np.nan)
+    far = {"a": np.array([10.0, 10, 10, 10]), "b": np.array([190.0, 90, 10, 10])}
+    for boxes in (far, {"a": absent}):
+        (axes,) = plots.film_frame(image, boxes, truth=absent).axes
+        assert axes.get_xlim() == (-0.5, 199.5) and axes.get_ylim() == (99.5, -0.5)
 
 
 def test_svg_is_well_formed_stable_and_shares_no_identifier(scores):
@@ -174,8 +241,8 @@ def test_svg_is_well_formed_stable_and_shares_no_identifier(scores):
 def test_png_is_a_png_and_its_address_holds_it(scores):
     figure = plots.success_plot(scores)
     assert plots.figure_to_png(figure, dpi=40).startswith(b"\x89PNG")
-    address = plots.figure_to_png_base64(figure, dpi=40)
-    assert address.startswith("data:image/png;base64,iVBOR")
+    address = plots.figure_to_jpeg_base64(figure, dpi=40)
+    assert address.startswith("data:image/jpeg;base64,/9j/")
 
 
 def test_scoring_loads_no_pictures_and_pictures_no_pyplot():
@@ -200,6 +267,6 @@ def test_a_tracker_may_have_any_name(name):
     assert len(strip.legends[0].get_texts()) == 1
     assert plots.figure_to_png(strip)[1:4] == b"PNG"
     curves = plots.loss_curves({name: {name: ([1, 2], [0.5, 0.25])}})
-    panel = plots.ResponsePanel(IMAGE, {name: {name: np.eye(3)}}, title=name)
-    for figure in (curves, plots.response_maps([panel])):
+    overlaps = plots.overlap_plot({name: np.ones(2)})
+    for figure in (curves, overlaps, plots.film_legend(plots.name_looks([name]))):
         assert plots.figure_to_svg(figure).startswith("<svg")

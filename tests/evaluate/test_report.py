@@ -1,6 +1,5 @@
-"""Reports: the JSON's shape, the table, and a page that stands alone."""
+"""Reports: the JSON's shape, and the table in a terminal."""
 
-import html.parser
 import io
 import re
 
@@ -11,7 +10,6 @@ import rich.console
 from dst_jax.evaluate import OTB, report, score
 
 TRUTH = np.array([[20.0 + 2 * t, 30.0, 8.0, 10.0] for t in range(6)])
-VOID = {"meta", "img", "br"}
 
 
 @pytest.fixture(scope="module")
@@ -19,30 +17,6 @@ def scores():
     truths = {"a": TRUTH, "b": TRUTH[:4]}
     still = {name: np.repeat(t[:1], len(t), axis=0) for name, t in truths.items()}
     return {"perfect": score(truths, truths, OTB), "[still]": score(still, truths, OTB)}
-
-
-class Balance(html.parser.HTMLParser):
-    """Collects text, and complains about a tag that is closed out of turn."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.text = [], ""
-
-    def handle_starttag(self, tag, attrs):
-        self.open += [] if tag in VOID else [tag]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-
-def parsed(page):
-    balance = Balance()
-    balance.feed(page)
-    assert balance.open == []
-    return balance.text
 
 
 def test_the_json_holds_means_and_sequences_as_fractions(scores):
@@ -76,40 +50,6 @@ def test_the_table_shows_every_tracker_and_one_trackers_sequences(scores):
     assert re.search(r"  b .*0\.952", one)
 
 
-def test_a_page_stands_alone_and_is_well_formed():
-    page = report.html_page(
-        "Demo",
-        [
-            report.Heading("One"),
-            report.Paragraph("First.\n\nSecond."),
-            report.Table([{"a": 1}], caption="c"),
-            report.Figure("<svg viewBox='0 0 1 1'></svg>", caption="plot"),
-            report.SideBySide(
-                [report.Figure("data:image/png;base64,AAAA", alt="strip")]
-            ),
-        ],
-    )
-    text = parsed(page)
-    assert "First." in text and page.count("<p>") == 2
-    assert not re.search(r"https?:|<script|<link|@import|url\(", page)
-    assert "prefers-color-scheme: dark" in page
-
-
-def test_whatever_text_is_given_is_escaped():
-    nasty = '<script>alert("&$body")</script>'
-    page = report.html_page(
-        nasty,
-        [
-            report.Heading(nasty),
-            report.Paragraph(nasty),
-            report.Table([{nasty: nasty}], units={nasty: nasty}, caption=nasty),
-            report.Figure("<svg></svg>", caption=nasty, alt=nasty),
-        ],
-    )
-    assert "<script" not in page
-    assert parsed(page).count(nasty) == 9  # title twice; the alt text is no text
-
-
 NASTY = "[red]a[/] \x1b[2J\udcff\\"
 
 
@@ -121,40 +61,3 @@ def test_names_in_the_table_are_no_markup_and_no_codes():
     shown = re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
     assert shown.count(r"[red]a[/] \x1b[2J\xff" + "\\") == 3
     assert "\x1b" not in shown
-
-
-def test_a_page_with_any_name_can_be_written():
-    sections = [report.Heading(NASTY), report.Paragraph(f"a\nb {NASTY}\n\nc")]
-    page = report.html_page(NASTY, [*sections, report.Table([{NASTY: NASTY}])])
-    assert r"\xff" in page.encode().decode() and "<p>a b [red]a" in page
-
-
-def test_cells_are_formatted_by_kind_and_missing_ones_are_dashes():
-    page = report.html_page(
-        "t",
-        [
-            report.Table(
-                [
-                    {"name": "x", "parameters": 2336320, "AUC": 0.5, "speed": 12.34},
-                    {"name": "y", "AUC": None, "extra": 1},
-                ],
-                units={"speed": "frames/s"},
-                formats={"speed": ".1f"},
-            )
-        ],
-    )
-    for shown in (
-        ">2,336,320<",
-        ">0.500<",
-        ">12.3<",
-        "<small>frames/s</small>",
-        ">\u2013<",
-    ):
-        assert shown in page
-    assert page.index(">name<") < page.index(">speed<") < page.index(">extra<")
-    assert '<td class="number">0.500' in page and "<td>x" in page
-
-
-def test_a_figure_that_is_no_image_is_refused():
-    with pytest.raises(ValueError, match="must be"):
-        report.html_page("t", [report.Figure("http://x/y.png")])

@@ -103,28 +103,44 @@ def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
     return mapping(step, devices=here, **form)
 
 
-def take_steps(step, state, count, *, teacher=None, start=0):
-    """`count` steps; returns the state and the metrics of each."""
+def take_steps(step, state, count, *, teacher=None, start=0, batch_of=None):
+    """`count` steps on the batches of their numbers; the state, the metrics of each."""
     teacher = networks.teacher_variables() if teacher is None else teacher
-    constants = Constants(teacher)
+    constants, batch_of = Constants(teacher), batch_of or make_batch
     found = []
     for number in range(start, start + count):
-        state, metrics = step(state, constants, make_batch(number))
+        state, metrics = step(state, constants, batch_of(number))
         jax.block_until_ready(state)
         found.append(jax.device_get(metrics))
     return state, found
 
 
-def relative_difference(one, two):
+def learnt(state):
+    """What training moves of the networks."""
+    return state.params, state.batch_stats
+
+
+def host(tree):
+    """A copy that later steps, which take their state over, leave alone."""
+    return jax.tree.map(np.array, jax.device_get(tree))
+
+
+def differ(one, two):
+    """Whether each leaf of two trees has other numbers."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True)
+    return [bool(np.any(np.asarray(a) != np.asarray(b))) for a, b in pairs]
+
+
+def relative_difference(one, two, *, least=1e-3):
     """Largest difference of any leaf, relative to that leaf's largest value.
 
-    A bias before a normalisation has no gradient but rounding; leaves below 1e-3 are
-    compared absolutely, in units of 1e-3.
+    A bias before a normalisation has no gradient but rounding; leaves below `least` are
+    compared absolutely, in units of it.
     """
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True)
     return max(
         float(np.max(np.abs(np.asarray(a) - np.asarray(b))))
-        / max(float(np.max(np.abs(np.asarray(a)))), 1e-3)
+        / max(float(np.max(np.abs(np.asarray(a)))), least)
         for a, b in pairs
         if np.asarray(a).size
     )

@@ -22,6 +22,7 @@ from dst_jax.train import (
 from dst_jax.train.phases import update
 from tests import networks, objectives
 from tests.train import setting
+from tests.train.setting import learnt
 
 pytestmark = pytest.mark.optax
 
@@ -32,10 +33,6 @@ DLF = setting.CONFIG._replace(
     )
 )
 ALONE = objectives.row(DLF, "gt+point+pair")
-
-
-def learnt(state):
-    return state.params, state.batch_stats
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from dst_jax.ops.augment import patch_sides
 from dst_jax.train import Constants, OptimConfig
 from tests import networks, objectives
 from tests.train import setting
+from tests.train.setting import learnt
 
 pytestmark = pytest.mark.optax
 
@@ -22,10 +23,6 @@ def one_device():
     """Three steps on one device: the state and the metrics."""
     with jax.numpy_dtype_promotion("standard"):
         return setting.take_steps(setting.make_step(), setting.fresh_state(), 3)
-
-
-def learnt(state):
-    return state.params, state.batch_stats
 
 
 def test_four_devices_take_the_steps_that_one_takes(one_device):

@@ -12,6 +12,7 @@ from dst_jax.ops.augment import patch_sides
 from dst_jax.train import Constants, OptimConfig
 from tests import objectives
 from tests.train import setting
+from tests.train.setting import learnt
 
 pytestmark = pytest.mark.optax
 
@@ -40,10 +41,6 @@ def take(students, count, *, devices=1, config=setting.REGION_CONFIG):
 def one_device():
     with jax.numpy_dtype_promotion("standard"):
         return take(STUDENTS, 3)
-
-
-def learnt(state):
-    return state.params, state.batch_stats
 
 
 def test_four_devices_take_the_steps_that_one_takes(one_device):

@@ -1,7 +1,7 @@
 """The training step of SiamRPN++: devices, a thaw, kills, frozen parts, sharing."""
 
 import dataclasses
-import itertools
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +11,11 @@ import pytest
 from dst_jax.arch import named
 from dst_jax.models import init_variables
 from dst_jax.ops.augment import patch_sides
-from dst_jax.train import (
-    Checkpoints,
-    Constants,
-    Later,
-    LoopConfig,
-    OptimConfig,
-    Run,
-    Snapshot,
-    first_best,
-    fit,
-    make_phases,
-)
+from dst_jax.train import Constants, OptimConfig, make_phases
 from tests import objectives
 from tests.train import setting
+from tests.train.resume import assert_same_bits, both_ends, run_of
+from tests.train.setting import differ, host, learnt
 
 # Programs of two residual students take minutes to compile.
 pytestmark = [pytest.mark.optax, pytest.mark.slow]
@@ -77,27 +68,10 @@ def start(students=STUDENTS, *, dtype=jnp.float32):
 
 
 def teacher(dtype=jnp.float32):
-    return Constants(init_variables(jax.random.key(9), SPEC, param_dtype=dtype))
+    return init_variables(jax.random.key(9), SPEC, param_dtype=dtype)
 
 
-def take(state, step, constants, first, last):
-    for number in range(first, last):
-        state, metrics = step(state, constants, batch_of(number))
-        jax.block_until_ready(state)
-    return state, jax.device_get(metrics)
-
-
-def host(tree):
-    return jax.tree.map(np.array, jax.device_get(tree))
-
-
-def learnt(state):
-    return state.params, state.batch_stats
-
-
-def assert_same(one, two):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
-        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+take = functools.partial(setting.take_steps, batch_of=batch_of)
 
 
 def stages(state, *names):
@@ -108,11 +82,6 @@ def stages(state, *names):
         for tree in trees
         for own in tree.values()
     ]
-
-
-def differ(one, two):
-    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True)
-    return [bool(np.any(np.asarray(a) != np.asarray(b))) for a, b in pairs]
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +97,12 @@ def steps():
 def test_four_devices_take_three_steps_of_one_across_the_thaw(dtype, tolerance):
     found = []
     with jax.enable_x64(dtype == jnp.float64):
-        constants = teacher(dtype)
+        variables = teacher(dtype)
         for devices in (1, 4):
             early, late = steps_of(devices=devices, dtype=dtype)
-            state, _ = take(start(dtype=dtype), early, constants, 0, 2)
-            state, metrics = take(state, late, constants, 2, 3)
-            assert all(metrics.terms[f"{name}/ks"] > 0 for name in STUDENTS)
+            state, _ = take(early, start(dtype=dtype), 2, teacher=variables)
+            state, logs = take(late, state, 1, teacher=variables, start=2)
+            assert all(logs[0].terms[f"{name}/ks"] > 0 for name in STUDENTS)
             found.append(host(state))
     assert setting.relative_difference(*map(learnt, found)) < tolerance
     fusion = found[0].params["r50"]["head"]["cls_weight"]
@@ -141,14 +110,15 @@ def test_four_devices_take_three_steps_of_one_across_the_thaw(dtype, tolerance):
 
 
 def test_what_is_frozen_stays_to_the_last_bit_and_the_rest_learns(steps):
-    constants, first = teacher(), host(start())
-    early, _ = take(start(), steps[0], constants, 0, 2)
+    variables, first = teacher(), host(start())
+    early, _ = take(steps[0], start(), 2, teacher=variables)
     early = host(early)
-    assert_same(stages(first, *STILL, *LATE), stages(early, *STILL, *LATE))
+    assert_same_bits(stages(first, *STILL, *LATE), stages(early, *STILL, *LATE))
     heads = [[s.params[n]["head"] for n in STUDENTS] for s in (first, early)]
     assert np.mean(differ(*heads)) > 0.9
-    late = host(take(early, steps[1], constants, 2, 4)[0])
-    assert_same(stages(first, *STILL), stages(late, *STILL))
+    late, _ = take(steps[1], early, 2, teacher=variables, start=2)
+    late = host(late)
+    assert_same_bits(stages(first, *STILL), stages(late, *STILL))
     assert np.mean(differ(stages(first, *LATE), stages(late, *LATE))) > 0.9
 
 
@@ -156,41 +126,25 @@ def test_what_is_frozen_stays_to_the_last_bit_and_the_rest_learns(steps):
 def test_a_run_killed_before_or_after_the_thaw_resumes_bit_for_bit(
     steps, tmp_path, cut
 ):
-    def run(folder, *, first=0, total=4):
-        return Run(
-            step=steps[0],
-            constants=teacher(),
-            batches=(batch_of(i) for i in itertools.count(first)),
-            validate=None,
-            checkpoints=Checkpoints(folder, config_hash="abc"),
-            total_steps=total,
-            steps_per_epoch=10,
-            batch=4,
-            later=[Later(PHASES[1].first, steps[1], lambda state: state)],
-        )
-
-    def begin():
-        state = start()
-        return Snapshot(state, first_best(state))
-
-    loop = LoopConfig(log_every=1, checkpoint_every=1)
-    whole = fit(begin(), run(tmp_path / "whole"), loop)
-    fit(begin(), run(tmp_path / "cut", total=cut), loop)
-    again = run(tmp_path / "cut", first=cut)
-    restored = again.checkpoints.restore(begin())
-    assert int(restored.state.step) == cut
-    assert_same(whole, fit(restored, again, loop))
+    ends = both_ends(
+        tmp_path,
+        run_of(steps, Constants(teacher()), thaw=PHASES[1].first),
+        first_state=start,
+        make_batch=batch_of,
+        cut=cut,
+    )
+    assert_same_bits(*ends)
 
 
 def test_without_sharing_a_student_learns_as_it_does_alone():
     config = objectives.row(CONFIG, "TSKD")
     found = []
     with jax.enable_x64(True):
-        constants, kinds = teacher(jnp.float64), {"dtype": jnp.float64}
+        variables, kinds = teacher(jnp.float64), {"dtype": jnp.float64}
         for students in (STUDENTS, {"r18": SMALL}):
             phases = make_phases(OPTIM, students, batch=4)[1:]
             (step,) = steps_of(students, config=config, phases=phases, **kinds)
-            state, _ = take(start(students, **kinds), step, constants, 0, 2)
+            state, _ = take(step, start(students, **kinds), 2, teacher=variables)
             found.append(host(state))
     together, alone = (state.params["r18"] for state in found)
     assert setting.relative_difference(together, alone) < 1e-10

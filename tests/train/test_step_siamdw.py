@@ -1,7 +1,6 @@
 """The training step of SiamDW under DLF and TSsKD: adapters, devices, a thaw, kills."""
 
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -11,24 +10,18 @@ import pytest
 
 from dst_jax.distill import Pair, Point
 from dst_jax.models import init_variables
-from dst_jax.ops.examples import Examples
+from dst_jax.ops.augment import augment
 from dst_jax.train import (
-    Checkpoints,
     Constants,
-    Later,
-    LoopConfig,
     OptimConfig,
-    Run,
-    Snapshot,
-    first_best,
-    fit,
     forget_momentum,
     make_optimizer,
     make_phases,
 )
 from tests import networks, objectives
 from tests.train import setting
-from tests.train.test_step_residual import assert_same, differ, host, learnt
+from tests.train.resume import assert_same_bits, both_ends, run_of
+from tests.train.setting import differ, host, learnt
 
 # Programs of two residual students take minutes to compile.
 pytestmark = [pytest.mark.optax, pytest.mark.slow]
@@ -81,7 +74,7 @@ def thawed(state):
 
 
 def teacher(dtype=jnp.float32):
-    return Constants(init_variables(jax.random.key(9), SPEC, param_dtype=dtype))
+    return init_variables(jax.random.key(9), SPEC, param_dtype=dtype)
 
 
 def batch_of(step):
@@ -91,85 +84,66 @@ def batch_of(step):
     return batch
 
 
-@pytest.fixture(autouse=True)
-def patches_as_they_are(monkeypatch):
-    """Steps see patches without augmentation.
+take = functools.partial(setting.take_steps, batch_of=batch_of)
 
-    Crops are cut in float32 whatever a step computes in, and a program rounds them as
-    it is compiled, for one example another way than for four.
+
+@pytest.fixture(autouse=True)
+def crops_apart(monkeypatch):
+    """Steps finish their crops before the networks see them.
+
+    A program that fuses both rounds crops as it is compiled, for one example another
+    way than for four, and where a ReLU then decides otherwise, float32 constants of
+    normalisations have been seen to differ by 1e-5, a hundredth of themselves.
     """
 
-    def whole(key, batch, *, input, config, dtype):
-        del key, config
-        names = "template_patch", "search_patch", "mask", "is_negative", "search_box"
-        return Examples(
-            *(jnp.asarray(batch[n], dtype) for n in names), batch["index"], input
-        )
+    def apart(*args, **options):
+        return jax.lax.optimization_barrier(augment(*args, **options))
 
-    monkeypatch.setattr("dst_jax.train.step.augment", whole)
-
-
-def take(state, step, constants, first, last):
-    for number in range(first, last):
-        state, metrics = step(state, constants, batch_of(number))
-        jax.block_until_ready(state)
-    return state, jax.device_get(metrics)
+    monkeypatch.setattr("dst_jax.train.step.augment", apart)
 
 
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.float64, 1e-10)]
 )
 def test_four_devices_take_three_steps_of_one_across_the_thaw(dtype, tolerance):
+    """In float32 they differ by as much as each does from float64.
+
+    That is up to 7e-8 for constants of normalisations, which are some 1e-3 large by
+    then: leaves below .01 are compared in units of it.
+    """
     found = []
     with jax.enable_x64(dtype == jnp.float64):
-        constants, before = teacher(dtype), host(start(dtype=dtype))
+        variables, before = teacher(dtype), host(start(dtype=dtype))
         for devices in (1, 4):
             early, late = steps_of(devices=devices, dtype=dtype)
-            state, _ = take(start(dtype=dtype), early, constants, 0, 2)
-            state, metrics = take(thawed(state), late, constants, 2, 3)
-            terms = {name.partition("/")[2] for name in metrics.terms}
-            assert terms == {"ah", "ts", "str", "ks", "point", "pair"}
-            values = metrics.terms
-            assert all(1e-6 < value < 1e2 for value in values.values()), values
+            state, _ = take(early, start(dtype=dtype), 2, teacher=variables)
+            state, logs = take(late, thawed(state), 1, teacher=variables, start=2)
+            terms = logs[0].terms
+            names = {name.partition("/")[2] for name in terms}
+            assert names == {"ah", "ts", "str", "ks", "point", "pair"}
+            assert all(1e-6 < value < 1e2 for value in terms.values()), terms
             found.append(host(state))
-    assert setting.relative_difference(*map(learnt, found)) < tolerance
+    difference = setting.relative_difference(*map(learnt, found), least=0.01)
+    assert difference < tolerance
     for name in STUDENTS:
         one, two = (state.params[name] for state in (before, found[0]))
         # The block has thawed, and every adapter has moved.
-        block = "backbone", "layer2", "block1"
-        assert any(differ(*(functools.reduce(dict.get, block, x) for x in (one, two))))
+        blocks = (params["backbone"]["layer2"]["block1"] for params in (one, two))
+        assert any(differ(*blocks))
         assert set(two["adapters"]["point"]) == {"layer1", "layer2"}
         assert all(differ(one["adapters"], two["adapters"]))
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3], ids=["before", "at", "after"])
 def test_a_run_cut_around_the_thaw_resumes_bit_for_bit(tmp_path, cut, steps):
-    def run(folder, *, first=0, total=4):
-        return Run(
-            step=steps[0],
-            constants=teacher(),
-            batches=(
-                setting.make_batch(i, sides=SIDES) for i in itertools.count(first)
-            ),
-            validate=None,
-            checkpoints=Checkpoints(folder, config_hash="abc"),
-            total_steps=total,
-            steps_per_epoch=10,
-            batch=4,
-            later=[Later(PHASES[1].first, steps[1], thawed)],
-        )
-
-    def begin():
-        state = start()
-        return Snapshot(state, first_best(state))
-
-    loop = LoopConfig(log_every=1, checkpoint_every=1)
-    whole = fit(begin(), run(tmp_path / "whole"), loop)
-    fit(begin(), run(tmp_path / "cut", total=cut), loop)
-    again = run(tmp_path / "cut", first=cut)
-    restored = again.checkpoints.restore(begin())
-    assert int(restored.state.step) == cut
-    assert_same(whole, fit(restored, again, loop))
+    whole, resumed = both_ends(
+        tmp_path,
+        run_of(steps, Constants(teacher()), thaw=PHASES[1].first, begin=thawed),
+        first_state=start,
+        make_batch=batch_of,
+        cut=cut,
+    )
+    assert_same_bits(whole, resumed)
     trace = optax.tree.get(whole.state.opt_state["s"], "trace")
     assert np.any(trace["adapters"]["point"]["layer2"]["kernel"])
 
@@ -186,11 +160,11 @@ def test_without_sharing_a_student_learns_as_it_does_alone():
     found, alone = [], {"s": STUDENTS["s"]}
     with jax.enable_x64(True):
         kinds = {"dtype": jnp.float64, "config": config}
-        constants = teacher(jnp.float64)
+        variables = teacher(jnp.float64)
         for students in (STUDENTS, alone):
             phases = make_phases(OPTIM, students, batch=4)[1:2]
             (step,) = steps_of(students, phases=phases, **kinds)
-            state, _ = take(start(students, **kinds), step, constants, 0, 2)
+            state, _ = take(step, start(students, **kinds), 2, teacher=variables)
             found.append(host(state))
     one, two = (state.params["s"] for state in found)
     assert set(two) == {"backbone", "adapters"}

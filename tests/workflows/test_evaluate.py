@@ -207,13 +207,13 @@ class Still(Tracker):
 
     calls: list = dataclasses.field(default_factory=list)
 
-    def track_many(self, videos, boxes, *, batch=None):
+    def track_each(self, videos, boxes, *, batch=None, tracked=lambda _: None):
         lengths = [len(list(video)) for video in videos]
         self.calls.append((lengths, batch))
-        return [
-            TrackResult(np.tile(box, (length, 1)), np.ones(length, "f4"), None)
-            for length, box in zip(lengths, boxes, strict=True)
-        ]
+        for number, (length, box) in enumerate(zip(lengths, boxes, strict=True)):
+            tracked(length)
+            rows = np.tile(box, (length, 1))
+            yield number, TrackResult(rows, np.ones(length, "f4"), None)
 
 
 def test_videos_of_one_canvas_go_together_after_a_warm_up(tmp_path):
@@ -228,21 +228,20 @@ def test_videos_of_one_canvas_go_together_after_a_warm_up(tmp_path):
             Sequence(name, name, (str(file),) * t, boxes=box, visible=seen, size=size)
         )
     still, read = Still(named("tiny"), {}, SiamFCTracking()), []
-    advance = lambda: read.append(1)  # noqa: E731
-    boxes, fps = run_tracker(still, sequences, batch=2, advance=advance)
+    boxes, fps = run_tracker(still, sequences, batch=2, advance=read.append)
     # Longest first; the warm-up sees two frames of as many videos as a batch holds.
     assert still.calls == [([2, 2], 2), ([5, 4, 2], 2), ([2], 2), ([3], 2)]
     assert list(boxes) == ["a", "b", "c", "d"]
     for sequence in sequences:
         np.testing.assert_array_equal(boxes[sequence.name], sequence.boxes)
-    assert len(read) == 2 + 3 + 4 + 5 and fps > 0.0
+    assert sum(read) == 2 + 3 + 4 + 5 and fps > 0.0
 
 
 def test_what_can_be_known_beforehand_is_refused_before_any_tracking(moving, tmp_path):
     dataset, bundle = f"otb:{moving / 'otb'}", moving / "mine"
     (tmp_path / "boxes" / "mine").mkdir(parents=True)
     (tmp_path / "boxes" / "mine" / "old.txt").write_text("")
-    with pytest.raises(InputError, match="2 trackers are called 'mine'"):
+    with pytest.raises(InputError, match="mine: is given 2 times"):
         evaluate_trackers(dataset, [bundle, f"{bundle}/"])
     with pytest.raises(InputError, match="already holds something"):
         evaluate_trackers(dataset, [bundle], results_out=tmp_path / "boxes")

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from dst_jax.data.readers import READERS, read_sequences
 from dst_jax.errors import InputError
-from dst_jax.workflows import evaluate
+from dst_jax.workflows import tracker_runs
 from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
-from dst_jax.workflows.evaluation import Evaluated
+from dst_jax.workflows.runner import Outcome
 from tests.data.readers.test_broken_files import TEXTS, write_layout
 from tests.data.readers.trees import write_frames, write_rows
 from tests.workflows.bundles import save_tiny
@@ -58,9 +58,10 @@ def test_the_truth_in_the_files_of_its_kit_scores_as_a_perfect_tracker(
     assert score.curves["precision"][0] == 1.0  # no centre is off by half a pixel
 
     def perfect(_, given, **__):
-        return Evaluated({s.name: s.boxes for s in given}, score, 1.0)
+        for one in given:
+            yield Outcome(one.name, one.boxes)
 
-    monkeypatch.setattr(evaluate, "evaluate_bundle", perfect)
+    monkeypatch.setattr(tracker_runs, "follow_bundle", perfect)
     evaluate_trackers(source, [bundle], results_out=tmp_path / "out")
     for sequence in sequences:
         written = tmp_path / "out" / "mine" / f"{sequence.name}.txt"
@@ -170,6 +171,6 @@ def test_a_tracker_cannot_start_where_the_first_frame_has_no_target(
     with pytest.raises(InputError) as caught:
         evaluate_trackers(source, [bundle])
     assert str(caught.value) == (
-        f"mine: sequence 'Board' has {fault} in its first frame, from which a tracker "
-        "starts; cut the frames before the target appears."
+        f"1 of 1 video cannot be used: sequence 'Board' has {fault} in its first "
+        "frame, from which a tracker starts; cut the frames before the target appears."
     )

@@ -15,6 +15,7 @@ from dst_jax.errors import InputError
 from dst_jax.evaluate.region_overlap import region_overlap
 from dst_jax.regions import starting_box
 from dst_jax.track import Session
+from dst_jax.workflows import tracker_runs
 from dst_jax.workflows.evaluate import evaluate_results, evaluate_trackers
 from dst_jax.workflows.publishing import Outputs
 from tests.data.readers.trees import HEIGHT, WIDTH, write_frames, write_rows
@@ -142,7 +143,7 @@ def test_runs_are_taken_up_scored_from_their_files_and_told_from_boxes(
 ):
     out = tmp_path / "out"
     first = evaluate_trackers(jumping, [bundle], results_out=out)
-    monkeypatch.setattr("dst_jax.workflows.evaluate.run_bundle_with_resets", None)
+    monkeypatch.setattr(tracker_runs, "follow_bundle_with_resets", None)
     again = evaluate_trackers(jumping, [bundle], results_out=out, protocol="vot2019")
     read, _ = shown(jumping, out / "mine")
     assert again.scores["mine"].values == first.scores["mine"].values

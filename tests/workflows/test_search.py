@@ -28,6 +28,7 @@ from dst_jax.train import OptimConfig
 from dst_jax.workflows.search import print_searched, search_student
 from dst_jax.workflows.workdir import LEDGER
 from tests import networks, objectives
+from tests.data import small_packs as packs
 
 pytestmark = pytest.mark.optax
 
@@ -265,6 +266,21 @@ def test_a_space_without_networks_is_refused_before_any_work(
     with pytest.raises(InputError, match="the backbone has 3"):
         search_student(other, tmp_path / "new", teacher=teacher, console=CONSOLE)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_pack_that_is_too_narrow_is_refused_before_anything_is_written(
+    experiment, teacher, tmp_path
+):
+    pack = packs.pack(experiment.data.sources[0], tmp_path / "pack")
+    wide = dataclasses.replace(
+        experiment,
+        data=dataclasses.replace(experiment.data, sources=(pack,)),
+        augment=AugmentConfig(search_shift_px=40.0),
+    )
+    workdir = tmp_path / "search"
+    with pytest.raises(InputError, match=r"serves search patches up to \d+ px; this"):
+        search_student(wide, workdir, teacher=teacher, console=CONSOLE)
+    assert not workdir.exists()
 
 
 CONFIG_FILE = """

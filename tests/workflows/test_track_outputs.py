@@ -192,3 +192,66 @@ def test_the_command_takes_a_box_for_each_target(bundle, folder, tmp_path, capsy
     assert "missing: --box X,Y,W,H" in capsys.readouterr().err
     assert main([*words, *boxes[:3], "1,2,3", "--out", str(out)]) == 2
     assert "--box '1,2,3': give four numbers" in capsys.readouterr().err
+
+
+CALIBRATED = SiamFCTracking(
+    lost_below=0.6, uncertain_below=0.99, calibration=(0.5, -1.0)
+)
+
+
+def likely(score):
+    """By hand: the logistic of half the score's log odds, less 1."""
+    odds = np.log(score / (1 - score))
+    return 1 / (1 + np.exp(-(0.5 * odds - 1.0)))
+
+
+@pytest.fixture
+def calibrated(tmp_path):
+    value = Bundle(scenes.SPEC, scenes.weights(), CALIBRATED, {})
+    return save_bundle(value, tmp_path / "calibrated")
+
+
+def test_a_calibrated_trackers_lines_also_have_the_probability(
+    bundle, calibrated, folder, tmp_path
+):
+    for suffix in (".csv", ".jsonl"):
+        names = tmp_path / f"plain{suffix}", tmp_path / f"more{suffix}"
+        for tracker, name in zip((bundle, calibrated), names, strict=True):
+            track_video(tracker, folder, BOXES, name, console=QUIET)
+        plain, more = (name.read_text().splitlines() for name in names)
+        assert len(plain) == len(more) == COUNT * 2 + (suffix == ".csv")
+        if suffix == ".csv":
+            assert more[0] == "frame,target,x,y,w,h,score,state,probability"
+            parts = [line.rsplit(",", 1) for line in more]
+            assert [before for before, _ in parts] == plain
+            found = [float(value) for _, value in parts[1:]]
+            scores = [float(line.split(",")[6]) for line in plain[1:]]
+        else:
+            rows = [json.loads(line) for line in more]
+            found = [row.pop("probability") for row in rows]
+            assert [json.dumps(row) for row in rows] == plain
+            scores = [row["score"] for row in rows]
+        # The given boxes are right.
+        assert found[:2] == [1.0, 1.0]
+        # The scores in the file have six digits.
+        expected = [likely(score) for score in scores[2:]]
+        np.testing.assert_allclose(found[2:], expected, atol=1e-3)
+
+
+def test_a_calibrated_trackers_video_shows_per_cent_and_state(
+    calibrated, folder, tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(
+        "dst_jax.workflows.drawn_video.cv2.putText",
+        lambda image, text, *rest: drawn.append(text),
+    )
+    track_video(calibrated, folder, BOXES[:1], tmp_path / "o.mp4", console=QUIET)
+    _, scores, states = alone(BOXES[0])
+    words = {"tracked": "", "uncertain": " uncertain", "lost": " lost"}
+    expected = [
+        f"{100 * likely(float(score)):.0f}%{words[state]}"
+        for score, state in zip(scores[1:], states[1:], strict=True)
+    ]
+    assert drawn[1::2] == ["100%", *expected]
+    assert len(set(states)) > 1

@@ -15,7 +15,8 @@ from dst_jax.files import read_json, write_json
 from dst_jax.models import init_variables
 from dst_jax.workflows.ablation.evaluator import Dataset
 from dst_jax.workflows.evaluation import read_videos
-from dst_jax.workflows.speeds import STAGES, measure_speeds
+from dst_jax.workflows.pace import STAGES
+from dst_jax.workflows.speeds import measure_speeds
 
 FILE = "speeds.json"
 # The teacher's name beside those of students, none of which may be called so.

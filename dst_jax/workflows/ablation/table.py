@@ -187,7 +187,7 @@ def ablation_markdown(report: Mapping[str, Any]) -> str:
     """Returns the report of `ablation_json` as a page of Markdown."""
     seeds = ", ".join(map(str, report["seeds"]))
     parts = [f"# Ablation of {report['family']}", f"Seeds {seeds}. {report['reading']}"]
-    for shown_table in _tables(report):
+    for shown_table in ablation_tables(report):
         parts += [f"## {shown_table.title.replace('|', '/')}", _pipes(shown_table)]
         parts += [" ".join(shown_table.notes)] if shown_table.notes else []
     if report["order"]:
@@ -198,7 +198,7 @@ def ablation_markdown(report: Mapping[str, Any]) -> str:
 
 def print_ablation(report: Mapping[str, Any], console: Console) -> None:
     """Prints the tables, 80 columns wide, and the comparisons of row order."""
-    for found in _tables(report):
+    for found in ablation_tables(report):
         say(console, found.title, style="bold")
         table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
         for number, heading in enumerate(found.headings):
@@ -214,8 +214,12 @@ def print_ablation(report: Mapping[str, Any], console: Console) -> None:
         console.print(shown(found["statement"]))
 
 
-def _tables(report: Mapping[str, Any]) -> Iterator[Shown]:
-    """Yields every table on every data set, then those of the paper's own figures."""
+def ablation_tables(report: Mapping[str, Any]) -> Iterator[Shown]:
+    """Yields every table on every data set, then those of the paper's own figures.
+
+    Args:
+      report: The report, as `ablation_json` makes it.
+    """
     papers: dict[str, Mapping[str, float]] = {}
     for dataset in report["datasets"]:
         for table, what in TITLES.items():

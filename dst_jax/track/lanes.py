@@ -1,0 +1,246 @@
+"""Follows many videos in the rows of one compiled program, whatever their lengths.
+
+A row takes the next video as soon as its own has ended, so that a short video delays
+nobody. Threads fill the frames of the next chunk while two are on the device.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dst_jax.errors import InputError
+from dst_jax.track.state import TrackOutput, TrackState
+from dst_jax.track.stream import Stream
+from dst_jax.typing import Array, Bool, Float, Int, UInt8
+
+# The device has the second of them to go on with while the first is fetched.
+_IN_FLIGHT = 2
+
+
+class TrackResult(NamedTuple):
+    """The boxes of one video; row 0 is the given box with score 1.
+
+    Attributes:
+      boxes: Boxes (cx, cy, w, h) in frame pixels, one per frame.
+      scores: Scores from 0 to 1, see `TrackOutput`.
+      states: TRACKED, UNCERTAIN, LOST or FOUND_AGAIN per frame; None if no threshold
+        is set.
+    """
+
+    boxes: Float[np.ndarray, "t 4"]
+    scores: Float[np.ndarray, " t"]
+    states: Int[np.ndarray, " t"] | None
+
+
+class _Share(NamedTuple):
+    """What one row holds of a video in a chunk.
+
+    Attributes:
+      row: The row.
+      number: Number of the video.
+      frames: How many frames it has here.
+      ends: Whether the video ends here.
+      fault: What ends it before its time.
+    """
+
+    row: int
+    number: int
+    frames: int
+    ends: bool
+    fault: InputError | None = None
+
+
+class _Chunk(NamedTuple):
+    """Frames for the device.
+
+    Attributes:
+      frames: Frames on their canvases.
+      frame_hw: Height and width of the frames of each row.
+      use: Whether a frame is real and not the first of its video.
+      begun: Videos whose first frame is the row's first one here.
+      shares: What the rows hold.
+    """
+
+    frames: UInt8[np.ndarray, "t b h w 3"]
+    frame_hw: Int[np.ndarray, "b 2"]
+    use: Bool[np.ndarray, "t b"]
+    begun: list[tuple[int, Stream]]
+    shares: list[_Share]
+
+
+class Lanes:
+    """The rows of a program that takes several videos through a chunk of frames.
+
+    Args:
+      init: Function (frames, boxes, frame_hw) to the states of new videos, of which
+        it is given one.
+      chunk: Function (state, frames, frame_hw, use) to states and outputs after a
+        chunk, see `track_chunk`.
+      shape: Number of frames in a chunk, number of rows, height and width of the
+        canvas of a frame.
+    """
+
+    def __init__(
+        self,
+        init: Callable[..., TrackState],
+        chunk: Callable[..., tuple[TrackState, TrackOutput]],
+        shape: tuple[int, int, int, int],
+    ):
+        self._init, self._chunk = init, chunk
+        self._shape = shape
+        self._state: TrackState | None = None
+        self._parts: dict[int, list[tuple[np.ndarray, ...]]] = {}
+
+    def follow(
+        self, streams: Iterator[Stream], *, tracked: Callable[[int], None]
+    ) -> Iterator[tuple[int, TrackResult | InputError]]:
+        """Yields number and boxes of each video once it has ended, or what is wrong.
+
+        Args:
+          streams: The videos; each is opened when a row is free for it.
+          tracked: Function that is told how many frames more have their boxes.
+        """
+        # A buffer is filled anew once its chunk has been fetched: the device may read
+        # it in place. Old pixels around a smaller frame reach no crop.
+        buffers = deque(
+            np.zeros((*self._shape, 3), np.uint8) for _ in range(_IN_FLIGHT + 1)
+        )
+        flying: deque[tuple[_Chunk, TrackOutput]] = deque()
+        reader = _Reader(streams, self._shape[1])
+        with reader, ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(reader.read, buffers.popleft())
+            while (chunk := coming.result()) is not None:
+                flying.append((chunk, self._dispatched(chunk)))
+                coming = ahead.submit(reader.read, buffers.popleft())
+                if len(flying) == _IN_FLIGHT:
+                    landed = flying.popleft()
+                    yield from self._landed(*landed, tracked)
+                    buffers.append(landed[0].frames)
+            for one in flying:
+                yield from self._landed(*one, tracked)
+
+    def _dispatched(self, chunk: _Chunk) -> TrackOutput:
+        """Returns what the device will say of a chunk, without waiting for it."""
+        for row, stream in chunk.begun:
+            box, hw = stream.box[None], np.array([stream.hw], np.int32)
+            self._place(row, self._init(chunk.frames[0, row][None], box, hw))
+        given = chunk.frames, chunk.frame_hw, chunk.use
+        self._state, output = self._chunk(self._state, *given)
+        return output
+
+    def _place(self, row: int, one: TrackState) -> None:
+        rows = self._shape[1]
+        if rows == 1:
+            self._state = one
+        elif self._state is None:
+            self._state = _repeated(one, rows)
+        else:
+            self._state = _placed(self._state, one, row)
+
+    def _landed(
+        self, chunk: _Chunk, output: TrackOutput, tracked: Callable[[int], None]
+    ) -> Iterator[tuple[int, TrackResult | InputError]]:
+        """Yields the videos that end in a chunk, after waiting for its boxes."""
+        fetched = [np.asarray(part) for part in output if part is not None]
+        for share in chunk.shares:
+            parts = self._parts.setdefault(share.number, [])
+            parts.append(tuple(f[: share.frames, share.row] for f in fetched))
+        tracked(sum(share.frames for share in chunk.shares))
+        for share in chunk.shares:
+            if share.fault is not None:
+                del self._parts[share.number]
+                yield share.number, share.fault
+            elif share.ends:
+                yield share.number, _joined(self._parts.pop(share.number))
+
+
+class _Reader:
+    """Fills chunks with the frames of the videos that the rows hold.
+
+    Args:
+      streams: The videos.
+      rows: Number of rows.
+    """
+
+    def __init__(self, streams: Iterator[Stream], rows: int):
+        self._streams = streams
+        self._rows: list[Stream | None] = [None] * rows
+        self._pool = ThreadPoolExecutor(min(rows, os.cpu_count() or 1))
+
+    def __enter__(self) -> "_Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rows = []
+        self._pool.shutdown(cancel_futures=True)
+
+    def read(self, frames: UInt8[np.ndarray, "t b h w 3"]) -> _Chunk | None:
+        """Returns the next chunk, in a buffer; None if all videos have ended."""
+        length, rows, height, width, _ = frames.shape
+        begun = self._begun()
+        held = [(row, stream) for row, stream in enumerate(self._rows) if stream]
+        if not held:
+            return None
+        frame_hw = np.full((rows, 2), (height, width), np.int32)
+        use = np.zeros((length, rows), bool)
+
+        def fill(one: tuple[int, Stream]) -> _Share:
+            return _filled(*one, frames[:, one[0]])
+
+        shares = list(self._pool.map(fill, held))
+        for (row, stream), share in zip(held, shares, strict=True):
+            frame_hw[row] = stream.hw
+            use[: share.frames, row] = True
+            if share.ends:
+                self._rows[row] = None
+        for row, _ in begun:
+            use[0, row] = False
+        return _Chunk(frames, frame_hw, use, begun, shares)
+
+    def _begun(self) -> list[tuple[int, Stream]]:
+        """Returns the videos that rows without one have taken up."""
+        begun = []
+        for row, stream in enumerate(self._rows):
+            if stream is None and (new := next(self._streams, None)) is not None:
+                self._rows[row] = new
+                begun.append((row, new))
+        return begun
+
+
+def _filled(row: int, stream: Stream, canvases: UInt8[np.ndarray, "t h w 3"]) -> _Share:
+    """Fills a row of a chunk and returns what it holds."""
+    before = stream.read
+    try:
+        count = stream.fill(canvases)
+        return _Share(row, stream.number, count, stream.has_ended())
+    except InputError as error:
+        return _Share(row, stream.number, stream.read - before, True, error)
+
+
+@jax.jit
+def _placed(states: TrackState, one: TrackState, row: Array | int) -> TrackState:
+    """Returns the states of all rows, with that of a new video in one of them."""
+    return jax.tree.map(lambda all_, new: all_.at[row].set(new[0]), states, one)
+
+
+def _repeated(one: TrackState, rows: int) -> TrackState:
+    """Returns states of all rows; those that hold no video yet are of no account."""
+    return jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (rows, *leaf.shape[1:])), one
+    )
+
+
+def _joined(parts: list[tuple[np.ndarray, ...]]) -> TrackResult:
+    boxes, scores, *states = (np.concatenate(part) for part in zip(*parts, strict=True))
+    # Nothing was searched in the first frame, so what its step has said is void.
+    scores[0] = 1.0
+    judged: Any = states[0] if states else None
+    if judged is not None:
+        judged[0] = 0
+    return TrackResult(boxes, scores, judged)

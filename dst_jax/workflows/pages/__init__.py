@@ -1,0 +1,1 @@
+"""Gathers what a page shows, and writes it with its CSV, LaTeX and JSON beside."""

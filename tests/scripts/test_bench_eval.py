@@ -1,0 +1,60 @@
+"""The benchmark of evaluations compares equal work, and says so where it is not."""
+
+import importlib
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
+
+VIDEOS = SyntheticConfig(videos=2, length=4, height=90, width=120)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
+    sys.path.insert(0, folder)
+    try:
+        yield importlib.import_module("bench_eval")
+    finally:
+        sys.path.remove(folder)
+
+
+def test_all_sides_take_the_same_frames_and_find_the_same_boxes(
+    bench, tmp_path, capsys
+):
+    data = f"got10k:{write_synthetic(tmp_path / 'v', VIDEOS, seed=0)}"
+    report = tmp_path / "found.json"
+    options = ["--batches", "2", "--frames", "3", "--rounds", "1", "--json", report]
+    bench.main(
+        ["--dataset", data, "--network", "tiny", *map(str, options)],
+    )
+    shown = capsys.readouterr().out
+    assert "2 videos, 6 frames in files; 1 rounds" in shown
+    found = json.loads(report.read_text())
+    assert {bench.ALONE, "batched, 2"} <= {*found["sides"]}
+    assert all(side["fps"] > 0.0 for side in found["sides"].values())
+    assert found["sides"][bench.ALONE]["ratio"] == 1.0
+    bench.main(
+        ["--dataset", data, "--network", "tiny", "--memory", *map(str, options)],
+    )
+    assert bench.TORCH not in capsys.readouterr().out
+
+
+def test_speeds_are_medians_and_other_boxes_end_the_benchmark(bench, monkeypatch):
+    clock = iter(np.cumsum([0, 9, 0, 9, 0, 2, 0, 1, 0, 4, 0, 1, 0, 3, 0, 3]).tolist())
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
+    still = {"a": np.tile([5.0, 5.0, 4.0, 4.0], (12, 1))}
+    off = {"a": still["a"] + [2.0, 0.0, 0.0, 0.0]}
+    sides = {bench.ALONE: lambda: still, "batched, 2": lambda: off}
+    found = bench.compare(sides, 12, rounds=3)
+    assert found.fps(bench.ALONE) == 4.0 and found.fps("batched, 2") == 12.0
+    assert found.ratio("batched, 2") == 2.0
+    assert found.compile_s == {bench.ALONE: 9.0, "batched, 2": 9.0}
+    # Half of each square lies in the other: a third of what both cover.
+    assert found.overlap["batched, 2"] == pytest.approx(1 / 3)
+    with pytest.raises(SystemExit, match=r"batched, 2: boxes overlap 0.333"):
+        bench.check(found)

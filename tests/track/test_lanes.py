@@ -1,0 +1,247 @@
+"""Many videos in a few rows of one program are followed as each is alone."""
+
+import dataclasses
+import threading
+import tracemalloc
+
+import jax
+import numpy as np
+import pytest
+
+from dst_jax.boxes import cxcywh_to_xywh, xywh_to_cxcywh
+from dst_jax.errors import InputError
+from dst_jax.track import (
+    SIAMDW_PRESETS,
+    Session,
+    TrackOutput,
+    TrackState,
+    make_tracker,
+    run,
+)
+from dst_jax.track.lanes import Lanes
+from dst_jax.track.stream import Stream
+from tests.track import scenes
+from tests.track.test_ostrack import SPEC as OSTRACK
+from tests.track.test_ostrack import weights as ostrack_weights
+
+# Around the length of a chunk, and one frame alone; two canvases, none is square.
+SIZES = {"small": {}, "flat": {"height": 100, "width": 158}, "tall": {"height": 190}}
+VIDEOS = [(1, "small"), (70, "small"), (3, "flat"), (65, "small"), (2, "flat")]
+VIDEOS += [(64, "tall"), (5, "tall"), (1, "tall")]
+
+
+def scene(length, size, seed):
+    moves = {"start": (60.0, 50.0), "velocity": (0.5, 0.25)}
+    return scenes.video(length, seed=seed, **moves, **SIZES[size])
+
+
+FAMILIES = {
+    "siamfc": lambda: scenes.tracker(lost_below=0.1),
+    "siamrpn": scenes.region_tracker,
+    # Its search window is part of the state, and grows.
+    "siamdw": lambda: make_tracker(
+        scenes.SPEC, scenes.weights(), tracking=SIAMDW_PRESETS["siamdw-otb15"]
+    ),
+    "ostrack": lambda: make_tracker(OSTRACK, ostrack_weights()),
+}
+
+
+def frame_by_frame(tracker, frames, box):
+    """What a session answers, which takes a step at a time, of one video."""
+    session, boxes = Session(tracker), [box]
+    session.init(frames[0], np.asarray(cxcywh_to_xywh(box)))
+    for frame in frames[1:]:
+        boxes.append(np.asarray(xywh_to_cxcywh(session.update(frame).box)))
+    return np.stack(boxes)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mixed_lengths_and_sizes_in_a_batch_give_what_each_frame_by_frame_does(family):
+    tracker = FAMILIES[family]()
+    scene_of = [scene(*video, seed) for seed, video in enumerate(VIDEOS)]
+    videos, boxes = zip(*scene_of, strict=True)
+    given = np.stack([one[0] for one in boxes])
+    counted = []
+    found = dict(tracker.track_each(videos, given, batch=3, tracked=counted.append))
+    assert sorted(found) == list(range(len(VIDEOS)))
+    for number, (frames, box) in enumerate(zip(videos, given, strict=True)):
+        want = frame_by_frame(tracker, frames, box)
+        assert found[number].boxes.shape == want.shape
+        np.testing.assert_allclose(found[number].boxes, want, rtol=1e-4, atol=1e-2)
+        assert found[number].scores[0] == 1.0
+        if found[number].states is not None:
+            assert found[number].states[0] == 0
+    assert sum(counted) == sum(length for length, _ in VIDEOS)
+
+
+def test_a_frame_that_is_not_a_rows_own_leaves_its_whole_state_alone():
+    config = dataclasses.replace(
+        SIAMDW_PRESETS["siamdw-otb15"], scale_step=2.0, scale_rate=1.0
+    )
+    tracker = make_tracker(scenes.SPEC, scenes.weights(), tracking=config)
+    first, box = scenes.paint((75, 60)), np.float32([[75, 60, 20, 20]])
+    rows, columns = np.mgrid[0:120, 0:150]
+    grown = first[60 + (rows - 60) // 2, 75 + (columns - 75) // 2]  # twice as large
+    frames = np.zeros((1, 2, 160, 160, 3), np.uint8)
+    frames[0, :, :120, :150] = grown
+    canvas = np.zeros((1, 160, 160, 3), np.uint8)
+    canvas[0, :120, :150] = first
+    functions = run.compiled(tracker.spec, tracker.config)
+    one = functions.init(tracker.variables, canvas, box, np.int32([[120, 150]]))
+    before = jax.tree.map(lambda leaf: np.repeat(leaf, 2, axis=0), one)
+    after, _ = functions.chunk(
+        *(tracker.variables, before, frames),
+        *(np.int32([[120, 150]] * 2), np.array([[True, False]])),
+    )
+    assert after.search_sides[0, 0] > 1.5 * before.search_sides[0, 0]
+    for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True):
+        np.testing.assert_array_equal(new[1], old[1])
+
+
+def bad_at(frames, number):
+    """A video one of whose frames cannot be read."""
+    for i, frame in enumerate(frames):
+        if i == number:
+            raise InputError(f"frame {number} is broken")
+        yield frame
+
+
+def test_an_unfit_video_is_told_and_the_others_go_on():
+    tracker = scenes.tracker(lost_below=0.1)
+    good, boxes = scenes.video(70, start=(60.0, 50.0), velocity=(0.5, 0.25))
+    videos = [bad_at(good, 66), good, [], bad_at(good, 64), good[:3], good]
+    given = np.tile(boxes[0], (6, 1))
+    given[5, 2] = np.nan
+    found = dict(tracker.track_each(videos, given, batch=2))
+    said = {n: str(one) for n, one in found.items() if isinstance(one, InputError)}
+    assert sorted(said) == [0, 2, 3, 5]
+    assert (said[0], said[3]) == ("frame 66 is broken", "frame 64 is broken")
+    assert "video 2 has no frame" in said[2] and "not finite" in said[5]
+    alone = tracker.track(good, boxes[0])
+    np.testing.assert_allclose(found[1].boxes, alone.boxes, atol=1e-2)
+    np.testing.assert_allclose(found[4].boxes, alone.boxes[:3], atol=1e-2)
+    with pytest.raises(InputError, match="frame 66 is broken"):
+        tracker.track_many([bad_at(good, 66), good], given[:2], batch=2)
+
+
+class Counting:
+    """A program that counts its calls, whose boxes are known without any tracking."""
+
+    def __init__(self):
+        self.events, self.rows = [], []
+
+    def init(self, frames, boxes, frame_hw):
+        assert frames.shape == (1, 160, 160, 3) and frame_hw.tolist() == [[8, 9]]
+        return TrackState(boxes, (), np.zeros((1, 3), np.float32))
+
+    def chunk(self, state, frames, frame_hw, use):
+        number = len(self.rows)
+        self.events.append(f"sent {number}")
+        self.rows.append((use.sum(axis=0).tolist(), frames[:, :, 0, 0, 0].copy()))
+        boxes = np.repeat(frames[:, :, 0, 0, :1].astype(np.float32), 4, axis=2)
+        return state, TrackOutput(Told(boxes, self, number), np.ones(use.shape), None)
+
+
+class Told:
+    """An array on the device, which says when it is waited for."""
+
+    def __init__(self, values, program, number):
+        self._values, self._program, self._number = values, program, number
+
+    def __array__(self, dtype=None, copy=None):
+        self._program.events.append(f"got {self._number}")
+        return self._values
+
+
+def numbered(number, length):
+    """A video of one colour a frame: 10, 11, 12 and so on is the second one."""
+    for frame in range(length):
+        yield np.full((8, 9, 3), 10 * number + frame, np.uint8)
+
+
+def streams(lengths, *, opened=None):
+    for number, length in enumerate(lengths):
+        if opened is not None:
+            opened.append(number)
+        yield Stream(numbered(number, length), number, np.float32([4, 4, 2, 2]))
+
+
+def test_a_row_takes_the_next_video_as_soon_as_its_own_has_ended():
+    program = Counting()
+    lanes = Lanes(program.init, program.chunk, (4, 2, 160, 160))
+    found = dict(lanes.follow(streams([9, 2, 4, 1, 5]), tracked=lambda _: None))
+    # Row 0 has 9 frames of video 0, row 1 videos 1, 2 and 3; first frames take no step.
+    used = [rows for rows, _ in program.rows]
+    assert used == [[3, 1], [4, 3], [1, 0], [3, 0], [1, 0]]
+    assert [len(found[n].boxes) for n in range(5)] == [9, 2, 4, 1, 5]
+    for number, one in found.items():
+        want = 10.0 * number + np.arange(len(one.boxes))
+        np.testing.assert_array_equal(one.boxes[:, 0], want)
+
+
+def test_two_chunks_are_on_the_device_while_the_next_is_filled():
+    program = Counting()
+    lanes = Lanes(program.init, program.chunk, (4, 1, 160, 160))
+    assert len(dict(lanes.follow(streams([16]), tracked=lambda _: None))) == 1
+    assert program.events == [
+        *("sent 0", "sent 1", "got 0", "sent 2", "got 1", "sent 3", "got 2", "got 3")
+    ]
+
+
+def test_videos_are_opened_when_their_turn_comes_and_closed_when_nobody_goes_on():
+    opened, threads = [], threading.active_count()
+    lanes = Lanes(Counting().init, Counting().chunk, (4, 2, 160, 160))
+    results = lanes.follow(streams([2] * 50, opened=opened), tracked=lambda _: None)
+    next(results)
+    results.close()
+    assert len(opened) <= 8
+    assert threading.active_count() == threads
+
+
+def test_memory_does_not_grow_with_the_lengths_of_videos():
+    lengths = [3000, 1, 64, 5, 63, 65, 200, 2]
+    frame, box = scenes.paint((70, 60)), np.float32([70, 60, 20, 20])
+    tracker = scenes.tracker(scale_count=1)
+    tracker.track([frame] * 2, box)
+    videos = [(frame.copy() for _ in range(length)) for length in lengths]
+    tracemalloc.start()
+    try:
+        found = dict(tracker.track_each(videos, np.tile(box, (8, 1)), batch=1))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [len(found[n].boxes) for n in range(8)] == lengths
+    # Three buffers of a chunk; all frames would be 180 MB.
+    assert peak < 3.5 * run.chunk_length((160, 160)) * 160 * 160 * 3 + 2**20
+
+
+def in_4k(frames, corner_xy):
+    """A video as a part of one of 2160 x 3840 px, frame by frame."""
+    x, y = corner_xy
+    for frame in frames:
+        whole = np.full((2160, 3840, 3), 99, np.uint8)
+        whole[y : y + frame.shape[0], x : x + frame.shape[1]] = frame
+        yield whole
+
+
+def test_a_target_in_4k_is_followed_as_in_the_part_around_it_with_little_memory():
+    tracker = scenes.tracker(scale_count=1)
+    frames, boxes = scenes.video(9, velocity=(1.0, 0.0))
+    alone, shift = tracker.track(frames, boxes[0]), np.float32([2500, 1700, 0, 0])
+    tracemalloc.start()
+    try:
+        large = tracker.track(in_4k(frames, (2500, 1700)), boxes[0] + shift)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The window never reaches the border of the part; positions round at 1e-4 here.
+    np.testing.assert_allclose(large.boxes - shift, alone.boxes, atol=0.6)
+    # Three buffers of one canvas, a frame at hand and the next; nine would be 265 MB.
+    assert peak < 3 * 2560 * 3840 * 3 + 3.2 * 2160 * 3840 * 3
+
+
+def test_few_videos_of_4k_are_tracked_at_a_time():
+    assert run.row_count((240, 360), batch=16) == 16
+    rows = run.row_count((2560, 3840), batch=16)
+    assert 1 < rows < 16 and rows * 2560 * 3840 * 3 <= 192 * 2**20
+    assert run.row_count((5120, 7680), batch=16) == 1
