@@ -34,7 +34,7 @@ from dst_jax.data.frames import read_frame
 from dst_jax.data.sequence import Sequence as Video
 from dst_jax.models import init_variables
 from dst_jax.track import SiamFCTracking, Tracker, make_tracker
-from dst_jax.track.run import default_batch
+from dst_jax.track.canvases import default_batch
 from dst_jax.workflows import runner
 from dst_jax.workflows.evaluation import read_videos
 from dst_jax.workflows.pace import Pace, conditions

@@ -34,8 +34,8 @@ from dst_jax.data.frames import frame_paths, read_frame
 from dst_jax.models import Variables, build, init_variables, respond
 from dst_jax.ops.kernels import chosen_kernels, compiled
 from dst_jax.track import SiamFCTracking, TrackState, make_tracker, siamfc
+from dst_jax.track.canvases import canvas_size
 from dst_jax.track.procedure import SIAMFC, init
-from dst_jax.track.run import canvas_size
 
 CONFIG = SiamFCTracking()
 STAGES = ("decode", "crop", "network", "read-out")

@@ -15,11 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.arch.spec import TrackerSpec
-from dst_jax.boxes import MAX_FRAME_SIDE_PX
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables, build
 from dst_jax.models.network import Network
 from dst_jax.ops import kernels
+from dst_jax.track.canvases import (
+    canvas_size,
+    chunk_length,
+    default_batch,
+    row_count,
+)
 from dst_jax.track.config import Tracking
 from dst_jax.track.lanes import Lanes, TrackResult
 from dst_jax.track.procedure import (
@@ -31,13 +36,6 @@ from dst_jax.track.procedure import (
 from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import Frames, Stream
 from dst_jax.typing import Array, Bool, Float, Int, UInt8
-
-# A frame's height and width are each rounded up to one of these sides of canvases.
-_SIDES = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840, 5120)
-CANVAS_SIDES = (*_SIDES, MAX_FRAME_SIDE_PX)
-CHUNK_FRAMES = 64
-# Bounds a chunk's memory; a CPU keeps it in the cache and is a tenth faster for it.
-_CHUNK_BYTES, _MOST_BYTES = {"cpu": 16 * 2**20}, 192 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,59 +193,6 @@ def make_tracker(
     return Tracker(spec, jax.device_put(variables), tracking)
 
 
-def canvas_size(height: int, width: int) -> tuple[int, int]:
-    """Returns height and width of the canvas on which a frame is placed.
-
-    Raises:
-      InputError: If the frame is larger than the largest canvas.
-
-    Example:
-      >>> canvas_size(360, 640)
-      (480, 640)
-    """
-    for side in (height, width):
-        if not 1 <= side <= CANVAS_SIDES[-1]:
-            raise InputError(
-                f"a frame of {height}x{width} px does not fit; sides must lie in "
-                f"1..{CANVAS_SIDES[-1]}, scale the video."
-            )
-    first = [min(s for s in CANVAS_SIDES if s >= side) for side in (height, width)]
-    return first[0], first[1]
-
-
-def default_batch() -> int:
-    """Returns 1 on a CPU, where rows of a batch share the same cores, 16 elsewhere."""
-    return 1 if jax.default_backend() == "cpu" else 16
-
-
-def row_count(canvas: tuple[int, int], *, batch: int) -> int:
-    """Returns how many videos are tracked at a time, at most `batch`.
-
-    Fewer are where one frame of each would take more memory than a chunk may.
-
-    Args:
-      canvas: Height and width of a canvas.
-      batch: Number of videos that is asked for.
-    """
-    return max(1, min(batch, _MOST_BYTES // (3 * canvas[0] * canvas[1])))
-
-
-def chunk_length(canvas: tuple[int, int], *, batch: int = 1) -> int:
-    """Returns the number of frames in a chunk, a power of 2.
-
-    It is 64, or less for large canvases and batches, and least on a CPU.
-
-    Args:
-      canvas: Height and width of a canvas.
-      batch: Number of videos in a device batch.
-    """
-    frame_bytes = 3 * canvas[0] * canvas[1] * batch
-    length, most = CHUNK_FRAMES, _CHUNK_BYTES.get(jax.default_backend(), _MOST_BYTES)
-    while length > 1 and length * frame_bytes > most:
-        length //= 2
-    return length
-
-
 class Compiled(NamedTuple):
     """The jitted functions of one architecture and its settings.
 
@@ -343,11 +288,13 @@ def track_chunk(
 
 def _kept(use: Bool[Array, " b"], state: TrackState, moved: TrackState) -> TrackState:
     """Returns the new states of the videos in use, and the old ones of the others."""
-    box = jnp.where(use[:, None], moved.box, state.box)
-    sides, before = moved.search_sides, state.search_sides
-    if sides is not None and before is not None:
-        sides = jnp.where(use[:, None], sides, before)
-    lost, was_lost = moved.lost, state.lost
-    if lost is not None and was_lost is not None:
-        lost = jnp.where(use, lost, was_lost)
-    return moved._replace(box=box, search_sides=sides, lost=lost)
+
+    def chosen(new: Array | None, old: Array | None) -> Array | None:
+        if new is None or old is None:
+            return new
+        return jnp.where(use.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
+    names = "box", "search_sides", "lost"
+    return moved._replace(
+        **{name: chosen(getattr(moved, name), getattr(state, name)) for name in names}
+    )

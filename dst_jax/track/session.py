@@ -15,9 +15,10 @@ from dst_jax.arch.spec import TrackerSpec
 from dst_jax.boxes import cxcywh_to_xywh, xywh_to_cxcywh
 from dst_jax.errors import InputError
 from dst_jax.models.build import Variables
+from dst_jax.track.canvases import canvas_size
 from dst_jax.track.confidence import probabilities
 from dst_jax.track.config import Tracking
-from dst_jax.track.run import Tracker, canvas_size, compiled, make_tracker
+from dst_jax.track.run import Tracker, compiled, make_tracker
 from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import BoxLike, check_box, check_frame, four_numbers
 from dst_jax.typing import Array, Float

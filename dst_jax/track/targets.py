@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.errors import InputError
+from dst_jax.track.canvases import canvas_size, chunk_length
 from dst_jax.track.confidence import probabilities
 from dst_jax.track.config import Tracking
-from dst_jax.track.run import Tracker, canvas_size, chunk_length, compiled
+from dst_jax.track.run import Tracker, compiled
 from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import Frames, Stream, check_box
 from dst_jax.typing import Array, Float, Int, UInt8

@@ -11,7 +11,7 @@ import rich.table
 from dst_jax.decode import from_json
 from dst_jax.errors import InputError
 from dst_jax.ops.kernels import chosen_kernels
-from dst_jax.track.run import default_batch
+from dst_jax.track.canvases import default_batch
 from dst_jax.workflows.printing import shown
 
 # What is timed of each tracker by itself, and its heading in a table.

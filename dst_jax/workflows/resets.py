@@ -17,7 +17,7 @@ from dst_jax.evaluate.restart_run import run_with_restarts
 from dst_jax.evaluate.restarts import RegionTruth, Run
 from dst_jax.regions import START, starting_box
 from dst_jax.track import Tracker, make_tracker
-from dst_jax.track.run import canvas_size
+from dst_jax.track.canvases import canvas_size
 from dst_jax.track.targets import follow_targets
 from dst_jax.typing import Float, Region
 from dst_jax.workflows.evaluation import frame_bar

@@ -18,7 +18,7 @@ from dst_jax.data.frames import Frame, read_frame, require_size
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.track import Tracker
-from dst_jax.track.run import canvas_size
+from dst_jax.track.canvases import canvas_size
 from dst_jax.typing import Float
 from dst_jax.workflows.pace import Pace, conditions
 

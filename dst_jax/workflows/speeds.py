@@ -16,8 +16,9 @@ from dst_jax.errors import InputError
 from dst_jax.models import build, respond
 from dst_jax.ops import kernels
 from dst_jax.track import Tracker, make_tracker
+from dst_jax.track.canvases import canvas_size
 from dst_jax.track.procedure import procedure_of
-from dst_jax.track.run import canvas_size, compiled
+from dst_jax.track.run import compiled
 from dst_jax.workflows.pace import STAGES
 from dst_jax.workflows.runner import run_tracker
 

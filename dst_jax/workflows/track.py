@@ -29,7 +29,7 @@ from dst_jax.data.frames import Frame
 from dst_jax.errors import InputError, counted
 from dst_jax.files import require_place, user_path
 from dst_jax.track import make_tracker
-from dst_jax.track.run import canvas_size
+from dst_jax.track.canvases import canvas_size
 from dst_jax.track.stream import check_box
 from dst_jax.track.targets import Followed, follow_targets
 from dst_jax.typing import Float, UInt8

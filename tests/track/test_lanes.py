@@ -15,6 +15,7 @@ from dst_jax.track import (
     Session,
     TrackOutput,
     TrackState,
+    canvases,
     make_tracker,
     run,
 )
@@ -212,7 +213,7 @@ def test_memory_does_not_grow_with_the_lengths_of_videos():
         tracemalloc.stop()
     assert [len(found[n].boxes) for n in range(8)] == lengths
     # Three buffers of a chunk; all frames would be 180 MB.
-    assert peak < 3.5 * run.chunk_length((160, 160)) * 160 * 160 * 3 + 2**20
+    assert peak < 3.5 * canvases.chunk_length((160, 160)) * 160 * 160 * 3 + 2**20
 
 
 def in_4k(frames, corner_xy):
@@ -241,7 +242,7 @@ def test_a_target_in_4k_is_followed_as_in_the_part_around_it_with_little_memory(
 
 
 def test_few_videos_of_4k_are_tracked_at_a_time():
-    assert run.row_count((240, 360), batch=16) == 16
-    rows = run.row_count((2560, 3840), batch=16)
+    assert canvases.row_count((240, 360), batch=16) == 16
+    rows = canvases.row_count((2560, 3840), batch=16)
     assert 1 < rows < 16 and rows * 2560 * 3840 * 3 <= 192 * 2**20
-    assert run.row_count((5120, 7680), batch=16) == 1
+    assert canvases.row_count((5120, 7680), batch=16) == 1

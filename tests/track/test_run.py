@@ -8,6 +8,7 @@ from dst_jax.models import build
 from dst_jax.track import (
     SiamFCTracking,
     SiamRPNTracking,
+    canvases,
     make_tracker,
     procedure,
     run,
@@ -146,7 +147,7 @@ def test_moved_target_is_followed(make, velocity):
 def test_canvas_padding_has_no_influence(make, monkeypatch):
     frames, boxes = scenes.video(4, start=(14.0, 60.0), velocity=(-1.0, 0.0))
     small = make().track(frames, boxes[0])
-    monkeypatch.setattr(run, "CANVAS_SIDES", (320,))
+    monkeypatch.setattr(canvases, "CANVAS_SIDES", (320,))
     large = make().track(frames, boxes[0])
     np.testing.assert_allclose(large.boxes, small.boxes, rtol=1e-5, atol=1e-3)
 
@@ -162,11 +163,11 @@ def test_video_of_one_frame_gives_the_given_box():
     ("backend", "most", "small"), [("cpu", 16, 16), ("gpu", 192, 64)]
 )
 def test_large_canvases_have_shorter_chunks(backend, most, small, monkeypatch):
-    monkeypatch.setattr(run.jax, "default_backend", lambda: backend)
-    assert run.chunk_length((160, 320)) == 64
-    assert run.chunk_length((480, 640)) == small
-    assert run.chunk_length((5120, 7680)) == 1
-    length = run.chunk_length((1280, 1920))
+    monkeypatch.setattr(canvases.jax, "default_backend", lambda: backend)
+    assert canvases.chunk_length((160, 320)) == 64
+    assert canvases.chunk_length((480, 640)) == small
+    assert canvases.chunk_length((5120, 7680)) == 1
+    length = canvases.chunk_length((1280, 1920))
     assert 1 <= length < 64
     assert length * 3 * 1280 * 1920 <= most * 2**20
 

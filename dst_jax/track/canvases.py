@@ -1,0 +1,66 @@
+"""Sizes of what goes to the device: canvases of frames, chunks and batches."""
+
+import jax
+
+from dst_jax.boxes import MAX_FRAME_SIDE_PX
+from dst_jax.errors import InputError
+
+# A frame's height and width are each rounded up to one of these sides of canvases.
+_SIDES = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840, 5120)
+CANVAS_SIDES = (*_SIDES, MAX_FRAME_SIDE_PX)
+CHUNK_FRAMES = 64
+# Bounds a chunk's memory; a CPU keeps it in the cache and is a tenth faster for it.
+_CHUNK_BYTES, _MOST_BYTES = {"cpu": 16 * 2**20}, 192 * 2**20
+
+
+def canvas_size(height: int, width: int) -> tuple[int, int]:
+    """Returns height and width of the canvas on which a frame is placed.
+
+    Raises:
+      InputError: If the frame is larger than the largest canvas.
+
+    Example:
+      >>> canvas_size(360, 640)
+      (480, 640)
+    """
+    for side in (height, width):
+        if not 1 <= side <= CANVAS_SIDES[-1]:
+            raise InputError(
+                f"a frame of {height}x{width} px does not fit; sides must lie in "
+                f"1..{CANVAS_SIDES[-1]}, scale the video."
+            )
+    first = [min(s for s in CANVAS_SIDES if s >= side) for side in (height, width)]
+    return first[0], first[1]
+
+
+def default_batch() -> int:
+    """Returns 1 on a CPU, where rows of a batch share the same cores, 16 elsewhere."""
+    return 1 if jax.default_backend() == "cpu" else 16
+
+
+def row_count(canvas: tuple[int, int], *, batch: int) -> int:
+    """Returns how many videos are tracked at a time, at most `batch`.
+
+    Fewer are where one frame of each would take more memory than a chunk may.
+
+    Args:
+      canvas: Height and width of a canvas.
+      batch: Number of videos that is asked for.
+    """
+    return max(1, min(batch, _MOST_BYTES // (3 * canvas[0] * canvas[1])))
+
+
+def chunk_length(canvas: tuple[int, int], *, batch: int = 1) -> int:
+    """Returns the number of frames in a chunk, a power of 2.
+
+    It is 64, or less for large canvases and batches, and least on a CPU.
+
+    Args:
+      canvas: Height and width of a canvas.
+      batch: Number of videos in a device batch.
+    """
+    frame_bytes = 3 * canvas[0] * canvas[1] * batch
+    length, most = CHUNK_FRAMES, _CHUNK_BYTES.get(jax.default_backend(), _MOST_BYTES)
+    while length > 1 and length * frame_bytes > most:
+        length //= 2
+    return length
