@@ -62,6 +62,7 @@ OPEN = (
     "dst-jax evaluate --dataset otb:DIR --results DIR",
     "dst-jax demo --family siamrpn",
     "dst-jax demo --family siamrpnpp",
+    "dst-jax demo --family siamrpnpp --seed S",
     "dst-jax distill --row literal:ROW",
     "dst-jax distill --probe",
     "dst-jax distill siamfc_dst --teacher BUNDLE ...",

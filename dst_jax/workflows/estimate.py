@@ -168,7 +168,8 @@ def _speeds(flops: float, pairs: int, devices: int) -> Table:
     table.add_column("device", no_wrap=True)
     shares = (MODEST, GOOD)
     for share in shares:
-        table.add_column(f"pairs/s at {share:.0%} of peak", justify="right")
+        heading = shown(f"pairs/s at {share:.0%} of peak")
+        table.add_column(heading, justify="right")
         table.add_column("hours", justify="right")
     for name, peak in PEAKS.items():
         rates = [share * peak * devices / flops for share in shares]

@@ -168,10 +168,10 @@ def print_trained(trained: Trained, console: Console) -> None:
         share = gate_share(trained.metrics, name)
         gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
         say(console, f"{name}: {path}{gates}")
-    say(console, f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
     times = trained.metrics.with_name(TIMES)
     if times.exists() and (shares := time_shares(read_times(times))):
         say(console, goodput_line(shares))
+    say(console, f"metrics: {trained.metrics}   {trained.seconds:.0f} s")
     if line := gates_line(trained.metrics):
         say(console, line)
     if line := skipped_line(trained.metrics):

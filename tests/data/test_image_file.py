@@ -13,7 +13,7 @@ from dst_jax.boxes import MAX_FRAME_SIDE_PX
 from dst_jax.data.frames import FEW_VALUES, TURNED, frame_notes, read_frame
 from dst_jax.data.image_file import check_frame
 from dst_jax.errors import InputError
-from dst_jax.track.run import CANVAS_SIDES
+from dst_jax.track.canvases import CANVAS_SIDES
 from tests.data.images import (
     animated_png,
     animated_webp,
