@@ -30,6 +30,7 @@ SAID = rf"stopped at step (\d+) of {STEPS}"
 SHORT = (
     "--data.batch 4 --data.validation_share 0.34 --data.threads 1 --augment.flip 0.5 "
     f"--optim.pairs_per_epoch {2 * STEPS} --optim.epochs 2 --loop.log_every 1 "
+    "--optim.learning_rate 0.01 "
     "--loop.checkpoint_every 1 --loop.validate_every 6"
 ).split()
 
