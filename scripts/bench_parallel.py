@@ -4,21 +4,20 @@
     XLA_FLAGS=--xla_force_host_platform_device_count=4 python scripts/bench_parallel.py
 
 `pmap`, `shard_map` (the same program, with arrays placed by hand), and `jit` over a
-mesh, in which XLA itself finds the sums over devices. Each runs the joint step of the
-demonstration's SiamFC networks, and one of networks so small that a step is little but
-overhead. Rounds alternate; medians are printed, and compilations apart.
+mesh, in which XLA itself finds the sums over devices. Each runs the joint step of
+SiamFC's miniatures, and one of networks so small that a step is little but overhead.
+Rounds alternate; medians are printed, and compilations apart.
 """
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
-from typing import Any
+from typing import Literal, TypeAlias
 
 import jax
-import numpy as np
+from step_timing import noise_batch, timed_step
 
-from dst_jax.arch import TrackerSpec, named
+from dst_jax.arch import named
 from dst_jax.distill import DistillConfig, Setting, make_objective
 from dst_jax.models import init_variables
 from dst_jax.ops.augment import AugmentConfig, patch_sides
@@ -38,25 +37,12 @@ NETWORKS = {
     "tiny": ("tiny", {"dull": "tiny"}),
     "mini": ("mini", {"dull": "mini-dull", "intelligent": "mini-half"}),
 }
-WAYS = ("pmap", "shard_map", "jit")
+Way: TypeAlias = Literal["pmap", "shard_map", "jit"]
+WAYS: tuple[Way, ...] = ("pmap", "shard_map", "jit")
 AUGMENT = AugmentConfig(flip=0.5)
 
 
-def host_batch(spec: TrackerSpec, count: int) -> dict[str, np.ndarray]:
-    """Patches of noise, with a target in the middle of each."""
-    rng, batch = np.random.default_rng(0), dict[str, np.ndarray]()
-    sides = zip(("template", "search"), patch_sides(spec.input, AUGMENT), strict=True)
-    for role, side in sides:
-        shape = (count, side, side, 3)
-        batch[f"{role}_patch"] = rng.integers(0, 256, shape, dtype=np.uint8)
-        batch[f"{role}_fill_rgb"] = np.zeros((count, 3), np.float32)
-        box = np.array([side / 2, side / 2, side / 5, side / 5], np.float32)
-        batch[f"{role}_box"] = np.tile(box, (count, 1))
-    flags = {"mask": np.ones(count, np.float32), "is_negative": np.zeros(count, bool)}
-    return {**batch, **flags, "index": np.arange(count, dtype=np.int32)}
-
-
-def prepared(way: str, networks: str, count: int) -> Callable[[], float]:
+def prepared(way: Way, networks: str, count: int) -> Callable[[], float]:
     """Returns a function that takes a step and returns its seconds."""
     teacher_name, student_names = NETWORKS[networks]
     teacher = named(teacher_name)
@@ -70,19 +56,13 @@ def prepared(way: str, networks: str, count: int) -> Callable[[], float]:
         steps_per_epoch=100,
         axis_name=axis,
     )
-    step: Any = sharded(plain) if way == "jit" else data_parallel(plain, form=way)  # pyright: ignore[reportArgumentType]
+    step = sharded(plain) if way == "jit" else data_parallel(plain, form=way)
     state = init_state(jax.random.key(0), students, tx)
     constants = Constants(init_variables(jax.random.key(1), teacher))
-    batch = host_batch(teacher, count)
-
-    def run() -> float:
-        nonlocal state
-        began = time.perf_counter()
-        state, metrics = step(state, constants, batch)
-        jax.block_until_ready((state, metrics))
-        return time.perf_counter() - began
-
-    return run
+    sides = zip(
+        ("template", "search"), patch_sides(teacher.input, AUGMENT), strict=True
+    )
+    return timed_step(step, state, constants, noise_batch(dict(sides), count))
 
 
 def main() -> None:

@@ -12,12 +12,12 @@ the seconds of each compilation apart.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from step_timing import noise_batch, timed_step
 
 from dst_jax.arch import TrackerSpec, named, tracker_cost
 from dst_jax.distill import Disc, DistillConfig, Qkv, Setting, Task, make_objective
@@ -39,20 +39,6 @@ WINDOWS = AugmentConfig(stretch=0.0, search_shift_px=0.0, flip=0.5, flip_each=0.
 TERMS = {"gt": Task(), "qkv": Qkv(), "disc": Disc()}
 
 
-def host_batch(spec: TrackerSpec, count: int) -> dict[str, np.ndarray]:
-    """Windows of noise, with a target in the middle of each."""
-    rng, batch = np.random.default_rng(0), dict[str, np.ndarray]()
-    sides = {"template": spec.input.template_px, "search": spec.input.search_px}
-    for role, side in sides.items():
-        shape = (count, side, side, 3)
-        batch[f"{role}_patch"] = rng.integers(0, 256, shape, dtype=np.uint8)
-        batch[f"{role}_fill_rgb"] = np.zeros((count, 3), np.float32)
-        box = np.array([side / 2, side / 2, side / 5, side / 5], np.float32)
-        batch[f"{role}_box"] = np.tile(box, (count, 1))
-    flags = {"mask": np.ones(count, np.float32), "is_negative": np.zeros(count, bool)}
-    return {**batch, **flags, "index": np.arange(count, dtype=np.int32)}
-
-
 def prepared(
     teacher: TrackerSpec,
     students: Mapping[str, TrackerSpec],
@@ -71,14 +57,7 @@ def prepared(
     state = init_state(jax.random.key(0), students, tx)
     constants = Constants(init_variables(jax.random.key(1), teacher))
 
-    def run() -> float:
-        nonlocal state
-        began = time.perf_counter()
-        state, metrics = step(state, constants, batch)
-        jax.block_until_ready((state, metrics))
-        return time.perf_counter() - began
-
-    return run
+    return timed_step(step, state, constants, batch)
 
 
 def main() -> None:
@@ -93,7 +72,8 @@ def main() -> None:
     teacher, *small = (named(f"{args.family}-{px}") for px in args.sizes)
     names = [f"px{px}" for px in args.sizes[1:]]
     students = dict(zip(names, small, strict=True))
-    batch, model = host_batch(teacher, args.batch), ModelConfig(scan_blocks=args.scan)
+    sides = {"template": teacher.input.template_px, "search": teacher.input.search_px}
+    batch, model = noise_batch(sides, args.batch), ModelConfig(scan_blocks=args.scan)
     groups = {"one step": students} | {n: {n: s} for n, s in students.items()}
     runs, times = {}, {name: [] for name in groups}
     for name, group in groups.items():

@@ -12,24 +12,22 @@ from rich.table import Table
 
 from dst_jax.arch import TrackerSpec, tracker_cost
 from dst_jax.data.patches import PatchSpec
-from dst_jax.distill import check_fit, init_adapters, make_objective, needs_teacher
+from dst_jax.distill import check_fit, init_adapters, needs_teacher
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.models import variable_shapes
 from dst_jax.ops.kernels import compiled
 from dst_jax.train import (
     Constants,
-    Crops,
     TrainState,
-    TrainStep,
     init_state,
     make_optimizer,
     make_phases,
-    make_train_step,
 )
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.progress import waiting
-from dst_jax.workflows.training_data import patch_spec, widest_input
+from dst_jax.workflows.run_parts import phase_step
+from dst_jax.workflows.training_data import patch_spec
 
 # Dense bfloat16 operations a second, as their makers print them.
 PEAKS = {
@@ -88,10 +86,12 @@ def estimate_step(
             f"{experiment.data.batch}."
         )
     batch = experiment.data.batch // devices
-    shapes = _shapes(experiment, teacher, batch)
-    lowered = compiled(plain_step(experiment, teacher), donate_argnums=(0,)).lower(
-        *shapes
+    phase, *_ = make_phases(
+        experiment.optim, experiment.students, batch=experiment.data.batch
     )
+    step = phase_step(experiment, teacher, phase, axis_name=None)
+    shapes = step_shapes(experiment, teacher, batch)
+    lowered = compiled(step, donate_argnums=(0,)).lower(*shapes)
     began = time.perf_counter()
     program = lowered.compile()
     seconds = time.perf_counter() - began
@@ -178,33 +178,16 @@ def _speeds(flops: float, pairs: int, devices: int) -> Table:
     return table
 
 
-def plain_step(experiment: Experiment, teacher: TrackerSpec | None) -> TrainStep:
-    """Returns the step of the first phase, for one device and not compiled.
+def step_shapes(
+    experiment: Experiment, teacher: TrackerSpec | None, batch: int
+) -> tuple[TrainState, Constants, dict[str, Any]]:
+    """Returns a step's arguments; of teacher and batch, shapes alone.
 
     Args:
       experiment: The training.
       teacher: The frozen teacher's architecture, or None.
+      batch: Number of pairs.
     """
-    optim, batch = experiment.optim, experiment.data.batch
-    phase, *_ = make_phases(optim, experiment.students, batch=batch)
-    objective = make_objective(
-        teacher, experiment.students, experiment.setting, frozen=phase.frozen
-    )
-    crops = widest_input(experiment, teacher=teacher)
-    return make_train_step(
-        objective,
-        make_optimizer(optim, total_steps=optim.total_steps(batch)),
-        Crops(crops, experiment.augment, experiment.seed),
-        steps_per_epoch=optim.steps_per_epoch(batch),
-        phase=phase,
-        skip_above=optim.skip_above,
-    )
-
-
-def _shapes(
-    experiment: Experiment, teacher: TrackerSpec | None, batch: int
-) -> tuple[TrainState, Constants, dict[str, Any]]:
-    """Returns the step's arguments; of teacher and batch, shapes alone."""
     optim, key = experiment.optim, jax.random.key(0)
     tx = make_optimizer(optim, total_steps=optim.total_steps(experiment.data.batch))
     students = experiment.students
@@ -212,11 +195,8 @@ def _shapes(
     state = init_state(key, students, tx, adapters=adapters)
     seen = teacher if needs_teacher(students, experiment.distill) else None
     constants = Constants(variable_shapes(seen) if seen else {})
-    return (
-        state,
-        constants,
-        _host_shapes(patch_spec(experiment, teacher=teacher), batch),
-    )
+    patch = patch_spec(experiment, teacher=teacher)
+    return state, constants, _host_shapes(patch, batch)
 
 
 def _host_shapes(patch: PatchSpec, batch: int) -> dict[str, Any]:

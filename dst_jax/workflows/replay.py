@@ -1,5 +1,6 @@
 """`--replay` finds the step, the term and the layer at which a run diverged."""
 
+import contextlib
 import pathlib
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -14,21 +15,22 @@ from dst_jax.experiment import Experiment, config_hash
 from dst_jax.train import (
     Checkpoints,
     Constants,
+    Phase,
     Snapshot,
     TrainState,
     first_best,
+    make_phases,
     saved_steps,
 )
 from dst_jax.train.snapshot import not_finite
 from dst_jax.train.window import named
 from dst_jax.typing import Array
-from dst_jax.workflows.estimate import plain_step
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar
 from dst_jax.workflows.run_inputs import gather, read_networks
-from dst_jax.workflows.run_parts import Given, make_run
+from dst_jax.workflows.run_parts import Given, make_run, phase_step
 from dst_jax.workflows.train import first_state
-from dst_jax.workflows.workdir import CHECKPOINTS
+from dst_jax.workflows.workdir import CHECKPOINTS, hold
 
 _PACKAGE = str(pathlib.Path(__file__).parents[1])
 
@@ -65,7 +67,7 @@ def replay_run(
 
     Says at which step that is, with which pairs, and of which student and term; then
     computes this step operation by operation, and names the layer and the line of the
-    first number that is not. Nothing is changed and nothing is saved.
+    first number that is not. Nothing is saved.
 
     Args:
       experiment: The configuration of the run.
@@ -76,7 +78,8 @@ def replay_run(
       console: Console for the bar and the lines.
 
     Raises:
-      InputError: If configuration, data, teacher and workdir do not fit together.
+      InputError: If configuration, data, teacher and workdir do not fit together, or
+        the run still goes on.
     """
     networks = read_networks(experiment, teacher, init or {}, backbones or {})
     given = gather(experiment, networks, verb="dst-jax --replay", console=console)
@@ -100,11 +103,13 @@ def _last_state(given: Given, workdir: pathlib.Path) -> TrainState:
     state = first_state(given)
     if not saved_steps(workdir / CHECKPOINTS):
         return state
-    checkpoints = Checkpoints(
-        workdir / CHECKPOINTS, config_hash=config_hash(given.config), card=given.card
-    )
-    restored = checkpoints.restore(Snapshot(state, first_best(state)))
-    checkpoints.close()
+    # A run that still goes on would lose the checkpoint that it is writing.
+    with hold(workdir):
+        checkpoints = Checkpoints(
+            workdir / CHECKPOINTS, config_hash=config_hash(given.config)
+        )
+        with contextlib.closing(checkpoints):
+            restored = checkpoints.restore(Snapshot(state, first_best(state)))
     assert restored is not None
     return restored.state
 
@@ -138,7 +143,9 @@ def _first_divergence(
 def _place(given: Given, found: Divergence) -> str:
     """Returns a line that says where the first number is made that is not finite."""
     teacher = given.teacher
-    step = plain_step(given.experiment, teacher.spec if teacher else None)
+    phase = phase_at(given.experiment, found.step - 1)
+    spec = teacher.spec if teacher else None
+    step = phase_step(given.experiment, spec, phase, axis_name=None)
     constants = Constants(dict(teacher.variables) if teacher else {})
     with jax.debug_nans(True), jax.debug_infs(True), jax.disable_jit():
         try:
@@ -151,6 +158,19 @@ def _place(given: Given, found: Divergence) -> str:
         "computed operation by operation on one device, all numbers are finite: the "
         "compiled step rounds otherwise"
     )
+
+
+def phase_at(experiment: Experiment, step: int) -> Phase:
+    """Returns the phase of a step of a run.
+
+    Args:
+      experiment: The configuration.
+      step: The step, counted from 0.
+    """
+    phases = make_phases(
+        experiment.optim, experiment.students, batch=experiment.data.batch
+    )
+    return [phase for phase in phases if phase.first <= step][-1]
 
 
 def _frames(trace: TracebackType | None) -> Iterator[Any]:

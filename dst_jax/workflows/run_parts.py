@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 from rich.console import Console
 
 from dst_jax.arch import TrackerSpec
@@ -147,36 +146,45 @@ def _steps(experiment: Experiment, teacher: Bundle | None) -> list[Later]:
     return [
         Later(
             phase.first,
-            _step(experiment, teacher, tx, phase),
+            phase_step(experiment, teacher.spec if teacher else None, phase),
             functools.partial(begin, phase=phase),
         )
         for phase in make_phases(optim, experiment.students, batch=batch)
     ]
 
 
-def _step(
+def phase_step(
     experiment: Experiment,
-    teacher: Bundle | None,
-    tx: optax.GradientTransformation,
+    teacher: TrackerSpec | None,
     phase: Phase,
+    *,
+    axis_name: str | None = AXIS_NAME,
 ) -> TrainStep:
+    """Returns the step of a phase of a run, neither compiled nor mapped over devices.
+
+    Args:
+      experiment: The configuration.
+      teacher: The frozen teacher's architecture, or None.
+      phase: The phase.
+      axis_name: Device axis over which the batch is split; None for one device.
+    """
+    optim, batch = experiment.optim, experiment.data.batch
     objective = make_objective(
-        teacher.spec if teacher else None,
+        teacher,
         experiment.students,
         experiment.setting,
-        axis_name=AXIS_NAME,
+        axis_name=axis_name,
         frozen=phase.frozen,
     )
-    input = widest_input(experiment, teacher=teacher.spec if teacher else None)
-    crops = Crops(input, experiment.augment, experiment.seed)
+    input = widest_input(experiment, teacher=teacher)
     return make_train_step(
         objective,
-        tx,
-        crops,
-        steps_per_epoch=experiment.optim.steps_per_epoch(experiment.data.batch),
-        axis_name=AXIS_NAME,
+        make_optimizer(optim, total_steps=optim.total_steps(batch)),
+        Crops(input, experiment.augment, experiment.seed),
+        steps_per_epoch=optim.steps_per_epoch(batch),
+        axis_name=axis_name,
         phase=phase,
-        skip_above=experiment.optim.skip_above,
+        skip_above=optim.skip_above,
     )
 
 

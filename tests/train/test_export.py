@@ -10,19 +10,12 @@ from jax import export
 
 from dst_jax import configs
 from dst_jax.arch import named
-from dst_jax.distill import init_adapters, make_objective
-from dst_jax.models import variable_shapes
 from dst_jax.search import PolicyConfig, SearchConfig
 from dst_jax.search.policy import init_policy, sample, update
 from dst_jax.search.space import describe
-from dst_jax.train import (
-    Constants,
-    Crops,
-    init_state,
-    make_optimizer,
-    make_train_step,
-)
-from dst_jax.workflows.training_data import patch_spec, widest_input
+from dst_jax.train.phases import ONLY_PHASE
+from dst_jax.workflows.estimate import step_shapes
+from dst_jax.workflows.run_parts import phase_step
 
 pytestmark = pytest.mark.optax
 
@@ -41,20 +34,6 @@ def demonstration(family):
     return spec, students
 
 
-def host_shapes(spec):
-    """Shapes of the arrays that a step gets of the host."""
-    found = {"index": jax.ShapeDtypeStruct((BATCH,), jnp.int32)}
-    for role in ("template", "search"):
-        side = getattr(spec, role).patch_px
-        image = (BATCH, side, side, 3)
-        found[f"{role}_patch"] = jax.ShapeDtypeStruct(image, jnp.uint8)
-        found[f"{role}_fill_rgb"] = jax.ShapeDtypeStruct((BATCH, 3), jnp.float32)
-        found[f"{role}_box"] = jax.ShapeDtypeStruct((BATCH, 4), jnp.float32)
-    found["mask"] = jax.ShapeDtypeStruct((BATCH,), jnp.float32)
-    found["is_negative"] = jax.ShapeDtypeStruct((BATCH,), jnp.bool_)
-    return found
-
-
 @pytest.mark.parametrize(
     "family",
     [
@@ -67,19 +46,11 @@ def host_shapes(spec):
 )
 def test_the_joint_step_of_every_family_is_a_program_for_gpus_and_tpus(family):
     teacher, experiment = demonstration(family)
-    tx = make_optimizer(experiment.optim, total_steps=100)
-    step = make_train_step(
-        make_objective(teacher, experiment.students, experiment.setting),
-        tx,
-        Crops(widest_input(experiment, teacher=teacher), experiment.augment, seed=0),
-        steps_per_epoch=10,
+    step = phase_step(experiment, teacher, ONLY_PHASE, axis_name=None)
+    state, constants, batch = step_shapes(experiment, teacher, BATCH)
+    exported = export.export(jax.jit(step), platforms=PLATFORMS)(
+        state, constants, batch
     )
-    key, students = jax.random.key(0), experiment.students
-    adapters = init_adapters(key, teacher, students, experiment.distill)
-    state = init_state(key, students, tx, adapters=adapters)
-    shapes = state, Constants(variable_shapes(teacher))
-    batch = host_shapes(patch_spec(experiment, teacher=teacher))
-    exported = export.export(jax.jit(step), platforms=PLATFORMS)(*shapes, batch)
     assert exported.platforms == PLATFORMS
     after = jax.tree.unflatten(exported.out_tree, exported.out_avals)[0]
     for one, two in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):

@@ -12,8 +12,9 @@ from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import LoopConfig, OptimConfig, saved_steps
-from dst_jax.workflows.replay import replay_run
+from dst_jax.workflows.replay import phase_at, replay_run
 from dst_jax.workflows.train import run_training
+from dst_jax.workflows.workdir import hold
 from tests import networks, objectives
 
 pytestmark = pytest.mark.optax
@@ -62,6 +63,24 @@ def test_step_term_student_pairs_and_layer_are_named(experiment, tmp_path):
     assert "layer backbone/conv1" in text and "dst_jax/ops/channels.py, line" in text
     after = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
     assert after == before
+
+
+def test_a_run_that_still_goes_on_is_left_alone(experiment, tmp_path):
+    """Opening its checkpoints would sweep away the one that it is writing."""
+    run_training(experiment, tmp_path / "run", console=QUIET)
+    writing = tmp_path / "run" / "checkpoints" / "5.orbax-checkpoint-tmp-1"
+    writing.mkdir()
+    with hold(tmp_path / "run"), pytest.raises(InputError, match="is using it"):
+        said(experiment, tmp_path / "run")
+    assert writing.is_dir()
+
+
+def test_the_phase_of_a_step_is_the_last_that_has_begun(experiment):
+    """A part thaws with the second of two epochs, at step 2 of 4."""
+    parts = (("backbone/conv1", 1.0, 1.0),)
+    optim = dataclasses.replace(experiment.optim, parts=parts)
+    thawing = dataclasses.replace(experiment, optim=optim)
+    assert [phase_at(thawing, step).first for step in range(4)] == [0, 0, 2, 2]
 
 
 def test_a_sound_run_says_so(experiment, tmp_path):
