@@ -1,5 +1,10 @@
 """The exception for what a user can mend, and how messages show names and counts."""
 
+from typing import TypeVar
+
+Error = TypeVar("Error", bound=BaseException)
+_TOLD = "all processes of the run end with it"
+
 
 class InputError(ValueError):
     """Bad input: a file, a field or a value that the user can put right.
@@ -71,3 +76,14 @@ def _shown(character: str) -> str:
 _LONGEST = 100  # characters of a value in a message
 # Python counts these as white space; a terminal ends the line or jumps.
 _BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029")
+
+
+def told_to_all(error: Error) -> Error:
+    """Returns the error, marked as one that ends every process of a run together."""
+    error.add_note(_TOLD)
+    return error
+
+
+def is_told_to_all(error: BaseException) -> bool:
+    """Returns whether every process of the run ends with this error or for it."""
+    return _TOLD in getattr(error, "__notes__", ())

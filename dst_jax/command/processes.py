@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from dst_jax.errors import InputError, printable
+from dst_jax.errors import InputError, is_told_to_all, printable
 
 _ADDRESS = re.compile(r"[^\s:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 # The others may be reading data when one of them has ended.
@@ -57,11 +57,22 @@ def joined_run(
         ) from None
     try:
         yield
-    finally:
-        # Processes that end together wait for each other, since the first one is what
-        # the others are connected to.
-        with contextlib.suppress(RuntimeError):
-            jax.distributed.shutdown()
+    except BaseException as error:
+        if is_told_to_all(error):
+            _leave()
+        # The others know nothing of any other error, and JAX would end this process
+        # while it waits for them, before it can say what went wrong.
+        raise
+    _leave()
+
+
+def _leave() -> None:
+    """Waits for the other processes, since the first is what they are connected to."""
+    import jax
+
+    # Those that do not come have been told of by their own lines.
+    with contextlib.suppress(RuntimeError):
+        jax.distributed.shutdown()
 
 
 def _check(named: dict[str, str | int | None], given: list[str], on_pod: bool) -> None:

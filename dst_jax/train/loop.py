@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, told_to_all
 from dst_jax.require import require, require_at_least
 from dst_jax.train.checkpoint import Checkpoints
 from dst_jax.train.deadline import Deadline, TimeUp
@@ -178,9 +178,9 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             run.tick(step, report)
             where = f"at step {step} of {run.total_steps}"
             if signalled and step < run.total_steps:
-                raise Interrupted(f"stopped {where}", number=signalled)
+                raise told_to_all(Interrupted(f"stopped {where}", number=signalled))
             if late and step < run.total_steps:
-                raise TimeUp(f"{where}, which is saved")
+                raise told_to_all(TimeUp(f"{where}, which is saved"))
     return Snapshot(state, best)
 
 
@@ -318,7 +318,9 @@ def _diverged(step: int, what: str, run: Run) -> InputError:
         kept = "nothing was saved yet"
     else:
         kept = f"all numbers of the checkpoint of step {good} are finite"
-    return InputError(
+    error = InputError(
         f"{what} at step {step}; {kept}. Lower --optim.learning_rate or set "
         "--optim.clip_norm, in a new workdir; --replay says where it begins."
     )
+    # Losses and weights are the same in all.
+    return told_to_all(error)

@@ -15,7 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from dst_jax.digests import json_sha256
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, told_to_all
 
 
 class StoppedElsewhere(InputError):
@@ -84,10 +84,11 @@ class Pod:
             differ = np.any(theirs != found[0], axis=-1)
             names = [name for name, other in zip(values, differ, strict=True) if other]
             if names:
-                raise InputError(
+                error = InputError(
                     f"process {number} has other {' and '.join(names)} than process 0; "
                     "give all processes the same command and the same files."
                 )
+                raise told_to_all(error)
 
     @contextlib.contextmanager
     def together(self, what: str) -> Iterator[None]:
@@ -111,10 +112,11 @@ class Pod:
         finally:
             if self.count > 1:
                 others = np.flatnonzero(self.gather(np.uint8(failed is not None)))
-                if others.size and failed is None:
-                    raise StoppedElsewhere(
-                        f"process {others[0]} failed while {what}; see its own line."
-                    )
+                if failed is not None:
+                    told_to_all(failed)
+                elif others.size:
+                    line = f"process {others[0]} failed while {what}; see its own line."
+                    raise told_to_all(StoppedElsewhere(line))
 
 
 def this_pod() -> Pod:

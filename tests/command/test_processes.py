@@ -5,6 +5,7 @@ import pytest
 
 from dst_jax.command.main import main
 from dst_jax.command.processes import joined_run
+from dst_jax.errors import InputError, told_to_all
 
 TRAIN = ["train", "demo_teacher", "--workdir", "unmade"]
 ALL = "--coordinator localhost:8476 --processes 2 --process-id"
@@ -50,14 +51,21 @@ def test_processes_that_do_not_find_each_other_are_one_line(monkeypatch):
         pass
 
 
-def test_processes_leave_together_also_after_an_error(monkeypatch):
+def test_processes_leave_together_unless_one_alone_has_failed(monkeypatch):
+    """JAX ends a process that waits for others in vain, before its line is printed."""
     called = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda *a, **_: called.append(a))
     monkeypatch.setattr(jax.distributed, "shutdown", lambda: called.append("left"))
-    with pytest.raises(KeyError), joined_run("h:1", 2, 1, on_pod=False):
-        raise KeyError
+    alone, all_ = InputError("a frame"), told_to_all(InputError("the loss"))
+    for error in (alone, all_):
+        with (
+            pytest.raises(InputError, match=str(error)),
+            joined_run("h:1", 2, 1, on_pod=False),
+        ):
+            raise error
     with joined_run(None, None, None, on_pod=True):
         pass
     with joined_run(None, None, None, on_pod=False):
         pass
-    assert called == [("h:1", 2, 1), "left", (None, None, None), "left"]
+    joined = ("h:1", 2, 1)
+    assert called == [joined, joined, "left", (None, None, None), "left"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dst_jax.digests import json_sha256
-from dst_jax.errors import InputError
+from dst_jax.errors import InputError, is_told_to_all
 from dst_jax.train import Pod, StoppedElsewhere, this_pod
 from dst_jax.train.pod import Ballot
 
@@ -38,8 +38,10 @@ def test_the_first_of_several_alone_writes():
 
 def test_what_fails_here_is_told_as_it_is():
     pod = Among(others=(np.uint8(0), np.uint8(0)))
-    with pytest.raises(InputError, match="the disk is full"), pod.together("saving"):
-        raise InputError("the disk is full")
+    alone = InputError("the disk is full")
+    with pytest.raises(InputError) as error, pod.together("saving"):
+        raise alone
+    assert error.value is alone and is_told_to_all(alone)
 
 
 def test_what_fails_in_another_process_fails_here():
