@@ -59,6 +59,17 @@ def test_a_target_that_comes_back_elsewhere_is_found_again(family):
     np.testing.assert_array_equal(wide.scores[:5], plain.scores[:5])
 
 
+def test_a_frame_in_which_nothing_is_searched_loses_nobody():
+    """Chunks hold the first frame too, whose step is taken and thrown away.
+
+    In an empty scene all scores are those of a lost target, and any is enough here to
+    find it again.
+    """
+    ready = scenes.tracker(lost_below=0.99, lost_search=2, found_above=0.0)
+    states = ready.track(FRAMES[2:5], BOX).states
+    assert states[1:].tolist() == [LOST, FOUND_AGAIN]
+
+
 def test_sessions_and_several_targets_find_it_like_whole_videos():
     ready = tracker(lost_search=3)
     whole = ready.track(FRAMES, BOX)
