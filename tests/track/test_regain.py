@@ -12,6 +12,7 @@ from dst_jax.track import (
     TRACKED,
     OSTrackTracking,
     Session,
+    canvases,
     make_tracker,
     procedure,
     regain,
@@ -59,15 +60,18 @@ def test_a_target_that_comes_back_elsewhere_is_found_again(family):
     np.testing.assert_array_equal(wide.scores[:5], plain.scores[:5])
 
 
-def test_a_frame_in_which_nothing_is_searched_loses_nobody():
-    """Chunks hold the first frame too, whose step is taken and thrown away.
+def test_a_first_frame_beside_others_that_are_searched_loses_nobody(monkeypatch):
+    """The third video takes up the row of the second while the first goes on.
 
     In an empty scene all scores are those of a lost target, and any is enough here to
-    find it again.
+    find it again: a target that was lost in its first frame would be found in the next.
     """
+    monkeypatch.setattr(canvases, "CHUNK_FRAMES", 2)
     ready = scenes.tracker(lost_below=0.99, lost_search=2, found_above=0.0)
-    states = ready.track(FRAMES[2:5], BOX).states
-    assert states[1:].tolist() == [LOST, FOUND_AGAIN]
+    empty = FRAMES[2]
+    videos = [np.stack([empty] * count) for count in (8, 2, 3)]
+    *_, third = ready.track_many(videos, np.stack([BOX] * 3), batch=2)
+    assert third.states[1:].tolist() == [LOST, FOUND_AGAIN]
 
 
 def test_sessions_and_several_targets_find_it_like_whole_videos():
