@@ -173,6 +173,12 @@ DOT = spec(ConvSpec(4, 15, stride=4), ConvSpec(4, 5), template=31)
             "Point.layers has 'conv3'; the teacher's backbone has conv1, conv2",
         ),
         (Pair(), DOT, DOT, "the teacher's template map of conv2 has one cell"),
+        (
+            Pair(resize=True),
+            DOT,
+            DEEP,
+            "the student's template map of conv2 has one cell, and so no pair of cells",
+        ),
     ],
     ids=str,
 )

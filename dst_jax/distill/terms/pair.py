@@ -37,21 +37,28 @@ class Pair(FeatureTerm):
         """Checks what every term of features does, and that maps have pairs of cells.
 
         Raises:
-          InputError: If they do not, or there is one cell.
+          InputError: If they do not, or a map of either has one cell.
         """
         super().check(student, teacher, peers)
         if teacher is None:
             return
-        for _, layer in self.layers_of(student, teacher):
+        for own, other in self.layers_of(student, teacher):
             for image in self.compared_images:
-                if map_shape(teacher, layer, image).side == 1:
-                    raise InputError(
-                        f"the teacher's {image} map of {layer} has one cell, and so no "
-                        "pair of cells; name another layer or other images."
-                    )
+                _require_pairs(teacher, other, image, whose="teacher")
+                # Resized, all cells of such a map are the same and teach nothing.
+                _require_pairs(student, own, image, whose="student")
 
     def distance(self, maps: Compared, params: Params) -> Float[Array, " b"]:
         """Returns the distance between the similarities of cells, per example."""
         del params
         form = None if self.form == "auto" else self.form
         return losses.pair_distance(maps.student, maps.teacher, form=form)
+
+
+def _require_pairs(spec: TrackerSpec, layer: str, image: str, *, whose: str) -> None:
+    """Raises InputError if a network's map of a layer has a single cell."""
+    if map_shape(spec, layer, image).side == 1:
+        raise InputError(
+            f"the {whose}'s {image} map of {layer} has one cell, and so no pair of "
+            "cells; name another layer or other images."
+        )
