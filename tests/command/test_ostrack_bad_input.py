@@ -245,4 +245,4 @@ def test_a_box_that_is_no_number_stops_the_run_at_its_step(
     assert code == 2, out + err
     assert len(err.strip().splitlines()) == 1, err
     # Two steps are taken before the first report.
-    assert re.search(r" is nan at step 1; nothing was saved yet", err), err
+    assert re.search(r": loss is nan at step 1; nothing was saved yet", err), err
