@@ -1,7 +1,7 @@
 """Kills commands with SIGKILL at random moments, and compares what they make later.
 
     python scripts/torture.py --workdir runs/torture
-    python scripts/torture.py --workdir runs/torture --only train --kills 12
+    python scripts/torture.py --workdir runs/torture --only train-1 --kills 12
 
 A trial starts a tiny command anew, kills it once to three times, and lets it end. Of
 several processes one dies, or all at once as in a power cut; those that are left have
@@ -10,15 +10,15 @@ Half of the moments are drawn from the whole duration of a run that nobody kille
 from the gaps between the changes of its files, so that saving is met as often.
 
 On the same number of processes all bundles, the state of the last checkpoints and all
-that was reported must be the same bit for bit; on another number weights and
-losses must lie within --apart, norms of gradients within ten times of it. Each trial is a line of results.jsonl in the workdir: the
-script may be stopped at any time, and goes on. The script ends with 1 if anything
-differs, fails or is left over.
+that was reported must be the same bit for bit; on another number weights and losses
+must lie within --apart, and norms of gradients within ten times of it. Each trial is a
+line of results.jsonl in the workdir: the script may be stopped at any time, and goes
+on. It ends with 1 if anything differs, fails or is left over.
 
 The table at the end has a row for each command and its processes. "died in" is what the
 work folder tells of the moment, "apart" the largest difference of weights on another
-number of processes, "s lost" the time that a kill has cost, and "s outlived" how long processes
-have at most outlived the one that was killed.
+number of processes, "s lost" the time that a kill has cost, and "s outlived" how long
+processes have at most outlived the one that was killed.
 """
 
 import argparse
