@@ -52,6 +52,7 @@ _WARM = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
+_NEED_MORE = ("distill", "search", "evaluate")  # commands that need a tracker
 _AT_MOST = 3  # kills of a trial
 _NORMS = 10.0  # times as far apart may norms of gradients lie
 
@@ -116,6 +117,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--apart", type=float, default=1e-6, help="relative difference")
     parser.add_argument(
         "--table", action="store_true", help="print it and kill nothing"
+    )
+    parser.add_argument(
+        "--goodput",
+        action="store_true",
+        help="kill a training every 60 steps, and check what it says of its time",
     )
     return parser.parse_args()
 
@@ -258,7 +264,9 @@ def main() -> int:
     options.workdir.mkdir(parents=True, exist_ok=True)
     if not options.table:
         _prepare(options.workdir.absolute())
-        attack_inputs.make_inputs(options.workdir.absolute(), options.seed)
+        more = any(row.command in _NEED_MORE for row in rows) and not options.goodput
+        makes = attack_inputs.make_inputs if more else attack_inputs.make_data
+        makes(options.workdir.absolute(), options.seed)
         if options.goodput:
             return int(not goodput(options.workdir.absolute(), console))
         while row := torture.next_trial(rows):
