@@ -24,6 +24,7 @@ processes have at most outlived the one that was killed.
 import argparse
 import contextlib
 import importlib
+import itertools
 import json
 import logging
 import os
@@ -54,6 +55,8 @@ _WARM = {
 }
 _NEED_MORE = ("distill", "search", "evaluate")  # commands that need a tracker
 _AT_MOST = 3  # kills of a trial
+_ONE_DIES = 0.7  # of the kills of several processes; in the others all die
+_AMONG_CHANGES = 0.5  # of the moments, those for which all gaps count alike
 _NORMS = 10.0  # times as far apart may norms of gradients lie
 
 
@@ -201,9 +204,9 @@ class Torture:
         where, survived = [], []
         trains = (place.work / "run").name in clean.names
         # A second start that ends would leave nothing to the other processes.
-        for _ in range(rng.randint(1, _AT_MOST) if row.same else 1):
+        for number in range(rng.randint(1, _AT_MOST) if row.same else 1):
             before = accounts(place) if trains else 0
-            moment = _moment(clean, row.processes, rng)
+            moment = _moment(clean, row.processes, rng, first=number == 0)
             done = kill(
                 place, moment, processes=row.processes, grace=self._options.grace
             )
@@ -214,14 +217,24 @@ class Torture:
         return {"died in": where, "survived": survived}
 
 
-def _moment(clean: Clean, processes: int, rng: random.Random) -> Moment:
-    """Draws when to kill a run, and which of its processes."""
-    own = rng.randrange(processes) if rng.random() < 0.7 else None
-    if rng.random() < 0.5:
-        return Moment(0, rng.uniform(0.0, 1.02 * clean.seconds), own)
+def _moment(clean: Clean, processes: int, rng: random.Random, *, first: bool) -> Moment:
+    """Draws when to kill a start, and which of its processes.
+
+    Args:
+      clean: A run that nobody killed.
+      processes: How many there are.
+      rng: Draws.
+      first: Whether it is the first start of a trial, whose changes are those of
+        `clean`; a later one has fewer.
+    """
+    own = rng.randrange(processes) if rng.random() < _ONE_DIES else None
     at = [0.0, *clean.changes, clean.seconds]
-    number = rng.randrange(len(at) - 1)
-    return Moment(number, rng.uniform(0.0, at[number + 1] - at[number]), own)
+    gaps = [end - begin for begin, end in itertools.pairwise(at)]
+    gaps = gaps if first else gaps[: len(gaps) // 2 + 1]
+    # A moment is told from the change before it: a busy machine shifts all of them.
+    even = rng.random() < _AMONG_CHANGES
+    (number,) = rng.choices(range(len(gaps)), None if even else gaps)
+    return Moment(number, rng.uniform(0.0, gaps[number]), own)
 
 
 def table(torture: Torture, rows: list[Row]) -> Table:
