@@ -88,16 +88,22 @@ def inputs(folder: pathlib.Path) -> Inputs:
     )
 
 
-def make_inputs(folder: pathlib.Path, seed: int) -> None:
-    """Makes the inputs with the program's own commands, unless they are there."""
+def make_data(folder: pathlib.Path, seed: int) -> None:
+    """Makes the videos and the configuration, unless they are there."""
     from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 
     made = inputs(folder)
-    if made.pack.exists():
-        return
     sizes = SyntheticConfig(videos=6, length=12, height=90, width=120)
     write_synthetic(made.data, sizes, seed=seed)
     made.config.write_text(CONFIG.format(data=made.data))
+
+
+def make_inputs(folder: pathlib.Path, seed: int) -> None:
+    """Makes the inputs with the program's own commands, unless they are there."""
+    made = inputs(folder)
+    if made.pack.exists():
+        return
+    make_data(folder, seed)
     for words in (train_words(made), search_words(made), pack_words(made)):
         outcome = command(words)
         if outcome.code:

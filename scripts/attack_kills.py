@@ -1,21 +1,29 @@
 """Kills commands at any moment, and looks at what the next run makes of the rest."""
 
+import contextlib
 import fnmatch
 import json
+import os
 import pathlib
 import random
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import attack_inputs
+import launch_local
 from attack_inputs import Inputs
 
 # What of a report depends on how fast a run was.
 _TIMED = ("fps", "speed")
 # Of the kills, those from the first change of a file on: few moments, many dangers.
 _AMONG_WRITES = 0.5
+# No two runs share what these names say.
+_PRIVATE = ("*/checkpoints/[0-9]*/*", "*/tensorboard/*", "dst-jax*")
+_GROW = (".jsonl",)  # files whose growth counts as a change
+_LOOK_S = 0.001
+_HUNG_S = 900.0
 
 
 class Victim(NamedTuple):
@@ -25,11 +33,13 @@ class Victim(NamedTuple):
       words: Returns its words for a work folder.
       begin: Prepares an empty work folder.
       result: Returns what a finished run leaves, without what depends on time.
+      cold: Whether each run compiles all programs anew, into its work folder.
     """
 
     words: Callable[[Inputs, pathlib.Path], list[str]]
     begin: Callable[[Inputs, pathlib.Path], object]
     result: Callable[[pathlib.Path], Any]
+    cold: bool = False
 
 
 class Clean(NamedTuple):
@@ -37,15 +47,122 @@ class Clean(NamedTuple):
 
     Attributes:
       names: All files and folders that it leaves.
-      result: What they hold.
-      writes: Seconds until it first changes a file.
+      changes: Seconds until each change of them, in order.
       seconds: Seconds until its end.
     """
 
     names: list[str]
-    result: Any
-    writes: float
+    changes: list[float]
     seconds: float
+
+
+class Moment(NamedTuple):
+    """When a run is killed.
+
+    Attributes:
+      changes: How often its files have changed before.
+      seconds: Seconds after the last of these changes, or after the start.
+      process: Number of the process that is killed; None for all at once.
+    """
+
+    changes: int
+    seconds: float
+    process: int | None = None
+
+
+class Kill(NamedTuple):
+    """What came of a moment.
+
+    Attributes:
+      killed: Whether the run had not ended before.
+      seconds: Seconds from the start until all its processes had ended.
+      survived: Seconds until the processes that were not killed had ended.
+      stopped: How many of those had to be killed after all.
+    """
+
+    killed: bool
+    seconds: float
+    survived: float = 0.0
+    stopped: int = 0
+
+
+class Place(NamedTuple):
+    """Where a victim runs.
+
+    Attributes:
+      victim: The victim.
+      folder: Folder of the inputs.
+      work: Its work folder.
+    """
+
+    victim: Victim
+    folder: pathlib.Path
+    work: pathlib.Path
+
+    def empty(self) -> None:
+        """Empties the work folder, for a first start."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True)
+        self.victim.begin(attack_inputs.inputs(self.folder), self.work)
+
+    def start(self, processes: int) -> list[attack_inputs.Child]:
+        """Starts the command, in one process or in several that are joined."""
+        words = self.victim.words(attack_inputs.inputs(self.folder), self.work)
+        joined = launch_local.joined(processes) if processes > 1 else [[]]
+        kept = os.environ["XDG_CACHE_HOME"]
+        if self.victim.cold:
+            os.environ["XDG_CACHE_HOME"] = str(self.work)
+        try:
+            return [
+                attack_inputs.start([*words, *own], self.log(number))
+                for number, own in enumerate(joined)
+            ]
+        finally:
+            os.environ["XDG_CACHE_HOME"] = kept
+
+    def log(self, number: int) -> pathlib.Path:
+        """Returns the file with what a process prints."""
+        return self.work.with_name(f"{self.work.name}-{number}.log")
+
+    def result(self) -> Any:
+        """Returns what a finished run has left."""
+        return self.victim.result(self.work)
+
+    def names(self) -> list[str]:
+        """Returns what lies in the work folder, but for names that no two runs share.
+
+        Those are names inside a checkpoint, which is there as a whole or not, those of
+        TensorBoard, which reads a file of each run, and those of compiled programs.
+        """
+        return sorted(self._sizes())
+
+    def _sizes(self) -> dict[str, int]:
+        found = {}
+        for path in self.work.rglob("*"):
+            name = str(path.relative_to(self.work))
+            if not any(fnmatch.fnmatch(name, pattern) for pattern in _PRIVATE):
+                # A name may be gone when its size is asked for.
+                with contextlib.suppress(FileNotFoundError):
+                    found[name] = path.lstat().st_size if path.suffix in _GROW else 0
+        return found
+
+    def watch(
+        self, runs: Sequence[attack_inputs.Child], *, until: int | None = None
+    ) -> list[float]:
+        """Watches a run until its end, or until its files have changed so often.
+
+        Returns:
+          Seconds from its start until each change.
+        """
+        before, changes = self._sizes(), []
+        while any(run.process.is_alive() for run in runs):
+            if until is not None and len(changes) >= until:
+                break
+            if (now := self._sizes()) != before:
+                before = now
+                changes.append(time.monotonic() - runs[0].began)
+            time.sleep(_LOOK_S)
+        return changes
 
 
 def kill_runs(name: str, folder: pathlib.Path, seed: int, count: int) -> dict[str, Any]:
@@ -61,87 +178,101 @@ def kill_runs(name: str, folder: pathlib.Path, seed: int, count: int) -> dict[st
       How many runs were "killed", had "ended before", were followed by a "failed" run
       or left "leftovers"; "notes" has a line for each of the last two.
     """
-    rng, work = random.Random(f"{seed} {name}"), folder / f"kills-{name}"
-    clean = _clean_run(name, folder, work)
+    rng = random.Random(f"{seed} {name}")
+    place = Place(VICTIMS[name], folder, folder / f"kills-{name}")
+    run_clean(place)
+    clean = run_clean(place)  # with all programs compiled
+    expected = place.result()
     counts: dict[str, Any] = {"killed": 0, "ended before": 0}
     counts |= {"failed": 0, "leftovers": 0, "notes": []}
     for number in range(count):
         writes = number < count * _AMONG_WRITES
         # Beyond 1 lies the moment after the last write, when the process still ends.
-        moment = rng.uniform(clean.writes if writes else 0.0, 1.02 * clean.seconds)
-        child = _start(name, folder, work)
-        counts["killed" if child.kill_at(moment) else "ended before"] += 1
-        left = _names(work)
-        outcome, note = _rerun(name, folder, work, clean)
+        first = min(clean.changes, default=clean.seconds) if writes else 0.0
+        moment = Moment(0, rng.uniform(first, 1.02 * clean.seconds))
+        place.empty()
+        counts["killed" if kill(place, moment).killed else "ended before"] += 1
+        left = place.names()
+        outcome, note = rerun(place, clean, expected)
         if outcome:
             counts[outcome] += 1
             counts["notes"].append(
-                f"{name}, killed after {moment:.3f} of {clean.seconds:.3f} s: {note}; "
-                f"the kill had left {sorted(set(left) - set(clean.names))}"
+                f"{name}, killed after {moment.seconds:.3f} of {clean.seconds:.3f} s: "
+                f"{note}; the kill had left {sorted(set(left) - set(clean.names))}"
             )
-    shutil.rmtree(work)
+    shutil.rmtree(place.work)
     return counts
 
 
-def _clean_run(name: str, folder: pathlib.Path, work: pathlib.Path) -> Clean:
-    """Runs a command twice, for the second time with all programs compiled."""
-    _timed_run(name, folder, work)
-    writes, seconds = _timed_run(name, folder, work)
-    return Clean(_names(work), VICTIMS[name].result(work), writes, seconds)
+def run_clean(place: Place, processes: int = 1) -> Clean:
+    """Runs a command from an empty folder, and kills nothing.
 
-
-def _timed_run(
-    name: str, folder: pathlib.Path, work: pathlib.Path
-) -> tuple[float, float]:
-    """Runs a command; returns the seconds to its first change and to its end."""
-    child = _start(name, folder, work)
-    before, writes = _names(work), None
-    while child.process.is_alive():
-        if writes is None and _names(work) != before:
-            writes = time.monotonic() - child.began
-        time.sleep(0.0005)
-    seconds = time.monotonic() - child.began
-    if child.code():
-        raise RuntimeError(f"{name}: {child.log.read_text()}")
-    return writes or seconds, seconds
-
-
-def _start(name: str, folder: pathlib.Path, work: pathlib.Path) -> attack_inputs.Child:
-    """Starts a command in an empty folder."""
-    made = attack_inputs.inputs(folder)
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    VICTIMS[name].begin(made, work)
-    words = VICTIMS[name].words(made, work)
-    return attack_inputs.start(words, folder / f"{name}.log")
-
-
-def _rerun(
-    name: str, folder: pathlib.Path, work: pathlib.Path, clean: Clean
-) -> tuple[str, str]:
-    words = VICTIMS[name].words(attack_inputs.inputs(folder), work)
-    child = attack_inputs.start(words, folder / f"{name}.log")
-    if code := child.code():
-        return "failed", f"exit {code}: {child.log.read_text().strip()[-500:]}"
-    if VICTIMS[name].result(work) != clean.result:
-        return "failed", "another result"
-    more = set(_names(work)) ^ set(clean.names)
-    return ("leftovers", f"{sorted(more)} differ") if more else ("", "")
-
-
-def _names(work: pathlib.Path) -> list[str]:
-    """Returns what lies in a folder, without names that no two runs share.
-
-    Such are those inside a checkpoint, which is there as a whole or not, and those of
-    TensorBoard, which reads a file of each run.
+    Raises:
+      RuntimeError: If it fails.
     """
-    paths = (path.relative_to(work) for path in work.rglob("*"))
-    private = ("*/checkpoints/[0-9]*/*", "*/tensorboard/*")
-    return sorted(
-        str(path)
-        for path in paths
-        if not any(fnmatch.fnmatch(str(path), pattern) for pattern in private)
-    )
+    place.empty()
+    runs = place.start(processes)
+    changes = place.watch(runs)
+    seconds = time.monotonic() - runs[0].began
+    if any(run.code() for run in runs):
+        raise RuntimeError(f"{place.work.name}: {place.log(0).read_text()}")
+    return Clean(place.names(), changes, seconds)
+
+
+def kill(
+    place: Place, moment: Moment, *, processes: int = 1, grace: float = 0.0
+) -> Kill:
+    """Starts a command in the folder as it is, and kills it.
+
+    Args:
+      place: Where it runs.
+      moment: When.
+      processes: In how many processes.
+      grace: Seconds that processes have to end by themselves when one was killed.
+    """
+    runs = place.start(processes)
+    changes = place.watch(runs, until=moment.changes) if moment.changes else []
+    if len(changes) < moment.changes:
+        return Kill(killed=False, seconds=time.monotonic() - runs[0].began)
+    own = [moment.process] if moment.process is not None else range(processes)
+    after = sum(changes[-1:]) + moment.seconds
+    killed = [runs[number].kill_at(after) for number in own]
+    died = time.monotonic()
+    for run in runs:
+        run.process.join(max(died + grace - time.monotonic(), 0.0))
+    stopped = [run.kill_at(0.0) for run in runs]
+    now = time.monotonic()
+    return Kill(any(killed), now - runs[0].began, now - died, sum(stopped))
+
+
+def rerun(
+    place: Place, clean: Clean, expected: Any, *, processes: int = 1
+) -> tuple[str, str]:
+    """Starts a command in the folder as it is, and looks what it makes.
+
+    Args:
+      place: Where it runs.
+      clean: A run that nobody killed.
+      expected: What that left; None if it is not compared.
+      processes: In how many processes.
+
+    Returns:
+      "failed", "leftovers" or "", and what is wrong.
+    """
+    runs = place.start(processes)
+    limit = time.monotonic() + _HUNG_S
+    for run in runs:
+        run.process.join(max(limit - time.monotonic(), 0.0))
+    hung = [run.kill_at(0.0) for run in runs]
+    for number, run in enumerate(runs):
+        if code := run.code():
+            how = f"hung for {_HUNG_S} s" if hung[number] else f"exit {code}"
+            said = place.log(number).read_text().strip()[-500:]
+            return "failed", f"process {number} of {processes}, {how}: {said}"
+    if expected is not None and place.result() != expected:
+        return "failed", "another result"
+    more = set(place.names()) ^ set(clean.names)
+    return ("leftovers", f"{sorted(more)} differ") if more else ("", "")
 
 
 def _evaluate_words(made: Inputs, work: pathlib.Path) -> list[str]:

@@ -27,6 +27,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def joined(processes: int) -> list[list[str]]:
+    """Returns the options that join the processes of one run, for each of them.
+
+    Args:
+      processes: How many.
+    """
+    address = f"127.0.0.1:{free_port()}"
+    common = ["--coordinator", address, "--processes", str(processes)]
+    return [[*common, "--process-id", str(number)] for number in range(processes)]
+
+
 def started(words: Sequence[str], processes: int) -> list[subprocess.Popen[str]]:
     """Starts the processes of one run.
 
@@ -34,11 +45,9 @@ def started(words: Sequence[str], processes: int) -> list[subprocess.Popen[str]]
       words: The command without the options that join the processes.
       processes: How many.
     """
-    address = f"127.0.0.1:{free_port()}"
-    joined = ["--coordinator", address, "--processes", str(processes)]
     return [
         subprocess.Popen(
-            [*words, *joined, "--process-id", str(number)],
+            [*words, *own],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -46,7 +55,7 @@ def started(words: Sequence[str], processes: int) -> list[subprocess.Popen[str]]
             # A terminal's Ctrl-C would come twice: by itself and handed on.
             start_new_session=True,
         )
-        for number in range(processes)
+        for own in joined(processes)
     ]
 
 

@@ -22,12 +22,16 @@ PAGES = [
 # `test_extending.py` runs that page, in a copy of the package that it changes.
 OWN = ROOT / "docs" / "extending.md"
 # They install, or run this suite or the whole demonstration.
-OUTSIDE = ("make demo", "make test", "make test-slow", ".ci/run")
-# Of clusters that are not here; tests/workflows/test_pod.py runs the last one.
+OUTSIDE = (
+    *("make demo", "make test", "make test-slow", ".ci/run"),
+    "make .venv/.runtime && source .venv/bin/activate",
+)
+# Of clusters that are not here; tests/workflows/test_pod.py runs the last two.
 LAUNCHERS = (
     "sbatch ",
     "gcloud ",
     "scripts/launch_tpu_pod.sh ",
+    'python -c "from dst_jax.data import *; write_synthetic(',
     "python scripts/launch_",
 )
 LONG = ("demo", "train", "distill", "search", "ablate", "export-run")

@@ -1,5 +1,6 @@
 """Several processes train as one: by the command line, on loopback."""
 
+import json
 import os
 import pathlib
 import re
@@ -179,6 +180,35 @@ def test_the_launcher_starts_one_run_of_several_processes(folder, one):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0: metrics: launched/metrics.jsonl" in done.stdout
     assert distance(one, weights(folder, "launched")) <= 1e-5
+
+
+@slow
+def test_three_commands_of_the_page_train_with_four_processes(tmp_path):
+    page = (ROOT / "docs" / "pods.md").read_text()
+    block = page.split("## Four processes on this machine")[1].split("```")[1]
+    lines = block.removeprefix("bash\n").replace("\\\n", "").strip().splitlines()
+    # The first makes the environment, for which stands the one of the tests.
+    assert len(lines) == 3 and lines[0].startswith("make ")
+    for name, words in (("python", ""), ("dst-jax", "-m dst_jax.command.main")):
+        (tmp_path / name).write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    paths = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    for line in lines[1:]:
+        done = subprocess.run(
+            line,
+            shell=True,
+            cwd=tmp_path,
+            env=os.environ | paths | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+            capture_output=True,
+            text=True,
+            timeout=1200,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "0: teacher: runs/pod/bundles/teacher" in done.stdout
+    rows = (tmp_path / "runs" / "pod" / "metrics.jsonl").read_text().splitlines()
+    # An epoch of 1,600 pairs in batches of 16.
+    assert json.loads(rows[-1])["step"] == 100
 
 
 @slow

@@ -94,7 +94,9 @@ class Schema:
 
         def serialize(record: Record) -> bytes:
             texts = {k: _as_text(v) for k, v in record.items() if isinstance(v, str)}
-            return inner.serialize_example(features.encode_example({**record, **texts}))
+            example = inner.get_tf_example(features.encode_example({**record, **texts}))
+            # The order of fields would else be another in every process.
+            return example.SerializeToString(deterministic=True)
 
         return serialize
 

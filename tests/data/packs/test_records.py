@@ -72,6 +72,22 @@ def test_every_record_of_every_shard_comes_back(tmp_path):
     assert not list(tmp_path.glob(".*")), "a temporary file stayed"
 
 
+def test_the_fields_of_a_record_are_in_the_order_of_their_names():
+    """So a pack is the same to the last byte, whoever makes it or goes on with it."""
+    schema = Schema(4, 8, "raw")
+    record = {"box": [1.0] * 4, "frame_box": [1.0] * 4, "fill_rgb": [1.0] * 3}
+    sides = {"search_patch": 8, "template_patch": 4}
+    record |= {n: np.zeros((side, side, 3), np.uint8) for n, side in sides.items()}
+    record |= dict.fromkeys(("video", "track", "category", "source"), "?")
+    record |= {"visible": True, "px_scale": 1.0, "template_px_scale": 1.0}
+    record |= {"frame_size": np.array([8, 9], np.int32), "frame_number": np.int32(0)}
+    written = schema.serializer()(record)
+    # A key of a map is field 1, of wire type 2: its length and its bytes follow.
+    keys = [b"\n" + bytes([len(name)]) + name.encode() for name in sorted(record)]
+    assert len(keys) == 14 and all(written.count(key) == 1 for key in keys)
+    assert sorted(map(written.index, keys)) == [written.index(key) for key in keys]
+
+
 def test_records_travel_to_another_process(tmp_path):
     records = records_of(tmp_path, make_shards(tmp_path, (2, 2)))
     number_in(records[0])
