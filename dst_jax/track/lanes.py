@@ -38,19 +38,40 @@ class TrackResult(NamedTuple):
     states: Int[np.ndarray, " t"] | None
 
 
+class Part(NamedTuple):
+    """What is found of one video in one chunk.
+
+    Attributes:
+      stream: The video.
+      searched: Index among these frames of the first in which the target was searched:
+        1 if they begin with the first frame of the video, else 0.
+      found: Boxes and the rest in the frames that the chunk has of it.
+      ends: Whether it ends here.
+      fault: What ends it before its time.
+    """
+
+    stream: Stream
+    searched: int
+    found: TrackResult
+    ends: bool
+    fault: InputError | None
+
+
 class _Share(NamedTuple):
     """What one row holds of a video in a chunk.
 
     Attributes:
       row: The row.
-      number: Number of the video.
+      stream: The video.
+      first: Number of its first frame here.
       frames: How many frames it has here.
       ends: Whether the video ends here.
       fault: What ends it before its time.
     """
 
     row: int
-    number: int
+    stream: Stream
+    first: int
     frames: int
     ends: bool
     fault: InputError | None = None
@@ -95,7 +116,6 @@ class Lanes:
         self._init, self._chunk = init, chunk
         self._shape = shape
         self._state: TrackState | None = None
-        self._parts: dict[int, list[tuple[np.ndarray, ...]]] = {}
 
     def follow(
         self, streams: Iterator[Stream], *, tracked: Callable[[int], None]
@@ -108,22 +128,39 @@ class Lanes:
         """
         # A buffer is filled anew once its chunk has been fetched: the device may read
         # it in place. Old pixels around a smaller frame reach no crop.
-        buffers = deque(
-            np.zeros((*self._shape, 3), np.uint8) for _ in range(_IN_FLIGHT + 1)
-        )
+        buffers = deque(self._buffer() for _ in range(_IN_FLIGHT + 1))
         flying: deque[tuple[_Chunk, TrackOutput]] = deque()
-        reader = _Reader(streams, self._shape[1])
+        reader = _Reader(lambda: next(streams, None), self._shape[1])
+        landed = _Whole(tracked)
         with reader, ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(reader.read, buffers.popleft())
             while (chunk := coming.result()) is not None:
                 flying.append((chunk, self._dispatched(chunk)))
                 coming = ahead.submit(reader.read, buffers.popleft())
                 if len(flying) == _IN_FLIGHT:
-                    landed = flying.popleft()
-                    yield from self._landed(*landed, tracked)
-                    buffers.append(landed[0].frames)
+                    first = flying.popleft()
+                    yield from landed.with_parts(_fetched(*first))
+                    buffers.append(first[0].frames)
             for one in flying:
-                yield from self._landed(*one, tracked)
+                yield from landed.with_parts(_fetched(*one))
+
+    def follow_parts(self, opened: Callable[[], Stream | None]) -> Iterator[Part]:
+        """Yields, chunk by chunk, what is found of every video.
+
+        No chunk is read before all of the one before it is handed out: whoever gets a
+        part may stop its video, and open another one for the row.
+
+        Args:
+          opened: Function that returns the next video, or None if there is none now.
+            The end is where no row has a video.
+        """
+        frames = self._buffer()
+        with _Reader(opened, self._shape[1]) as reader:
+            while (chunk := reader.read(frames)) is not None:
+                yield from _fetched(chunk, self._dispatched(chunk))
+
+    def _buffer(self) -> UInt8[np.ndarray, "t b h w 3"]:
+        return np.zeros((*self._shape, 3), np.uint8)
 
     def _dispatched(self, chunk: _Chunk) -> TrackOutput:
         """Returns what the device will say of a chunk, without waiting for it."""
@@ -143,33 +180,63 @@ class Lanes:
         else:
             self._state = _placed(self._state, one, row)
 
-    def _landed(
-        self, chunk: _Chunk, output: TrackOutput, tracked: Callable[[int], None]
+
+class _Whole:
+    """Puts the parts of videos together.
+
+    Args:
+      tracked: Function that is told how many frames more have their boxes.
+    """
+
+    def __init__(self, tracked: Callable[[int], None]):
+        self._tracked = tracked
+        self._parts: dict[int, list[TrackResult]] = {}
+
+    def with_parts(
+        self, parts: list[Part]
     ) -> Iterator[tuple[int, TrackResult | InputError]]:
-        """Yields the videos that end in a chunk, after waiting for its boxes."""
-        fetched = [np.asarray(part) for part in output if part is not None]
-        for share in chunk.shares:
-            parts = self._parts.setdefault(share.number, [])
-            parts.append(tuple(f[: share.frames, share.row] for f in fetched))
-        tracked(sum(share.frames for share in chunk.shares))
-        for share in chunk.shares:
-            if share.fault is not None:
-                del self._parts[share.number]
-                yield share.number, share.fault
-            elif share.ends:
-                yield share.number, _joined(self._parts.pop(share.number))
+        """Yields the videos that end with the parts of a chunk."""
+        self._tracked(sum(len(part.found.boxes) for part in parts))
+        for part in parts:
+            number = part.stream.number
+            self._parts.setdefault(number, []).append(part.found)
+            if not part.ends:
+                continue
+            found = self._parts.pop(number)
+            yield number, _joined(found) if part.fault is None else part.fault
+
+
+def _fetched(chunk: _Chunk, output: TrackOutput) -> list[Part]:
+    """Returns what is found of the videos of a chunk, after waiting for it."""
+    boxes, scores, states = (
+        None if part is None else np.asarray(part) for part in output
+    )
+    assert boxes is not None and scores is not None
+    parts = []
+    for share in chunk.shares:
+        rows = slice(share.frames), share.row
+        said: Any = None if states is None else states[rows].copy()
+        found = TrackResult(boxes[rows].copy(), scores[rows].copy(), said)
+        if share.first == 0 and share.frames:
+            # Nothing was searched in the first frame: what its step has said is void.
+            found.scores[0] = 1.0
+            if found.states is not None:
+                found.states[0] = 0
+        searched = int(share.first == 0)
+        parts.append(Part(share.stream, searched, found, share.ends, share.fault))
+    return parts
 
 
 class _Reader:
     """Fills chunks with the frames of the videos that the rows hold.
 
     Args:
-      streams: The videos.
+      opened: Function that returns the next video, or None if there is none.
       rows: Number of rows.
     """
 
-    def __init__(self, streams: Iterator[Stream], rows: int):
-        self._streams = streams
+    def __init__(self, opened: Callable[[], Stream | None], rows: int):
+        self._opened = opened
         self._rows: list[Stream | None] = [None] * rows
         self._pool = ThreadPoolExecutor(min(rows, os.cpu_count() or 1))
 
@@ -181,7 +248,7 @@ class _Reader:
         self._pool.shutdown(cancel_futures=True)
 
     def read(self, frames: UInt8[np.ndarray, "t b h w 3"]) -> _Chunk | None:
-        """Returns the next chunk, in a buffer; None if all videos have ended."""
+        """Returns the next chunk, in a buffer; None if no row has a video."""
         length, rows, height, width, _ = frames.shape
         begun = self._begun()
         held = [(row, stream) for row, stream in enumerate(self._rows) if stream]
@@ -207,8 +274,10 @@ class _Reader:
         """Returns the videos that rows without one have taken up."""
         begun = []
         for row, stream in enumerate(self._rows):
-            if stream is None and (new := next(self._streams, None)) is not None:
-                self._rows[row] = new
+            if stream is not None and not stream.stopped:
+                continue
+            self._rows[row] = new = self._opened()
+            if new is not None:
                 begun.append((row, new))
         return begun
 
@@ -218,9 +287,9 @@ def _filled(row: int, stream: Stream, canvases: UInt8[np.ndarray, "t h w 3"]) ->
     before = stream.read
     try:
         count = stream.fill(canvases)
-        return _Share(row, stream.number, count, stream.has_ended())
+        return _Share(row, stream, before, count, stream.has_ended())
     except InputError as error:
-        return _Share(row, stream.number, stream.read - before, True, error)
+        return _Share(row, stream, before, stream.read - before, True, error)
 
 
 @jax.jit
@@ -236,11 +305,7 @@ def _repeated(one: TrackState, rows: int) -> TrackState:
     )
 
 
-def _joined(parts: list[tuple[np.ndarray, ...]]) -> TrackResult:
-    boxes, scores, *states = (np.concatenate(part) for part in zip(*parts, strict=True))
-    # Nothing was searched in the first frame, so what its step has said is void.
-    scores[0] = 1.0
-    judged: Any = states[0] if states else None
-    if judged is not None:
-        judged[0] = 0
-    return TrackResult(boxes, scores, judged)
+def _joined(parts: list[TrackResult]) -> TrackResult:
+    boxes, scores, states = zip(*parts, strict=True)
+    judged: Any = None if states[0] is None else np.concatenate(states)
+    return TrackResult(np.concatenate(boxes), np.concatenate(scores), judged)

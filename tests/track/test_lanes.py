@@ -199,6 +199,42 @@ def test_videos_are_opened_when_their_turn_comes_and_closed_when_nobody_goes_on(
     assert threading.active_count() == threads
 
 
+def test_a_video_that_is_stopped_leaves_its_row_to_the_next_one():
+    program, closed = Counting(), []
+
+    def watched(number, length):
+        try:
+            yield from numbered(number, length)
+        finally:
+            closed.append(number)
+
+    waiting = [
+        Stream(watched(number, length), number, np.float32([4, 4, 2, 2]))
+        for number, length in enumerate([12, 9, 3])
+    ]
+    lanes = Lanes(program.init, program.chunk, (4, 2, 160, 160))
+    seen = []
+    for part in lanes.follow_parts(lambda: waiting.pop(0) if waiting else None):
+        boxes = part.found.boxes[:, 0].astype(int).tolist()
+        seen.append((boxes, part.searched, part.ends))
+        if boxes[-1] == 7:  # video 0 in its second chunk
+            part.stream.stop()
+            waiting.append(Stream(watched(5, 2), 5, np.float32([4, 4, 2, 2])))
+    # Row 0 takes up video 2 and row 1 the new one, for which it was opened.
+    assert seen == [
+        ([0, 1, 2, 3], 1, False),
+        ([10, 11, 12, 13], 1, False),
+        ([4, 5, 6, 7], 0, False),
+        ([14, 15, 16, 17], 0, False),
+        ([20, 21, 22], 1, True),
+        ([18], 0, True),
+        ([50, 51], 1, True),
+    ]
+    assert closed[0] == 0 and sorted(closed) == [0, 1, 2, 5]
+    # Nothing of video 0 went to the device after the part that stopped it.
+    assert [rows for rows, _ in program.rows] == [[3, 3], [4, 4], [2, 1], [1, 0]]
+
+
 def test_memory_does_not_grow_with_the_lengths_of_videos():
     lengths = [3000, 1, 64, 5, 63, 65, 200, 2]
     frame, box = scenes.paint((70, 60)), np.float32([70, 60, 20, 20])
