@@ -4,10 +4,12 @@ A row takes the next video as soon as its own has ended, so that a short video d
 nobody. Threads fill the frames of the next chunk while two are on the device.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.errors import InputError
+from dst_jax.track.canvases import travelling_size
 from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import Stream
 from dst_jax.typing import Array, Bool, Float, Int, UInt8
@@ -81,11 +84,12 @@ class _Chunk(NamedTuple):
     """Frames for the device.
 
     Attributes:
-      frames: Frames on their canvases.
+      frames: Frames as they travel, see `travelling_size`.
       frame_hw: Height and width of the frames of each row.
       use: Whether a frame is real and not the first of its video.
       begun: Videos whose first frame is the row's first one here.
       shares: What the rows hold.
+      buffer: The memory in which the frames lie.
     """
 
     frames: UInt8[np.ndarray, "t b h w 3"]
@@ -93,6 +97,7 @@ class _Chunk(NamedTuple):
     use: Bool[np.ndarray, "t b"]
     begun: list[tuple[int, Stream]]
     shares: list[_Share]
+    buffer: UInt8[np.ndarray, " n"]
 
 
 class Lanes:
@@ -130,7 +135,7 @@ class Lanes:
         # it in place. Old pixels around a smaller frame reach no crop.
         buffers = deque(self._buffer() for _ in range(_IN_FLIGHT + 1))
         flying: deque[tuple[_Chunk, TrackOutput]] = deque()
-        reader = _Reader(lambda: next(streams, None), self._shape[1])
+        reader = _Reader(lambda: next(streams, None), self._shape)
         landed = _Whole(tracked)
         with reader, ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(reader.read, buffers.popleft())
@@ -140,7 +145,7 @@ class Lanes:
                 if len(flying) == _IN_FLIGHT:
                     first = flying.popleft()
                     yield from landed.with_parts(_fetched(*first))
-                    buffers.append(first[0].frames)
+                    buffers.append(first[0].buffer)
             for one in flying:
                 yield from landed.with_parts(_fetched(*one))
 
@@ -154,22 +159,29 @@ class Lanes:
           opened: Function that returns the next video, or None if there is none now.
             The end is where no row has a video.
         """
-        frames = self._buffer()
-        with _Reader(opened, self._shape[1]) as reader:
-            while (chunk := reader.read(frames)) is not None:
+        buffer = self._buffer()
+        with _Reader(opened, self._shape) as reader:
+            while (chunk := reader.read(buffer)) is not None:
                 yield from _fetched(chunk, self._dispatched(chunk))
 
-    def _buffer(self) -> UInt8[np.ndarray, "t b h w 3"]:
-        return np.zeros((*self._shape, 3), np.uint8)
+    def _buffer(self) -> UInt8[np.ndarray, " n"]:
+        return np.zeros(3 * math.prod(self._shape), np.uint8)
 
     def _dispatched(self, chunk: _Chunk) -> TrackOutput:
         """Returns what the device will say of a chunk, without waiting for it."""
         for row, stream in chunk.begun:
             box, hw = stream.box[None], np.array([stream.hw], np.int32)
-            self._place(row, self._init(chunk.frames[0, row][None], box, hw))
-        given = chunk.frames, chunk.frame_hw, chunk.use
+            first = self._on_canvases(chunk.frames[:1, row : row + 1])
+            self._place(row, self._init(first[0], box, hw))
+        given = self._on_canvases(chunk.frames), chunk.frame_hw, chunk.use
         self._state, output = self._chunk(self._state, *given)
         return output
+
+    def _on_canvases(
+        self, frames: UInt8[np.ndarray, "t b h w 3"]
+    ) -> UInt8[Array, "t b y x 3"]:
+        canvas = self._shape[2:]
+        return frames if frames.shape[2:4] == canvas else _widened(frames, canvas)
 
     def _place(self, row: int, one: TrackState) -> None:
         rows = self._shape[1]
@@ -232,11 +244,16 @@ class _Reader:
 
     Args:
       opened: Function that returns the next video, or None if there is none.
-      rows: Number of rows.
+      shape: Frames in a chunk, rows, height and width of a canvas.
     """
 
-    def __init__(self, opened: Callable[[], Stream | None], rows: int):
-        self._opened = opened
+    def __init__(
+        self,
+        opened: Callable[[], Stream | None],
+        shape: tuple[int, int, int, int],
+    ):
+        self._opened, self._shape = opened, shape
+        rows = shape[1]
         self._rows: list[Stream | None] = [None] * rows
         self._pool = ThreadPoolExecutor(min(rows, os.cpu_count() or 1))
 
@@ -247,14 +264,17 @@ class _Reader:
         self._rows = []
         self._pool.shutdown(cancel_futures=True)
 
-    def read(self, frames: UInt8[np.ndarray, "t b h w 3"]) -> _Chunk | None:
+    def read(self, buffer: UInt8[np.ndarray, " n"]) -> _Chunk | None:
         """Returns the next chunk, in a buffer; None if no row has a video."""
-        length, rows, height, width, _ = frames.shape
+        length, rows, *canvas = self._shape
         begun = self._begun()
         held = [(row, stream) for row, stream in enumerate(self._rows) if stream]
         if not held:
             return None
-        frame_hw = np.full((rows, 2), (height, width), np.int32)
+        sizes = [stream.hw for _, stream in held]
+        shape = length, rows, *travelling_size(sizes, (canvas[0], canvas[1])), 3
+        frames = buffer[: math.prod(shape)].reshape(shape)
+        frame_hw = np.full((rows, 2), canvas, np.int32)
         use = np.zeros((length, rows), bool)
 
         def fill(one: tuple[int, Stream]) -> _Share:
@@ -268,7 +288,7 @@ class _Reader:
                 self._rows[row] = None
         for row, _ in begun:
             use[0, row] = False
-        return _Chunk(frames, frame_hw, use, begun, shares)
+        return _Chunk(frames, frame_hw, use, begun, shares, buffer)
 
     def _begun(self) -> list[tuple[int, Stream]]:
         """Returns the videos that rows without one have taken up."""
@@ -290,6 +310,15 @@ def _filled(row: int, stream: Stream, canvases: UInt8[np.ndarray, "t h w 3"]) ->
         return _Share(row, stream, before, count, stream.has_ended())
     except InputError as error:
         return _Share(row, stream, before, stream.read - before, True, error)
+
+
+@partial(jax.jit, static_argnums=1)
+def _widened(
+    frames: UInt8[Array, "t b h w 3"], canvas: tuple[int, int]
+) -> UInt8[Array, "t b y x 3"]:
+    """Returns frames at the upper left of canvases."""
+    below, beside = canvas[0] - frames.shape[2], canvas[1] - frames.shape[3]
+    return jnp.pad(frames, ((0, 0), (0, 0), (0, below), (0, beside), (0, 0)))
 
 
 @jax.jit

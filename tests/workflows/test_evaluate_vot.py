@@ -177,18 +177,22 @@ def test_a_bad_frame_ends_a_video_unless_it_is_skipped_after_a_failure(
 ):
     for name in ("skipped", "seen", "good"):
         data = write_vot(tmp_path / "d", name, moved([20], 50))
+    write_vot(tmp_path / "d", "short", moved([1], 5))
     out = tmp_path / "out"
     evaluate_trackers(data, [bundle], results_out=out, batch=2)
     lines = written(out)["good_001.txt"].splitlines()
     failed = lines.index("2")
-    for name, number in (("skipped", failed + 2), ("seen", failed + 7)):
+    # After its failure the short one has no frame left for a start.
+    assert written(out)["short_001.txt"] == "1\n2\n0\n0\n0\n"
+    bad = {"skipped": failed + 2, "seen": failed + 7, "short": 3}
+    for name, number in bad.items():
         path = sorted((tmp_path / "d" / name / "color").iterdir())[number]
         path.write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"1 of 3 videos cannot be used: .*seen"):
+    with pytest.raises(InputError, match=r"1 of 4 videos cannot be used: .*seen"):
         evaluate_trackers(data, [bundle], results_out=tmp_path / "again", batch=2)
     again = written(tmp_path / "again")
-    assert sorted(again) == ["good_001.txt", "skipped_001.txt"]
-    assert again["skipped_001.txt"].splitlines() == lines
+    names = ["good_001.txt", "short_001.txt", "skipped_001.txt"]
+    assert again == {name: written(out)[name] for name in names}
 
 
 def test_runs_are_taken_up_scored_from_their_files_and_told_from_boxes(
