@@ -62,6 +62,7 @@ OPEN = (
     "dst-jax data verify LAYOUT:DIR",
     "dst-jax distill CONFIG --row ah+ts+mine",
     "dst-jax calibrate BUNDLE --dataset LAYOUT:DIR",
+    "dst-jax calibrate BUNDLE --dataset got10k:train_more --reported got10k:DIR",
     "dst-jax evaluate --dataset LAYOUT:DIR",
     "dst-jax evaluate --dataset otb:DIR --results DIR",
     "dst-jax demo --family siamrpn",

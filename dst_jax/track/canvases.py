@@ -1,5 +1,7 @@
 """Sizes of what goes to the device: canvases of frames, chunks and batches."""
 
+from collections.abc import Iterable
+
 import jax
 
 from dst_jax.boxes import MAX_FRAME_SIDE_PX
@@ -11,6 +13,8 @@ CANVAS_SIDES = (*_SIDES, MAX_FRAME_SIDE_PX)
 CHUNK_FRAMES = 64
 # Bounds a chunk's memory; a CPU keeps it in the cache and is a tenth faster for it.
 _CHUNK_BYTES, _MOST_BYTES = {"cpu": 16 * 2**20}, 192 * 2**20
+# Devices that read the host's memory: what is filled there has not far to go.
+_AT_HOME = ("cpu",)
 
 
 def canvas_size(height: int, width: int) -> tuple[int, int]:
@@ -31,6 +35,24 @@ def canvas_size(height: int, width: int) -> tuple[int, int]:
             )
     first = [min(s for s in CANVAS_SIDES if s >= side) for side in (height, width)]
     return first[0], first[1]
+
+
+def travelling_size(
+    sizes: Iterable[tuple[int, int]], canvas: tuple[int, int]
+) -> tuple[int, int]:
+    """Returns height and width with which frames go to the device.
+
+    They are the least that hold all frames, which the device then places on canvases.
+    On a CPU, where that would be one more copy, they are the canvas's.
+
+    Args:
+      sizes: Height and width of the frames.
+      canvas: Height and width of their canvas.
+    """
+    if jax.default_backend() in _AT_HOME:
+        return canvas
+    heights, widths = zip(*sizes, strict=True)
+    return max(heights), max(widths)
 
 
 def default_batch() -> int:

@@ -4,10 +4,12 @@ A row takes the next video as soon as its own has ended, so that a short video d
 nobody. Threads fill the frames of the next chunk while two are on the device.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.errors import InputError
+from dst_jax.track.canvases import travelling_size
 from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import Stream
 from dst_jax.typing import Array, Bool, Float, Int, UInt8
@@ -38,19 +41,40 @@ class TrackResult(NamedTuple):
     states: Int[np.ndarray, " t"] | None
 
 
+class Part(NamedTuple):
+    """What is found of one video in one chunk.
+
+    Attributes:
+      stream: The video.
+      searched: Index among these frames of the first in which the target was searched:
+        1 if they begin with the first frame of the video, else 0.
+      found: Boxes and the rest in the frames that the chunk has of it.
+      ends: Whether it ends here.
+      fault: What ends it before its time.
+    """
+
+    stream: Stream
+    searched: int
+    found: TrackResult
+    ends: bool
+    fault: InputError | None
+
+
 class _Share(NamedTuple):
     """What one row holds of a video in a chunk.
 
     Attributes:
       row: The row.
-      number: Number of the video.
+      stream: The video.
+      first: Number of its first frame here.
       frames: How many frames it has here.
       ends: Whether the video ends here.
       fault: What ends it before its time.
     """
 
     row: int
-    number: int
+    stream: Stream
+    first: int
     frames: int
     ends: bool
     fault: InputError | None = None
@@ -60,11 +84,12 @@ class _Chunk(NamedTuple):
     """Frames for the device.
 
     Attributes:
-      frames: Frames on their canvases.
+      frames: Frames as they travel, see `travelling_size`.
       frame_hw: Height and width of the frames of each row.
       use: Whether a frame is real and not the first of its video.
       begun: Videos whose first frame is the row's first one here.
       shares: What the rows hold.
+      buffer: The memory in which the frames lie.
     """
 
     frames: UInt8[np.ndarray, "t b h w 3"]
@@ -72,6 +97,7 @@ class _Chunk(NamedTuple):
     use: Bool[np.ndarray, "t b"]
     begun: list[tuple[int, Stream]]
     shares: list[_Share]
+    buffer: UInt8[np.ndarray, " n"]
 
 
 class Lanes:
@@ -95,7 +121,6 @@ class Lanes:
         self._init, self._chunk = init, chunk
         self._shape = shape
         self._state: TrackState | None = None
-        self._parts: dict[int, list[tuple[np.ndarray, ...]]] = {}
 
     def follow(
         self, streams: Iterator[Stream], *, tracked: Callable[[int], None]
@@ -108,31 +133,55 @@ class Lanes:
         """
         # A buffer is filled anew once its chunk has been fetched: the device may read
         # it in place. Old pixels around a smaller frame reach no crop.
-        buffers = deque(
-            np.zeros((*self._shape, 3), np.uint8) for _ in range(_IN_FLIGHT + 1)
-        )
+        buffers = deque(self._buffer() for _ in range(_IN_FLIGHT + 1))
         flying: deque[tuple[_Chunk, TrackOutput]] = deque()
-        reader = _Reader(streams, self._shape[1])
+        reader = _Reader(lambda: next(streams, None), self._shape)
+        landed = _Whole(tracked)
         with reader, ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(reader.read, buffers.popleft())
             while (chunk := coming.result()) is not None:
                 flying.append((chunk, self._dispatched(chunk)))
                 coming = ahead.submit(reader.read, buffers.popleft())
                 if len(flying) == _IN_FLIGHT:
-                    landed = flying.popleft()
-                    yield from self._landed(*landed, tracked)
-                    buffers.append(landed[0].frames)
+                    first = flying.popleft()
+                    yield from landed.with_parts(_fetched(*first))
+                    buffers.append(first[0].buffer)
             for one in flying:
-                yield from self._landed(*one, tracked)
+                yield from landed.with_parts(_fetched(*one))
+
+    def follow_parts(self, opened: Callable[[], Stream | None]) -> Iterator[Part]:
+        """Yields, chunk by chunk, what is found of every video.
+
+        No chunk is read before all of the one before it is handed out: whoever gets a
+        part may stop its video, and open another one for the row.
+
+        Args:
+          opened: Function that returns the next video, or None if there is none now.
+            The end is where no row has a video.
+        """
+        buffer = self._buffer()
+        with _Reader(opened, self._shape) as reader:
+            while (chunk := reader.read(buffer)) is not None:
+                yield from _fetched(chunk, self._dispatched(chunk))
+
+    def _buffer(self) -> UInt8[np.ndarray, " n"]:
+        return np.zeros(3 * math.prod(self._shape), np.uint8)
 
     def _dispatched(self, chunk: _Chunk) -> TrackOutput:
         """Returns what the device will say of a chunk, without waiting for it."""
         for row, stream in chunk.begun:
             box, hw = stream.box[None], np.array([stream.hw], np.int32)
-            self._place(row, self._init(chunk.frames[0, row][None], box, hw))
-        given = chunk.frames, chunk.frame_hw, chunk.use
+            first = self._on_canvases(chunk.frames[:1, row : row + 1])
+            self._place(row, self._init(first[0], box, hw))
+        given = self._on_canvases(chunk.frames), chunk.frame_hw, chunk.use
         self._state, output = self._chunk(self._state, *given)
         return output
+
+    def _on_canvases(
+        self, frames: UInt8[np.ndarray, "t b h w 3"]
+    ) -> UInt8[Array, "t b y x 3"]:
+        canvas = self._shape[2:]
+        return frames if frames.shape[2:4] == canvas else _widened(frames, canvas)
 
     def _place(self, row: int, one: TrackState) -> None:
         rows = self._shape[1]
@@ -143,33 +192,68 @@ class Lanes:
         else:
             self._state = _placed(self._state, one, row)
 
-    def _landed(
-        self, chunk: _Chunk, output: TrackOutput, tracked: Callable[[int], None]
+
+class _Whole:
+    """Puts the parts of videos together.
+
+    Args:
+      tracked: Function that is told how many frames more have their boxes.
+    """
+
+    def __init__(self, tracked: Callable[[int], None]):
+        self._tracked = tracked
+        self._parts: dict[int, list[TrackResult]] = {}
+
+    def with_parts(
+        self, parts: list[Part]
     ) -> Iterator[tuple[int, TrackResult | InputError]]:
-        """Yields the videos that end in a chunk, after waiting for its boxes."""
-        fetched = [np.asarray(part) for part in output if part is not None]
-        for share in chunk.shares:
-            parts = self._parts.setdefault(share.number, [])
-            parts.append(tuple(f[: share.frames, share.row] for f in fetched))
-        tracked(sum(share.frames for share in chunk.shares))
-        for share in chunk.shares:
-            if share.fault is not None:
-                del self._parts[share.number]
-                yield share.number, share.fault
-            elif share.ends:
-                yield share.number, _joined(self._parts.pop(share.number))
+        """Yields the videos that end with the parts of a chunk."""
+        self._tracked(sum(len(part.found.boxes) for part in parts))
+        for part in parts:
+            number = part.stream.number
+            self._parts.setdefault(number, []).append(part.found)
+            if not part.ends:
+                continue
+            found = self._parts.pop(number)
+            yield number, _joined(found) if part.fault is None else part.fault
+
+
+def _fetched(chunk: _Chunk, output: TrackOutput) -> list[Part]:
+    """Returns what is found of the videos of a chunk, after waiting for it."""
+    boxes, scores, states = (
+        None if part is None else np.asarray(part) for part in output
+    )
+    assert boxes is not None and scores is not None
+    parts = []
+    for share in chunk.shares:
+        rows = slice(share.frames), share.row
+        said: Any = None if states is None else states[rows].copy()
+        found = TrackResult(boxes[rows].copy(), scores[rows].copy(), said)
+        if share.first == 0 and share.frames:
+            # Nothing was searched in the first frame: what its step has said is void.
+            found.scores[0] = 1.0
+            if found.states is not None:
+                found.states[0] = 0
+        searched = int(share.first == 0)
+        parts.append(Part(share.stream, searched, found, share.ends, share.fault))
+    return parts
 
 
 class _Reader:
     """Fills chunks with the frames of the videos that the rows hold.
 
     Args:
-      streams: The videos.
-      rows: Number of rows.
+      opened: Function that returns the next video, or None if there is none.
+      shape: Frames in a chunk, rows, height and width of a canvas.
     """
 
-    def __init__(self, streams: Iterator[Stream], rows: int):
-        self._streams = streams
+    def __init__(
+        self,
+        opened: Callable[[], Stream | None],
+        shape: tuple[int, int, int, int],
+    ):
+        self._opened, self._shape = opened, shape
+        rows = shape[1]
         self._rows: list[Stream | None] = [None] * rows
         self._pool = ThreadPoolExecutor(min(rows, os.cpu_count() or 1))
 
@@ -180,14 +264,17 @@ class _Reader:
         self._rows = []
         self._pool.shutdown(cancel_futures=True)
 
-    def read(self, frames: UInt8[np.ndarray, "t b h w 3"]) -> _Chunk | None:
-        """Returns the next chunk, in a buffer; None if all videos have ended."""
-        length, rows, height, width, _ = frames.shape
+    def read(self, buffer: UInt8[np.ndarray, " n"]) -> _Chunk | None:
+        """Returns the next chunk, in a buffer; None if no row has a video."""
+        length, rows, *canvas = self._shape
         begun = self._begun()
         held = [(row, stream) for row, stream in enumerate(self._rows) if stream]
         if not held:
             return None
-        frame_hw = np.full((rows, 2), (height, width), np.int32)
+        sizes = [stream.hw for _, stream in held]
+        shape = length, rows, *travelling_size(sizes, (canvas[0], canvas[1])), 3
+        frames = buffer[: math.prod(shape)].reshape(shape)
+        frame_hw = np.full((rows, 2), canvas, np.int32)
         use = np.zeros((length, rows), bool)
 
         def fill(one: tuple[int, Stream]) -> _Share:
@@ -201,14 +288,16 @@ class _Reader:
                 self._rows[row] = None
         for row, _ in begun:
             use[0, row] = False
-        return _Chunk(frames, frame_hw, use, begun, shares)
+        return _Chunk(frames, frame_hw, use, begun, shares, buffer)
 
     def _begun(self) -> list[tuple[int, Stream]]:
         """Returns the videos that rows without one have taken up."""
         begun = []
         for row, stream in enumerate(self._rows):
-            if stream is None and (new := next(self._streams, None)) is not None:
-                self._rows[row] = new
+            if stream is not None and not stream.stopped:
+                continue
+            self._rows[row] = new = self._opened()
+            if new is not None:
                 begun.append((row, new))
         return begun
 
@@ -218,9 +307,18 @@ def _filled(row: int, stream: Stream, canvases: UInt8[np.ndarray, "t h w 3"]) ->
     before = stream.read
     try:
         count = stream.fill(canvases)
-        return _Share(row, stream.number, count, stream.has_ended())
+        return _Share(row, stream, before, count, stream.has_ended())
     except InputError as error:
-        return _Share(row, stream.number, stream.read - before, True, error)
+        return _Share(row, stream, before, stream.read - before, True, error)
+
+
+@partial(jax.jit, static_argnums=1)
+def _widened(
+    frames: UInt8[Array, "t b h w 3"], canvas: tuple[int, int]
+) -> UInt8[Array, "t b y x 3"]:
+    """Returns frames at the upper left of canvases."""
+    below, beside = canvas[0] - frames.shape[2], canvas[1] - frames.shape[3]
+    return jnp.pad(frames, ((0, 0), (0, 0), (0, below), (0, beside), (0, 0)))
 
 
 @jax.jit
@@ -236,11 +334,7 @@ def _repeated(one: TrackState, rows: int) -> TrackState:
     )
 
 
-def _joined(parts: list[tuple[np.ndarray, ...]]) -> TrackResult:
-    boxes, scores, *states = (np.concatenate(part) for part in zip(*parts, strict=True))
-    # Nothing was searched in the first frame, so what its step has said is void.
-    scores[0] = 1.0
-    judged: Any = states[0] if states else None
-    if judged is not None:
-        judged[0] = 0
-    return TrackResult(boxes, scores, judged)
+def _joined(parts: list[TrackResult]) -> TrackResult:
+    boxes, scores, states = zip(*parts, strict=True)
+    judged: Any = None if states[0] is None else np.concatenate(states)
+    return TrackResult(np.concatenate(boxes), np.concatenate(scores), judged)

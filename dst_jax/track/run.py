@@ -38,6 +38,18 @@ from dst_jax.track.stream import Frames, Stream
 from dst_jax.typing import Array, Bool, Float, Int, UInt8
 
 
+class Program(NamedTuple):
+    """What one compiled program takes.
+
+    Attributes:
+      spec: The architecture, with the search crop for the targets.
+      canvas: Height and width of the canvas of a frame.
+    """
+
+    spec: TrackerSpec
+    canvas: tuple[int, int]
+
+
 @dataclasses.dataclass(frozen=True)
 class Tracker:
     """A tracker that is ready to run; `make_tracker` makes it.
@@ -141,17 +153,37 @@ class Tracker:
                 else:
                     yield stream
 
-        for program, streams in itertools.groupby(opened(), key=self._program):
-            lanes = self._lanes(*program, size)
+        def program_of(stream: Stream) -> Program:
+            return self.program(stream.box, *stream.hw)
+
+        for program, streams in itertools.groupby(opened(), key=program_of):
+            lanes = self.lanes(program, batch=size)
             yield from lanes.follow(streams, tracked=tracked)
         yield from unfit
 
-    def _program(self, stream: Stream) -> tuple[TrackerSpec, tuple[int, int]]:
-        """Returns what videos have in common that one compiled program tracks."""
-        return self.search_spec(stream.box, *stream.hw), canvas_size(*stream.hw)
+    def program(self, box: Float[Array, " 4"], height: int, width: int) -> Program:
+        """Returns what videos have in common that one compiled program tracks.
 
-    def _lanes(self, spec: TrackerSpec, canvas: tuple[int, int], size: int) -> Lanes:
-        rows = row_count(canvas, batch=size)
+        Args:
+          box: The target in the first frame, cxcywh in frame pixels.
+          height: Height of the frames.
+          width: Width of the frames.
+
+        Raises:
+          InputError: If the frames are larger than the largest canvas.
+        """
+        canvas = canvas_size(height, width)
+        return Program(self.search_spec(box, height, width), canvas)
+
+    def lanes(self, program: Program, *, batch: int) -> Lanes:
+        """Returns the rows of a compiled program.
+
+        Args:
+          program: What its videos have in common.
+          batch: Number of rows, which is less where canvases take too much memory.
+        """
+        spec, canvas = program
+        rows = row_count(canvas, batch=batch)
         return Lanes(
             # The template does not depend on the search crop: all videos share `init`.
             partial(compiled(self.spec, self.config).init, self.variables),

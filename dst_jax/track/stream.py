@@ -22,6 +22,7 @@ class Stream:
       hw: Height and width of its frames.
       box: The target in the first frame, cxcywh in frame pixels.
       read: Number of frames taken so far.
+      stopped: Whether nobody wants more of it.
 
     Raises:
       InputError: If there is no frame, or a frame or the box is unfit.
@@ -31,6 +32,7 @@ class Stream:
         self._frames: Iterator[np.ndarray] = iter(frames)
         self.number = number
         self.read = 0
+        self.stopped = False
         self._waiting = first = next(self._frames, None)
         if first is None:
             raise InputError(f"video {number} has no frame; give at least one.")
@@ -56,6 +58,13 @@ class Stream:
     def has_ended(self) -> bool:
         """Returns whether no frame is left, for which it may have to read one."""
         return self._next() is None
+
+    def stop(self) -> None:
+        """Lets go of the frames that are left."""
+        self.stopped, self._waiting = True, None
+        close = getattr(self._frames, "close", None)
+        if close is not None:  # the threads of a generator that reads ahead end
+            close()
 
     def _next(self) -> np.ndarray | None:
         """Returns the next frame, which stays the next one, or None."""

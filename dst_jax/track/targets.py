@@ -62,7 +62,6 @@ def follow_targets(
     boxes: Float[Array, "k 4"],
     *,
     live: bool = False,
-    ahead: bool = True,
 ) -> Iterator[Followed]:
     """Yields a video part by part, with the boxes of its targets.
 
@@ -75,9 +74,6 @@ def follow_targets(
       boxes: The targets in the first frame, cxcywh in frame pixels.
       live: Whether each frame is a part, to be answered before the next one comes. A
         stored video is faster in parts of up to 64.
-      ahead: Whether a part is read while the one before is tracked, which is faster.
-        Whoever may stop before the end does without, and wastes no more than what is
-        left of a part.
 
     Yields:
       The parts in order.
@@ -112,7 +108,7 @@ def follow_targets(
         # The last part is awaited only now, so that reading frames overlaps with it.
         shown = canvases[:count, 0, : stream.hw[0], : stream.hw[1]]
         pending.append((shown, stream.read == count, outputs))
-        if live or not ahead or len(pending) > 1:
+        if live or len(pending) > 1:
             yield _fetched(pending.pop(0), tracker.config)
     yield from (_fetched(part, tracker.config) for part in pending)
     if isinstance(stop, BaseException):

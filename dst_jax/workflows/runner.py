@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dst_jax.arch import TrackerSpec
 from dst_jax.data.frames import Frame, read_frame, require_size
 from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError
 from dst_jax.track import Tracker
 from dst_jax.track.canvases import canvas_size
+from dst_jax.track.run import Program
 from dst_jax.typing import Float
 from dst_jax.workflows.pace import Pace, conditions
 
@@ -170,11 +170,10 @@ def _by_program(
 
     Long sequences come first, so that none goes on alone for long at the end.
     """
-    groups: dict[tuple[tuple[int, int], TrackerSpec], list[Sequence]] = {}
+    groups: dict[Program, list[Sequence]] = {}
     for sequence in sequences:
         assert sequence.size is not None
-        crops = tracker.search_spec(sequence.boxes[0], *sequence.size)
-        program = canvas_size(*sequence.size), crops
+        program = tracker.program(sequence.boxes[0], *sequence.size)
         groups.setdefault(program, []).append(sequence)
     return [sorted(group, key=len, reverse=True) for group in groups.values()]
 

@@ -61,7 +61,7 @@ class TrackerRuns:
         self.faults: dict[str, InputError] = {}
         self._bundles, self._sequences, self._out = bundles, sequences, out
         self._resets = resets
-        on = conditions(batch if resets is None else 1)
+        on = conditions(batch)
         if out is not None:
             require_file_names(sequences)
         self._results: dict[str, Results] = {}

@@ -16,6 +16,7 @@ from dst_jax.track import (
     TrackOutput,
     TrackState,
     canvases,
+    lanes,
     make_tracker,
     run,
 )
@@ -169,8 +170,8 @@ def streams(lengths, *, opened=None):
 
 def test_a_row_takes_the_next_video_as_soon_as_its_own_has_ended():
     program = Counting()
-    lanes = Lanes(program.init, program.chunk, (4, 2, 160, 160))
-    found = dict(lanes.follow(streams([9, 2, 4, 1, 5]), tracked=lambda _: None))
+    rows = Lanes(program.init, program.chunk, (4, 2, 160, 160))
+    found = dict(rows.follow(streams([9, 2, 4, 1, 5]), tracked=lambda _: None))
     # Row 0 has 9 frames of video 0, row 1 videos 1, 2 and 3; first frames take no step.
     used = [rows for rows, _ in program.rows]
     assert used == [[3, 1], [4, 3], [1, 0], [3, 0], [1, 0]]
@@ -182,8 +183,8 @@ def test_a_row_takes_the_next_video_as_soon_as_its_own_has_ended():
 
 def test_two_chunks_are_on_the_device_while_the_next_is_filled():
     program = Counting()
-    lanes = Lanes(program.init, program.chunk, (4, 1, 160, 160))
-    assert len(dict(lanes.follow(streams([16]), tracked=lambda _: None))) == 1
+    rows = Lanes(program.init, program.chunk, (4, 1, 160, 160))
+    assert len(dict(rows.follow(streams([16]), tracked=lambda _: None))) == 1
     assert program.events == [
         *("sent 0", "sent 1", "got 0", "sent 2", "got 1", "sent 3", "got 2", "got 3")
     ]
@@ -191,29 +192,96 @@ def test_two_chunks_are_on_the_device_while_the_next_is_filled():
 
 def test_videos_are_opened_when_their_turn_comes_and_closed_when_nobody_goes_on():
     opened, threads = [], threading.active_count()
-    lanes = Lanes(Counting().init, Counting().chunk, (4, 2, 160, 160))
-    results = lanes.follow(streams([2] * 50, opened=opened), tracked=lambda _: None)
+    rows = Lanes(Counting().init, Counting().chunk, (4, 2, 160, 160))
+    results = rows.follow(streams([2] * 50, opened=opened), tracked=lambda _: None)
     next(results)
     results.close()
     assert len(opened) <= 8
     assert threading.active_count() == threads
 
 
-def test_memory_does_not_grow_with_the_lengths_of_videos():
+def test_a_video_that_is_stopped_leaves_its_row_to_the_next_one():
+    program, closed = Counting(), []
+
+    def watched(number, length):
+        try:
+            yield from numbered(number, length)
+        finally:
+            closed.append(number)
+
+    waiting = [
+        Stream(watched(number, length), number, np.float32([4, 4, 2, 2]))
+        for number, length in enumerate([12, 9, 3])
+    ]
+    rows = Lanes(program.init, program.chunk, (4, 2, 160, 160))
+    seen = []
+    for part in rows.follow_parts(lambda: waiting.pop(0) if waiting else None):
+        boxes = part.found.boxes[:, 0].astype(int).tolist()
+        seen.append((boxes, part.searched, part.ends))
+        if boxes[-1] == 7:  # video 0 in its second chunk
+            part.stream.stop()
+            waiting.append(Stream(watched(5, 2), 5, np.float32([4, 4, 2, 2])))
+    # Row 0 takes up video 2 and row 1 the new one, for which it was opened.
+    assert seen == [
+        ([0, 1, 2, 3], 1, False),
+        ([10, 11, 12, 13], 1, False),
+        ([4, 5, 6, 7], 0, False),
+        ([14, 15, 16, 17], 0, False),
+        ([20, 21, 22], 1, True),
+        ([18], 0, True),
+        ([50, 51], 1, True),
+    ]
+    assert closed[0] == 0 and sorted(closed) == [0, 1, 2, 5]
+    # Nothing of video 0 went to the device after the part that stopped it.
+    assert [rows for rows, _ in program.rows] == [[3, 3], [4, 4], [2, 1], [1, 0]]
+
+
+def test_frames_that_travel_at_their_own_size_give_the_same_boxes(monkeypatch):
+    tracker = scenes.tracker(scale_count=1)
+    # Two rows of different sizes on one canvas, and a third that comes after them.
+    made = [
+        scene(5, "small", 0),
+        scene(3, "flat", 1),
+        scenes.video(4, start=(60.0, 50.0), height=111, width=97),
+    ]
+    videos, boxes = zip(*made, strict=True)
+    given, sent = np.stack([one[0] for one in boxes]), []
+
+    def watched(sizes, canvas):
+        sent.append(canvases.travelling_size(sizes, canvas))
+        return sent[-1]
+
+    monkeypatch.setattr(lanes, "travelling_size", watched)
+    home = tracker.track_many(videos, given, batch=2)
+    assert set(sent) == {(160, 160)}
+    sent.clear()
+    monkeypatch.setattr(canvases, "_AT_HOME", ())
+    away = tracker.track_many(videos, given, batch=2)
+    assert sent == [(120, 158), (111, 97)]
+    for one, other in zip(home, away, strict=True):
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_memory_does_not_grow_with_the_lengths_of_videos(batch):
     lengths = [3000, 1, 64, 5, 63, 65, 200, 2]
     frame, box = scenes.paint((70, 60)), np.float32([70, 60, 20, 20])
     tracker = scenes.tracker(scale_count=1)
-    tracker.track([frame] * 2, box)
+    tracker.track_many([[frame] * 2] * batch, np.tile(box, (batch, 1)), batch=batch)
     videos = [(frame.copy() for _ in range(length)) for length in lengths]
     tracemalloc.start()
     try:
-        found = dict(tracker.track_each(videos, np.tile(box, (8, 1)), batch=1))
+        given = np.tile(box, (8, 1))
+        found = dict(tracker.track_each(videos, given, batch=batch))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert [len(found[n].boxes) for n in range(8)] == lengths
+    for one in found.values():  # the square stands still
+        np.testing.assert_allclose(one.boxes, np.tile(box, (len(one.boxes), 1)), atol=1)
     # Three buffers of a chunk; all frames would be 180 MB.
-    assert peak < 3.5 * canvases.chunk_length((160, 160)) * 160 * 160 * 3 + 2**20
+    chunk = canvases.chunk_length((160, 160), batch=batch) * batch * 160 * 160 * 3
+    assert peak < 3.5 * chunk + 2**20
 
 
 def in_4k(frames, corner_xy):

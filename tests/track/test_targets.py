@@ -91,8 +91,7 @@ def test_a_live_frame_is_answered_before_the_next_is_read():
     assert number == 3
 
 
-@pytest.mark.parametrize(("ahead", "taken"), [(True, 8), (False, 4)])
-def test_whoever_may_stop_has_read_no_part_more(monkeypatch, ahead, taken):
+def test_a_part_is_read_while_the_one_before_is_tracked(monkeypatch):
     monkeypatch.setattr("dst_jax.track.targets.chunk_length", lambda canvas: 4)
     read = []
 
@@ -101,9 +100,9 @@ def test_whoever_may_stop_has_read_no_part_more(monkeypatch, ahead, taken):
             read.append(number)
             yield frame
 
-    part = next(follow_targets(scenes.tracker(), watched(), BOXES, ahead=ahead))
+    part = next(follow_targets(scenes.tracker(), watched(), BOXES))
     assert len(part.boxes) == 4
-    assert len(read) == taken
+    assert len(read) == 8
 
 
 @pytest.mark.parametrize("live", [False, True])

@@ -138,6 +138,63 @@ def test_a_tracker_does_what_a_session_does_that_is_started_anew(
     assert score.values["robustness"] == 100 * wanted.count((2.0,)) / FRAMES
 
 
+def moved(jumps, count):
+    """A diamond that is elsewhere from each of some frames on, and then back."""
+    places, rows = (HERE, THERE), []
+    for number in range(count):
+        rows.append(places[sum(number >= jump for jump in jumps) % 2])
+    return rows
+
+
+def written(folder):
+    return {path.name: path.read_text() for path in sorted(folder.rglob("*_001.txt"))}
+
+
+def test_restarts_of_videos_in_a_batch_are_those_of_each_alone(tmp_path, bundle):
+    jumps = {"a": [20], "b": [5, 9, 30, 31], "c": [], "d": [46], "e": [1, 40]}
+    for count, (name, at) in enumerate(jumps.items(), 46):
+        data = write_vot(tmp_path / "d", name, moved(at, count))
+    # The other canvas has a program of its own.
+    write_vot(tmp_path / "d", "wide", moved([8], 50), size=(HEIGHT, 170))
+    found = {}
+    for batch in (1, 4):
+        out = tmp_path / f"out-{batch}"
+        scored = evaluate_trackers(data, [bundle], results_out=out, batch=batch)
+        found[batch] = scored.scores["mine"].values, written(out)
+    assert found[4] == found[1]
+    assert len(found[1][1]) == 6
+    sequences = {sequence.name: sequence for sequence in read_sequences(data)}
+    for name, text in found[1][1].items():
+        wanted = session_run(bundle, sequences[name.removesuffix("_001.txt")])
+        ours = [tuple(map(float, line.split(","))) for line in text.splitlines()]
+        assert [one for one in ours if len(one) == 1] == [
+            one for one in wanted if len(one) == 1
+        ]
+
+
+def test_a_bad_frame_ends_a_video_unless_it_is_skipped_after_a_failure(
+    tmp_path, bundle
+):
+    for name in ("skipped", "seen", "good"):
+        data = write_vot(tmp_path / "d", name, moved([20], 50))
+    write_vot(tmp_path / "d", "short", moved([1], 5))
+    out = tmp_path / "out"
+    evaluate_trackers(data, [bundle], results_out=out, batch=2)
+    lines = written(out)["good_001.txt"].splitlines()
+    failed = lines.index("2")
+    # After its failure the short one has no frame left for a start.
+    assert written(out)["short_001.txt"] == "1\n2\n0\n0\n0\n"
+    bad = {"skipped": failed + 2, "seen": failed + 7, "short": 3}
+    for name, number in bad.items():
+        path = sorted((tmp_path / "d" / name / "color").iterdir())[number]
+        path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"1 of 4 videos cannot be used: .*seen"):
+        evaluate_trackers(data, [bundle], results_out=tmp_path / "again", batch=2)
+    again = written(tmp_path / "again")
+    names = ["good_001.txt", "short_001.txt", "skipped_001.txt"]
+    assert again == {name: written(out)[name] for name in names}
+
+
 def test_runs_are_taken_up_scored_from_their_files_and_told_from_boxes(
     tmp_path, bundle, jumping, monkeypatch
 ):
