@@ -1,7 +1,7 @@
 """Pairs a second on 8, 64 and 512 chips, by arithmetic, for `docs/scaling.md`.
 
+    python scripts/scaling.py --compile SiamFC  # counts in a program of 8 devices
     python scripts/scaling.py                   # traces each joint step, some seconds
-    python scripts/scaling.py --compile SiamFC  # and compiles one for 8 devices
     python scripts/scaling.py --write           # puts the tables into the page
 
 What a step exchanges is read from the program that `shard_map` makes of it for eight
@@ -10,7 +10,6 @@ makers publish of their links; how long a chip computes, from one measured step.
 """
 
 import argparse
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -243,26 +242,31 @@ def link_table() -> Iterator[str]:
 def with_tables(page: str, tables: Mapping[str, list[str]]) -> str:
     """Returns the page with new tables between its marks."""
     for name, lines in tables.items():
-        begin, end = f"<!-- {name} -->\n", "\n<!-- end -->"
+        begin, end = f"<!-- {name} -->\n", "<!-- end -->"
         before, rest = page.split(begin)
         _, after = rest.split(end, 1)
-        page = before + begin + "\n".join(lines) + end + after
+        page = before + begin + "\n".join([*lines, end]) + after
     return page
 
 
-def _steps(compiling: list[str]) -> dict[str, Step]:
-    """Returns the steps of all families, and keeps what is compiled anew."""
+def _compiled_steps() -> dict[str, Step]:
+    """Returns the steps of all families, traced now and compiled at some time."""
     kept = read_json(COMPILED) if COMPILED.exists() else {}
     steps = {}
     for family in FAMILIES:
-        step = traced_step(family, compiles=family in compiling)
-        if family in compiling:
-            kept[family] = {"rounds": step.rounds, "bytes": step.compiled_bytes}
-            write_json(COMPILED, kept)
-        elif own := kept.get(family):
-            step = step._replace(rounds=own["rounds"], compiled_bytes=own["bytes"])
-        steps[family] = step
+        steps[family] = traced_step(family)
+        if own := kept.get(family):
+            counts = {"rounds": own["rounds"], "compiled_bytes": own["bytes"]}
+            steps[family] = steps[family]._replace(**counts)
     return steps
+
+
+def _compile(family: str) -> None:
+    """Compiles a step, and keeps what the program exchanges."""
+    kept = read_json(COMPILED) if COMPILED.exists() else {}
+    step = traced_step(family, compiles=True)
+    kept[family] = {"rounds": step.rounds, "bytes": step.compiled_bytes}
+    write_json(COMPILED, kept)
 
 
 def main() -> None:
@@ -272,7 +276,11 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     jax.config.update("jax_num_cpu_devices", TRACED_ON)
-    steps = _steps(args.compile)
+    for family in args.compile:
+        _compile(family)
+    if args.compile:
+        return
+    steps = _compiled_steps()
     tables = {
         "exchange": list(exchange_table(steps)),
         "links": list(link_table()),
@@ -280,13 +288,8 @@ def main() -> None:
     }
     if args.write:
         write_text(PAGE, with_tables(PAGE.read_text(), tables))
-        return
-    for lines in tables.values():
-        print("\n".join(lines), end="\n\n")
-    first = steps["SiamFC"].macs
-    for peak in PEAKS[:1]:
-        print(f"measured share of the peak: {2 * first * MEASURED / peak.flops:.2%}")
-    print(json.dumps({name: step.exchanged for name, step in steps.items()}))
+    else:
+        print("\n\n".join("\n".join(lines) for lines in tables.values()))
 
 
 if __name__ == "__main__":

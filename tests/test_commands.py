@@ -30,7 +30,7 @@ LAUNCHERS = (
     "scripts/launch_tpu_pod.sh ",
     "python scripts/launch_",
 )
-LONG = ("demo", "train", "distill", "search", "ablate", "export-run")
+LONG = ("demo", "train", "distill", "warmup", "search", "ablate", "export-run")
 # Command lines within sentences that are complete.
 WITHIN = (
     "dst-jax --help",
