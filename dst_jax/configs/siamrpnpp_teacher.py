@@ -6,6 +6,8 @@ Run:     dst-jax convert --source imagenet-resnet-bgr resnet50.model backbone.bu
              --data.sources vid:DIR ytbb:DIR coco:DIR det:DIR
          --student teacher=siamrpnpp-r50 trains the public network by the same recipe,
          and --student teacher=siamrpnpp-big-wide the wider reading of the teacher.
+         --augment.grey 0.2 is what the public model for OTB adds, whose levels are
+         fused by their mean.
 Expect:  this recipe has not been run to its end; it sees 12 million pairs, which needs
          accelerators. The paper's teacher has an EAO of .302 on VOT2019 and an AUC of
          .509 on LaSOT.

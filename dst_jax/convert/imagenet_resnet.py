@@ -20,6 +20,7 @@ from dst_jax.convert.state_dict import (
     COUNTER,
     Entries,
     entry_name,
+    in_order,
     plain_names,
     take_tensor,
 )
@@ -89,8 +90,9 @@ def resnet_from_pytorch(
         raise InputError("a ResNet needs a residual backbone; use siamrpnpp-r50.")
     entries: Entries = {(0, 0, n): array for n, array in _own_names(state).items()}
     flat: Any = flatten_dict(jax.device_get(init_variables(jax.random.key(0), spec)))
-    for path in [path for path in flat if path[1] == BACKBONE]:
-        flat[path] = _tensor(entries, backbone_name(path[2:]), np.shape(flat[path]))
+    names = {path: backbone_name(path[2:]) for path in flat if path[1] == BACKBONE}
+    for path, name in in_order(entries, names):
+        flat[path] = _tensor(entries, name, np.shape(flat[path]))
     if spec.input.scale == 1.0:
         first = ("params", BACKBONE, "conv1", "conv", "kernel")
         flat[first] = np.ascontiguousarray(flat[first][:, :, ::-1])
@@ -104,9 +106,10 @@ def with_scaling(spec: TrackerSpec, scaling: Mapping[str, Any]) -> TrackerSpec:
 
 
 def _tensor(entries: Entries, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Takes a tensor; a 1 x 1 kernel becomes the middle tap of a larger one."""
-    found = entries.get((0, 0, name))
-    if found is None or found.shape[2:] != (1, 1) or shape[:2] == (1, 1):
+    """Takes a tensor; a 1 x 1 projection becomes the middle tap of a larger kernel."""
+    found, projection = entries.get((0, 0, name)), "downsample" in name
+    single = projection and found is not None and found.shape[2:] == (1, 1)
+    if not single or shape[:2] == (1, 1):
         return take_tensor(entries, name, shape)
     kernel = np.zeros(shape, np.float32)
     middle = shape[0] // 2, shape[1] // 2

@@ -15,7 +15,13 @@ from dst_jax.arch import (
     chain_of,
     named,
 )
-from dst_jax.convert.state_dict import COUNTER, entry_name, plain_names, take_tensor
+from dst_jax.convert.state_dict import (
+    COUNTER,
+    entry_name,
+    in_order,
+    plain_names,
+    take_tensor,
+)
 from dst_jax.errors import InputError
 from dst_jax.models.build import variable_shapes
 
@@ -36,6 +42,7 @@ _PARTS = {
 }
 # Names that only pysot's other backbones have.
 _OTHERS = {
+    "backbone.features.0.weight": "AlexNet",
     "backbone.layer1.0.weight": "AlexNet",
     "backbone.features.0.0.weight": "MobileNet",
     "backbone.layer0.0.weight": "MobileNet",
@@ -114,8 +121,8 @@ def siamrpnpp_from_pytorch(
     entries = {(0, 0, name): array for name, array in _own_names(state).items()}
     shapes: Any = flatten_dict(variable_shapes(spec))
     flat = {
-        path: take_tensor(entries, pysot_name(path), leaf.shape)
-        for path, leaf in shapes.items()
+        path: take_tensor(entries, name, shapes[path].shape)
+        for path, name in in_order(entries, {path: pysot_name(path) for path in shapes})
     }
     first = ("params", "backbone", "conv1", "conv", "kernel")
     flat[first] = np.ascontiguousarray(flat[first][:, :, ::-1])

@@ -87,6 +87,24 @@ def take_tensor(entries: Entries, name: str, shape: tuple[int, ...]) -> np.ndarr
     return np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
 
 
+def in_order(
+    entries: Entries, names: Mapping[tuple[str, ...], str]
+) -> list[tuple[tuple[str, ...], str]]:
+    """Returns variables in the order in which the file has their tensors.
+
+    So the first tensor of the file that does not fit is the one that is told.
+
+    Args:
+      entries: Tensors of no stage that are not used yet.
+      names: Name of the tensor of each variable.
+
+    Returns:
+      The items of `names`; those that the file lacks come last.
+    """
+    places = {name: place for place, (_, _, name) in enumerate(entries)}
+    return sorted(names.items(), key=lambda item: places.get(item[1], len(places)))
+
+
 def take_backbone(
     entries: Entries, spec: TrackerSpec
 ) -> tuple[dict[str, Any], dict[str, Any]]:

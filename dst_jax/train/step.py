@@ -17,6 +17,7 @@ from dst_jax.distill import Metrics, Objective, of_adapters, of_network, psum
 from dst_jax.models import Variables
 from dst_jax.models.parts import ADAPTERS
 from dst_jax.ops.augment import AugmentConfig, augment
+from dst_jax.ops.examples import Examples
 from dst_jax.train.phases import ONLY_PHASE, Phase, keep_rate, update
 from dst_jax.train.state import TrainState
 from dst_jax.typing import Array, Params, Scalar
@@ -116,17 +117,7 @@ def make_train_step(
         state: TrainState, constants: Constants, batch: Mapping[str, Array]
     ) -> tuple[TrainState, StepMetrics]:
         crop_key, model_key = jax.random.split(jax.random.key(crops.seed))
-        examples = augment(
-            crop_key,
-            batch,
-            input=crops.input,
-            config=crops.augment,
-            dtype=crops.dtype,
-        )
-        # What reads the crops does not compute them anew in its own order of sums,
-        # which would differ with the number of devices (by 4e-5 of a constant of a
-        # normalisation, and once by .8 %).
-        examples = jax.lax.optimization_barrier(examples)
+        examples = _finished_crops(crop_key, batch, crops)
         epoch = state.step.astype(crops.dtype) / jnp.asarray(
             steps_per_epoch, crops.dtype
         )
@@ -154,6 +145,18 @@ def make_train_step(
         return _unless_above(skip_above, state, new_state, found)
 
     return step
+
+
+def _finished_crops(key: Array, batch: Mapping[str, Array], crops: Crops) -> Examples:
+    """Returns the crops of a batch, which what reads them does not compute anew.
+
+    In an order of sums of its own it would differ with the number of devices (by 4e-5
+    of a constant of a normalisation, and once by .8 %).
+    """
+    examples = augment(
+        key, batch, input=crops.input, config=crops.augment, dtype=crops.dtype
+    )
+    return jax.lax.optimization_barrier(examples)
 
 
 def _notes(batch: Mapping[str, Array], axis_name: str | None) -> dict[str, Scalar]:

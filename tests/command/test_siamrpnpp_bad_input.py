@@ -58,14 +58,14 @@ def without_levels(state):
     [
         ({"features.0.0.weight": np.zeros((1, 1, 1, 1))}, (), "not a SiamRPN++ of pys"),
         (
-            {"backbone.layer1.0.weight": np.zeros((1, 1, 1, 1))},
+            {"backbone.features.0.weight": np.zeros((1, 1, 1, 1))},
             (),
             "variant on AlexNet",
         ),
         (
             test_pysot.state_dict("bottleneck"),
             ("--architecture", "siamrpnpp-r18"),
-            "backbone.bn1.running_mean has shape (4,), the architecture wants (64,)",
+            "backbone.conv1.weight has shape (4, 3, 7, 7), the architecture wants (64",
         ),
         (without_levels(test_pysot.state_dict()), (), "rpn_head.rpn3"),
     ],

@@ -1,6 +1,7 @@
 """A classifier's ResNet as the backbone of a tracker."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -65,6 +66,15 @@ def test_other_depths_and_other_networks_are_refused():
         resnet_spec({"features.0.weight": np.zeros(1)})
     with pytest.raises(InputError, match="needs a residual backbone"):
         resnet_from_pytorch(classifier("basic"), arch.named("siamfc-alexnet"))
+
+
+def test_a_classifier_of_another_depth_names_the_first_tensor_and_both_shapes():
+    message = (
+        "layer1.0.conv1.weight has shape (2, 4, 1, 1), the architecture wants "
+        "(2, 4, 3, 3)"
+    )
+    with pytest.raises(InputError, match=re.escape(message)):
+        resnet_from_pytorch(classifier("bottleneck"), pysot.narrow("basic"))
 
 
 def test_scaling_changes_the_input_alone():

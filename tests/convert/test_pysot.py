@@ -1,6 +1,7 @@
 """Weights of pysot's SiamRPN++ as ours, by a layer table written out by hand."""
 
 import dataclasses
+import re
 
 import jax
 import numpy as np
@@ -135,8 +136,11 @@ def without(state, part):
 @pytest.mark.parametrize(
     ("state", "message"),
     [
+        # Its two AlexNets, of which the first is that of the published weights.
+        ({"backbone.features.0.weight": np.zeros(1)}, "variant on AlexNet"),
         ({"backbone.layer1.0.weight": np.zeros((1, 1, 1, 1))}, "variant on AlexNet"),
         ({"backbone.features.0.0.weight": np.zeros(1)}, "variant on MobileNet"),
+        ({"backbone.layer0.0.weight": np.zeros(1)}, "variant on MobileNet"),
         ({"featureExtract.0.weight": np.zeros(1)}, "not a SiamRPN++ of pysot"),
         (without(state_dict(), "rpn3"), "rpn_head.rpn3.cls.head.3.weight is missing"),
     ],
@@ -148,7 +152,11 @@ def test_other_networks_are_refused(state, message):
 
 def test_weights_of_another_depth_name_the_first_tensor_and_both_shapes():
     state, other = state_dict("bottleneck"), narrow("basic")
-    with pytest.raises(InputError, match=r"backbone\.layer1.*\(.*\).*\(.*\)"):
+    message = (
+        "backbone.layer1.0.conv1.weight has shape (2, 4, 1, 1), the architecture wants "
+        "(2, 4, 3, 3)"
+    )
+    with pytest.raises(InputError, match=re.escape(message)):
         siamrpnpp_from_pytorch(state, other)
 
 
