@@ -34,7 +34,7 @@ LAUNCHERS = (
     'python -c "from dst_jax.data import *; write_synthetic(',
     "python scripts/launch_",
 )
-LONG = ("demo", "train", "distill", "search", "ablate", "export-run")
+LONG = ("demo", "train", "distill", "warmup", "search", "ablate", "export-run")
 # Command lines within sentences that are complete.
 WITHIN = (
     "dst-jax --help",

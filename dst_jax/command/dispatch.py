@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from dst_jax.command.kinds import options
 from dst_jax.command.parsing import parse
 from dst_jax.command.processes import joined_run
 from dst_jax.command.startup import silence_decoders, start_jax
+from dst_jax.command.training import overridden, run_train
 from dst_jax.command.verbs import (
     Ablate,
     Config,
@@ -33,15 +33,12 @@ from dst_jax.command.verbs import (
     Train,
     Verb,
 )
+from dst_jax.command.warmup import Warmup
 from dst_jax.errors import InputError
-from dst_jax.workflows.printing import say
 from dst_jax.workflows.versions import print_versions
 
-if typing.TYPE_CHECKING:
-    from dst_jax.experiment import Experiment
-
 # Verbs that take fields of a configuration.
-_CONFIGURED = (Train, Distill, Search, Ablate, Pack, Estimate)
+_CONFIGURED = (Train, Distill, Warmup, Search, Ablate, Pack, Estimate)
 DESCRIPTION = """Distilled Siamese trackers in JAX.
 
 A large tracker (the teacher) is compressed into small, fast ones (the students).
@@ -71,7 +68,7 @@ def run_verb(words: Sequence[str]) -> None:
         refuse_unknown(rest, options(verb), help_of=f"{words[0]} --help")
     silence_decoders()
     with contextlib.ExitStack() as joined:
-        if isinstance(verb, Train | Distill):
+        if isinstance(verb, Train | Distill | Warmup):
             joined.enter_context(
                 joined_run(verb.coordinator, verb.processes, verb.process_id, verb.pod)
             )
@@ -87,7 +84,7 @@ def _computes(verb: Any) -> bool:
         case Demo() | Train() | Distill() | Search() | Ablate() | Calibrate():
             return True
         case _:
-            return isinstance(verb, Track | Convert | Info | Estimate)
+            return isinstance(verb, Track | Convert | Info | Estimate | Warmup)
 
 
 def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
@@ -95,8 +92,8 @@ def _dispatch(verb: Any, rest: list[str], console: Console) -> None:
     match verb:
         case Demo():
             _demo(verb, console)
-        case Train() | Distill():
-            _train(verb, rest, console)
+        case Train() | Distill() | Warmup():
+            run_train(verb, rest, console)
         case Search():
             _search(verb, rest, console)
         case Ablate():
@@ -173,87 +170,12 @@ def _demo(verb: Demo, console: Console) -> None:
     )
 
 
-def _train(verb: Train | Distill, rest: list[str], console: Console) -> None:
-    deadline = deadline_of(verb.time_limit)
-    from dst_jax.command import settings
-    from dst_jax.distill import with_row
-    from dst_jax.train import this_pod
-    from dst_jax.workflows.train import print_trained, run_training
-
-    experiment = settings.load_experiment(verb.config)
-    teacher, row = None, "NOKD"
-    if isinstance(verb, Distill):
-        teacher, row = verb.teacher, verb.row
-    if row is not None:
-        distill = with_row(experiment.distill, row)
-        experiment = dataclasses.replace(experiment, distill=distill)
-    experiment = settings.with_students(experiment, verb.student)
-    experiment = _overridden(experiment, verb, rest, console)
-    networks = {"teacher": teacher, **_start_of(verb, experiment)}
-    if isinstance(verb, Distill) and verb.probe:
-        from dst_jax.workflows.probe import probe_terms
-
-        probe_terms(experiment, **networks, deadline=deadline, console=console)
-        return
-    if verb.replay:
-        from dst_jax.workflows.replay import replay_run
-
-        replay_run(experiment, verb.workdir, **networks, console=console)
-        return
-    trained = run_training(
-        experiment,
-        verb.workdir,
-        **networks,
-        verb=f"dst-jax {type(verb).__name__.lower()}",
-        deadline=deadline,
-        console=console,
-    )
-    if this_pod().writes:
-        print_trained(trained, console)
-
-
-def _start_of(verb: Train | Distill, experiment: "Experiment") -> dict[str, Any]:
-    """Returns the bundles that students begin with, as `run_training` takes them."""
-    from dst_jax.command.settings import parse_bundles
-
-    given = {"--init": verb.init, "--backbone": verb.backbone}
-    init, backbones = (
-        parse_bundles(choices, experiment.students, option=option)
-        for option, choices in given.items()
-    )
-    if isinstance(verb, Distill) and verb.init_from_teacher:
-        whole = dict.fromkeys(experiment.students, verb.teacher)
-        init = {n: path for n, path in whole.items() if n not in backbones} | init
-    return {"init": init, "backbones": backbones}
-
-
-def _overridden(
-    experiment: "Experiment",
-    verb: Train | Distill | Search | Ablate | Pack,
-    rest: list[str],
-    console: Console,
-) -> "Experiment":
-    """Returns the experiment with the fields and options of the command line."""
-    from dst_jax.command import settings
-
-    experiment, note = settings.for_sources(experiment, verb.sources, rest)
-    if note:
-        say(console, note)
-    experiment = settings.override(experiment, rest, also=options(verb))
-    if verb.skip_bad:
-        data = dataclasses.replace(experiment.data, skip_bad=True)
-        experiment = dataclasses.replace(experiment, data=data)
-    if isinstance(verb, Train | Distill | Search) and verb.seed is not None:
-        experiment = dataclasses.replace(experiment, seed=verb.seed)
-    return experiment
-
-
 def _search(verb: Search, rest: list[str], console: Console) -> None:
     deadline = deadline_of(verb.time_limit)
     from dst_jax.command import settings
     from dst_jax.workflows.search import print_searched, search_student
 
-    experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
+    experiment = overridden(settings.load_experiment(verb.config), verb, rest, console)
     searched = search_student(
         experiment,
         verb.workdir,
@@ -272,7 +194,7 @@ def _ablate(verb: Ablate, rest: list[str], console: Console) -> None:
     from dst_jax.workflows.ablation.run import run_ablation
     from dst_jax.workflows.train import run_training
 
-    experiment = _overridden(settings.load_experiment(verb.config), verb, rest, console)
+    experiment = overridden(settings.load_experiment(verb.config), verb, rest, console)
     choice = Choice(
         rows=verb.rows or (() if verb.students or verb.tables else ALL_ROWS),
         tables=tuple(int(t) if t.isdigit() else t for t in verb.tables),
@@ -316,7 +238,7 @@ def _pack(verb: Pack, rest: list[str], console: Console) -> None:
     if not (verb.sources or any(word.startswith("--data.sources") for word in rest)):
         raise InputError("missing: SOURCE [SOURCE ...]; see dst-jax data pack --help.")
     packed = pack_data(
-        _overridden(experiment, verb, rest, console),
+        overridden(experiment, verb, rest, console),
         verb.out,
         config=PackConfig(
             encoding=verb.encoding, quality=verb.quality, workers=verb.workers

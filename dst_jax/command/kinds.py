@@ -92,6 +92,10 @@ Replay: TypeAlias = Annotated[
     Flag[bool],
     arg(help="repeat a run that diverged, say where it did, and save nothing"),
 ]
+Profile: TypeAlias = Annotated[
+    Flag[bool],
+    arg(help="record ten steps, once compiled, for xprof and Perfetto"),
+]
 SkipBad: TypeAlias = Annotated[
     Flag[bool], arg(help="leave out what `dst-jax data verify` found wrong")
 ]

@@ -20,6 +20,7 @@ from dst_jax.command.kinds import (
     Path,
     Processes,
     ProcessId,
+    Profile,
     Replay,
     Rows,
     Seed,
@@ -30,6 +31,7 @@ from dst_jax.command.kinds import (
     TimeLimit,
     optional,
 )
+from dst_jax.command.warmup import Warmup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Train:
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
     replay: Replay = False
+    profile: Profile = False
     coordinator: Coordinator = None
     processes: Processes = None
     process_id: ProcessId = None
@@ -118,6 +121,7 @@ class Distill:
     skip_bad: SkipBad = False
     time_limit: TimeLimit = None
     replay: Replay = False
+    profile: Profile = False
     coordinator: Coordinator = None
     processes: Processes = None
     process_id: ProcessId = None
@@ -314,6 +318,7 @@ Verb = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]
+    | Annotated[Warmup, tyro.conf.subcommand("warmup")]
     | Annotated[Search, tyro.conf.subcommand("search")]
     | Annotated[Ablate, tyro.conf.subcommand("ablate")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]

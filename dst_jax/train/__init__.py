@@ -26,7 +26,9 @@ from dst_jax.train.optim import make_optimizer as make_optimizer
 from dst_jax.train.parallel import AXIS_NAME as AXIS_NAME
 from dst_jax.train.parallel import check_batch as check_batch
 from dst_jax.train.parallel import data_parallel as data_parallel
+from dst_jax.train.parallel import on_all as on_all
 from dst_jax.train.parallel import on_every_device as on_every_device
+from dst_jax.train.parallel import over_mesh as over_mesh
 from dst_jax.train.parallel import sharded as sharded
 from dst_jax.train.phases import Phase as Phase
 from dst_jax.train.phases import forget_momentum as forget_momentum

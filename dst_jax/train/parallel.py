@@ -77,20 +77,30 @@ def _by_pmap(step: TrainStep, devices: Sequence[Device] | None) -> TrainStep:
     return run
 
 
+def over_mesh(step: TrainStep, mesh: Mesh) -> Any:
+    """Returns the step as one program for all devices of a mesh, which can be lowered.
+
+    It is the program of the form "shard_map", and donates the state.
+
+    Args:
+      step: Step of one device, made with `axis_name=AXIS_NAME`.
+      mesh: Devices along the axis `AXIS_NAME`.
+    """
+    whole, part = PartitionSpec(), PartitionSpec(AXIS_NAME)
+    mapped = jax.shard_map(
+        step,
+        mesh=mesh,
+        in_specs=(whole, whole, part),
+        out_specs=(whole, whole),
+        check_vma=False,
+    )
+    return compiled(mapped, donate_argnums=(0,))
+
+
 def _by_shard_map(step: TrainStep, devices: Sequence[Device] | None) -> TrainStep:
     everywhere = on_all(list(devices) if devices is not None else jax.devices())
-    whole, part = PartitionSpec(), PartitionSpec(AXIS_NAME)
-    by_example = NamedSharding(everywhere.mesh, part)
-    mapped = compiled(
-        jax.shard_map(
-            step,
-            mesh=everywhere.mesh,
-            in_specs=(whole, whole, part),
-            out_specs=(whole, whole),
-            check_vma=False,
-        ),
-        donate_argnums=(0,),
-    )
+    by_example = NamedSharding(everywhere.mesh, PartitionSpec(AXIS_NAME))
+    mapped = over_mesh(step, everywhere.mesh)
     place = functools.partial(_place, sharding=everywhere)
     place_once = placing_once(place)
 

@@ -24,20 +24,12 @@ from dst_jax.train import (
     make_optimizer,
     make_phases,
 )
+from dst_jax.workflows.peaks import PEAKS
 from dst_jax.workflows.printing import say, shown
 from dst_jax.workflows.progress import waiting
 from dst_jax.workflows.run_parts import phase_step
 from dst_jax.workflows.training_data import patch_spec
 
-# Dense bfloat16 operations a second, as their makers print them.
-PEAKS = {
-    "NVIDIA H100 SXM": 989e12,
-    "NVIDIA A100": 312e12,
-    "TPU v4": 275e12,
-    "TPU v5e": 197e12,
-    "TPU v5p": 459e12,
-    "TPU v6e": 918e12,
-}
 # A share of the peak that convolutions of small images may reach, and a good one.
 MODEST, GOOD = 0.05, 0.3
 _MB = 1e6
@@ -103,7 +95,7 @@ def estimate_step(
     temporary = int(getattr(used, "temp_size_in_bytes", 0) or 0)
     memory: dict[str, int] = dict(zip(names, (*sizes, temporary), strict=True))
     flops = float(counted.get("flops", 0.0)) / batch
-    return Estimate(batch, flops, _macs(experiment, teacher), memory, seconds)
+    return Estimate(batch, flops, pair_macs(experiment, teacher), memory, seconds)
 
 
 def print_estimate(
@@ -171,10 +163,12 @@ def _speeds(flops: float, pairs: int, devices: int) -> Table:
         heading = shown(f"pairs/s at {share:.0%} of peak")
         table.add_column(heading, justify="right")
         table.add_column("hours", justify="right")
-    for name, peak in PEAKS.items():
-        rates = [share * peak * devices / flops for share in shares]
+    for peak in PEAKS:
+        rates = [share * peak.flops * devices / flops for share in shares]
         cells = [(f"{rate:,.0f}", f"{pairs / rate / 3600:,.2f}") for rate in rates]
-        table.add_row(f"{devices} x {name}", *(text for pair in cells for text in pair))
+        table.add_row(
+            f"{devices} x {peak.name}", *(text for pair in cells for text in pair)
+        )
     return table
 
 
@@ -222,7 +216,17 @@ def _forward(spec: TrackerSpec) -> int:
     return cost.template_macs + cost.search_macs + cost.attention_macs
 
 
-def _macs(experiment: Experiment, teacher: TrackerSpec | None) -> int:
+def pair_macs(experiment: Experiment, teacher: TrackerSpec | None) -> int:
+    """Returns the multiply-adds that the layers need for a pair in a step.
+
+    The teacher's forward pass counts once and only where a term reads it; the forward
+    and backward passes of a student are three forward passes. Crops, losses and
+    optimizers are left out, and so is that parts of students may be frozen.
+
+    Args:
+      experiment: The training.
+      teacher: The frozen teacher's architecture, or None.
+    """
     seen = needs_teacher(experiment.students, experiment.distill)
     frozen = _forward(teacher) if teacher and seen else 0
     return frozen + 3 * sum(map(_forward, experiment.students.values()))

@@ -43,13 +43,16 @@ from dst_jax.train import (
     this_pod,
     time_shares,
 )
+from dst_jax.workflows.estimate import pair_macs
 from dst_jax.workflows.export import write_bundles
 from dst_jax.workflows.gates import gate_share, gates_line, skipped_line
+from dst_jax.workflows.peaks import with_mfu
 from dst_jax.workflows.phase_lines import phase_lines
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import training_bar, waiting
 from dst_jax.workflows.run_inputs import gather, read_networks
 from dst_jax.workflows.run_parts import Given, first_adapters, make_run
+from dst_jax.workflows.tracing import PROFILE, recorded
 from dst_jax.workflows.workdir import BUNDLES, CHECKPOINTS, CONFIG, open_workdir
 
 
@@ -286,6 +289,7 @@ def _fit(
                 deadline=deadline,
                 pod=pod,
             )
+            run = opened.enter_context(recorded(run, workdir / PROFILE, step, console))
             fit(snapshot, run, experiment.loop)
     return {name: workdir / BUNDLES / name for name in experiment.students}
 
@@ -313,9 +317,14 @@ def _written(
     account = run.account or Account()
     times = TimesWriter(workdir, began=step, account=account)
     opened.enter_context(contextlib.closing(times))
+    rate: Any = {
+        "macs": pair_macs(given.experiment, given.teacher and given.teacher.spec),
+        "kind": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
+    }
     return run._replace(
         checkpoints=checkpoints,
-        report=writer.write,
+        report=lambda at, values: writer.write(at, with_mfu(values, **rate)),
         spent=times.write,
         saved=lambda kept: write_bundles(kept, given.made, workdir / BUNDLES),
     )

@@ -45,6 +45,7 @@ COMPUTING = [
     "demo --workdir w",
     "train demo_teacher --workdir w",
     "distill demo_students --workdir w --teacher t",
+    "warmup demo_teacher",
     "search siamfc_search --workdir w --teacher t",
     "ablate ablation_mini --workdir w",
     "convert --source siamfc-pytorch a.pth o.bundle",
