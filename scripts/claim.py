@@ -27,14 +27,13 @@ from typing import Any
 import jax
 from claim_stages import (
     PAPER_ROWS,
-    WORKING_ROW,
     Stage,
     by_video,
     line,
+    miniature_row,
     result_path,
     score_run,
     tell,
-    terms_of,
 )
 from claim_table import STILL, TEACHER, report
 from rich.console import Console
@@ -57,7 +56,6 @@ from dst_jax.experiment import (
     without,
 )
 from dst_jax.files import require_place, user_path
-from dst_jax.workflows.demo import ROW_RATES
 from dst_jax.workflows.demo_video import TEST_VIDEOS, TRAIN_VIDEOS, write_video
 from dst_jax.workflows.evaluation import read_videos, score_still
 from dst_jax.workflows.train import run_training
@@ -116,16 +114,16 @@ def experiment_of(family: str, name: str, seed: int, source: str) -> Experiment:
     base = dataclasses.replace(base, data=data, seed=seed)
     if name == TEACHER:
         return base
-    usual = ROW_RATES.get(family, {}).get(name, base.optim.learning_rate)
-    row, rate = RATED[family].get(name, (name, usual))
-    distill = OPTIONS.get(row, lambda same: same)(terms_of(row, base.distill))
-    if name == WORKING_ROW:
-        distill = distill.with_terms(ks=base.distill.terms["ks"])
-    optim = dataclasses.replace(base.optim, learning_rate=rate)
+    row, rate = RATED[family].get(name, (name, None))
+    made = miniature_row(base, family, row)
+    distill = OPTIONS.get(row, lambda same: same)(made.distill)
+    optim = dataclasses.replace(
+        made.optim, learning_rate=rate or made.optim.learning_rate
+    )
     if name in UNBIASED_ROWS:
         students = {n: without_bias(spec) for n, spec in base.students.items()}
-        base = dataclasses.replace(base, students=students)
-    return dataclasses.replace(base, distill=distill, optim=optim)
+        made = dataclasses.replace(made, students=students)
+    return dataclasses.replace(made, distill=distill, optim=optim)
 
 
 def setting(family: str, name: str, seed: int) -> str:

@@ -21,7 +21,9 @@ from dst_jax.distill import (
 )
 from dst_jax.errors import InputError
 from dst_jax.evaluate import Score
+from dst_jax.experiment import Experiment
 from dst_jax.files import read_json, write_json
+from dst_jax.workflows.demo import ROW_RATES
 from dst_jax.workflows.evaluation import evaluate_bundle
 from dst_jax.workflows.gates import gate_share
 from dst_jax.workflows.versions import versions
@@ -51,6 +53,23 @@ def terms_of(row: str, distill: DistillConfig) -> DistillConfig:
     sharing = WORKING if row.startswith(WORKING_ROW) else literal(distill).terms["ks"]
     terms = distill.with_terms(ah=HARD, str=RESPONSE, ks=sharing)
     return with_row(terms, row.partition(" ")[0])
+
+
+def miniature_row(students: Experiment, family: str, row: str) -> Experiment:
+    """Returns the training of a family's miniatures in a row, at that row's rate.
+
+    Args:
+      students: The demonstration's training of both, whose gates are the working ones.
+      family: The family, a name of `ROW_RATES` or another.
+      row: One of `PAPER_ROWS`, or such a row's first word with others behind it.
+    """
+    distill = terms_of(row, students.distill)
+    if row == WORKING_ROW:
+        distill = distill.with_terms(ks=students.distill.terms["ks"])
+    usual = students.optim.learning_rate
+    rate = ROW_RATES.get(family, {}).get(row, usual)
+    optim = dataclasses.replace(students.optim, learning_rate=rate)
+    return dataclasses.replace(students, distill=distill, optim=optim)
 
 
 def result_path(folder: pathlib.Path, name: str) -> pathlib.Path:

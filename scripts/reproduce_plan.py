@@ -4,10 +4,14 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from claim_stages import Stage, terms_of
+from claim_stages import Stage, miniature_row, terms_of
 from claim_table import TEACHER
 
 from dst_jax.configs import (
+    demo_siamrpn_students,
+    demo_siamrpn_teacher,
+    demo_students,
+    demo_teacher,
     siamfc_dst_short,
     siamfc_teacher,
     siamrpn_dst,
@@ -22,7 +26,11 @@ from dst_jax.files import read_json
 FAMILIES = {
     "siamfc": (siamfc_teacher, siamfc_dst_short),
     "siamrpn": (siamrpn_teacher, siamrpn_dst),
+    "siamfc-mini": (demo_teacher, demo_students),
+    "siamrpn-mini": (demo_siamrpn_teacher, demo_siamrpn_students),
 }
+# The families of scripts/claim.py, whose terms, gates and rates by row they have.
+MINIATURES = {"siamfc-mini": "siamfc", "siamrpn-mini": "siamrpn"}
 # A warm-up, and a rate that is held, keep their share of a run.
 EPOCHS = 4
 MOST_BATCH = 8  # two cores are as fast with it as with more, and take more steps
@@ -99,33 +107,40 @@ def experiment_of(data: Data, name: str, seed: int, *, pairs: int) -> Experiment
       seed: Seed of weights and of the order of pairs.
       pairs: Pairs of a row, a multiple of `EPOCHS`.
     """
-    network, config = FAMILIES[data.family]
-    base = config.experiment()
+    is_teacher, small = name == TEACHER, MINIATURES.get(data.family)
+    network, config = (module.experiment() for module in FAMILIES[data.family])
+    # A full-size teacher differs from its students' recipe in the network alone.
+    base = network if is_teacher and small else config
     shorter = EPOCHS / base.optim.epochs
     optim = dataclasses.replace(
         base.optim,
         epochs=float(EPOCHS),
         hold_epochs=shorter * base.optim.hold_epochs,
-        pairs_per_epoch=pairs // EPOCHS * (TEACHER_TIMES if name == TEACHER else 1),
+        pairs_per_epoch=pairs // EPOCHS * (TEACHER_TIMES if is_teacher else 1),
     )
     distill = dataclasses.replace(
         base.distill, warmup_epochs=shorter * base.distill.warmup_epochs
     )
-    return dataclasses.replace(
+    batch = base.data.batch if small else min(base.data.batch, MOST_BATCH)
+    made = dataclasses.replace(
         base,
-        students=network.experiment().students if name == TEACHER else base.students,
+        students=network.students if is_teacher else base.students,
         data=dataclasses.replace(
             base.data,
             sources=data.train,
             weights=(),
             max_gaps=(),
-            batch=min(base.data.batch, MOST_BATCH),
+            batch=batch,
             validation_share=data.validation,
         ),
-        distill=terms_of("NOKD" if name == TEACHER else name, distill),
+        distill=distill,
         optim=optim,
         seed=seed,
     )
+    if small and not is_teacher:
+        return miniature_row(made, small, name)
+    terms = terms_of("NOKD" if is_teacher else name, made.distill)
+    return dataclasses.replace(made, distill=terms)
 
 
 def read_plan(folder: pathlib.Path) -> Plan | None:

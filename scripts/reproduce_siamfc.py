@@ -6,6 +6,8 @@
 
 Both students of a family at full size are trained in the rows NOKD, TSKD and TSsKD with
 the paper's gates and with gates that work, whose terms are those of scripts/claim.py.
+`--family siamfc-mini` and `siamrpn-mini` are the miniatures of that script instead, of
+which two cores train tens of thousands of pairs in minutes.
 Without `--teacher BUNDLE` the teacher is trained first, on twice a row's pairs. Each
 training set is packed once, a share of its videos is held out, and the weights with
 the least loss on them ("best") are those that are scored on the test videos.

@@ -107,6 +107,22 @@ def test_siamrpn_keeps_its_share_of_warm_up(scripts):
     assert made.data.weights == () and made.data.max_gaps == ()
 
 
+@pytest.mark.parametrize("family", ["siamfc", "siamrpn"])
+def test_miniatures_differ_from_the_claims_in_data_and_pairs_alone(scripts, family):
+    data = data_of(scripts, f"{family}-mini")
+    for name in ("teacher", *scripts.claim_stages.PAPER_ROWS):
+        theirs = scripts.claim.experiment_of(family, name, 3, "got10k:x")
+        ours = scripts.reproduce_plan.experiment_of(data, name, 3, pairs=3_200)
+        assert ours.data.validation_share == 0.1
+        assert ours.optim.total_steps(16) == (400 if name == "teacher" else 200)
+        lengths = {"epochs": 4.0, "pairs_per_epoch": ours.optim.pairs_per_epoch}
+        assert ours == dataclasses.replace(
+            theirs,
+            data=dataclasses.replace(theirs.data, validation_share=0.1),
+            optim=dataclasses.replace(theirs.optim, **lengths),
+        )
+
+
 def plan_of(scripts, **changes):
     made = scripts.reproduce_plan.Plan(
         data_of(scripts), 640, 60.0, ("NOKD",), (0,), 0.5, 90.0

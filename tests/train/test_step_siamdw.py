@@ -10,7 +10,6 @@ import pytest
 
 from dst_jax.distill import Pair, Point
 from dst_jax.models import init_variables
-from dst_jax.ops.augment import augment
 from dst_jax.train import (
     Constants,
     OptimConfig,
@@ -85,20 +84,6 @@ def batch_of(step):
 
 
 take = functools.partial(setting.take_steps, batch_of=batch_of)
-
-
-@pytest.fixture(autouse=True)
-def crops_apart(monkeypatch):
-    """Steps finish their crops before the networks see them, unlike those of training.
-
-    Where both are one program, float32 constants of normalisations of one device and of
-    four have been seen to differ by 4e-5 of themselves, and once by .8 %.
-    """
-
-    def apart(*args, **options):
-        return jax.lax.optimization_barrier(augment(*args, **options))
-
-    monkeypatch.setattr("dst_jax.train.step.augment", apart)
 
 
 @pytest.mark.parametrize(
