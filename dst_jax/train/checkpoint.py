@@ -70,7 +70,7 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self._plain, options=options)
 
     def save(
-        self, snapshot: Snapshot, losses: Mapping[str, float] | None = None
+        self, snapshot: Snapshot, *, losses: Mapping[str, float] | None = None
     ) -> None:
         """Writes a checkpoint of the state's step unless there is one already.
 

@@ -78,7 +78,7 @@ def _saver(run: Run, config: LoopConfig) -> Saver:
 
     def save(snapshot: Snapshot, losses: Mapping[str, float]) -> None:
         if run.checkpoints:
-            run.checkpoints.save(snapshot, losses)
+            run.checkpoints.save(snapshot, losses=losses)
         run.saved(snapshot)
 
     background = config.save_in_background and run.checkpoints is not None
@@ -209,7 +209,9 @@ def _long(what: str, run: Run) -> Iterator[None]:
     yield
     run.tell("")
     run.notes(what)
-    if run.deadline:
+    # How long it takes to save in the background, the thread that does it notes.
+    beside = what == "checkpoint" and run.saver.background
+    if run.deadline and not beside:
         run.deadline.took(what, time.perf_counter() - began)
 
 

@@ -37,7 +37,12 @@ class Saver:
     ):
         self._save, self._deadline = save, deadline
         self._thread = futures.ThreadPoolExecutor(1, "saver") if background else None
-        self._running: futures.Future[float] | None = None
+        self._running: futures.Future[None] | None = None
+
+    @property
+    def background(self) -> bool:
+        """Returns whether the run goes on while it is saved."""
+        return self._thread is not None
 
     @property
     def busy(self) -> bool:
@@ -74,19 +79,18 @@ class Saver:
             return
         futures.wait([running])
         self._running = None
-        seconds = running.result()
-        if self._deadline:
-            self._deadline.took("checkpoint", seconds)
+        running.result()
 
     def close(self) -> None:
         """Waits until everything is saved, and ends the thread."""
         if self._thread:
             self._thread.shutdown()
 
-    def _timed(self, snapshot: Snapshot, losses: Mapping[str, float]) -> float:
+    def _timed(self, snapshot: Snapshot, losses: Mapping[str, float]) -> None:
         began = time.perf_counter()
         self._save(snapshot, losses)
-        return time.perf_counter() - began
+        if self._deadline:
+            self._deadline.took("checkpoint", time.perf_counter() - began)
 
 
 def _copied(tree: TrainState) -> TrainState:

@@ -29,11 +29,11 @@ def step(state, constants, batch):
 class Full(Checkpoints):
     """The disk is full after the first."""
 
-    def save(self, snapshot, losses=None):
+    def save(self, snapshot, *, losses=None):
         if int(snapshot.state.step) > EVERY:
             time.sleep(0.05)
             raise OSError(28, "No space left on device", "c/40")
-        super().save(snapshot, losses)
+        super().save(snapshot, losses=losses)
 
 
 def main(number, port, folder):

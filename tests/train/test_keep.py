@@ -32,7 +32,7 @@ def test_checkpoints_on_disk_are_those_of_the_policy(tmp_path, keep, steps):
     for part in ([2, 4, 6], [8, 10, 12]):
         checkpoints = Checkpoints(tmp_path, config_hash="abc", keep=keep)
         for step in part:
-            checkpoints.save(snapshot(step), LOSSES[step])
+            checkpoints.save(snapshot(step), losses=LOSSES[step])
         checkpoints.close()
     assert saved_steps(tmp_path) == steps
     assert read_record(tmp_path, steps[-1])["losses"] == {}
@@ -46,11 +46,11 @@ def test_each_student_has_a_best_checkpoint():
 def test_a_checkpoint_whose_record_is_damaged_is_nobodys_best(tmp_path):
     keep = Keep(last=1, best=True)
     checkpoints = Checkpoints(tmp_path, config_hash="abc", keep=keep)
-    checkpoints.save(snapshot(2), {"dull": 0.1})
+    checkpoints.save(snapshot(2), losses={"dull": 0.1})
     checkpoints.close()
     (tmp_path / "2" / "made" / "metadata").write_text("{")
     checkpoints = Checkpoints(tmp_path, config_hash="abc", keep=keep)
-    checkpoints.save(snapshot(4), {"dull": 0.2})
+    checkpoints.save(snapshot(4), losses={"dull": 0.2})
     checkpoints.close()
     assert saved_steps(tmp_path) == [4]
 

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import os
 import signal
+import threading
 import time
 
 import jax
@@ -96,12 +97,12 @@ def slow_saves(run, monkeypatch, *, seconds=0.0, error=None):
     """The run, whose checkpoints take so long, or fail, after that of step 2."""
     save, begun = run.checkpoints.save, []
 
-    def slow(snapshot, losses):
+    def slow(snapshot, *, losses):
         begun.append(int(snapshot.state.step))
         if begun[-1] > 2 and error:
             raise error
         time.sleep(seconds)
-        save(snapshot, losses)
+        save(snapshot, losses=losses)
 
     monkeypatch.setattr(run.checkpoints, "save", slow)
     return run, begun
@@ -110,13 +111,18 @@ def slow_saves(run, monkeypatch, *, seconds=0.0, error=None):
 def test_steps_go_on_while_a_checkpoint_of_the_step_is_written(
     step, tmp_path, monkeypatch
 ):
-    ends = {}
+    ends, let = {}, threading.Event()
 
     def tick(number, _):
         ends[number] = run.checkpoints.latest_step()
+        if number == 4:
+            let.set()
 
     run = make_run(step, tmp_path / "c", tick=tick, total=5)
-    run, _ = slow_saves(run, monkeypatch, seconds=1.0)
+    save = run.checkpoints.save
+    monkeypatch.setattr(
+        run.checkpoints, "save", lambda *of, **by: let.wait(60.0) and save(*of, **by)
+    )
     loop = dataclasses.replace(LOOP, checkpoint_every=3, log_every=5)
     whole = fit(start(), make_run(step, tmp_path / "whole", total=3), WAITING)
     fit(start(), run, loop)

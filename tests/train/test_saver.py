@@ -5,7 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from dst_jax.train import Deadline
+from dst_jax.train import Constants, Deadline, Run
+from dst_jax.train.loop import _long
 from dst_jax.train.saver import Saver
 from tests.train.test_checkpoint import snapshot
 
@@ -88,3 +89,22 @@ def test_a_time_limit_is_told_how_long_it_took():
     threading.Timer(0.3, slow.let.set).start()
     saver.wait()
     assert deadline._took["checkpoint"] >= 0.25
+
+
+def test_the_copy_for_the_background_is_not_taken_for_the_whole():
+    """A limit that knew of the copy alone would leave no time to save."""
+    deadline = Deadline(60.0)
+    run = Run(
+        step=lambda state, constants, batch: (state, batch),
+        constants=Constants(),
+        batches=iter(()),
+        validate=None,
+        total_steps=2,
+        steps_per_epoch=1,
+        batch=1,
+        deadline=deadline,
+        saver=Saver(lambda kept, losses: None, background=True),
+    )
+    with _long("checkpoint", run):
+        pass
+    assert "checkpoint" not in deadline._took
