@@ -20,7 +20,15 @@ import numpy as np
 from step_timing import noise_batch, timed_step
 
 from dst_jax.arch import TrackerSpec, named, tracker_cost
-from dst_jax.distill import Disc, DistillConfig, Qkv, Setting, Task, make_objective
+from dst_jax.distill import (
+    Disc,
+    DistillConfig,
+    Qkv,
+    Setting,
+    Task,
+    Term,
+    make_objective,
+)
 from dst_jax.models import ModelConfig, init_variables
 from dst_jax.ops.augment import AugmentConfig
 from dst_jax.train import (
@@ -36,7 +44,7 @@ from dst_jax.train import (
 
 OPTIM = OptimConfig(method="adamw", learning_rate=4e-4, final_learning_rate=4e-4)
 WINDOWS = AugmentConfig(stretch=0.0, search_shift_px=0.0, flip=0.5, flip_each=0.5)
-TERMS = {"gt": Task(), "qkv": Qkv(), "disc": Disc()}
+TERMS: Mapping[str, Term] = {"gt": Task(), "qkv": Qkv(), "disc": Disc()}
 
 
 def prepared(
@@ -44,9 +52,11 @@ def prepared(
     students: Mapping[str, TrackerSpec],
     batch: Mapping[str, np.ndarray],
     model: ModelConfig,
+    *,
+    terms: Mapping[str, Term] = TERMS,
 ) -> Callable[[], float]:
     """A function that takes a step and returns its seconds."""
-    setting = Setting(DistillConfig(TERMS), model=model)
+    setting = Setting(DistillConfig(terms), model=model)
     objective = make_objective(teacher, students, setting, axis_name=AXIS_NAME)
     tx = make_optimizer(OPTIM, total_steps=1000)
     crops = Crops(teacher.input, WINDOWS, seed=0)

@@ -2,9 +2,11 @@
 
     python scripts/bench_track.py --weights siamfc_alexnet.pth --sequence OTB/Deer
     python scripts/bench_track.py --family siamdw --sequence OTB/Deer
+    python scripts/bench_track.py --family ostrack --sequence OTB/Deer
 
 The first runs SiamFC's teacher and a dull student, the second SiamDW and DLF's students
-L and S, by SiamFC's procedure and with random weights.
+L and S, by SiamFC's procedure and with random weights, the third OSTrack's base, small
+and tiny network at 128 and 96 px, with random weights; `--networks` chooses others.
 
 Both sides decode the same JPEG files, run on the same cores and answer with one box
 per frame. Runs alternate and medians are printed; compilation is timed apart. The
@@ -25,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 import torch.nn.functional as F
+from ostrack_sides import TorchOSTrackTracker, ostrack_stages
 from torch_backbones import embedding
 
 from dst_jax.arch import CorrelationHeadSpec, TrackerSpec, named
@@ -39,6 +42,14 @@ from dst_jax.track.procedure import SIAMFC, init
 
 CONFIG = SiamFCTracking()
 STAGES = ("decode", "crop", "network", "read-out")
+# Networks that have random weights, by family.
+RANDOM = {
+    "siamfc": ("dstfc",),
+    "siamdw": ("siamdw", "siamdw-l", "siamdw-s"),
+    "ostrack": tuple(
+        f"ostrack-{kind}{px}" for kind in ("", "s-", "ti-") for px in (128, 96)
+    ),
+}
 
 
 class Clock:
@@ -139,7 +150,9 @@ class TorchTracker:
         self.size = self.size * (1 + CONFIG.scale_rate * (self.factors[best] - 1))
 
 
-def run_torch(tracker: TorchTracker, paths: list[str], box: np.ndarray) -> Any:
+def run_torch(
+    tracker: TorchTracker | TorchOSTrackTracker, paths: list[str], box: np.ndarray
+) -> Any:
     """Boxes, seconds and the clock of one video."""
     began, clock = time.perf_counter(), Clock()
     tracker.start(read_frame(paths[0]), box)
@@ -152,8 +165,8 @@ def run_torch(tracker: TorchTracker, paths: list[str], box: np.ndarray) -> Any:
     return np.stack(boxes), time.perf_counter() - began, clock
 
 
-def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]:
-    """Our step cut into stages that are awaited one by one, to see where time goes."""
+def siamfc_stages(spec: TrackerSpec, variables: Variables) -> tuple[Any, ...]:
+    """Our step as functions: the first frame, and then crops, network, read-out."""
     module = build(spec)
     start = compiled(
         lambda f, b, hw: init(
@@ -176,6 +189,14 @@ def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]
         )
         return state._replace(box=box, search_sides=sides)
 
+    return start, cut, network, read_out
+
+
+def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]:
+    """Our step cut into stages that are awaited one by one, to see where time goes."""
+    stages = ostrack_stages if spec.head.one_stream else siamfc_stages
+    start, cut, network, read_out = stages(spec, variables)
+
     def run(paths: list[str], box: np.ndarray) -> Clock:
         frames = canvases(paths)
         frame, hw = next(frames)
@@ -185,9 +206,9 @@ def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]
             clock.lap("decode")
             crops = jax.block_until_ready(cut(state, frame, hw))
             clock.lap("crop")
-            responses = jax.block_until_ready(network(state, crops))
+            answer = jax.block_until_ready(network(state, crops))
             clock.lap("network")
-            state = jax.block_until_ready(read_out(state, responses, hw))
+            state = jax.block_until_ready(read_out(state, answer, hw))
             clock.lap("read-out")
         return clock
 
@@ -209,7 +230,8 @@ def compare(name: str, spec: TrackerSpec, variables: Variables, args: Any) -> fl
     text = (args.sequence / "groundtruth_rect.txt").read_text().splitlines()[0]
     first = np.array(text.replace(",", " ").split(), np.float32) - [1, 1, 0, 0]
     box = np.asarray(xywh_to_cxcywh(first), np.float32)
-    ours, theirs = make_tracker(spec, variables), TorchTracker(spec, variables)
+    kind = TorchOSTrackTracker if spec.head.one_stream else TorchTracker
+    ours, theirs = make_tracker(spec, variables), kind(spec, variables)
     staged = make_staged(spec, ours.variables)
     began = time.perf_counter()
     result = ours.track((read_frame(path) for path in paths[:2]), box)
@@ -253,7 +275,8 @@ def print_table(
 def main() -> None:
     """Runs a family's teacher and students."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--family", choices=("siamfc", "siamdw"), default="siamfc")
+    parser.add_argument("--family", choices=tuple(RANDOM), default="siamfc")
+    parser.add_argument("--networks", nargs="+", help="names of others than these")
     parser.add_argument("--weights", type=pathlib.Path, help="of SiamFC's teacher")
     parser.add_argument("--sequence", type=pathlib.Path, required=True)
     parser.add_argument("--frames", type=int, default=60)
@@ -269,25 +292,20 @@ def main() -> None:
     speeds = [compare(name, *network, args) for name, network in networks(args)]
     if len(speeds) > 1:
         ratios = ", ".join(f"{speed / speeds[0]:.2f}" for speed in speeds[1:])
-        print(f"\nend to end, times the teacher's: {ratios}")
+        print(f"\nend to end, times the first's: {ratios}")
     print(f"load average {os.getloadavg()[0]:.1f} at the end")
 
 
 def networks(args: Any) -> Iterator[tuple[str, tuple[TrackerSpec, Variables]]]:
     """Networks and weights by what they are called here, the teacher first."""
-    names = {"dull student (random weights)": "dstfc"}
-    if args.family == "siamdw":
-        names = {
-            f"{name} (random weights)": name
-            for name in ("siamdw", "siamdw-l", "siamdw-s")
-        }
-    else:
+    if args.family == "siamfc":
         teacher = named("siamfc-alexnet")
         weights, _ = siamfc_from_pytorch(read_state_dict(args.weights), teacher)
         yield "teacher", (teacher, weights)
-    for shown, name in names.items():
-        key = jax.random.key(0)
-        yield shown, (named(name), jax.device_get(init_variables(key, named(name))))
+    for name in args.networks or RANDOM[args.family]:
+        spec = named(name)
+        variables = jax.device_get(init_variables(jax.random.key(0), spec))
+        yield f"{name} (random weights)", (spec, variables)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,11 @@ Run:     dst-jax distill loretrack --teacher BUNDLE --workdir runs/loretrack \
          threshold). For GOT-10k: --distill.disc.weights .75 .25, 100 epochs, 80 held.
          dst-jax ablate loretrack --tables loretrack trains and compares all rows.
 Expect:  LaSOT AUC .703, .686, .649 and .610 in the project's README, by its teacher.
-         This recipe has not been run to its end.
+         This recipe has not been run to its end. In the public logs, from the first
+         epoch to the last, QKV falls from 254 to 59.5 and Disc from 12.2 to 1.64 at
+         256 px, and the overlap of boxes rises from .49 to .867; with GOT-10k alone
+         from 231 to 65.6, 11.7 to 1.90 and .52 to .879. A run at what seems to be
+         128 px had 248 to 91.2, 10.7 to 2.23 and .50 to .845.
 Deviates: as `ostrack_teacher`, whose data, steps and rates these are. The four students
          share their batches and the teacher's pass, where public code trains one size a
          run. The threshold .20 belongs to the public teacher's last normalisation.

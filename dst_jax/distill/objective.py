@@ -148,7 +148,7 @@ def make_objective(
     teaching = None
     if teacher is not None and needs_teacher(students, setting.distill):
         specs["teacher"], teaching = teacher, network(teacher)
-    view, label = _viewer(specs), _labeller(specs, setting.labels)
+    view, label = _viewer(specs, setting.model), _labeller(specs, setting.labels)
     over_devices = functools.partial(psum, axis_name=axis_name)
     collect = _collector(specs, students, setting)
 
@@ -198,7 +198,7 @@ def _inside(parts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _viewer(
-    specs: Mapping[str, TrackerSpec],
+    specs: Mapping[str, TrackerSpec], config: ModelConfig
 ) -> Callable[[Examples], dict[str, Examples]]:
     """Returns a function that gives each network its own examples of a batch.
 
@@ -207,7 +207,8 @@ def _viewer(
 
     def view(examples: Examples) -> dict[str, Examples]:
         inputs = dict.fromkeys(spec.input for spec in specs.values())
-        made = {input: examples_for(examples, input) for input in inputs}
+        smooth = config.antialias
+        made = {x: examples_for(examples, x, antialias=smooth) for x in inputs}
         return {name: made[spec.input] for name, spec in specs.items()}
 
     return view

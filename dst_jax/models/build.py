@@ -50,6 +50,9 @@ class ModelConfig:
       keep_all_epochs: Epochs in which a transformer keeps the tokens that it
         eliminates later on.
       keep_fall_epochs: Epochs over which the share that it keeps then falls.
+      smooth_views: Whether values are smoothed where a network's image is made of a
+        larger crop: for crops with context and not for those by area, as in public
+        code ("family"), "always" or "never".
     """
 
     batch_norm: Literal["image", "pair"] = "image"
@@ -60,10 +63,19 @@ class ModelConfig:
     scan_blocks: bool = dataclasses.field(default=False, metadata=OMIT_DEFAULT)
     keep_all_epochs: float = dataclasses.field(default=20.0, metadata=OMIT_DEFAULT)
     keep_fall_epochs: float = dataclasses.field(default=80.0, metadata=OMIT_DEFAULT)
+    smooth_views: Literal["family", "always", "never"] = dataclasses.field(
+        default="family", metadata=OMIT_DEFAULT
+    )
 
     def __post_init__(self):
+        require_one_of(("family", "always", "never"), self, "smooth_views")
         require_one_of(("full", "bfloat16"), self, "precision")
         require_not_negative(self, "keep_all_epochs", "keep_fall_epochs")
+
+    @property
+    def antialias(self) -> bool | None:
+        """Returns the argument of `ops.examples.examples_for`."""
+        return {"family": None, "always": True, "never": False}[self.smooth_views]
 
 
 def build(

@@ -120,7 +120,7 @@ def _report(step: int, window: Window, run: Run) -> dict[str, float]:
     """Closes the window, and reports what it holds."""
     report = window.close()
     run.notes("steps")
-    _require_finite(step, report, run)
+    _require_sound(step, window, run)
     run.report(step, report)
     run.spent(step)
     return report
@@ -179,7 +179,7 @@ def _keep(
         with _long("checkpoint", run), run.pod.together("saving a checkpoint"):
             run.saver.wait()
             kept = Snapshot(jax.device_get(state), best, window.open())
-            _require_finite(step, kept.window.sums, run)
+            _require_sound(step, window, run)
             _require_finite_arrays(step, (kept.state, best.variables), run)
             run.saver.save(kept, losses)
         run.spent(step)
@@ -233,6 +233,13 @@ def _validate(
             kept[name] = jax.device_get(current)
             _require_finite_arrays(step, {name: kept[name]}, run)
     return Best(loss, kept), scores
+
+
+def _require_sound(step: int, window: Window, run: Run) -> None:
+    """Raises InputError for the first step, up to this one, that was not finite."""
+    if window.unsound:
+        what, after = window.unsound
+        raise _diverged(step - after, what, run)
 
 
 def _require_finite(step: int, values: Mapping[str, float], run: Run) -> None:

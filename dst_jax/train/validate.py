@@ -34,7 +34,7 @@ def make_validate(
     Args:
       specs: The networks by name; all see the same pairs.
       batches: Host batches of held-out pairs; `mask` is 0 where padded.
-      setting: Settings of labels and of the tracker's own loss, as in training.
+      setting: Settings of labels, views and the tracker's own loss, as in training.
       windows: The argument of `held_out_crops`.
       cut_for: The argument of `held_out_crops`.
 
@@ -72,9 +72,14 @@ def _make_measure(
     cut_for: InputSpec | None,
 ) -> Callable[..., Any]:
     module, label = build(spec), make_labels(spec, setting.labels)
+    seen: Any = {
+        "windows": windows,
+        "cut_for": cut_for,
+        "antialias": setting.model.antialias,
+    }
 
     def measure(variables: Variables, batch: Mapping[str, Array]) -> dict[str, Any]:
-        examples = held_out_crops(spec, batch, windows=windows, cut_for=cut_for)
+        examples = held_out_crops(spec, batch, **seen)
         # Pairs without a target are left out: no place or box would be right.
         examples = examples._replace(mask=examples.mask * (1.0 - examples.is_negative))
         output = forward(module, variables, examples.template, examples.search)
@@ -98,6 +103,7 @@ def held_out_crops(
     *,
     windows: AugmentConfig = PLAIN,
     cut_for: InputSpec | None = None,
+    antialias: bool | None = None,
 ) -> Examples:
     """Returns the crops on which a network is measured, the same at every call.
 
@@ -111,14 +117,16 @@ def held_out_crops(
         scaled.
       cut_for: Input that the host's patches serve, the widest of a run; None for that
         of this network.
+      antialias: The argument of `examples_for`.
     """
     widest = cut_for or spec.input
     if not spec.head.proposes_boxes:
-        return examples_for(centre_crops(batch, input=widest), spec.input)
+        middle = centre_crops(batch, input=widest)
+        return examples_for(middle, spec.input, antialias=antialias)
     unchanged = "flip", "flip_each", "grey", "brightness", "colour", "blur", "jitter"
     plain = dataclasses.replace(windows, **dict.fromkeys(unchanged, 0.0))
     examples = augment(jax.random.key(0), batch, input=widest, config=plain)
-    return examples_for(examples, spec.input)
+    return examples_for(examples, spec.input, antialias=antialias)
 
 
 def _answers(

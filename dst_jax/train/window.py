@@ -23,10 +23,15 @@ class Window:
     Args:
       batch: Number of pairs in a step.
       before: Sums over steps that an earlier process took since its last report.
+
+    Attributes:
+      unsound: The first metric that is not finite, such as "loss is nan", and how many
+        steps were averaged after its own; None while all are finite.
     """
 
     def __init__(self, batch: int, *, before: OpenWindow = NOTHING):
         self._batch = batch
+        self.unsound: tuple[str, int] | None = None
         self._begin(before)
 
     def _begin(self, before: OpenWindow) -> None:
@@ -81,10 +86,21 @@ class Window:
         sums do not depend on where a run was interrupted.
         """
         for row in jax.device_get(self._metrics):
-            for key, value in named(row).items():
-                self._sums[key] = self._sums.get(key, 0.0) + float(value)
+            values = {key: float(value) for key, value in named(row).items()}
+            for key, value in values.items():
+                self._sums[key] = self._sums.get(key, 0.0) + value
+            self._judge(values)
         self._steps += len(self._metrics)
         self._metrics = []
+
+    def _judge(self, values: Mapping[str, float]) -> None:
+        """Keeps the first metric that is not finite, and how long ago it was."""
+        bad = [key for key, value in values.items() if not math.isfinite(value)]
+        if self.unsound:
+            what, after = self.unsound
+            self.unsound = what, after + 1
+        elif bad:
+            self.unsound = f"{bad[0]} is {values[bad[0]]}", 0
 
 
 def named(metrics: StepMetrics) -> dict[str, Any]:

@@ -1,18 +1,28 @@
-"""Bad input of OSTrack gets one line and exit code 2, and leaves nothing behind."""
+"""Bad input of OSTrack and LoReTrack gets one line and exit code 2, and leaves nothing.
+
+A run that diverges stops too, and its folder holds what was finite.
+"""
 
 import dataclasses
+import io
 import json
+import pathlib
+import re
 
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 from dst_jax.arch import named, spec_to_json
 from dst_jax.bundle import Bundle, save_bundle
+from dst_jax.configs import demo_ostrack_students
 from dst_jax.models import init_variables
 from dst_jax.track import OSTrackTracking
+from dst_jax.workflows.training_data import load_data
 from tests import networks
 from tests.command import test_siamrpnpp_bad_input
+from tests.command.test_main import run
 from tests.convert import test_ostrack
 from tests.data import small_packs
 
@@ -184,3 +194,55 @@ def test_a_box_of_less_than_a_pixel_is_refused(told, teacher):
         said = told(*words, box)
         assert f"--box '{box}': all four must be finite" in said
         assert "width and height at least 1 pixel" in said
+
+
+def smaller(source, rows):
+    """Makes boxes of half a pixel of the first frames of every video of a source."""
+    for file in pathlib.Path(source.removeprefix("got10k:")).glob("*/groundtruth.txt"):
+        lines = file.read_text().splitlines()
+        lines[:rows] = ["9,9,0.5,30"] * len(lines[:rows])
+        file.write_text("\n".join(lines))
+
+
+def test_training_boxes_of_less_than_a_pixel_are_left_out_and_counted(tmp_path):
+    source = small_packs.write_raw(tmp_path / "raw")
+    smaller(source, rows=2)
+    base = demo_ostrack_students.experiment()
+    data = dataclasses.replace(base.data, sources=(source,))
+    console = Console(file=io.StringIO(), width=200)
+    split = load_data(dataclasses.replace(base, data=data), console)
+    said = console.file.getvalue()
+    # Five videos of six frames.
+    assert "left out 10 frames in 5: area below 20 px^2" in said
+    for sequence in (*split[0], *split[1]):
+        assert not sequence.visible[:2].any()
+
+
+def test_a_data_set_of_boxes_of_less_than_a_pixel_is_refused(told, tmp_path, teacher):
+    source = small_packs.write_raw(tmp_path / "raw")
+    smaller(source, rows=6)
+    words = distilling(tmp_path, networks.one_stream(16), teacher, "gt+qkv")
+    said = told(*words, "--data.sources", source)
+    assert f"{source} has no box fit for training; use another set." in said
+
+
+@pytest.mark.optax
+def test_a_box_that_is_no_number_stops_the_run_at_its_step(
+    tmp_path, capsys, monkeypatch, teacher
+):
+    monkeypatch.chdir(tmp_path)
+    source = small_packs.write_raw(tmp_path / "raw")
+    variables = jax.tree.map(np.array, init_variables(jax.random.key(0), SPEC))
+    # Offsets that are finite, of boxes so large that the hull has no area in float32.
+    variables["params"]["head"]["offset"]["read"]["bias"][:] = 3e38
+    start = saved(tmp_path / "far", SPEC, variables)
+    words = distilling(tmp_path, SPEC, teacher, "gt+qkv")
+    words = (*words, "--init", f"px64={start}", "--data.sources", source)
+    data = ("--data.batch", "4", "--data.threads", "0", "--data.validation-share")
+    steps = ("0.34", "--optim.epochs", "1", "--optim.pairs-per-epoch", "8")
+    steps = (*steps, "--optim.hold-epochs", "0.5")
+    code, out, err = run(capsys, *words, *data, *steps)
+    assert code == 2, out + err
+    assert len(err.strip().splitlines()) == 1, err
+    # Two steps are taken before the first report.
+    assert re.search(r": loss is nan at step 1; nothing was saved yet", err), err

@@ -10,7 +10,7 @@ import pytest
 from dst_jax.arch import InputSpec, widest
 from dst_jax.distill import LabelConfig, make_labels, make_objective
 from dst_jax.errors import InputError
-from dst_jax.models import init_variables
+from dst_jax.models import ModelConfig, init_variables
 from dst_jax.ops.examples import Examples, examples_for
 from tests import networks, objectives
 
@@ -39,9 +39,9 @@ def batch():
     return Examples(template, search, *flags, middle, jnp.arange(2), input)
 
 
-def loss(students, examples):
+def loss(students, examples, setting=PLAIN):
     variables = {n: init_variables(jax.random.key(1), s) for n, s in students.items()}
-    objective = make_objective(None, students, PLAIN)
+    objective = make_objective(None, students, setting)
     parts = ({n: v[kind] for n, v in variables.items()} for kind in KINDS)
     _, (_, metrics) = jax.jit(objective)(
         *parts, {}, examples, epoch=jnp.zeros(()), key=jax.random.key(0)
@@ -59,6 +59,20 @@ def test_each_network_learns_from_its_own_view_of_the_crops():
         alone = loss({name: spec}, examples_for(examples, spec.input))
         np.testing.assert_allclose(together[f"{name}/gt"], alone[f"{name}/gt"], 1e-5)
     assert float(together["near/gt"]) != float(together["far/gt"])
+
+
+@pytest.mark.parametrize(("smooth", "antialias"), [("always", True), ("never", False)])
+def test_whether_smaller_views_are_smoothed_is_a_setting(smooth, antialias):
+    """The far network sees shrunk crops, the near one a part of them as it is."""
+    examples = batch()
+    setting = PLAIN._replace(model=ModelConfig(smooth_views=smooth))
+    together = loss(BOTH, examples, setting)
+    far = loss({"far": FAR}, examples_for(examples, FAR.input, antialias=antialias))
+    np.testing.assert_allclose(together["far/gt"], far["far/gt"], 1e-5)
+    other = loss(
+        {"far": FAR}, examples_for(examples, FAR.input, antialias=smooth == "never")
+    )
+    assert abs(float(together["far/gt"] - other["far/gt"])) > 1e-4
 
 
 def test_labels_follow_the_target_in_each_networks_own_view():

@@ -363,6 +363,32 @@ def test_a_run_that_diverges_between_reports_saves_nothing_bad(step, tmp_path, a
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.state))
 
 
+def lose(step, at):
+    """The step, whose gradient is infinite in step `at` and whose loss is NaN later."""
+
+    def lost(state, constants, batch):
+        state, metrics = step(state, constants, batch)
+        if int(state.step) == at:
+            norms = {name: np.float32(np.inf) for name in metrics.gradient_norm}
+            metrics = metrics._replace(gradient_norm=norms)
+        if int(state.step) > at:
+            metrics = metrics._replace(loss=np.float32(np.nan))
+        return state, metrics
+
+    return lost
+
+
+@pytest.mark.parametrize("every", [(6, 20), (20, 5)], ids=["report", "checkpoint"])
+def test_the_step_that_is_not_finite_first_is_named(step, tmp_path, every):
+    """It is noticed at the next report, step 6, or checkpoint, step 5."""
+    log, checkpoint = every
+    loop = LoopConfig(log_every=log, validate_every=9, checkpoint_every=checkpoint)
+    run = make_run(lose(step, 3), tmp_path / "c")
+    message = r"^gradient_norm/dull is inf at step 3; nothing was saved yet"
+    with pytest.raises(InputError, match=message):
+        fit(start(), run, loop)
+
+
 def test_a_validation_that_is_not_finite_is_divergence(step, tmp_path):
     def validate(variables):
         del variables

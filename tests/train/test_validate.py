@@ -24,6 +24,27 @@ def test_a_smaller_network_is_judged_on_its_view_of_the_widest_crops(spec):
     np.testing.assert_allclose(found.search_box, expected, rtol=1e-5)
 
 
+def test_a_smaller_network_is_judged_on_smoothed_views_if_it_learns_from_them():
+    """Of 3 x 3 pixels smoothing reads more than the middle one."""
+    stripes = setting.make_batch(0, sides=(93, 141))
+    for role in ("template", "search"):
+        stripes[f"{role}_patch"][:] = 0
+        stripes[f"{role}_patch"][:, :, 1::3] = 90
+    widest = InputSpec(template_px=93, search_px=189, train_search_px=141)
+    spec = networks.TEACHER
+    plain, smooth = (
+        jax.jit(lambda b, a=a: held_out_crops(spec, b, cut_for=widest, antialias=a))(
+            stripes
+        )
+        for a in (False, True)
+    )
+    inside = np.asarray(plain.search)[:, 2:-2, 2:-2]
+    np.testing.assert_allclose(inside, 90.0, atol=1e-3)
+    # A triangle over three pixels to each side gives the middle one a third.
+    inside = np.asarray(smooth.search)[:, 2:-2, 2:-2]
+    np.testing.assert_allclose(inside, 30.0, atol=1e-3)
+
+
 def test_a_network_is_judged_on_the_colours_of_the_video():
     windows = AugmentConfig(stretch=0.0, search_shift_px=0.0)
     lively = AugmentConfig(

@@ -25,6 +25,9 @@ class Stub(test_ablate_dlf.Stub):
         return super().run(workdir, source, teacher, experiment=experiment, **choice)
 
 
+timed = test_ablate_dlf.timed
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "videos"
@@ -77,3 +80,21 @@ def test_the_report_stands_beside_the_readme(tmp_path, source, teacher):
     assert "| teacher |  |  |  |  |  | .500 | .750 | 100 |" in page
     readme = "| 128 | 64.9 | 46.4 | 64.3 | 77.7 | 69.0 | 25 CPU |"
     assert readme in page
+
+
+def test_speeds_of_every_device_stand_side_by_side(tmp_path, source, teacher, timed):
+    here = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    Stub().run(tmp_path, source, teacher, **LORETRACK)
+    file = tmp_path / "speeds.json"
+    # As if these had been measured on a machine with a GPU.
+    kept = file.read_text()
+    assert here in kept
+    file.write_text(kept.replace(here, "1 x A5500"))
+    Stub().run(tmp_path, source, teacher, **LORETRACK)
+    page = (tmp_path / "ablation.md").read_text()
+    for device in (here, "1 x A5500"):
+        assert f"| {device} | teacher | 400 | 80.0 | 40.0 |" in page
+        assert f"| {device} | dull | 800 | 160 | 80.0 |" in page
+    assert len(timed) == 2
+    Stub().run(tmp_path, source, teacher, **LORETRACK)
+    assert len(timed) == 2

@@ -6,6 +6,7 @@ from typing import Any
 from dst_jax.arch import TrackerSpec, tracker_cost
 from dst_jax.workflows.ablation.cells import Shown, decimals, with_spread
 from dst_jax.workflows.ablation.order import METRICS
+from dst_jax.workflows.pace import STAGES
 
 TABLE = "LoReTrack"
 # What each student learns from, as rows of `distill.with_row`.
@@ -64,6 +65,8 @@ def loretrack_tables(report: Mapping[str, Any]) -> Iterator[Shown]:
             rows.append(_reference_cells(name, outcome, dataset))
         title = f"{TABLE}: one teacher at lower resolutions, on {dataset}"
         yield Shown(title, headings, rows)
+    if speeds := report.get("speeds"):
+        yield _of_speeds(speeds)
     readme = [list(row) for row in _README]
     note = (
         "With both terms, trained on four data sets; rows without were not published."
@@ -91,6 +94,27 @@ def _reference_cells(name: str, outcome: Mapping[str, Any], dataset: str) -> lis
     fps = scores["fps"]
     cells = [decimals(scores[metric]) for metric in METRICS]
     return [name, *[""] * 5, *cells, "" if fps is None else f"{fps:.0f}"]
+
+
+def _of_speeds(speeds: Mapping[str, Any]) -> Shown:
+    """Returns the table of every network's speeds on every device that was tried."""
+    rows = [
+        [own["device"], name, *(_frames(stages[stage]) for stage in STAGES)]
+        for own in (speeds, *speeds["others"])
+        for name, stages in own["frames_per_s"].items()
+    ]
+    note = (
+        "network: on crops that are cut. crop + network: from frames in memory. one "
+        f"video: from files. Medians of the first frames of {speeds['video']}, the "
+        "networks taking turns. On a machine with a GPU, the same command with "
+        "JAX_PLATFORMS=cpu adds the CPU's."
+    )
+    headings = ("device", "tracker", *STAGES.values())
+    return Shown(f"{TABLE}: frames/s", headings, rows, [note], words=2)
+
+
+def _frames(speed: float) -> str:
+    return f"{speed:.0f}" if speed >= 100.0 else f"{speed:.1f}"
 
 
 def _giga(macs: int) -> str:

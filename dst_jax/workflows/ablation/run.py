@@ -12,7 +12,7 @@ from dst_jax.data.pipeline import read_sources
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment, experiment_to_json, without
 from dst_jax.files import found_folder, user_path, write_json, write_text
-from dst_jax.workflows.ablation import dlf
+from dst_jax.workflows.ablation import dlf, loretrack
 from dst_jax.workflows.ablation.evaluator import (
     Dataset,
     Evaluate,
@@ -138,7 +138,8 @@ def _speeds(
     workdir: pathlib.Path, plan: Plan, teacher: Bundle | None, evaluator: Evaluator
 ) -> dict[str, Any] | None:
     """Returns the speeds of the networks, if a table shows them."""
-    if teacher is None or all(line.table != dlf.TABLE for line in plan.lines):
+    showing = {dlf.TABLE, loretrack.TABLE}
+    if teacher is None or not showing & {line.table for line in plan.lines}:
         return None
     experiment, dataset = plan.experiment, evaluator.datasets[0]
     with waiting(evaluator.console, "timing the networks"):

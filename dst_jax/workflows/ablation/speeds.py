@@ -34,7 +34,8 @@ def network_speeds(
     """Returns frames/s of the teacher and of every student, timed in one go.
 
     Speed is a matter of the architecture, so students have random weights. What was
-    kept of the same networks and the same videos is returned as it is.
+    kept of the same networks, videos and device is returned as it is; figures of other
+    devices stay beside it.
 
     Args:
       folder: Folder of the ablation.
@@ -44,7 +45,8 @@ def network_speeds(
       students: The students' architectures by name.
 
     Returns:
-      "video", its name, "device", and "frames_per_s" by network and stage.
+      "video", its name, "device", and "frames_per_s" by network and stage; "others" are
+      the same of other devices.
 
     Raises:
       InputError: If the kept file is damaged.
@@ -54,34 +56,51 @@ def network_speeds(
         "targets": dataset.targets,
         "networks": {name: spec_id(spec) for name, spec in specs.items()},
     }
-    if (folder / FILE).exists():
-        kept = _read(folder / FILE)
-        if kept["identity"] == identity:
-            return kept["found"]
+    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    known = _known(folder / FILE, identity)
+    if device in known:
+        return _first(known, device)
     bundles = {TEACHER: teacher}
     for name, spec in students.items():
         weights = jax.device_get(init_variables(jax.random.key(0), spec))
         bundles[name] = Bundle(spec, weights, experiment.tracking, {})
     video = read_videos(dataset.source)[0]
-    found = {
+    known[device] = {
         "video": video.name,
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "device": device,
         "frames_per_s": measure_speeds(bundles, video),
     }
+    found = _first(known, device)
     write_json(folder / FILE, {"identity": identity, "found": found})
     return found
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
+def _first(known: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """Returns the figures of a device, with those of the others."""
+    others = [own for name, own in known.items() if name != device]
+    return {**known[device], "others": others}
+
+
+def _known(path: pathlib.Path, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns figures by device, if they are of the same networks and videos."""
+    if not path.exists():
+        return {}
     values = read_json(path)
     try:
         found = values["found"]
-        for name, own in found["frames_per_s"].items():
-            for stage in STAGES:
-                from_json(float, own[stage], f"{name}: {stage}")
-        _ = values["identity"], found["video"], found["device"]
+        known = {own["device"]: own for own in (found, *found.pop("others", ()))}
+        for own in known.values():
+            _check(own)
+        return known if values["identity"] == identity else {}
     except (InputError, AttributeError, KeyError, TypeError):
         raise InputError(
             f"{path} is damaged; remove it to have the networks timed again."
         ) from None
-    return values
+
+
+def _check(found: Mapping[str, Any]) -> None:
+    """Raises InputError or KeyError if figures of a device lack anything."""
+    for name, own in found["frames_per_s"].items():
+        for stage in STAGES:
+            from_json(float, own[stage], f"{name}: {stage}")
+    _ = found["video"]
