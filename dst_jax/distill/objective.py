@@ -283,24 +283,17 @@ def _collector(
     sizes = {name: tracker_cost(specs[name]).parameters for name in students}
     warmup = setting.distill.warmup_epochs
 
-    def view(
-        name: str,
-        batch: _Batch,
-        epoch: Scalar,
-        everywhere: Callable[[Any], Any],
-        term: str,
-    ) -> View:
+    def view(name: str, batch: _Batch, term: str, **at: Any) -> View:
         return View(
             name=name,
             term=term,
             **batch.around(name),
             task=setting.task,
             sizes=sizes,
-            epoch=epoch,
-            since_warmup=epoch - warmup,
-            psum=everywhere,
+            since_warmup=at["epoch"] - warmup,
             specs=specs,
             params=batch.adapters[name].get(term, {}),
+            **at,
         )
 
     def collect(
@@ -314,7 +307,7 @@ def _collector(
                 plain = batch.task_parts(name, setting.task)
                 parts[f"{name}/gt"] = scaled(plain, 1.0 - after)
             for term_name, term in setting.distill.active.items():
-                found = term(view(name, batch, epoch, everywhere, term_name))
+                found = term(view(name, batch, term_name, epoch=epoch, psum=everywhere))
                 if found.parts:
                     own = parts.setdefault(f"{name}/{term_name}", [])
                     own += scaled(found.parts, term.weight * after)

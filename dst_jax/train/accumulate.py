@@ -22,7 +22,7 @@ from dst_jax.distill import psum
 from dst_jax.errors import InputError
 from dst_jax.ops.examples import Examples
 
-# A function (params, examples, everywhere) -> (loss, (stats, metrics)) of a part.
+# A function (params, examples, *, everywhere) -> (loss, (stats, metrics)) of a part.
 Loss: TypeAlias = Callable[..., tuple[Any, Any]]
 
 
@@ -66,12 +66,12 @@ def accumulated(
 
     def measure(_: None, part: Examples) -> tuple[None, list[Any]]:
         sums = _Sums()
-        loss(params, part, sums)
+        loss(params, part, everywhere=sums)
         return None, sums.asked
 
     def share(params: Any, part: Examples, known: Any) -> tuple[Any, Any]:
         sums = _Sums(known)
-        value, (stats, metrics) = loss(params, part, sums)
+        value, (stats, metrics) = loss(params, part, everywhere=sums)
         return value, (stats, metrics.terms, sums.asked)
 
     known = _total(jax.lax.scan(measure, None, split)[1], axis_name)
@@ -86,7 +86,7 @@ def accumulated(
     stats = jax.tree.map(lambda x: jnp.mean(x, axis=0), stats)
     value, terms = jax.tree.map(lambda x: jnp.sum(x, axis=0), (value, terms))
     # Logs are functions of the sums, and those of the second pass are at hand.
-    logs = loss(params, one, _Sums(_total(asked, axis_name)))[1][1]
+    logs = loss(params, one, everywhere=_Sums(_total(asked, axis_name)))[1][1]
     return (value, (stats, logs._replace(terms=terms))), gradients
 
 
@@ -122,5 +122,5 @@ def _require_flat(loss: Loss, params: Any, part: Examples) -> None:
 
 def _asked(loss: Loss, params: Any, part: Any, known: Any = None) -> list[Any]:
     sums = _Sums(known)
-    loss(params, part, sums)
+    loss(params, part, everywhere=sums)
     return sums.asked

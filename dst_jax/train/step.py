@@ -134,17 +134,15 @@ def make_train_step(
         # which would differ with the number of devices (by 4e-5 of a constant of a
         # normalisation, and once by .8 %).
         examples = jax.lax.optimization_barrier(examples)
-        epoch = state.step.astype(crops.dtype) / jnp.asarray(
-            steps_per_epoch, crops.dtype
-        )
+        steps = jnp.asarray(steps_per_epoch, crops.dtype)
+        epoch = state.step.astype(crops.dtype) / steps
         key = jax.random.fold_in(model_key, state.step)
 
         def loss(
-            params: Any, examples: Examples, *everywhere: Callable[[Any], Any]
+            params: Any, examples: Examples, **sums: Callable[[Any], Any]
         ) -> tuple[Scalar, tuple[Any, Metrics]]:
             kept = _masked(params, constants.masks)
             fixed = state.batch_stats, constants.teacher, examples
-            sums = {"everywhere": everywhere[0]} if everywhere else {}
             return objective(kept, *fixed, epoch=epoch, key=key, **sums)
 
         (value, (stats, metrics)), gradients = gradient_of(loss, state.params, examples)
