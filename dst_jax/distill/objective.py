@@ -21,7 +21,7 @@ from dst_jax.distill.adapters import held, of_network
 from dst_jax.distill.config import DistillConfig
 from dst_jax.distill.fit import check_fit, needs_teacher
 from dst_jax.distill.labels import LabelConfig, Labels, make_labels
-from dst_jax.distill.parts import Part, psum, reduce_parts, scaled
+from dst_jax.distill.parts import Part, own_share, psum, scaled
 from dst_jax.distill.readings import batch_loss
 from dst_jax.distill.task import TaskConfig, task_parts
 from dst_jax.distill.term import View
@@ -130,9 +130,10 @@ def make_objective(
       `objective(params, stats, teacher_vars, examples, *, epoch, key)`, which returns
       `(local_loss, (new_stats, metrics))`. `params` and `stats` are dicts over the
       students; the parameters of terms stand in the former, see `distill.adapters`.
-      `teacher_vars` are the teacher's variables, and are ignored if no term
-      reads the teacher. `epoch` is a traced float. The sum of `local_loss` over devices
-      is the loss of the global batch, and the sum of its gradients is the gradient.
+      `teacher_vars` are the teacher's variables, and are ignored if no term reads the
+      teacher. `epoch` is a traced float. The sum of `local_loss` over devices is the
+      loss of the global batch, and the sum of its gradients is the gradient. A keyword
+      `everywhere` gives another function that sums a tree over the batch of all.
 
     Raises:
       InputError: If the networks do not fit together.
@@ -148,8 +149,8 @@ def make_objective(
     if teacher is not None and needs_teacher(students, setting.distill):
         specs["teacher"], teaching = teacher, network(teacher)
     view, label = _viewer(specs, setting.model), _labeller(specs, setting.labels)
-    everywhere = functools.partial(psum, axis_name=axis_name)
-    collect = _collector(specs, students, setting, everywhere)
+    over_devices = functools.partial(psum, axis_name=axis_name)
+    collect = _collector(specs, students, setting)
 
     def objective(
         params: Params,
@@ -159,18 +160,17 @@ def make_objective(
         *,
         epoch: Scalar,
         key: Array,
+        everywhere: Callable[[Any], Any] = over_devices,
     ) -> tuple[Scalar, tuple[Params, Metrics]]:
         seen = view(examples)
-        taught = {}
+        outputs, new_stats = _learn(key, epoch, modules, params, stats, seen)
         if teaching is not None:
-            taught["teacher"] = _teach(teaching, teacher_vars, seen["teacher"])
-        learnt, new_stats = _learn(key, epoch, modules, params, stats, seen)
-        outputs = learnt | taught
+            outputs["teacher"] = _teach(teaching, teacher_vars, seen["teacher"])
         labels = label(seen, key)
         task = _task_losses(outputs, labels, setting.task, everywhere)
         own = {name: held(params[name], frozen.get(name, ())) for name in modules}
-        parts, logs = collect(_Batch(outputs, labels, task, own), epoch)
-        values = {name: reduce_parts(group, axis_name) for name, group in parts.items()}
+        parts, logs = collect(_Batch(outputs, labels, task, own), epoch, everywhere)
+        values = {name: own_share(group, everywhere) for name, group in parts.items()}
         loss = jnp.sum(jnp.stack(list(values.values())))
         agreed = {f"gt/{name}": value for name, value in task.items()} | logs
         return loss, (new_stats, Metrics(values, agreed))
@@ -278,27 +278,27 @@ def _collector(
     specs: Mapping[str, TrackerSpec],
     students: Iterable[str],
     setting: Setting,
-    everywhere: Callable[[Any], Any],
 ) -> Callable[..., tuple[_Parts, dict[str, Scalar]]]:
     """Returns a function from a batch to the parts by "student/term" and all logs."""
     sizes = {name: tracker_cost(specs[name]).parameters for name in students}
     warmup = setting.distill.warmup_epochs
 
-    def view(name: str, batch: _Batch, epoch: Scalar, term: str) -> View:
+    def view(name: str, batch: _Batch, term: str, **at: Any) -> View:
         return View(
             name=name,
             term=term,
             **batch.around(name),
             task=setting.task,
             sizes=sizes,
-            epoch=epoch,
-            since_warmup=epoch - warmup,
-            psum=everywhere,
+            since_warmup=at["epoch"] - warmup,
             specs=specs,
             params=batch.adapters[name].get(term, {}),
+            **at,
         )
 
-    def collect(batch: _Batch, epoch: Scalar) -> tuple[_Parts, dict[str, Scalar]]:
+    def collect(
+        batch: _Batch, epoch: Scalar, everywhere: Callable[[Any], Any]
+    ) -> tuple[_Parts, dict[str, Scalar]]:
         # 0 in the warm-up and 1 after it; without one, a constant, which costs nothing.
         after: Any = jnp.where(epoch < warmup, 0.0, 1.0) if warmup else 1.0
         parts, logs = _Parts(), dict[str, Scalar]()
@@ -307,7 +307,7 @@ def _collector(
                 plain = batch.task_parts(name, setting.task)
                 parts[f"{name}/gt"] = scaled(plain, 1.0 - after)
             for term_name, term in setting.distill.active.items():
-                found = term(view(name, batch, epoch, term_name))
+                found = term(view(name, batch, term_name, epoch=epoch, psum=everywhere))
                 if found.parts:
                     own = parts.setdefault(f"{name}/{term_name}", [])
                     own += scaled(found.parts, term.weight * after)

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from dst_jax.distill.labels import Labels
-from dst_jax.distill.parts import own_share, reduce_parts
+from dst_jax.distill.parts import divide, reduce_parts
 from dst_jax.distill.task import TaskConfig, task_parts
 from dst_jax.models import Answer
 from dst_jax.typing import Array, Float, Scalar
@@ -27,7 +28,9 @@ def batch_loss(
       everywhere: Function that sums over all devices.
     """
     parts = jax.lax.stop_gradient(task_parts(answer, labels, config))
-    return everywhere(own_share(parts, everywhere))
+    sums = everywhere([(part.total, part.number) for part in parts])
+    means = [part.weight * divide(*of) for part, of in zip(parts, sums, strict=True)]
+    return jnp.sum(jnp.stack(means))
 
 
 def example_losses(

@@ -44,8 +44,8 @@ class ModelConfig:
         statistics ("image"), as in public trackers, or both by common ones ("pair").
         Inference has one set for both; a region head trained from scratch with
         "image" learns to rely on the difference.
-      precision: Type of the computation of transformers: that of the parameters
-        ("full") or "bfloat16". Softmax, normalisations and losses stay in float32.
+      precision: Type of the computation: that of the parameters ("full") or "bfloat16".
+        Softmax, normalisations, answers, taps, losses and parameters stay in float32.
       scan_blocks: Whether equal blocks of a transformer are compiled once, as a loop.
       keep_all_epochs: Epochs in which a transformer keeps the tokens that it
         eliminates later on.
@@ -104,25 +104,20 @@ def build(
         last map is always given, and so are all maps of a chain.
 
     Raises:
-      InputError: If a name of `frozen` stands for no part, or the network cannot
-        compute with the precision of `config`.
+      InputError: If a name of `frozen` stands for no part.
     """
     check_parts(spec, frozen, owner="frozen")
+    if config.precision == "bfloat16":
+        dtype = jnp.bfloat16
     common: Any = {"param_dtype": param_dtype, "axis_name": axis_name, "frozen": frozen}
     match spec.backbone:
         case Chain():
-            if config.precision != "full":
-                raise InputError(
-                    f"ModelConfig.precision={config.precision}: is for transformers; "
-                    f"{spec.head.family} computes in the type of its parameters."
-                )
             pairs = config.batch_norm == "pair"
             return Siamese(spec, dtype, pair_norm=pairs, **common)
         case TokenBackboneSpec():
-            half = config.precision == "bfloat16"
             return OneStream(
                 spec,
-                jnp.bfloat16 if half else dtype,
+                dtype,
                 taps=taps,
                 scanned=config.scan_blocks,
                 keep_all_epochs=config.keep_all_epochs,

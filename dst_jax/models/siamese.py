@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
@@ -17,6 +18,7 @@ from dst_jax.models.layers import ConvStage
 from dst_jax.models.moment import Moment
 from dst_jax.models.output import Output, scaled
 from dst_jax.models.residual import ResidualStage
+from dst_jax.ops.precision import at_least_single
 from dst_jax.typing import Array, Float
 
 
@@ -48,12 +50,18 @@ class Backbone(nn.Module):
         return features
 
 
+def _single(maps: Any) -> Any:
+    """Returns maps that are not half precise, for losses and answers."""
+    return jax.tree.map(lambda x: x.astype(at_least_single(x.dtype)), maps)
+
+
 class Siamese(nn.Module):
     """A network that embeds both images with the same weights and correlates them.
 
     Attributes:
       spec: The architecture.
-      dtype: Type of the computation.
+      dtype: Type of the computation. Normalisations, taps and answers are at least of
+        float32.
       param_dtype: Type of the parameters.
       axis_name: Device axis over which training synchronises batch normalisation.
       pair_norm: Whether training normalises template and search crops by common
@@ -128,7 +136,7 @@ class Siamese(nn.Module):
         answer = self._respond(self._remember(seen, train), shown, train)
         taps = {f"template/{name}": map_ for name, map_ in seen.items()}
         taps |= {f"search/{name}": map_ for name, map_ in shown.items()}
-        return Output(answer, taps)
+        return Output(answer, _single(taps))
 
     def _embed(
         self, images: Sequence[Float[Array, "_ _ _ 3"]], train: bool
@@ -140,7 +148,7 @@ class Siamese(nn.Module):
         return self.head.kernels(self._read(template), train=train)
 
     def _respond(self, memory: Memory, search: Features, train: bool) -> Answer:
-        return self.head(memory, self._read(search), train=train)
+        return _single(self.head(memory, self._read(search), train=train))
 
     def _read(self, features: Features) -> Features:
         """Returns the maps that the head reads."""

@@ -4,8 +4,6 @@ from dst_jax.train.candidates import over_candidates as over_candidates
 from dst_jax.train.candidates import places_for as places_for
 from dst_jax.train.candidates import quick_compilation as quick_compilation
 from dst_jax.train.checkpoint import Checkpoints as Checkpoints
-from dst_jax.train.checkpoint import read_record as read_record
-from dst_jax.train.checkpoint import saved_steps as saved_steps
 from dst_jax.train.deadline import Deadline as Deadline
 from dst_jax.train.deadline import TimeUp as TimeUp
 from dst_jax.train.device_data import DeviceSet as DeviceSet
@@ -17,10 +15,9 @@ from dst_jax.train.goodput import TimesWriter as TimesWriter
 from dst_jax.train.goodput import goodput_line as goodput_line
 from dst_jax.train.goodput import read_times as read_times
 from dst_jax.train.goodput import time_shares as time_shares
-from dst_jax.train.loop import Later as Later
-from dst_jax.train.loop import LoopConfig as LoopConfig
-from dst_jax.train.loop import Run as Run
+from dst_jax.train.keep import Keep as Keep
 from dst_jax.train.loop import fit as fit
+from dst_jax.train.loop_config import LoopConfig as LoopConfig
 from dst_jax.train.optim import OptimConfig as OptimConfig
 from dst_jax.train.optim import make_optimizer as make_optimizer
 from dst_jax.train.parallel import AXIS_NAME as AXIS_NAME
@@ -36,6 +33,10 @@ from dst_jax.train.phases import make_phases as make_phases
 from dst_jax.train.pod import Pod as Pod
 from dst_jax.train.pod import StoppedElsewhere as StoppedElsewhere
 from dst_jax.train.pod import this_pod as this_pod
+from dst_jax.train.record import read_record as read_record
+from dst_jax.train.record import saved_steps as saved_steps
+from dst_jax.train.run import Later as Later
+from dst_jax.train.run import Run as Run
 from dst_jax.train.snapshot import Best as Best
 from dst_jax.train.snapshot import Snapshot as Snapshot
 from dst_jax.train.snapshot import first_best as first_best

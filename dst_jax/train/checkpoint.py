@@ -10,7 +10,7 @@ import logging
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,29 +19,23 @@ import orbax.checkpoint as ocp
 
 from dst_jax.digests import json_sha256, parts_sha256
 from dst_jax.errors import InputError
-from dst_jax.files import naming, plain_folder, read_json, remove_folder, set_aside
+from dst_jax.files import naming, plain_folder, remove_folder, set_aside
+from dst_jax.train.keep import NEWEST_TWO, Keep
+from dst_jax.train.record import (
+    DamagedCheckpoint,
+    damaged,
+    read_record,
+    saved_steps,
+)
 from dst_jax.train.snapshot import OpenWindow, Snapshot, as_leaves, from_leaves
 
-RECORD = pathlib.Path("made", "metadata")  # where Orbax writes the item "made"
 ASIDE = "damaged-"  # begins the names of checkpoints that could not be read
 # Orbax writes a checkpoint under a name with this part and then renames it.
 UNFINISHED = ".orbax-checkpoint-tmp"
 
 
-class DamagedCheckpoint(InputError):
-    """Says that a checkpoint is not what was saved.
-
-    Attributes:
-      reason: What is wrong with it.
-    """
-
-    def __init__(self, message: str, *, reason: str):
-        super().__init__(message)
-        self.reason = reason
-
-
 class Checkpoints:
-    """The newest two checkpoints of a run.
+    """The checkpoints of a run.
 
     With several processes, one alone has them.
 
@@ -49,6 +43,7 @@ class Checkpoints:
       folder: Folder of the checkpoints.
       config_hash: Hash of the run's configuration, which is stored and compared.
       card: JSON values that say how the run is made, which are stored too.
+      keep: Which of them stay when another is written.
     """
 
     def __init__(
@@ -57,21 +52,31 @@ class Checkpoints:
         *,
         config_hash: str,
         card: Mapping[str, Any] | None = None,
+        keep: Keep = NEWEST_TWO,
     ):
         self._folder = folder.absolute()
         self._hash = config_hash
         self._card = dict(card or {})
+        self._losses: dict[int, Mapping[str, float]] = {}
         self._sweep()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, enable_async_checkpointing=False, **_alone()
+            preservation_policy=_Preserved(keep, self._losses_of),
+            enable_async_checkpointing=False,
+            **_alone(),
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         self._name = contextlib.ExitStack()
         self._plain = self._name.enter_context(plain_folder(self._folder))
         self._manager = ocp.CheckpointManager(self._plain, options=options)
 
-    def save(self, snapshot: Snapshot) -> None:
+    def save(
+        self, snapshot: Snapshot, *, losses: Mapping[str, float] | None = None
+    ) -> None:
         """Writes a checkpoint of the state's step unless there is one already.
+
+        Args:
+          snapshot: State, best weights and open report.
+          losses: Validation losses of this step by student; None without a validation.
 
         Raises:
           OSError: If the disk is full, for instance; the earlier checkpoints stand.
@@ -84,9 +89,11 @@ class Checkpoints:
             "config_hash": self._hash,
             "card": self._card,
             "window": snapshot.window._asdict(),
+            "losses": dict(losses or {}),
             "snapshot_sha256": _leaves_sha256(leaves),
         }
         made = {**record, "sha256": json_sha256(record)}
+        self._losses[step] = record["losses"]
         with self._writing(step):
             self._manager.save(
                 step,
@@ -96,6 +103,17 @@ class Checkpoints:
                 ),
             )
             self._manager.wait_until_finished()
+
+    def _losses_of(self, step: int) -> Mapping[str, float]:
+        """Returns the validation losses of a checkpoint by student."""
+        if step not in self._losses:
+            try:
+                # Older releases noted none.
+                losses = read_record(self._folder, step).get("losses", {})
+            except InputError:
+                losses = {}
+            self._losses[step] = losses
+        return self._losses[step]
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint; None if there is none."""
@@ -137,9 +155,9 @@ class Checkpoints:
         except Exception as error:
             # Orbax raises errors of many types; a user needs to know the damaged file.
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise _damaged(self._folder, step, reason[:120]) from error
+            raise damaged(self._folder, step, reason[:120]) from error
         if _leaves_sha256(leaves) != record["snapshot_sha256"]:
-            raise _damaged(self._folder, step, "its arrays are not those that it saved")
+            raise damaged(self._folder, step, "its arrays are not those that it saved")
         return from_leaves(leaves, like)._replace(window=OpenWindow(**record["window"]))
 
     def restore_newest(self, like: Snapshot) -> tuple[Snapshot | None, list[str]]:
@@ -206,6 +224,22 @@ class Checkpoints:
             remove_folder(leftover)
 
 
+class _Preserved(ocp.checkpoint_managers.PreservationPolicy):
+    """Tells Orbax which checkpoints stay."""
+
+    def __init__(self, keep: Keep, losses_of: Callable[[int], Mapping[str, float]]):
+        self._keep, self._losses_of = keep, losses_of
+
+    def should_preserve(
+        self, checkpoints: Sequence[Any], *, context: Any
+    ) -> Sequence[bool]:
+        del context
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        read = self._losses_of if self._keep.best else lambda step: {}
+        kept = self._keep.chosen({step: read(step) for step in steps})
+        return [step in kept for step in steps]
+
+
 def _alone() -> dict[str, Any]:
     """Returns options by which Orbax waits for no other process of the run."""
     if jax.process_count() == 1:
@@ -220,43 +254,6 @@ def _alone() -> dict[str, Any]:
         # Orbax makes no folders where only some processes are active.
         "create": False,
     }
-
-
-def saved_steps(folder: pathlib.Path) -> list[int]:
-    """Returns the steps of the checkpoints in a folder, in order."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal())
-
-
-def read_record(folder: pathlib.Path, step: int) -> dict[str, Any]:
-    """Reads the record of a checkpoint, but none of its arrays.
-
-    Args:
-      folder: Folder of the checkpoints.
-      step: Step of the checkpoint.
-
-    Returns:
-      "config_hash", "card", "window" and "snapshot_sha256".
-
-    Raises:
-      InputError: If there is no such checkpoint, or its record is damaged.
-    """
-    steps = saved_steps(folder)
-    if step not in steps:
-        there = ", ".join(map(str, steps)) or "none"
-        raise InputError(f"{folder}: no checkpoint of step {step}; there is {there}.")
-    try:
-        record = read_json(folder / str(step) / RECORD)
-    except (InputError, OSError) as error:
-        reason = getattr(error, "strerror", None) or "its record is not JSON"
-        raise _damaged(folder, step, reason) from error
-    if "sha256" not in record and "config_hash" in record:
-        raise _damaged(folder, step, "it has no digest, as those of older releases")
-    digest = record.pop("sha256", None)
-    if json_sha256(record) != digest:
-        raise _damaged(folder, step, "its record is not what it saved")
-    return record
 
 
 def _forgive_late_reads() -> None:
@@ -278,16 +275,6 @@ def _forgive_late_reads() -> None:
 
 def _is_no_late_read(record: logging.LogRecord) -> bool:
     return "exception was never retrieved" not in record.getMessage()
-
-
-def _damaged(folder: pathlib.Path, step: int, reason: str) -> DamagedCheckpoint:
-    before = [other for other in saved_steps(folder) if other < step]
-    then = f"go on from step {before[-1]}" if before else "begin anew"
-    return DamagedCheckpoint(
-        f"{folder / str(step)}: this checkpoint cannot be read ({reason}); remove the "
-        f"folder to {then}.",
-        reason=reason,
-    )
 
 
 def _disk_error(error: BaseException) -> int | None:

@@ -1,132 +1,25 @@
 """The training loop, which takes steps, reports, validates and saves checkpoints."""
 
 import contextlib
-import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
 from dst_jax.errors import InputError, told_to_all
-from dst_jax.require import require, require_at_least
-from dst_jax.train.checkpoint import Checkpoints
-from dst_jax.train.deadline import Deadline, TimeUp
-from dst_jax.train.goodput import Account
-from dst_jax.train.pod import Ballot, Pod
+from dst_jax.train.deadline import TimeUp
+from dst_jax.train.loop_config import LoopConfig
+from dst_jax.train.pod import Ballot
+from dst_jax.train.run import Run
+from dst_jax.train.saver import Saver
 from dst_jax.train.snapshot import Best, Snapshot, not_finite, student_variables
 from dst_jax.train.state import TrainState
-from dst_jax.train.step import Constants, StepMetrics, TrainStep
+from dst_jax.train.step import StepMetrics
 from dst_jax.train.stopping import Interrupted, stop_flag
-from dst_jax.train.validate import Validate
 from dst_jax.train.window import Window, named
-from dst_jax.typing import Array
-
-
-@dataclasses.dataclass(frozen=True)
-class LoopConfig:
-    """Settings for how often a run reports, validates and saves.
-
-    Attributes:
-      log_every: Steps between lines of `metrics.jsonl`.
-      validate_every: Steps between validations; 0 for once an epoch.
-      checkpoint_every: Steps between checkpoints; 0 for once an epoch.
-    """
-
-    log_every: int = 20
-    validate_every: int = 0
-    checkpoint_every: int = 0
-
-    def __post_init__(self):
-        require_at_least(1, self, "log_every")
-        for field in ("validate_every", "checkpoint_every"):
-            fits = getattr(self, field) >= 0
-            require(fits, self, field, "must be positive, or 0 for once an epoch")
-
-
-Report: TypeAlias = Callable[[int, Mapping[str, float]], None]
-
-
-class Later(NamedTuple):
-    """A later phase of a run, in which other parts are frozen.
-
-    Attributes:
-      first: Step with which it begins, counted from 0.
-      step: The compiled step.
-      begin: Function of the state at its beginning, before that step.
-    """
-
-    first: int
-    step: TrainStep
-    begin: Callable[[TrainState], TrainState]
-
-
-class Run(NamedTuple):
-    """The parts of a run.
-
-    Attributes:
-      step: The compiled step, that of the first phase.
-      constants: Constants of the step.
-      batches: Endless stream of batches, beginning at the state's step.
-      validate: Function that validates on held-out videos; None for no validation.
-      total_steps: Step at which the run ends.
-      steps_per_epoch: Number of steps in an epoch.
-      batch: Number of pairs in a step, over all processes.
-      checkpoints: Checkpoints of the run; None if it saves none, as in all processes
-        but the first.
-      report: Function that is called with (step, scalars) for the log.
-      tick: Function that is called after every step with (step, last report), for a
-        progress bar.
-      begun: Function that is called with the scalars of the run's first step.
-      saved: Function that is called with every snapshot of which a checkpoint was
-        written, arrays on the host.
-      tell: Function that is called with what takes long from now on: "validation",
-        "checkpoint", or "" for steps.
-      deadline: Time by which the run must have ended, which stops and saves before it;
-        None for no limit.
-      later: Its later phases, in order.
-      enters: Function that is called with the first step of a phase before the run
-        begins it, or goes on within it.
-      pod: The processes of the run.
-      account: What the time of this process goes to.
-      spent: Function that is called with the step after every report and checkpoint,
-        for a file of accounts.
-    """
-
-    step: TrainStep
-    constants: Constants
-    batches: Iterator[Mapping[str, Array]]
-    validate: Validate | None
-    total_steps: int
-    steps_per_epoch: int
-    batch: int
-    checkpoints: Checkpoints | None = None
-    report: Report = lambda step, values: None
-    tick: Report = lambda step, values: None
-    begun: Callable[[Mapping[str, float]], None] = lambda values: None
-    saved: Callable[[Snapshot], None] = lambda snapshot: None
-    tell: Callable[[str], None] = lambda what: None
-    deadline: Deadline | None = None
-    later: Sequence[Later] = ()
-    enters: Callable[[int], None] = lambda step: None
-    pod: Pod = Pod()
-    account: Account | None = None
-    spent: Callable[[int], None] = lambda step: None
-
-    def notes(self, cause: str) -> None:
-        """Puts the time since the last note down to a cause."""
-        if self.account:
-            self.account.spent(cause)
-
-    def phase_of(self, step: int) -> int:
-        """Returns the first step of the phase of a step."""
-        return max((x.first for x in self.later if x.first <= step), default=0)
-
-    def changes(self, step: int) -> bool:
-        """Returns whether a later phase begins with this step."""
-        return any(phase.first == step for phase in self.later)
 
 
 def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
@@ -154,7 +47,8 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
     window, ballot = Window(run.batch, before=before), Ballot(run.pod)
     report, phase = dict[str, float](), None
     run.notes("start")
-    with stop_flag() as stopped:
+    with stop_flag() as stopped, contextlib.closing(_saver(run, config)) as saver:
+        run = run._replace(saver=saver)
         while step < run.total_steps:
             if begins := run.phase_of(step) != phase:
                 run.enters(phase := run.phase_of(step))
@@ -163,12 +57,8 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             step += 1
             window.add(metrics, waited)
             if step == 1:
-                found = jax.device_get(named(metrics))
-                run.begun({name: float(value) for name, value in found.items()})
-            # These are read once per step; a later signal is served after the next.
-            signalled, late = ballot.ask(
-                max(stopped, default=0), _late(step, run, config)
-            )
+                run.begun(jax.tree.map(float, jax.device_get(named(metrics))))
+            signalled, late = _asked(ballot, max(stopped, default=0), step, run, config)
             if step == run.total_steps or step % config.log_every == 0:
                 report = _report(step, window, run)
             paused = time.perf_counter()
@@ -176,12 +66,54 @@ def fit(snapshot: Snapshot, run: Run, config: LoopConfig) -> Snapshot:
             best = _keep(reached, step, window, run, config, save=save)
             window.pause(time.perf_counter() - paused)
             run.tick(step, report)
-            where = f"at step {step} of {run.total_steps}"
-            if signalled and step < run.total_steps:
-                raise told_to_all(Interrupted(f"stopped {where}", number=signalled))
-            if late and step < run.total_steps:
-                raise told_to_all(TimeUp(f"{where}, which is saved"))
+            if (signalled or late) and step < run.total_steps:
+                _finish(run)
+                raise _stopped(step, run, signalled)
+        _finish(run)
     return Snapshot(state, best)
+
+
+def _saver(run: Run, config: LoopConfig) -> Saver:
+    """Returns what saves checkpoints and what goes with them."""
+
+    def save(snapshot: Snapshot, losses: Mapping[str, float]) -> None:
+        if run.checkpoints:
+            run.checkpoints.save(snapshot, losses=losses)
+        run.saved(snapshot)
+
+    background = config.save_in_background and run.checkpoints is not None
+    return Saver(save, background=background, deadline=run.deadline)
+
+
+def _asked(
+    ballot: Ballot, signal: int, step: int, run: Run, config: LoopConfig
+) -> tuple[int, int]:
+    """Returns the signal and whether it is late, and ends if saving has failed.
+
+    These are read once per step; a later signal is served after the next.
+    """
+    answers = ballot.ask(signal, _late(step, run, config), run.saver.failed)
+    signalled, late, failed = answers
+    if failed:
+        _finish(run)
+    return signalled, late
+
+
+def _finish(run: Run) -> None:
+    """Waits until the last checkpoint is saved; if it cannot be, all processes end."""
+    with run.pod.together("saving a checkpoint"):
+        if run.saver.busy:
+            with _long("checkpoint", run):
+                run.saver.wait()
+        run.saver.wait()
+
+
+def _stopped(step: int, run: Run, signalled: int) -> Interrupted | TimeUp:
+    """Returns the error that ends a run after a step that is saved."""
+    where = f"at step {step} of {run.total_steps}"
+    if signalled:
+        return told_to_all(Interrupted(f"stopped {where}", number=signalled))
+    return told_to_all(TimeUp(f"{where}, which is saved"))
 
 
 def _report(step: int, window: Window, run: Run) -> dict[str, float]:
@@ -236,19 +168,20 @@ def _keep(
     would not have at this step either.
     """
     state, best, _ = snapshot
+    losses = dict[str, float]()
     if run.validate and _due(step, config.validate_every, run):
         with _long("validation", run):
             best, scores = _validate(step, state, best, run)
         run.report(step, scores)
+        losses = {name: scores[f"val/{name}/gt"] for name in state.params}
     saves = run.checkpoints or not run.pod.writes
     if saves and (save or _due(step, config.checkpoint_every, run)):
         with _long("checkpoint", run), run.pod.together("saving a checkpoint"):
+            run.saver.wait()
             kept = Snapshot(jax.device_get(state), best, window.open())
             _require_sound(step, window, run)
             _require_finite_arrays(step, (kept.state, best.variables), run)
-            if run.checkpoints:
-                run.checkpoints.save(kept)
-            run.saved(kept)
+            run.saver.save(kept, losses)
         run.spent(step)
     return best
 
@@ -262,6 +195,8 @@ def _late(step: int, run: Run, config: LoopConfig) -> bool:
     parts = ["first step" if run.changes(step) else "step", "checkpoint"]
     if run.validate and _due(step + 1, config.validate_every, run):
         parts.append("validation")
+    if run.saver.busy:
+        parts.append("checkpoint")
     return run.deadline is not None and run.deadline.is_near(*parts)
 
 
@@ -274,7 +209,9 @@ def _long(what: str, run: Run) -> Iterator[None]:
     yield
     run.tell("")
     run.notes(what)
-    if run.deadline:
+    # How long it takes to save in the background, the thread that does it notes.
+    beside = what == "checkpoint" and run.saver.background
+    if run.deadline and not beside:
         run.deadline.took(what, time.perf_counter() - began)
 
 
@@ -318,6 +255,7 @@ def _require_finite_arrays(step: int, arrays: Any, run: Run) -> None:
 
 
 def _diverged(step: int, what: str, run: Run) -> InputError:
+    run.saver.close()
     good = run.checkpoints.latest_step() if run.checkpoints else None
     if not run.pod.writes:
         kept = "process 0 says what was saved"

@@ -16,11 +16,12 @@ from dst_jax.require import (
     require_not_negative,
     require_one_of,
     require_positive,
+    require_whole,
 )
 from dst_jax.typing import Array, Float, Params
 
 # Far beyond what anyone uses; the latter are the powers of ten that float32 holds.
-MOST_EPOCHS, MOST_PAIRS = 1e6, 10**9
+MOST_EPOCHS, MOST_PAIRS, MOST_PARTS = 1e6, 10**9, 4096
 LEAST_RATE, MOST_RATE = 1e-30, 1e30
 
 
@@ -66,6 +67,10 @@ class OptimConfig:
         to learn, as in SiamDW's public code; None for `weight_decay`.
       clip_norm: Largest norm of a student's gradient, which is scaled down to it; None
         for no limit.
+      microbatches: Number of parts of each device's share of a batch that are computed
+        one after another, so that memory holds one. The step is that of the whole
+        batch, but for batch normalisation, which normalises each part by its own
+        statistics. A search takes its batches whole.
     """
 
     epochs: float = 30.0
@@ -98,6 +103,7 @@ class OptimConfig:
     early_weight_decay: float | None = dataclasses.field(
         default=None, metadata=OMIT_DEFAULT
     )
+    microbatches: int = dataclasses.field(default=1, metadata=OMIT_DEFAULT)
 
     def __post_init__(self):
         require_positive(self, "epochs", "pairs_per_epoch")
@@ -119,6 +125,7 @@ class OptimConfig:
             require(fits, self, field, f"must be at most {MOST_RATE}")
         if self.skip_above is not None:
             require_positive(self, "skip_above")
+        require_whole(1, MOST_PARTS, self, "microbatches")
         require_one_of(("keep", "reset"), self, "on_thaw")
         require_one_of(("exponential", "step"), self, "fall")
         require_one_of(("sgd", "adam", "adamw"), self, "method")

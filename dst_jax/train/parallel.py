@@ -214,17 +214,23 @@ def split(batch: Mapping[str, Any], devices: int) -> dict[str, Any]:
     }
 
 
-def check_batch(batch: int) -> None:
+def check_batch(batch: int, *, microbatches: int = 1) -> None:
     """Checks that the global batch divides over all devices of the run.
+
+    Args:
+      batch: Number of pairs in a step.
+      microbatches: Number of parts of each device's share.
 
     Raises:
       InputError: If it does not; the error names the nearest batches that do.
     """
     devices = jax.device_count()
-    if batch % devices:
-        lower, upper = batch - batch % devices, batch + devices - batch % devices
+    shares = devices * microbatches
+    if batch % shares:
+        lower, upper = batch - batch % shares, batch + shares - batch % shares
         choice = f"{lower} or {upper}" if lower else f"{upper}"
+        parts = "" if microbatches == 1 else f" with {microbatches} microbatches each"
         raise InputError(
-            f"DataConfig.batch={batch} does not divide over {devices} devices; "
+            f"DataConfig.batch={batch} does not divide over {devices} devices{parts}; "
             f"use {choice}."
         )

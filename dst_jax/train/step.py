@@ -4,6 +4,7 @@ A step is one function of state, constants and host batch. It makes the crops, r
 teacher forward and every student forward and backward, and updates every student.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,6 +19,7 @@ from dst_jax.models import Variables
 from dst_jax.models.parts import ADAPTERS
 from dst_jax.ops.augment import AugmentConfig, augment
 from dst_jax.ops.examples import Examples
+from dst_jax.train.accumulate import accumulated
 from dst_jax.train.phases import ONLY_PHASE, Phase, keep_rate, update
 from dst_jax.train.state import TrainState
 from dst_jax.typing import Array, Params, Scalar
@@ -96,6 +98,7 @@ def make_train_step(
     axis_name: str | None = None,
     phase: Phase = ONLY_PHASE,
     skip_above: float | None = None,
+    microbatches: int = 1,
 ) -> TrainStep:
     """Returns the training step.
 
@@ -108,35 +111,34 @@ def make_train_step(
       phase: Phase of the run; the objective is made with its frozen parts.
       skip_above: Loss above which the step changes nothing but its number, as where
         the loss is not finite; None for no such limit.
+      microbatches: Number of parts of a device's share of the batch that are computed
+        one after another, see `train.accumulate`.
 
     Returns:
       `step(state, constants, batch) -> (state, metrics)`.
     """
+    gradient_of = _gradient_of(microbatches, axis_name)
 
     def step(
         state: TrainState, constants: Constants, batch: Mapping[str, Array]
     ) -> tuple[TrainState, StepMetrics]:
         crop_key, model_key = jax.random.split(jax.random.key(crops.seed))
         examples = _finished_crops(crop_key, batch, crops)
-        epoch = state.step.astype(crops.dtype) / jnp.asarray(
-            steps_per_epoch, crops.dtype
-        )
+        steps = jnp.asarray(steps_per_epoch, crops.dtype)
+        epoch = state.step.astype(crops.dtype) / steps
         key = jax.random.fold_in(model_key, state.step)
 
-        def loss(params: Any) -> tuple[Scalar, tuple[Any, Metrics]]:
+        def loss(
+            params: Any, examples: Examples, **sums: Callable[[Any], Any]
+        ) -> tuple[Scalar, tuple[Any, Metrics]]:
             kept = _masked(params, constants.masks)
             fixed = state.batch_stats, constants.teacher, examples
-            return objective(kept, *fixed, epoch=epoch, key=key)
+            return objective(kept, *fixed, epoch=epoch, key=key, **sums)
 
-        (value, (stats, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(
-            state.params
-        )
+        (value, (stats, metrics)), gradients = gradient_of(loss, state.params, examples)
         gradients = psum(gradients, axis_name)
         value, terms = psum((value, metrics.terms), axis_name)
-        params, opt_state = {}, {}
-        for name, gradient in gradients.items():
-            before = state.opt_state[name], state.params[name]
-            opt_state[name], params[name] = update(tx, phase, name, gradient, before)
+        params, opt_state = _updated(tx, phase, gradients, state)
         new_state = TrainState(state.step + 1, params, stats, opt_state)
         logs = {**metrics.globals, **_notes(batch, axis_name)}
         found = StepMetrics(value, terms, logs, _norms(gradients))
@@ -157,6 +159,24 @@ def _finished_crops(key: Array, batch: Mapping[str, Array], crops: Crops) -> Exa
         key, batch, input=crops.input, config=crops.augment, dtype=crops.dtype
     )
     return jax.lax.optimization_barrier(examples)
+
+
+def _gradient_of(parts: int, axis_name: str | None) -> Callable[..., Any]:
+    """Returns a function (loss, params, examples) to values and gradients of a loss."""
+    if parts > 1:
+        return functools.partial(accumulated, parts=parts, axis_name=axis_name)
+    return lambda loss, *of: jax.value_and_grad(loss, has_aux=True)(*of)
+
+
+def _updated(
+    tx: optax.GradientTransformation, phase: Phase, gradients: Any, state: TrainState
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns parameters and optimizer states of all students after a step."""
+    params, opt_state = {}, {}
+    for name, gradient in gradients.items():
+        before = state.opt_state[name], state.params[name]
+        opt_state[name], params[name] = update(tx, phase, name, gradient, before)
+    return params, opt_state
 
 
 def _notes(batch: Mapping[str, Array], axis_name: str | None) -> dict[str, Scalar]:

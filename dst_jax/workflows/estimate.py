@@ -1,5 +1,6 @@
 """`dst-jax estimate` says what a training costs before it is run."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -40,8 +41,9 @@ class Estimate(NamedTuple):
 
     Attributes:
       batch: Pairs that a device has of a step.
-      flops: Floating-point operations of one pair, as XLA counts them in the step: an
-        addition and a multiplication are two. Host work is not among them.
+      flops: Floating-point operations of one pair, as XLA counts them in the step of
+        a whole batch: an addition and a multiplication are two. Host work is not among
+        them.
       macs: Multiply-adds of one pair by the layers: the teacher's forward pass, and
         three times each student's.
       memory: Bytes on a device by what they hold.
@@ -72,9 +74,11 @@ def estimate_step(
       InputError: If networks and settings do not fit together.
     """
     check_fit(teacher, experiment.students, experiment.distill)
-    if devices < 1 or experiment.data.batch % devices:
+    parts = experiment.optim.microbatches
+    if devices < 1 or experiment.data.batch % (devices * parts):
+        times = f" times OptimConfig.microbatches={parts}" if parts > 1 else ""
         raise InputError(
-            f"--devices {devices}: must divide DataConfig.batch="
+            f"--devices {devices}{times}: must divide DataConfig.batch="
             f"{experiment.data.batch}."
         )
     batch = experiment.data.batch // devices
@@ -87,6 +91,13 @@ def estimate_step(
     began = time.perf_counter()
     program = lowered.compile()
     seconds = time.perf_counter() - began
+    if parts > 1:
+        # Of a loop over parts XLA counts one.
+        optim = dataclasses.replace(experiment.optim, microbatches=1)
+        whole = dataclasses.replace(experiment, optim=optim)
+        lowered = compiled(phase_step(whole, teacher, phase, axis_name=None)).lower(
+            *shapes
+        )
     # Some backends count nothing.
     counted: Any = lowered.cost_analysis() or {}
     used: Any = program.memory_analysis()
@@ -120,6 +131,8 @@ def print_estimate(
         found = estimate_step(experiment, teacher, devices=devices)
     _print_networks(experiment, teacher, console)
     here = f"{found.batch} pairs on each of {devices} devices"
+    if experiment.optim.microbatches > 1:
+        here += f" in {experiment.optim.microbatches} parts"
     memory = ", ".join(f"{n} {b / _MB:,.1f} MB" for n, b in found.memory.items())
     pairs = experiment.optim.total_steps(experiment.data.batch) * experiment.data.batch
     say(

@@ -56,7 +56,8 @@ def read_networks(
     Raises:
       InputError: If they do not.
     """
-    check_batch(experiment.data.batch)
+    microbatches = experiment.optim.microbatches
+    check_batch(experiment.data.batch, microbatches=microbatches)
     # Parts that name nothing are told before the data are read.
     make_phases(experiment.optim, experiment.students, batch=experiment.data.batch)
     for spec in experiment.students.values():

@@ -185,6 +185,7 @@ def phase_step(
         axis_name=axis_name,
         phase=phase,
         skip_above=optim.skip_above,
+        microbatches=optim.microbatches,
     )
 
 

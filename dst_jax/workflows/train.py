@@ -142,8 +142,8 @@ def _require_space(
 ) -> None:
     """Checks that the workdir can be written and will hold what the run leaves there.
 
-    These are two checkpoints, of which the older goes when a third is written, and the
-    bundles. What an earlier call left counts as written.
+    These are the checkpoints that stay, one more that is written before another goes,
+    and the bundles. What an earlier call left counts as written.
     """
     saved = saved_steps(workdir / CHECKPOINTS)
     total_steps = experiment.optim.total_steps(experiment.data.batch)
@@ -161,7 +161,8 @@ def _require_space(
     states = sum(leaf.size for leaf in jax.tree.leaves((optimizer, adapters)))
     # Last and best weights, in float32.
     checkpoint, bundles = 4 * (2 * weights + states), 4 * 2 * weights
-    left = max(3 - len(saved), 1)
+    keep = experiment.loop.keep(experiment.optim.steps_per_epoch(experiment.data.batch))
+    left = max(keep.most(total_steps, len(specs)) - len(saved), 1)
     require_place(workdir / CONFIG, space=left * checkpoint + bundles)
 
 
@@ -298,8 +299,13 @@ def _checkpoints(
     given: Given, workdir: pathlib.Path, opened: contextlib.ExitStack
 ) -> Checkpoints:
     """Opens the checkpoints of a run."""
+    experiment = given.experiment
+    steps_per_epoch = experiment.optim.steps_per_epoch(experiment.data.batch)
     checkpoints = Checkpoints(
-        workdir / CHECKPOINTS, config_hash=config_hash(given.config), card=given.card
+        workdir / CHECKPOINTS,
+        config_hash=config_hash(given.config),
+        card={**given.card, "config": given.config},
+        keep=experiment.loop.keep(steps_per_epoch),
     )
     return opened.enter_context(contextlib.closing(checkpoints))
 

@@ -117,16 +117,19 @@ def _check_same(path: pathlib.Path, config: Mapping[str, Any]) -> None:
                 ".py configuration and choose another folder."
             )
     if found:
-        shown = "; ".join(line[:SHOWN_CHARACTERS] for line in found[:3])
-        more = "; ..." if len(found) > 3 else ""
         raise InputError(
             f"--workdir {path.parent}: holds a run with another configuration "
-            f"({shown}{more}); choose another folder."
+            f"({_shown(found)}); choose another folder."
         )
 
 
+def _shown(found: list[str]) -> str:
+    shown = "; ".join(line[:SHOWN_CHARACTERS] for line in found[:3])
+    return shown + ("; ..." if len(found) > 3 else "")
+
+
 def _check_recorded(folder: pathlib.Path, config: Mapping[str, Any], work: str) -> None:
-    """Checks a configuration whose file is lost by the hash that checkpoints keep."""
+    """Checks a configuration whose file is lost by what checkpoints keep of it."""
     steps = saved_steps(folder / CHECKPOINTS)
     if not steps:
         raise InputError(
@@ -135,7 +138,10 @@ def _check_recorded(folder: pathlib.Path, config: Mapping[str, Any], work: str) 
         )
     record = read_record(folder / CHECKPOINTS, steps[-1])
     if record["config_hash"] != config_hash(config):
+        # Checkpoints of older releases keep the hash alone.
+        ours, theirs = json.loads(json.dumps(config)), record["card"].get("config")
+        found = f" ({_shown(differences(ours, theirs))})" if theirs else ""
         raise InputError(
             f"--workdir {folder}: {CONFIG} is missing, and the checkpoints are of "
-            "another configuration; choose another folder."
+            f"another configuration{found}; choose another folder."
         )

@@ -285,9 +285,7 @@ def test_first_weights_have_the_spread_of_the_public_ones():
     assert abs(kernel.std() - bound / 3**0.5) < 0.01 * bound
 
 
-def test_settings_of_transformers_are_refused_for_convolutions():
-    with pytest.raises(InputError, match="precision=bfloat16: is for transformers"):
-        build(arch.named("tiny"), config=ModelConfig(precision="bfloat16"))
+def test_settings_of_transformers_are_checked():
     with pytest.raises(InputError, match=r"keep_fall_epochs=-1\.0: must be finite"):
         ModelConfig(keep_fall_epochs=-1.0)
 

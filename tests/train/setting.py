@@ -76,8 +76,17 @@ def fresh_state(
 
 def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
     """The mapped step over `devices` devices here; None: over all of all processes."""
-    dtype = kinds.get("dtype", jnp.float32)
     axis = None if mesh else AXIS_NAME
+    step = unmapped_step(students, config=config, axis=axis, **kinds)
+    mapping = sharded if mesh else data_parallel
+    here = None if devices is None else jax.local_devices()[:devices]
+    form = {} if mesh else {"form": kinds.get("form")}
+    return mapping(step, devices=here, **form)
+
+
+def unmapped_step(students=None, *, config=CONFIG, axis=None, **kinds):
+    """The step, neither compiled nor mapped."""
+    dtype = kinds.get("dtype", jnp.float32)
     teacher = kinds.get("teacher", TEACHER)
     phase = kinds.get("phase", ONLY_PHASE)
     objective = make_objective(
@@ -88,7 +97,7 @@ def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
         dtype=dtype,
         frozen=phase.frozen,
     )
-    step = make_train_step(
+    return make_train_step(
         objective,
         make_optimizer(kinds.get("optim", OPTIM), total_steps=100),
         Crops(teacher.input, AUGMENT, seed=5, dtype=dtype),
@@ -96,11 +105,8 @@ def make_step(students=None, *, config=CONFIG, devices=1, mesh=False, **kinds):
         axis_name=axis,
         phase=phase,
         skip_above=kinds.get("skip_above"),
+        microbatches=kinds.get("microbatches", 1),
     )
-    mapping = sharded if mesh else data_parallel
-    here = None if devices is None else jax.local_devices()[:devices]
-    form = {} if mesh else {"form": kinds.get("form")}
-    return mapping(step, devices=here, **form)
 
 
 def take_steps(step, state, count, *, teacher=None, start=0, batch_of=None):

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import os
 import signal
+import threading
 import time
 
 import jax
@@ -17,6 +18,7 @@ from dst_jax.train import (
     Constants,
     Deadline,
     Interrupted,
+    Keep,
     LoopConfig,
     MetricWriter,
     Run,
@@ -25,6 +27,7 @@ from dst_jax.train import (
     first_best,
     fit,
     read_metrics,
+    saved_steps,
 )
 from tests import networks, objectives
 from tests.train import setting
@@ -33,6 +36,7 @@ pytestmark = pytest.mark.optax
 
 STUDENTS = {"dull": setting.STUDENTS["dull"]}
 LOOP = LoopConfig(log_every=1, validate_every=2, checkpoint_every=2)
+WAITING = dataclasses.replace(LOOP, save_in_background=False)
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +83,135 @@ def assert_same(one, two):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(step, tmp_path):
-    whole = fit(start(), make_run(step, tmp_path / "whole"), LOOP)
-    fit(start(), make_run(step, tmp_path / "parts", total=4), LOOP)
+@pytest.mark.parametrize("loop", [LOOP, WAITING], ids=["background", "waiting"])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(step, tmp_path, loop):
+    whole = fit(start(), make_run(step, tmp_path / "whole"), WAITING)
+    fit(start(), make_run(step, tmp_path / "parts", total=4), loop)
     again = make_run(step, tmp_path / "parts", first=4)
     restored = again.checkpoints.restore(start())
     assert int(restored.state.step) == 4
-    assert_same(whole, fit(restored, again, LOOP))
+    assert_same(whole, fit(restored, again, loop))
+
+
+def slow_saves(run, monkeypatch, *, seconds=0.0, error=None):
+    """The run, whose checkpoints take so long, or fail, after that of step 2."""
+    save, begun = run.checkpoints.save, []
+
+    def slow(snapshot, *, losses):
+        begun.append(int(snapshot.state.step))
+        if begun[-1] > 2 and error:
+            raise error
+        time.sleep(seconds)
+        save(snapshot, losses=losses)
+
+    monkeypatch.setattr(run.checkpoints, "save", slow)
+    return run, begun
+
+
+def test_steps_go_on_while_a_checkpoint_of_the_step_is_written(
+    step, tmp_path, monkeypatch
+):
+    ends, let = {}, threading.Event()
+
+    def tick(number, _):
+        ends[number] = run.checkpoints.latest_step()
+        if number == 4:
+            let.set()
+
+    run = make_run(step, tmp_path / "c", tick=tick, total=5)
+    save = run.checkpoints.save
+    monkeypatch.setattr(
+        run.checkpoints, "save", lambda *of, **by: let.wait(60.0) and save(*of, **by)
+    )
+    loop = dataclasses.replace(LOOP, checkpoint_every=3, log_every=5)
+    whole = fit(start(), make_run(step, tmp_path / "whole", total=3), WAITING)
+    fit(start(), run, loop)
+    # At steps 3 and 4 nothing was whole yet, and then it is what step 3 left.
+    assert ends[3] is None and ends[4] is None
+    assert run.checkpoints.latest_step() == 5
+    assert_same(run.checkpoints.restore(start(), step=3).state, whole.state)
+
+
+def test_a_save_that_fails_in_the_background_ends_the_run_at_once(
+    step, tmp_path, monkeypatch
+):
+    told, saved = [], []
+    run = make_run(
+        step,
+        tmp_path / "c",
+        total=1000,
+        tick=lambda number, _: (told.append(number), time.sleep(0.01)),
+        saved=lambda snapshot: saved.append(int(snapshot.state.step)),
+    )
+    full = OSError(28, "No space left on device", "c/4")
+    run, _ = slow_saves(run, monkeypatch, error=full)
+    loop = dataclasses.replace(LOOP, validate_every=1000, checkpoint_every=30)
+    with pytest.raises(OSError, match="No space left"):
+        fit(start(), run, loop)
+    # No bundle of a step without its checkpoint, and not first at the next save.
+    assert 30 <= told[-1] < 60 and saved == []
+
+
+def test_a_save_that_fails_last_is_told_at_the_end(step, tmp_path, monkeypatch):
+    run = make_run(step, tmp_path / "c", total=4)
+    full = OSError(28, "No space left on device", "c/4")
+    run, begun = slow_saves(run, monkeypatch, error=full)
+    with pytest.raises(OSError, match="No space left"):
+        fit(start(), run, LOOP)
+    assert begun == [2, 4]
+
+
+def test_a_signal_waits_for_the_checkpoint_and_what_goes_with_it(
+    step, tmp_path, monkeypatch
+):
+    saved = []
+
+    def tick(number, _):
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run = make_run(
+        step,
+        tmp_path / "c",
+        tick=tick,
+        saved=lambda snapshot: saved.append(int(snapshot.state.step)),
+    )
+    run, _ = slow_saves(run, monkeypatch, seconds=0.5)
+    with pytest.raises(Interrupted, match="step 3 of 6"):
+        fit(start(), run, LOOP)
+    assert saved == [2, 3] and run.checkpoints.latest_step() == 3
+
+
+def test_a_signal_whose_checkpoint_fails_is_told_as_that(step, tmp_path, monkeypatch):
+    def tick(number, _):
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run = make_run(step, tmp_path / "c", tick=tick)
+    full = OSError(28, "No space left on device", "c/3")
+    run, _ = slow_saves(run, monkeypatch, error=full)
+    with pytest.raises(OSError, match="No space left"):
+        fit(start(), run, LOOP)
+
+
+def test_divergence_names_the_checkpoint_that_was_being_written(
+    step, tmp_path, monkeypatch
+):
+    run = make_run(spoil(step, 3), tmp_path / "c", validate=None)
+    run, _ = slow_saves(run, monkeypatch, seconds=1.0)
+    loop = dataclasses.replace(LOOP, checkpoint_every=2)
+    message = r"at step 4; all numbers of the checkpoint of step 2 are finite"
+    with pytest.raises(InputError, match=message):
+        fit(start(), run, loop)
+
+
+def test_the_checkpoint_of_the_lowest_validation_loss_stays(step, tmp_path):
+    validate.calls = 0  # the second validation, at step 4, is the best
+    run = make_run(step, tmp_path / "c", total=8, validate=validate)
+    keep = Keep(last=1, best=True)
+    kept = Checkpoints(tmp_path / "c", config_hash="abc", keep=keep)
+    fit(start(), run._replace(checkpoints=kept), LOOP)
+    assert saved_steps(tmp_path / "c") == [4, 8]
 
 
 def spread(variables):
@@ -332,7 +458,7 @@ def test_what_is_saved_and_what_takes_long_is_told(step, tmp_path):
         saved=lambda snapshot: saved.append(int(snapshot.state.step)),
         tell=said.append,
     )
-    fit(start(), run, LOOP)
+    fit(start(), run, WAITING)
     assert saved == [2, 4]
     assert said == ["validation", "", "checkpoint", ""] * 2
 

@@ -51,9 +51,30 @@ def test_operations_are_those_of_the_layers_but_for_the_rest_of_the_step(found):
     assert 0.8 < found.flops / (2 * found.macs) < 3.0
 
 
+def test_parts_of_a_batch_cost_as_much_and_need_less_memory(experiment):
+    """A batch of 32, of which two crops' worth of features lie in memory, not 32."""
+    found = []
+    for parts in (1, 16):
+        optim = dataclasses.replace(experiment.optim, microbatches=parts)
+        data = dataclasses.replace(experiment.data, batch=32)
+        changed = dataclasses.replace(experiment, optim=optim, data=data)
+        found.append(estimate_step(changed, networks.TEACHER))
+    whole, split = found
+    assert split.flops == whole.flops and split.batch == whole.batch == 32
+    assert split.memory["state"] == whole.memory["state"]
+    # Patches and crops of all pairs are there in both.
+    crops = 32 * 3 * 4 * (31**2 + 47**2)
+    kept = [x.memory["temporary arrays"] - crops for x in found]
+    assert kept[1] < kept[0] / 3
+
+
 def test_devices_that_do_not_divide_the_batch_are_refused(experiment):
     with pytest.raises(InputError, match=r"--devices 3: must divide .*batch=4"):
         estimate_step(experiment, networks.TEACHER, devices=3)
+    optim = dataclasses.replace(experiment.optim, microbatches=4)
+    parts = dataclasses.replace(experiment, optim=optim)
+    with pytest.raises(InputError, match=r"--devices 2 times OptimC.*=4: must"):
+        estimate_step(parts, networks.TEACHER, devices=2)
 
 
 def test_pairs_a_second_follow_from_operations_and_peak(experiment, monkeypatch):
