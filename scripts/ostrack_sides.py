@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dst_jax.arch import TokenBackboneSpec, TrackerSpec
+from dst_jax.arch import CentreHeadSpec, TokenBackboneSpec, TrackerSpec
 from dst_jax.models import Variables, build, respond
 from dst_jax.ops.kernels import compiled
 from dst_jax.track import OSTrackTracking, TrackState, ostrack
@@ -30,6 +30,7 @@ class TorchOSTrack:
 
     def __init__(self, spec: TrackerSpec, variables: Variables):
         assert isinstance(spec.backbone, TokenBackboneSpec)
+        assert isinstance(spec.head, CentreHeadSpec)
         self.input, self.backbone = spec.input, spec.backbone
         params, statistics = (
             jax.tree_util.tree_map_with_path(_tensor, dict(variables[kind]))

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from dst_jax.errors import InputError
 from dst_jax.ops.kernels import chosen_kernels, compiled, suiting
@@ -77,7 +77,7 @@ def _by_pmap(step: TrainStep, devices: Sequence[Device] | None) -> TrainStep:
     return run
 
 
-def over_mesh(step: TrainStep, mesh: Mesh) -> Any:
+def over_mesh(step: TrainStep, mesh: Mesh | AbstractMesh) -> Any:
     """Returns the step as one program for all devices of a mesh, which can be lowered.
 
     It is the program of the form "shard_map", and donates the state.

@@ -49,15 +49,16 @@ class Compilations:
             f"{self.read} read in {self.read_s:.1f} s from those that are kept"
         )
 
-    def _note(self, event: str, seconds: float, **_: Any) -> None:
+    def _note(self, event: str, duration_secs: float, **kwargs: Any) -> None:
+        del kwargs  # the metadata of JAX
         if event == _PROGRAM:
             self.programs += 1
-            self.program_s += seconds
+            self.program_s += duration_secs
         elif event == _READ:
             self.read += 1
-            self.read_s += seconds
+            self.read_s += duration_secs
         elif event in _TRACED:
-            self.traced_s += seconds
+            self.traced_s += duration_secs
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """`dst-jax warmup` compiles all programs of a training before it is run."""
 
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,8 @@ from dst_jax.workflows.progress import waiting
 from dst_jax.workflows.run_inputs import gather, read_networks
 from dst_jax.workflows.run_parts import Given, make_run
 from dst_jax.workflows.train import first_state
+
+_FOLDER = "jax_compilation_cache_dir"
 
 
 def warm_up(
@@ -46,7 +49,7 @@ def warm_up(
             given = gather(experiment, networks, verb="dst-jax warmup", console=console)
         with waiting(console, "compiling"):
             _run_shortly(given, pod, console)
-    say(console, found.line, f"kept in {jax.config.jax_compilation_cache_dir}")
+    say(console, found.line, f"kept in {_setting(_FOLDER)}")
 
 
 def _run_shortly(given: Given, pod: Pod, console: Console) -> None:
@@ -63,10 +66,14 @@ def _run_shortly(given: Given, pod: Pod, console: Console) -> None:
         fit(begun, run._replace(total_steps=first + 1), given.experiment.loop)
 
 
+def _setting(name: str) -> Any:
+    """Returns a setting of JAX, whose types do not name it."""
+    return getattr(jax.config, name)
+
+
 def _require_kept() -> None:
     """Raises InputError if this process keeps no programs, or none of this kind."""
-    folder = jax.config.jax_compilation_cache_dir
-    if not (folder and jax.config.jax_enable_compilation_cache):
+    if not (_setting(_FOLDER) and _setting("jax_enable_compilation_cache")):
         raise InputError(
             "warmup: no folder keeps compiled programs; set JAX_COMPILATION_CACHE_DIR "
             "to one, for the run too."
