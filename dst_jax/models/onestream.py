@@ -115,9 +115,11 @@ class OneStream(nn.Module):
             the share of eliminated tokens follows. None drops no block and eliminates
             as in tracking.
         """
-        shown = {"template": template, "search": search}
-        shown = {role: scaled(x, self.spec.input) for role, x in shown.items()}
-        tokens = self.backbone.embed(shown, train=train)
+        crops = self.spec.input
+        tokens = self.backbone.embed(
+            {"template": scaled(template, crops), "search": scaled(search, crops)},
+            train=train,
+        )
         draws = self._draws(moment) if train and moment is not None else None
         maps = self.backbone(**tokens, draws=draws, taps=self.taps)
         taps = {
