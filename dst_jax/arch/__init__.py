@@ -20,6 +20,7 @@ from dst_jax.arch.edit import scale_widths as scale_widths
 from dst_jax.arch.edit import shrink_kernel as shrink_kernel
 from dst_jax.arch.edit import width_multiples as width_multiples
 from dst_jax.arch.edit import with_bias as with_bias
+from dst_jax.arch.edit import with_conv_stem as with_conv_stem
 from dst_jax.arch.edit import with_widths as with_widths
 from dst_jax.arch.edit import without_bias as without_bias
 from dst_jax.arch.heads import CentreHeadSpec as CentreHeadSpec

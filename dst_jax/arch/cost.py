@@ -148,9 +148,8 @@ def _token_stages(
     def row(name: str, parameters: int, *macs: int) -> LayerCost:
         return LayerCost(name, parameters, 0, template, search, search, *macs)
 
-    patch = 3 * tokens.patch**2 * width
     rows = [
-        row("patch", patch + width, patch * always, patch * cells),
+        _stem(tokens, template, search),
         row("positions", (always + cells) * width, 0, 0),
     ]
     outer, inner = 4 * width**2, 2 * tokens.mlp * width**2
@@ -163,6 +162,35 @@ def _token_stages(
         rows.append(row(name, outer + inner + vectors, 0, linear, attention))
         cells = left
     return [*rows, row("norm", 2 * width, 0, 0)]
+
+
+def _stem(tokens: TokenBackboneSpec, template: int, search: int) -> LayerCost:
+    """Returns the costs of what makes tokens from pixels.
+
+    Args:
+      tokens: The transformer.
+      template: Cells per side of the template.
+      search: Cells per side of the search image.
+    """
+    inputs = 3 if tokens.halvings else 3 * tokens.patch**2
+    parameters, statistics, per_cell, side = 0, 0, 0, tokens.patch
+    for conv in tokens.halvings:
+        one = Convolution("", conv, side, inputs)
+        parameters += one.parameters
+        statistics += one.statistics
+        per_cell += one.macs
+        inputs, side = conv.features, one.out_side
+    last = inputs * tokens.width
+    return LayerCost(
+        name="patch",
+        parameters=parameters + last + tokens.width,
+        statistics=statistics,
+        template_side=template,
+        search_side=search,
+        out_side=search,
+        template_macs=(per_cell + last) * template**2,
+        search_macs=(per_cell + last) * search**2,
+    )
 
 
 def _head_layers(spec: TrackerSpec, search_px: int) -> list[LayerCost]:

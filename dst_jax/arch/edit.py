@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dst_jax.arch.backbones.chain import Chain
 from dst_jax.arch.backbones.conv import ConvSpec
+from dst_jax.arch.backbones.token import TokenBackboneSpec
 from dst_jax.arch.spec import Backbone, TrackerSpec
 from dst_jax.errors import InputError
 
@@ -127,6 +128,22 @@ def with_bias(spec: TrackerSpec) -> TrackerSpec:
 def without_bias(spec: TrackerSpec) -> TrackerSpec:
     """Returns `spec` with a head that adds no learnable number to its responses."""
     return dataclasses.replace(spec, head=dataclasses.replace(spec.head, bias=False))
+
+
+def with_conv_stem(spec: TrackerSpec) -> TrackerSpec:
+    """Returns `spec` with convolutions in place of a transformer's patch embedding.
+
+    Raises:
+      InputError: If the backbone is no transformer, or its patch or width does not
+        suit convolutions that halve the map.
+    """
+    if not isinstance(spec.backbone, TokenBackboneSpec):
+        raise InputError(
+            "A stem of convolutions needs a transformer; the backbone has convolutions "
+            "throughout."
+        )
+    backbone = dataclasses.replace(spec.backbone, stem="conv")
+    return dataclasses.replace(spec, backbone=backbone)
 
 
 def width_multiples(backbone: Backbone) -> tuple[int, ...]:

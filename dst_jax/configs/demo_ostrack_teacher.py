@@ -1,4 +1,4 @@
-"""The teacher of the OSTrack demonstration: a miniature at 96 px.
+"""The teacher of the OSTrack demonstration: a miniature at 96 px, with convolutions.
 
 Run:     dst-jax demo --family ostrack --workdir runs/demo-ot  (its second stage)
 Expect:  no figure; docs/results.md has those of the demonstrations that were run.
@@ -6,7 +6,7 @@ Expect:  no figure; docs/results.md has those of the demonstrations that were ru
 
 import dataclasses
 
-from dst_jax.arch import named
+from dst_jax.arch import named, with_conv_stem
 from dst_jax.configs import demo_teacher
 from dst_jax.data.windows import WindowConfig
 from dst_jax.experiment import Experiment
@@ -20,11 +20,14 @@ def experiment() -> Experiment:
 
     Video is that of SiamFC's demonstration. The public recipe starts from weights of
     MAE and takes a tenth of the rate in the backbone; from nothing, all learns at one.
+
+    OSTrack makes tokens by one linear layer. Small transformers learn slowly from
+    nothing, so the miniature alone makes them by convolutions (`stem="conv"`).
     """
     base = demo_teacher.experiment()
     return dataclasses.replace(
         base,
-        students={"teacher": named("mini-ostrack-96")},
+        students={"teacher": with_conv_stem(named("mini-ostrack-96"))},
         data=dataclasses.replace(
             base.data, order="causal", windows=WindowConfig(scale=0.25, shift=3.0)
         ),

@@ -281,6 +281,11 @@ def _require_known(width: int, depth: int) -> None:
 def _require_tokens(spec: TrackerSpec) -> None:
     if not spec.head.one_stream:
         raise InputError("these weights need a transformer; use ostrack-256.")
+    if isinstance(spec.backbone, TokenBackboneSpec) and spec.backbone.stem == "conv":
+        raise InputError(
+            'TokenBackboneSpec.stem="conv": public weights hold a patch embedding; '
+            'give an architecture whose stem is "patch".'
+        )
 
 
 def _cells(spec: TrackerSpec, role: str) -> int:

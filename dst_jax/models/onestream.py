@@ -76,10 +76,11 @@ class OneStream(nn.Module):
 
         Args:
           template: Template images, RGB 0-255.
-          train: Ignored, because nothing here differs in training.
+          train: Whether a stem of convolutions uses and updates the batch's statistics;
+            without one nothing here differs in training.
         """
-        del train
-        return self.backbone.embed(scaled(template, self.spec.input), "template")
+        shown = scaled(template, self.spec.input)
+        return self.backbone.embed({"template": shown}, train=train)["template"]
 
     def respond(
         self, memory: Memory, search: Float[Array, "b h w 3"], *, train: bool = False
@@ -91,7 +92,9 @@ class OneStream(nn.Module):
           search: Search images, RGB 0-255.
           train: Whether normalisation uses and updates the batch's statistics.
         """
-        maps = self.backbone(memory, self._embed(search))
+        shown = scaled(search, self.spec.input)
+        found = self.backbone.embed({"search": shown}, train=train)["search"]
+        maps = self.backbone(memory, found)
         return self._read(maps["search"]["norm"], train)
 
     def __call__(
@@ -112,18 +115,19 @@ class OneStream(nn.Module):
             the share of eliminated tokens follows. None drops no block and eliminates
             as in tracking.
         """
-        tokens = self.remember(template), self._embed(search)
+        crops = self.spec.input
+        tokens = self.backbone.embed(
+            {"template": scaled(template, crops), "search": scaled(search, crops)},
+            train=train,
+        )
         draws = self._draws(moment) if train and moment is not None else None
-        maps = self.backbone(*tokens, draws=draws, taps=self.taps)
+        maps = self.backbone(**tokens, draws=draws, taps=self.taps)
         taps = {
             f"{role}/{name}": map_
             for role, found in maps.items()
             for name, map_ in found.items()
         }
         return Output(self._read(maps["search"]["norm"], train), taps)
-
-    def _embed(self, search: Float[Array, "b u v 3"]) -> Float[Array, "b c d"]:
-        return self.backbone.embed(scaled(search, self.spec.input), "search")
 
     def _read(self, last: Float[Array, "b u v d"], train: bool) -> Answer:
         return self.head({}, {"norm": last}, train=train)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from dst_jax.arch.backbones.token import ROUNDING, TokenBackboneSpec, kept_cells
 from dst_jax.models.blocks import FIRST, Block, Linear, Norm, Projected, attend, feed
 from dst_jax.models.kinds import Kinds
+from dst_jax.models.stem import ConvStem
 from dst_jax.ops.attention import Formulation, attention_shares
 from dst_jax.ops.precision import at_least_single
 from dst_jax.typing import Array, Bool, Float, Int, Scalar
@@ -98,22 +99,35 @@ class TokenBackbone(nn.Module):
         """Declares all parts."""
         spec, kinds = self.spec, self.kinds
         cells = {"template": self.template_side**2, "search": self.search_side**2}
-        self.patch = Linear(3 * spec.patch**2, spec.width, kinds)
+        if spec.stem == "conv":
+            self.patch = ConvStem(spec, kinds)
+        else:
+            self.patch = Linear(3 * spec.patch**2, spec.width, kinds)
         self.positions = Positions(spec.width, cells, kinds)
         for name in spec.blocks:
             setattr(self, name, Block(spec, kinds))
         self.norm = Norm(spec.width, kinds)
 
     def embed(
-        self, images: Float[Array, "b h w 3"], role: Role
-    ) -> Float[Array, "b c d"]:
-        """Returns the tokens of images with their positions."""
-        batch, height, width, _ = images.shape
-        size, dtype = self.spec.patch, self.kinds.dtype
-        rows, columns = height // size, width // size
-        split = images.astype(dtype).reshape(batch, rows, size, columns, size, 3)
-        patches = split.swapaxes(2, 3).reshape(batch, rows * columns, -1)
-        return self.patch()(patches) + self.positions(role).astype(dtype)[None]
+        self, images: Mapping[Role, Float[Array, "_ _ _ 3"]], *, train: bool
+    ) -> dict[Role, Float[Array, "_ _ d"]]:
+        """Returns the tokens of images with their positions, by role.
+
+        Args:
+          images: Images of one role or of both; a stem of convolutions normalises them
+            by common statistics in training.
+          train: Whether it uses and updates the batch's statistics.
+        """
+        maps = [values.astype(self.kinds.dtype) for values in images.values()]
+        if isinstance(self.patch, ConvStem):
+            tokens = self.patch(maps, train=train)
+        else:
+            linear, size = self.patch(), self.spec.patch
+            tokens = [linear(patches_of(x, size)) for x in maps]
+        return {
+            role: found + self.positions(role).astype(found.dtype)[None]
+            for role, found in zip(images, tokens, strict=True)
+        }
 
     def __call__(
         self,
@@ -294,3 +308,11 @@ def _marked(stream: Stream, scores: Array, share: Scalar) -> Stream:
     order = jnp.argsort(-jnp.where(kept, scores, -1.0), axis=1, stable=True)
     rank = jnp.argsort(order, axis=1).astype(scores.dtype)
     return stream._replace(kept=kept & (rank < number))
+
+
+def patches_of(images: Float[Array, "b h w 3"], size: int) -> Float[Array, "b c p"]:
+    """Returns the values of each square of `size` pixels, row by row."""
+    batch, height, width, _ = images.shape
+    rows, columns = height // size, width // size
+    split = images.reshape(batch, rows, size, columns, size, 3)
+    return split.swapaxes(2, 3).reshape(batch, rows * columns, -1)

@@ -64,11 +64,12 @@ def _shape(layer: ConvSpec | ResidualSpec) -> list[str]:
 
 
 def _shapes(backbone: Backbone) -> list[list[str]]:
-    """Returns what `_shape` does of every stage; of a transformer, sides of patches."""
+    """Returns what `_shape` does of every stage; of a transformer, its stem."""
     if isinstance(backbone, Chain):
         return [_shape(layer) for layer in backbone.layers]
-    size = f"{backbone.patch}"
-    patch = [f"{size}x{size}", size, "", "", f"{backbone.width}"]
+    size, halvings = f"{backbone.patch}", len(backbone.halvings)
+    kernel = f"{halvings}x 3x3" if halvings else f"{size}x{size}"
+    patch = [kernel, size, "", "", f"{backbone.width}"]
     others = [["", "", "", "", f"{width}"] for width in backbone.widths[1:]]
     return [patch, *others]
 

@@ -121,6 +121,48 @@ def test_json_names_the_kinds_and_gives_the_architecture_again():
         assert arch.spec_from_json(values) == spec
 
 
+def test_a_spec_without_a_stem_of_convolutions_keeps_its_json_and_identity():
+    values = arch.spec_to_json(arch.named("mini-ostrack-96"))
+    assert "stem" not in values["backbone"]
+    # As recorded before there was a choice of stems.
+    assert arch.spec_id(arch.named("mini-ostrack-96")) == (
+        "e158aca200ab48634fc3d9519c39b9b06733f84e51dd65b03524ff77b6a519ed"
+    )
+    assert arch.spec_id(BASE) == (
+        "645d453e939baf4c9dffbe2f203f3495763d3a2043f47b846d7e78eee465a27c"
+    )
+
+
+def test_a_stem_of_convolutions_survives_json_under_an_identity_of_its_own():
+    spec = arch.with_conv_stem(arch.named("mini-ostrack-96"))
+    values = arch.spec_to_json(spec)
+    assert values["backbone"]["stem"] == "conv"
+    assert arch.spec_from_json(values) == spec
+    assert arch.spec_id(spec) != arch.spec_id(arch.named("mini-ostrack-96"))
+
+
+def test_a_stem_of_convolutions_costs_its_layers_and_nothing_else_changes():
+    plain = arch.named("mini-ostrack-96")
+    whole, before = (
+        arch.tracker_cost(spec) for spec in (arch.with_conv_stem(plain), plain)
+    )
+    kernels = [9 * 3 * 24, 9 * 24 * 48, 9 * 48 * 96, 96 * 96]
+    # Scales and shifts of three normalisations, and the linear layer's biases.
+    vectors = 2 * (24 + 48 + 96) + 96
+    patch, others = whole.layers[0], whole.layers[1:]
+    assert patch.parameters == sum(kernels) + vectors == 62_136
+    for macs, px in ((patch.search_macs, 96), (patch.template_macs, 48)):
+        sides = [px // 2, px // 4, px // 8, px // 8]
+        pairs = zip(kernels, sides, strict=True)
+        assert macs == sum(count * side**2 for count, side in pairs)
+    assert patch.statistics == 2 * (24 + 48 + 96)
+    assert others == before.layers[1:]
+    # A linear layer of 8 x 8 pixels has 192 x 96 weights and 96 biases.
+    assert whole.parameters - 62_136 == before.parameters - 18_528
+    assert whole.attention_macs == before.attention_macs
+    assert whole.response_side == before.response_side == 12
+
+
 def tokens(**changes):
     return lambda: dataclasses.replace(BASE.backbone, **changes)
 
@@ -176,6 +218,22 @@ def crops(**changes):
         (lambda: arch.scale_widths(BASE, 0.5), "the backbone is a transformer"),
         (lambda: arch.with_widths(BASE, [1]), "the backbone is a transformer"),
         (lambda: arch.with_bias(BASE), "a head of OSTrack has no bias"),
+        (
+            tokens(stem="conv", patch=12),
+            "TokenBackboneSpec.patch=12: must be a power of 2 from 2 on",
+        ),
+        (
+            tokens(stem="conv", patch=1),
+            "TokenBackboneSpec.patch=1: must be a power of 2 from 2 on",
+        ),
+        (
+            tokens(stem="conv", width=780),
+            "TokenBackboneSpec.width=780: must be a multiple of 8, because each",
+        ),
+        (
+            lambda: arch.with_conv_stem(arch.named("tiny")),
+            "A stem of convolutions needs a transformer",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(make, message):
@@ -188,6 +246,13 @@ def test_json_with_a_block_that_is_no_number_is_refused():
     values = arch.spec_to_json(arch.named("ostrack-256-f4-ce"))
     values["backbone"]["eliminate"][0] = [3.5, 0.7]
     with pytest.raises(InputError, match=r"spec\.backbone\.eliminate\[0\]\[0\]=3\.5"):
+        arch.spec_from_json(values)
+
+
+def test_json_with_an_unknown_stem_is_refused():
+    values = arch.spec_to_json(arch.named("mini-ostrack-48"))
+    values["backbone"]["stem"] = "linear"
+    with pytest.raises(InputError, match=r"stem.*linear"):
         arch.spec_from_json(values)
 
 

@@ -223,6 +223,14 @@ def base_without(*names):
             "these weights need a transformer; use ostrack-256.",
         ),
         (
+            lambda: ostrack_from_pytorch(public(), arch.with_conv_stem(MINI)),
+            'TokenBackboneSpec.stem="conv": public weights hold a patch embedding',
+        ),
+        (
+            lambda: vit_from_pytorch(vit(), arch.with_conv_stem(MINI)),
+            'TokenBackboneSpec.stem="conv": public weights hold a patch embedding',
+        ),
+        (
             lambda: vit_from_pytorch(
                 vit() | {"pos_embed": np.zeros((1, 196, 95))}, MINI
             ),

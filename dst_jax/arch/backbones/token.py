@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from dst_jax.arch.backbones.chain import MapShape
+from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.limits import (
     LEAST,
     MAX_CROP_PX,
@@ -13,6 +14,7 @@ from dst_jax.arch.limits import (
     MAX_PARAMETERS,
     MAX_WIDTH,
 )
+from dst_jax.decode import OMIT_DEFAULT
 from dst_jax.errors import InputError
 from dst_jax.require import require, require_between, require_whole
 
@@ -39,6 +41,10 @@ class TokenBackboneSpec:
         left that it keeps: those to which the middle token of the template attends
         most. A token that goes lacks the second half of that block, and its cell is
         zero in the last map.
+      stem: How pixels become tokens, on the same grid. "patch" is one linear layer on
+        the pixels of a patch. "conv" is convolutions that halve the map until a cell is
+        a patch, and then a linear layer: early convolutions help a transformer that
+        learns from little (Xiao et al., 2021). JSON leaves "patch" out.
     """
 
     width: int
@@ -49,6 +55,9 @@ class TokenBackboneSpec:
     drop_path: float = 0.1
     norm_epsilon: float = 1e-6
     eliminate: tuple[tuple[int, float], ...] = ()
+    stem: Literal["patch", "conv"] = dataclasses.field(
+        default="patch", metadata=OMIT_DEFAULT
+    )
 
     KIND: ClassVar[str] = "token"  # written to JSON, where it tells the class
 
@@ -62,6 +71,7 @@ class TokenBackboneSpec:
         require_between(0.0, 1.0 - LEAST, self, "drop_path")
         require_between(LEAST, 1.0, self, "norm_epsilon")
         self._check_elimination()
+        self._check_stem()
         kernels = self.depth * (4 + 2 * self.mlp) * self.width**2
         if kernels > MAX_PARAMETERS:
             raise InputError(
@@ -82,6 +92,44 @@ class TokenBackboneSpec:
         text = "shares that are kept must be above 0, up to 1, so that a token is left"
         require(kept, self, "eliminate", text)
 
+    def _check_stem(self) -> None:
+        """Checks that convolutions of stride 2 can make this patch and this width."""
+        known = self.stem in ("patch", "conv")
+        require(known, self, "stem", 'must be "patch" or "conv"')
+        if self.stem == "conv":
+            whole = self.patch > 1 and self.patch.bit_count() == 1
+            text = "must be a power of 2 from 2 on, because convolutions halve the map"
+            require(whole, self, "patch", text)
+            least = self.patch // 2
+            text = f"must be a multiple of {least}, because each convolution doubles it"
+            require(self.width % least == 0, self, "width", text)
+
+    @property
+    def halvings(self) -> tuple[ConvSpec, ...]:
+        """Returns the convolutions of stride 2 that a stem of convolutions begins with.
+
+        Each doubles the channels of the one before, up to the width of a token; batch
+        normalisation and a ReLU follow it.
+
+        Example:
+          >>> stem = TokenBackboneSpec(96, 4, 3, patch=8, stem="conv")
+          >>> [conv.features for conv in stem.halvings]
+          [24, 48, 96]
+        """
+        if self.stem == "patch":
+            return ()
+        count = self.patch.bit_length() - 1
+        return tuple(
+            ConvSpec(
+                self.width >> (count - 1 - index),
+                kernel=3,
+                stride=2,
+                padding=1,
+                bias=False,
+            )
+            for index in range(count)
+        )
+
     @property
     def blocks(self) -> tuple[str, ...]:
         """Returns the names of the blocks."""
@@ -100,9 +148,10 @@ class TokenBackboneSpec:
     @property
     def sizes(self) -> str:
         """Returns its sizes in words."""
+        stem = ", stem of convolutions" if self.stem == "conv" else ""
         return (
             f"width {self.width}, depth {self.depth}, heads {self.heads}, "
-            f"patch {self.patch} px"
+            f"patch {self.patch} px{stem}"
         )
 
     @property
