@@ -21,6 +21,7 @@ from dst_jax.arch.edit import shrink_kernel as shrink_kernel
 from dst_jax.arch.edit import width_multiples as width_multiples
 from dst_jax.arch.edit import with_bias as with_bias
 from dst_jax.arch.edit import with_conv_stem as with_conv_stem
+from dst_jax.arch.edit import with_prior as with_prior
 from dst_jax.arch.edit import with_widths as with_widths
 from dst_jax.arch.edit import without_bias as without_bias
 from dst_jax.arch.heads import CentreHeadSpec as CentreHeadSpec

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dst_jax.arch.backbones.chain import Chain
 from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.backbones.token import TokenBackboneSpec
+from dst_jax.arch.heads import CentreHeadSpec
 from dst_jax.arch.spec import Backbone, TrackerSpec
 from dst_jax.errors import InputError
 
@@ -128,6 +129,17 @@ def with_bias(spec: TrackerSpec) -> TrackerSpec:
 def without_bias(spec: TrackerSpec) -> TrackerSpec:
     """Returns `spec` with a head that adds no learnable number to its responses."""
     return dataclasses.replace(spec, head=dataclasses.replace(spec.head, bias=False))
+
+
+def with_prior(spec: TrackerSpec, prior: float) -> TrackerSpec:
+    """Returns `spec` with a score of `prior` in every cell before training.
+
+    Raises:
+      InputError: If the head is not OSTrack's, or `prior` is not between 0 and 1.
+    """
+    if not isinstance(spec.head, CentreHeadSpec):
+        raise InputError("A prior needs a head with a score per cell, as OSTrack's.")
+    return dataclasses.replace(spec, head=dataclasses.replace(spec.head, prior=prior))
 
 
 def with_conv_stem(spec: TrackerSpec) -> TrackerSpec:

@@ -188,9 +188,14 @@ class CentreHeadSpec:
 
     Attributes:
       features: Channels of the first convolution of each branch.
+      prior: Score of a cell before training, from 0 to 1, to which the bias of the
+        score's last convolution is set. At .5, as in the public code, the bias is 0;
+        from nothing, .1 (CornerNet and CenterNet, whose focal loss this is) spares the
+        many empty cells a first loss that takes hundreds of steps to unlearn.
     """
 
     features: int = 256
+    prior: float = dataclasses.field(default=0.5, metadata=OMIT_DEFAULT)
 
     KIND: ClassVar[str] = "centre"  # written to JSON, where it tells the class
     family: ClassVar[str] = "OSTrack"
@@ -210,6 +215,8 @@ class CentreHeadSpec:
     def __post_init__(self):
         require_whole(8, MAX_WIDTH, self, "features")
         require(self.features % 8 == 0, self, "features", "must be a multiple of 8")
+        fits = isinstance(self.prior, float) and 0.0 < self.prior < 1.0
+        require(fits, self, "prior", "must be between 0 and 1")
 
     @property
     def answers(self) -> str:

@@ -6,23 +6,17 @@ Expect:  no figure; docs/results.md has those of the demonstrations that were ru
 
 import dataclasses
 
-from dst_jax.arch import named, with_conv_stem
 from dst_jax.configs import demo_ostrack_teacher
 from dst_jax.distill import Disc, DistillConfig, Qkv, Task
 from dst_jax.experiment import Experiment
 
 
 def experiment() -> Experiment:
-    """Returns LoReTrack's terms for the teacher's own network at lower resolution.
-
-    Like the teacher, and unlike OSTrack, the students make tokens by convolutions.
-    """
+    """Returns LoReTrack's terms for the teacher's own network at lower resolution."""
     base = demo_ostrack_teacher.experiment()
     return dataclasses.replace(
         base,
-        students={
-            f"px{px}": with_conv_stem(named(f"mini-ostrack-{px}")) for px in (64, 48)
-        },
+        students={f"px{px}": demo_ostrack_teacher.network(px) for px in (64, 48)},
         optim=dataclasses.replace(base.optim, epochs=6.0, hold_epochs=5.0),
         distill=DistillConfig(
             {"gt": Task(), "qkv": Qkv(), "disc": Disc(saliency="quantile")}

@@ -6,7 +6,7 @@ Expect:  no figure; docs/results.md has those of the demonstrations that were ru
 
 import dataclasses
 
-from dst_jax.arch import named, with_conv_stem
+from dst_jax.arch import TrackerSpec, named, with_conv_stem, with_prior
 from dst_jax.configs import demo_teacher
 from dst_jax.data.windows import WindowConfig
 from dst_jax.experiment import Experiment
@@ -15,19 +15,26 @@ from dst_jax.track import OSTrackTracking
 from dst_jax.train import OptimConfig
 
 
+def network(px: int) -> TrackerSpec:
+    """Returns the miniature at a search size, as it learns quickly from nothing.
+
+    OSTrack makes tokens by one linear layer, and every cell's score begins at .5. Small
+    transformers learn slowly from nothing, so the miniature alone makes tokens by
+    convolutions, and its scores begin at .1.
+    """
+    return with_prior(with_conv_stem(named(f"mini-ostrack-{px}")), 0.1)
+
+
 def experiment() -> Experiment:
     """Returns the plain training of the network "teacher", from nothing.
 
     Video is that of SiamFC's demonstration. The public recipe starts from weights of
     MAE and takes a tenth of the rate in the backbone; from nothing, all learns at one.
-
-    OSTrack makes tokens by one linear layer. Small transformers learn slowly from
-    nothing, so the miniature alone makes them by convolutions (`stem="conv"`).
     """
     base = demo_teacher.experiment()
     return dataclasses.replace(
         base,
-        students={"teacher": with_conv_stem(named("mini-ostrack-96"))},
+        students={"teacher": network(96)},
         data=dataclasses.replace(
             base.data, order="causal", windows=WindowConfig(scale=0.25, shift=3.0)
         ),

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from dst_jax.arch.backbones.conv import ConvSpec, PoolSpec
-from dst_jax.models.initial import Normal
+from dst_jax.models.initial import Constant, Normal
 from dst_jax.models.kinds import Kinds
 from dst_jax.ops.channels import add_bias, normalise, power_sums
 from dst_jax.ops.conv import conv2d, max_pool
@@ -54,12 +54,14 @@ class Conv(nn.Module):
       kinds: Settings that all modules share.
       gain: Factor on the kernel's first values.
       first: Distribution of the kernel's first values.
+      first_bias: The bias's first value.
     """
 
     spec: ConvSpec
     kinds: Kinds
     gain: float = 1.0
     first: Normal = KAIMING
+    first_bias: float = 0.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b u v d"]:
@@ -79,8 +81,8 @@ class Conv(nn.Module):
         )
         if not spec.bias:
             return y
-        zeros, shape = nn.initializers.zeros, (spec.features,)
-        bias = self.param("bias", zeros, shape, kinds.param_dtype)
+        set_to = Constant(self.first_bias) if self.first_bias else nn.initializers.zeros
+        bias: Any = self.param("bias", set_to, (spec.features,), kinds.param_dtype)
         bias = kinds.learnt((*self.path, "bias"), bias)
         return add_bias(y, bias.astype(kinds.dtype))
 

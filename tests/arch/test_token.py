@@ -133,6 +133,16 @@ def test_a_spec_without_a_stem_of_convolutions_keeps_its_json_and_identity():
     )
 
 
+def test_a_prior_survives_json_and_half_is_left_out():
+    assert "prior" not in arch.spec_to_json(BASE)["head"]
+    assert arch.with_prior(BASE, 0.5) == BASE
+    spec = arch.with_prior(BASE, 0.1)
+    assert arch.spec_to_json(spec)["head"]["prior"] == 0.1
+    assert arch.spec_from_json(arch.spec_to_json(spec)) == spec
+    assert arch.spec_id(spec) != arch.spec_id(BASE)
+    assert arch.tracker_cost(spec) == arch.tracker_cost(BASE)
+
+
 def test_a_stem_of_convolutions_survives_json_under_an_identity_of_its_own():
     spec = arch.with_conv_stem(arch.named("mini-ostrack-96"))
     values = arch.spec_to_json(spec)
@@ -233,6 +243,14 @@ def crops(**changes):
         (
             lambda: arch.with_conv_stem(arch.named("tiny")),
             "A stem of convolutions needs a transformer",
+        ),
+        (
+            lambda: arch.with_prior(arch.named("tiny"), 0.1),
+            "A prior needs a head with a score per cell",
+        ),
+        (
+            lambda: arch.with_prior(BASE, 1.0),
+            "CentreHeadSpec.prior=1.0: must be between 0 and 1",
         ),
     ],
 )

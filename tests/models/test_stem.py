@@ -21,6 +21,17 @@ SPEC = arch.with_conv_stem(PLAIN)
 PX = {"template": 8, "search": 16}
 
 
+def test_scores_begin_at_the_prior():
+    spec = arch.with_prior(PLAIN, 0.1)
+    fresh = init_variables(jax.random.key(0), spec)["params"]["head"]
+    # The logarithm of the odds .1 : .9.
+    np.testing.assert_allclose(fresh["score"]["read"]["bias"], [-2.1972246], rtol=1e-6)
+    for name in ("offset", "size"):
+        assert not np.any(fresh[name]["read"]["bias"])
+    half = init_variables(jax.random.key(0), PLAIN)["params"]["head"]
+    assert not np.any(half["score"]["read"]["bias"])
+
+
 def drawn(spec):
     """Variables whose every number is drawn: biases, scales and statistics too."""
     rng = np.random.default_rng(0)

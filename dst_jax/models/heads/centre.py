@@ -33,11 +33,13 @@ class Branch(nn.Module):
       spec: The head.
       outputs: Numbers per cell.
       kinds: Settings that all modules share.
+      first: First value of each number, apart from the map.
     """
 
     spec: CentreHeadSpec
     outputs: int
     kinds: Kinds
+    first: float = 0.0
 
     @nn.compact
     def __call__(
@@ -48,7 +50,8 @@ class Branch(nn.Module):
             stage = ConvStage(conv, self.kinds, first=XAVIER, name=f"conv{index}")
             ((x,), _) = stage([x], train=train)
         last = self.spec.reading(self.outputs)
-        return Conv(last, self.kinds, first=XAVIER, name="read")(x)
+        read = Conv(last, self.kinds, first=XAVIER, first_bias=self.first, name="read")
+        return read(x)
 
 
 class CentreHead(nn.Module):
@@ -64,8 +67,10 @@ class CentreHead(nn.Module):
 
     def setup(self) -> None:
         """Declares the branches."""
+        odds = self.spec.prior / (1.0 - self.spec.prior)
         for name, outputs in self.spec.branches:
-            setattr(self, name, Branch(self.spec, outputs, self.kinds))
+            first = math.log(odds) if name == "score" else 0.0
+            setattr(self, name, Branch(self.spec, outputs, self.kinds, first))
 
     def kernels(self, template: Features, *, train: bool = False) -> Memory:
         """Returns an empty mapping, because the backbone compares both images."""
