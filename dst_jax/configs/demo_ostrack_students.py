@@ -1,7 +1,7 @@
 """The two students of the OSTrack demonstration: the teacher at 64 and at 48 px.
 
 Run:     dst-jax demo --family ostrack --workdir runs/demo-ot  (its last stages)
-Expect:  no figure; docs/results.md has those of the demonstrations that were run.
+Expect:  docs/results.md, "LoReTrack in miniature".
 """
 
 import dataclasses

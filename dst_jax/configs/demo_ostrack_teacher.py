@@ -1,7 +1,7 @@
 """The teacher of the OSTrack demonstration: a miniature at 96 px, with convolutions.
 
 Run:     dst-jax demo --family ostrack --workdir runs/demo-ot  (its second stage)
-Expect:  no figure; docs/results.md has those of the demonstrations that were run.
+Expect:  docs/results.md, "LoReTrack in miniature".
 """
 
 import dataclasses
