@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dst_jax.arch.backbones.chain import Chain
 from dst_jax.arch.backbones.conv import ConvSpec
 from dst_jax.arch.backbones.token import TokenBackboneSpec
-from dst_jax.arch.heads import CentreHeadSpec
 from dst_jax.arch.spec import Backbone, TrackerSpec
 from dst_jax.errors import InputError
 
@@ -137,8 +136,10 @@ def with_prior(spec: TrackerSpec, prior: float) -> TrackerSpec:
     Raises:
       InputError: If the head is not OSTrack's, or `prior` is not between 0 and 1.
     """
-    if not isinstance(spec.head, CentreHeadSpec):
-        raise InputError("A prior needs a head with a score per cell, as OSTrack's.")
+    if not any(field.name == "prior" for field in dataclasses.fields(spec.head)):
+        raise InputError(
+            f"a head of {spec.head.family} has no prior to set; only OSTrack's has."
+        )
     return dataclasses.replace(spec, head=dataclasses.replace(spec.head, prior=prior))
 
 

@@ -246,7 +246,7 @@ def crops(**changes):
         ),
         (
             lambda: arch.with_prior(arch.named("tiny"), 0.1),
-            "A prior needs a head with a score per cell",
+            "a head of SiamFC has no prior to set",
         ),
         (
             lambda: arch.with_prior(BASE, 1.0),
