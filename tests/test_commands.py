@@ -80,6 +80,7 @@ OPEN = (
     "dst-jax distill dlf --row gt+point+pair --teacher BUNDLE",
     "dst-jax demo --family siamdw",
     "dst-jax demo --family ostrack",
+    "dst-jax demo --family ostrack --seed S",
     "dst-jax distill loretrack --teacher BUNDLE",
     "dst-jax distill loretrack --probe",
     "dst-jax ablate loretrack --tables loretrack",
