@@ -1,5 +1,6 @@
 """The harness: four CPU devices, strict ranks and dtypes, deterministic keys."""
 
+import itertools
 import os
 import pathlib
 
@@ -16,6 +17,8 @@ os.environ.setdefault("DST_JAX_KERNELS", "ynnpack")
 import jax
 import pytest
 
+from dst_jax.workflows.held_programs import let_go_if_many
+
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update(
@@ -26,6 +29,8 @@ jax.config.update(
 # Small programs are most of the compiling; they are kept too.
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
+_TESTS = itertools.count(1)
+
 
 @pytest.fixture(autouse=True)
 def strict_dtypes(request):
@@ -35,25 +40,14 @@ def strict_dtypes(request):
         yield
 
 
-# Each compiled program takes memory maps of its process, a large one two thousand.
-# Linux allows 65,530; beyond them XLA crashes.
-MAPS, MOST_MAPS = pathlib.Path("/proc/self/maps"), 20_000
-
-
 @pytest.fixture(autouse=True)
-def forget_large_programs(request):
-    """Drops what a slow test compiled."""
+def forget_programs(request):
+    """Drops what a slow test compiled, and what others did before it is too much."""
     yield
     if request.node.get_closest_marker("slow"):
         jax.clear_caches()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def forget_many_programs():
-    """Drops what the tests so far have compiled, if it is much."""
-    yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
-        jax.clear_caches()
+    elif next(_TESTS) % 10 == 0:  # to look takes some milliseconds
+        let_go_if_many()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from dst_jax.track import FOUND_AGAIN, LOST, Tracking, make_tracker, probabiliti
 from dst_jax.track.stream import check_box
 from dst_jax.typing import Bool, Float, Int
 from dst_jax.workflows.evaluation import frame_bar, score_boxes
+from dst_jax.workflows.held_programs import let_go_if_many
 from dst_jax.workflows.runner import read_ahead, require_answers
 
 # A box that overlaps the true one by more is right.
@@ -71,6 +72,7 @@ def observe(
             check_box(video.boxes[0], *video.size)
         except InputError as error:
             raise InputError(f"sequence {video.name!r}: {error}") from None
+    let_go_if_many()
     tracker = make_tracker(bundle.spec, bundle.variables, tracking=tracking)
     with frame_bar(name, videos, console) as advance:
         frames = [read_ahead(video) for video in videos]

@@ -25,6 +25,7 @@ from dst_jax.track.run import Program
 from dst_jax.track.stream import Stream
 from dst_jax.typing import Float, Region
 from dst_jax.workflows.evaluation import frame_bar
+from dst_jax.workflows.held_programs import let_go_if_many
 from dst_jax.workflows.pace import Pace
 from dst_jax.workflows.runner import Outcome, read_ahead, require_answers
 
@@ -75,6 +76,7 @@ def follow_bundle_with_resets(
     Raises:
       InputError: If the tracker answers with no finite number.
     """
+    let_go_if_many()
     tracker = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
     with frame_bar(name, sequences, console) as advance:
         videos = [_Video(sequence, protocol.skip) for sequence in sequences]

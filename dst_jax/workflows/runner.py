@@ -20,6 +20,7 @@ from dst_jax.track import Tracker
 from dst_jax.track.canvases import canvas_size
 from dst_jax.track.run import Program
 from dst_jax.typing import Float
+from dst_jax.workflows.held_programs import let_go_if_many
 from dst_jax.workflows.pace import Pace, conditions
 
 # At most this many frames of a video, and bytes, are decoded ahead of the tracker.
@@ -113,6 +114,7 @@ def follow(
         else:
             fit.append(sequence)
     for group in _by_program(tracker, fit):
+        let_go_if_many()
         yield from _follow_group(tracker, group, pace, advance)
 
 

@@ -43,6 +43,7 @@ from dst_jax.train import (
     quick_compilation,
 )
 from dst_jax.typing import Array
+from dst_jax.workflows.held_programs import let_go_if_many
 from dst_jax.workflows.printing import say
 from dst_jax.workflows.progress import counted_steps, waiting
 from dst_jax.workflows.training_data import patch_spec
@@ -198,6 +199,7 @@ def make_exam_accuracy(spec: TrackerSpec, exam: Exam) -> Callable[[Variables], f
 
 def _score_exact(spec: TrackerSpec, exam: Exam, advance: Advance) -> float:
     """Trains the reduced network itself, in a program of its own, and scores it."""
+    let_go_if_many()
     experiment = exam.experiment
     objective = make_objective(None, {STUDENT: spec}, _plain(experiment))
     step = compiled(

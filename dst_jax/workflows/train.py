@@ -46,6 +46,7 @@ from dst_jax.train import (
 from dst_jax.workflows.estimate import pair_macs
 from dst_jax.workflows.export import write_bundles
 from dst_jax.workflows.gates import gate_share, gates_line, skipped_line
+from dst_jax.workflows.held_programs import let_go_if_many
 from dst_jax.workflows.peaks import with_mfu
 from dst_jax.workflows.phase_lines import phase_lines
 from dst_jax.workflows.printing import say
@@ -107,6 +108,7 @@ def run_training(
       TimeUp: If the deadline ended the run.
     """
     pod, workdir, account = this_pod(), user_path(workdir), Account()
+    let_go_if_many()
     console = console if pod.writes else Console(quiet=True)
     with contextlib.ExitStack() as opened:
         with pod.together("reading what the run computes from"):

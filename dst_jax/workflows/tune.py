@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 from rich.console import Console
 
@@ -153,8 +152,6 @@ def tune(
         one = dataclasses.replace(bundle, tracking=drawn)
         name = f"trial {trial + 1} of {trials}"
         score = evaluate_bundle(one, videos, name=name, console=console).score
-        # Another trial has programs of its own, and LLVM cannot hold some hundred.
-        jax.clear_caches()
         auc = score.values["success_auc"]
         before = auc if before is None else before
         if best is None or auc > best[0]:
