@@ -11,9 +11,14 @@ from dst_jax.arch import Chain
 from dst_jax.distill import Parts, mean_over_examples
 from dst_jax.errors import InputError
 from dst_jax.models import init_variables
-from dst_jax.train import Constants, OptimConfig, check_batch
+from dst_jax.train import (
+    Constants,
+    OptimConfig,
+    check_batch,
+    fit,
+)
 from tests import networks, objectives
-from tests.train import setting
+from tests.train import setting, test_loop
 from tests.train.setting import learnt
 
 pytestmark = pytest.mark.optax
@@ -207,3 +212,23 @@ def test_networks_of_tests_learn_without_normalisation():
         init_variables(jax.random.key(0), STUDENTS["dull"])["batch_stats"]
     )
     assert networks.TEACHER.backbone.layers[0].batch_norm
+
+
+def test_a_run_in_parts_goes_on_bit_for_bit(tmp_path):
+    """The step is a program of its own; what it leaves is all that the next reads."""
+    step = setting.make_step(
+        test_loop.STUDENTS,
+        config=objectives.row(setting.CONFIG, "TSKD"),
+        microbatches=2,
+    )
+
+    def run(folder, **which):
+        which = {"total": 4} | which
+        return test_loop.make_run(step, tmp_path / folder, **which)
+
+    whole = fit(test_loop.start(), run("whole"), test_loop.WAITING)
+    fit(test_loop.start(), run("parts", total=2), test_loop.WAITING)
+    again = run("parts", first=2)
+    restored = again.checkpoints.restore(test_loop.start())
+    assert int(restored.state.step) == 2
+    test_loop.assert_same(whole, fit(restored, again, test_loop.WAITING))

@@ -1,5 +1,6 @@
 """Nothing in the programs of training and search is bound to a CPU."""
 
+import dataclasses
 import importlib
 
 import jax
@@ -34,24 +35,38 @@ def demonstration(family):
     return spec, students
 
 
+FAMILIES = [
+    "siamfc",
+    pytest.param("siamrpn", marks=pytest.mark.slow),
+    pytest.param("siamrpnpp", marks=pytest.mark.slow),
+    pytest.param("siamdw", marks=pytest.mark.slow),
+    pytest.param("ostrack", marks=pytest.mark.slow),
+]
+
+
 @pytest.mark.parametrize(
-    "family",
-    [
-        "siamfc",
-        pytest.param("siamrpn", marks=pytest.mark.slow),
-        pytest.param("siamrpnpp", marks=pytest.mark.slow),
-        pytest.param("siamdw", marks=pytest.mark.slow),
-        pytest.param("ostrack", marks=pytest.mark.slow),
-    ],
+    ("precision", "parts"),
+    [("float32", 1), ("bfloat16", 2)],
+    ids=["as-it-is", "bfloat16-in-parts"],
 )
-def test_the_joint_step_of_every_family_is_a_program_for_gpus_and_tpus(family):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_joint_step_of_every_family_is_a_program_for_gpus_and_tpus(
+    family, precision, parts
+):
     teacher, experiment = demonstration(family)
+    experiment = dataclasses.replace(
+        experiment,
+        model=dataclasses.replace(experiment.model, precision=precision),
+        optim=dataclasses.replace(experiment.optim, microbatches=parts),
+    )
     step = phase_step(experiment, teacher, ONLY_PHASE, axis_name=None)
     state, constants, batch = step_shapes(experiment, teacher, BATCH)
     exported = export.export(jax.jit(step), platforms=PLATFORMS)(
         state, constants, batch
     )
     assert exported.platforms == PLATFORMS
+    # Products of networks are of the precision asked for, whatever the platform.
+    assert ("xbf16>" in exported.mlir_module()) == (precision == "bfloat16")
     after = jax.tree.unflatten(exported.out_tree, exported.out_avals)[0]
     for one, two in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
         assert (one.shape, one.dtype) == (two.shape, two.dtype)
