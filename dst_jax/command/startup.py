@@ -1,6 +1,7 @@
 """What is settled once per process, before a verb computes: JAX and its programs."""
 
 import contextlib
+import math
 import os
 import pathlib
 import platform
@@ -17,6 +18,7 @@ from dst_jax.files import user_path
 _CACHE_BYTES = 2 * 2**30
 # Programs that compile in less are not worth a file.
 _WORTH_KEEPING_SECONDS = 0.2
+_SHORTEST = "jax_persistent_cache_min_compile_time_secs"
 
 
 def silence_decoders() -> None:
@@ -42,7 +44,7 @@ def start_jax() -> None:
 
         jax.config.update("jax_enable_x64", False)
         _keep_programs(jax.config)
-        # JAX warns of each program that it cannot keep; those of oneDNN are such.
+        # JAX warns of each program that it cannot keep.
         warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
     except ValueError as error:
         raise InputError(f"JAX refuses a setting ({error}); correct it.") from None
@@ -57,6 +59,7 @@ def start_jax() -> None:
             f"({reason or 'none is there'}); install JAX for it, or set "
             "JAX_PLATFORMS=cpu."
         ) from None
+    _keep_none_in_vain(jax.config)
 
 
 def cache_folder() -> pathlib.Path | None:
@@ -109,11 +112,25 @@ def _keep_programs(config: Any) -> None:
     config.update("jax_compilation_cache_dir", str(folder))
     settings = {
         "jax_compilation_cache_max_size": _CACHE_BYTES,
-        "jax_persistent_cache_min_compile_time_secs": _WORTH_KEEPING_SECONDS,
+        _SHORTEST: _WORTH_KEEPING_SECONDS,
     }
     for name, value in settings.items():
         if name.upper() not in os.environ:
             config.update(name, value)
+
+
+def _keep_none_in_vain(config: Any) -> None:
+    """Lets JAX keep no program where the kernels are oneDNN's, unless told to.
+
+    jaxlib 0.12 cannot write programs with them, and never frees one that it tried to
+    write: of a training a thousand memory maps would stay. All that compiles for long has
+    such kernels.
+    """
+    from dst_jax.ops.kernels import chosen_kernels
+
+    if _SHORTEST.upper() in os.environ or chosen_kernels().kind != "onednn":
+        return
+    config.update(_SHORTEST, math.inf)
 
 
 def _sweep_programs(folder: pathlib.Path) -> None:

@@ -50,7 +50,7 @@ class Keep(NamedTuple):
           students: Number of its students.
         """
         for_good = total_steps // self.every if self.every else 0
-        return self.last + for_good + (students if self.best else 0)
+        return self.last + 1 + for_good + (students if self.best else 0)
 
 
 NEWEST_TWO = Keep()

@@ -145,6 +145,27 @@ def test_the_users_choice_of_a_cache_stands_and_one_that_is_impossible_is_none(
     assert list(tmp_path.iterdir()) == []
 
 
+KEEPS = """
+import jax
+from dst_jax.command.startup import start_jax
+start_jax()
+from dst_jax.ops.kernels import chosen_kernels
+print(chosen_kernels().kind, jax.config.jax_persistent_cache_min_compile_time_secs)
+"""
+
+
+@pytest.mark.parametrize("wanted", ["onednn", "ynnpack"])
+@pytest.mark.parametrize(
+    "told", [{}, {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "3"}]
+)
+def test_what_cannot_be_kept_is_not_tried_unless_told(tmp_path, wanted, told):
+    """jaxlib never frees a program that it tried to keep and could not."""
+    done = python("-c", KEEPS, cwd=tmp_path, DST_JAX_KERNELS=wanted, **told)
+    kind, shortest = done.stdout.split()
+    expected = 3.0 if told else float("inf") if kind == "onednn" else 0.2
+    assert float(shortest) == expected, done.stderr
+
+
 def test_programs_that_were_cut_short_make_way_unless_one_is_being_written(tmp_path):
     (tmp_path / ".cache").mkdir()
     python("-c", STARTED, cwd=tmp_path)

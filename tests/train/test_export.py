@@ -46,7 +46,7 @@ FAMILIES = [
 
 @pytest.mark.parametrize(
     ("precision", "parts"),
-    [("float32", 1), ("bfloat16", 2)],
+    [("full", 1), ("bfloat16", 2)],
     ids=["as-it-is", "bfloat16-in-parts"],
 )
 @pytest.mark.parametrize("family", FAMILIES)
