@@ -123,7 +123,7 @@ def _keep_none_in_vain(config: Any) -> None:
     """Lets JAX keep no program where the kernels are oneDNN's, unless told to.
 
     jaxlib 0.12 cannot write programs with them, and never frees one that it tried to
-    write: of a training a thousand memory maps would stay. All that compiles for long has
+    write: of a training a thousand memory maps would stay. What compiles for long has
     such kernels.
     """
     from dst_jax.ops.kernels import chosen_kernels
