@@ -47,10 +47,11 @@ def of_traced(program: Any, *arguments: Any) -> Exchange:
     """Returns what a step exchanges before the compiler merges or drops anything.
 
     Args:
-      program: The step for all devices, such as `over_mesh` returns.
+      program: The step for all devices by `jax.jit`, such as `over_mesh` returns.
       arguments: Its arguments, or their shapes.
     """
-    sums = list(_sums(jax.make_jaxpr(program)(*arguments).jaxpr))
+    # `jax.make_jaxpr` takes no program that has options of the compiler.
+    sums = list(_sums(program.trace(*arguments).jaxpr.jaxpr))
     return Exchange(tuple(size for arrays in sums for size in arrays), len(sums))
 
 

@@ -86,7 +86,11 @@ def test_a_sum_within_a_loop_counts_as_often_as_the_loop_turns(scripts):
     mapped = jax.shard_map(
         looped, mesh=mesh, in_specs=whole, out_specs=whole, check_vma=False
     )
-    found = scripts.collectives.of_traced(mapped, jax.ShapeDtypeStruct((5,), "float32"))
+    # Kernels are chosen by options of the compiler, which no inner program can have.
+    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    program = jax.jit(mapped, compiler_options=options)
+    five = jax.ShapeDtypeStruct((5,), "float32")
+    found = scripts.collectives.of_traced(program, five)
     assert found == scripts.collectives.Exchange((20, 20, 20), 3)
 
 
