@@ -42,9 +42,14 @@ def attention(
       kept: Whether a token is attended to; None means all are. At least one must be.
       formulation: "xla" or "cudnn", two of `jax.nn.dot_product_attention`, or "plain",
         products over one axis of examples and heads, with softmaxes of float64 in
-        float64. None takes the default.
+        float64. cuDNN's kernels read no mask: with `kept`, "cudnn" is "xla". None takes
+        the default.
     """
-    chosen = formulation or default_attention_formulation(queries.dtype)
+    chosen = formulation or default_attention_formulation(
+        queries.dtype, channels=queries.shape[-1] // heads
+    )
+    if chosen == "cudnn" and kept is not None:
+        chosen = "xla"
     if chosen == "plain":
         shares = _shares(queries, keys, heads, kept)
         own = _folded(values, heads)
