@@ -99,7 +99,7 @@ def our_losses(
 
     @compiled
     def run(params: Any, stats: Any, taught: Any, examples: Examples) -> Any:
-        moment = {"epoch": np.float32(0.0), "key": jax.random.key(0)}
+        moment = {"epoch": np.zeros((), np.float32), "key": jax.random.key(0)}
         return jax.grad(objective, has_aux=True)(
             {"student": params}, {"student": stats}, taught, examples, **moment
         )

@@ -27,9 +27,14 @@ def noise_batch(sides: Mapping[str, int], count: int) -> dict[str, np.ndarray]:
 
 
 def timed_step(
-    step: Any, state: Any, constants: Any, batch: Mapping[str, np.ndarray]
+    step: Any,
+    state: Any,
+    constants: Any,
+    batch: Mapping[str, np.ndarray],
+    *,
+    steps: int = 1,
 ) -> Callable[[], float]:
-    """Returns a function that takes one step after another, and returns its seconds.
+    """Returns a function that takes one step after another, and returns their seconds.
 
     Args:
       step: A compiled training step.

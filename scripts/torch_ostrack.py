@@ -5,9 +5,8 @@ teacher under `no_grad`, mixed precision by `autocast`. A module's name is its p
 our variables, with "." for "/", so that both sides can be asked for the same numbers.
 """
 
-import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -276,6 +275,42 @@ def divergence(
     return temperature**2 * (cells * weights).sum() / len(cells)
 
 
+Loss = Callable[[Seen, Seen, Targets], torch.Tensor]
+
+
+def _loss_of(term: Term) -> Loss:
+    """A term with its weight, of what the student says, the teacher, and labels."""
+    match term:
+        case Task(weight=weight):
+            return lambda seen, aim, targets: weight * detection(seen, targets)
+        case Qkv(weight=weight, temperature=t):
+            return lambda seen, aim, _: (
+                weight
+                * sum_of([divergence(seen.maps[x], aim.maps[x], t) for x in "qkv"])
+            )
+        case Disc(
+            weight=weight,
+            temperature=t,
+            saliency="threshold",
+            threshold=least,
+            weights=(inside, outside),
+        ):
+
+            def disc(seen: Seen, aim: Seen, _: Targets) -> torch.Tensor:
+                taught = aim.maps["norm"]
+                salient = taught.square().mean(1) >= least
+                weights = torch.where(salient, inside, outside)
+                return weight * divergence(seen.maps["norm"], taught, t, weights)
+
+            return disc
+    raise SystemExit(f"PyTorch's side has no {term}.")
+
+
+def sum_of(terms: Iterable[torch.Tensor]) -> torch.Tensor:
+    """The sum of scalars."""
+    return torch.stack(list(terms)).sum()
+
+
 class TorchStep:
     """Teacher forward, student forward and back, and AdamW."""
 
@@ -290,13 +325,14 @@ class TorchStep:
         half: bool = False,
         compiled: bool = False,
     ):
-        self.terms, self.optim, self.device, self.half = terms, optim, device, half
+        self.terms = {name: _loss_of(term) for name, term in terms.items()}
+        self.optim, self.device, self.half = optim, device, half
         self.teacher = OSTrack(*teacher).to(device).eval()
         self.student = OSTrack(*student).to(device).train()
         self.spec, self.wide_px = student[0], teacher[0].input.search_px
         self.losses = self.objective
         if compiled:
-            self.losses = torch.compile(self.objective, dynamic=False)
+            self.losses = torch.compile(self.objective, dynamic=False, fullgraph=True)
         assert optim.method == "adamw" and optim.clip_norm is not None
         self.optimizer = torch.optim.AdamW(
             self.student.parameters(),
@@ -312,7 +348,7 @@ class TorchStep:
         crops = self.spec.input
         side = self.spec.feature_side(crops.search_px)
         targets = make_targets(boxes, side, self.wide_px)
-        with self._precision():
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
             with torch.no_grad():
                 aim = self.teacher(template, search)
             small = (
@@ -323,31 +359,7 @@ class TorchStep:
                 )
             )
             seen = self.student(*small)
-        return {
-            name: term.weight * self._term(term, seen, aim, targets)
-            for name, term in self.terms.items()
-        }
-
-    def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        if not self.half:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device, torch.bfloat16)
-
-    def _term(
-        self, term: Term, seen: Seen, aim: Seen, targets: Targets
-    ) -> torch.Tensor:
-        match term:
-            case Task():
-                return detection(seen, targets)
-            case Qkv(temperature=t):
-                pairs = ((seen.maps[x], aim.maps[x]) for x in "qkv")
-                return torch.stack([divergence(*pair, t) for pair in pairs]).sum()
-            case Disc(temperature=t, saliency="threshold", weights=(inside, outside)):
-                taught = aim.maps["norm"]
-                salient = taught.square().mean(1) >= term.threshold
-                weights = torch.where(salient, inside, outside)
-                return divergence(seen.maps["norm"], taught, t, weights)
-        raise SystemExit(f"PyTorch's side has no {term}.")
+        return {name: loss(seen, aim, targets) for name, loss in self.terms.items()}
 
     def gradients(
         self, template: torch.Tensor, search: torch.Tensor, boxes: torch.Tensor
@@ -355,7 +367,7 @@ class TorchStep:
         """Fills the gradients of the student's parameters; returns the terms."""
         self.optimizer.zero_grad(set_to_none=True)
         terms = self.losses(template, search, boxes)
-        torch.stack(list(terms.values())).sum().backward()
+        sum_of(terms.values()).backward()
         return terms
 
     def learn(
