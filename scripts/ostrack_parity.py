@@ -22,9 +22,6 @@ from dst_jax.ops.examples import Examples, examples_for
 from dst_jax.ops.kernels import compiled
 from dst_jax.train import OptimConfig
 
-# With weights as they are drawn here, about half of the cells stand out.
-TOKENS: Mapping[str, Term] = {**TERMS, "disc": Disc(threshold=1.1)}
-
 
 def drawn(spec: TrackerSpec, seed: int) -> Variables:
     """Variables with statistics, scales and constants that no fresh network has."""
@@ -32,7 +29,7 @@ def drawn(spec: TrackerSpec, seed: int) -> Variables:
 
     def moved(leaf: Any) -> Any:
         noise = rng.normal(0.0, 0.02, leaf.shape)
-        return np.float32(leaf * rng.uniform(0.5, 1.5, leaf.shape) + abs(noise))
+        return np.float32(leaf * rng.uniform(0.5, 1.5, leaf.shape) + noise)
 
     return jax.tree.map(moved, init_variables(jax.random.key(seed), spec))
 
@@ -130,18 +127,22 @@ def differences(
     examples = noise_examples(specs["teacher"], count)
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     teacher, student = networks.values()
-    theirs = TorchStep(teacher, student, TOKENS, optim, device=device)
+    answers = {n: our_answers(*network, examples) for n, network in networks.items()}
+    # Half of the cells stand out.
+    squares = np.square(answers["teacher"]["norm"]).mean(-1)
+    disc = Disc(threshold=float(np.median(squares)))
+    terms: Mapping[str, Term] = {**TERMS, "disc": disc}
+    theirs = TorchStep(teacher, student, terms, optim, device=device)
     found: dict[str, float] = {}
     for name, module in (("teacher", theirs.teacher), ("student", theirs.student)):
-        ours = our_answers(*networks[name], examples)
         for what, aim in their_answers(module.eval(), specs[name], examples).items():
-            gap = np.abs(ours[what] - aim).max() / np.abs(aim).max()
+            gap = np.abs(answers[name][what] - aim).max() / np.abs(aim).max()
             found[f"{name}/{what}"] = float(gap)
     theirs.student.train()
     boxes = torch.from_numpy(examples.search_box).to(device)
     template, search = planes(examples, device)
     aims = theirs.gradients(template, search, boxes)
-    values, slopes = our_losses(networks, TOKENS, examples)
+    values, slopes = our_losses(networks, terms, examples)
     for name, value in values.items():
         aim = aims[name].item()
         found[name] = abs(value - aim) / abs(aim)
