@@ -8,8 +8,9 @@ Every video begins with its own first frame and target, and every row of a batch
 least one video. "total" goes from frames in memory to boxes in memory: `track_many`.
 What it is made of is timed by itself: "filled" copies frames into chunks as `Lanes`
 does and tracks nothing, "carried" takes a chunk to the device, "tracked" is the
-compiled scan over a chunk that is there. The slowest of the three binds. "network" is
-the network alone on the crops of a batch, in float32 and with products of bfloat16.
+compiled scan over a chunk that is there. The slowest of the three binds. For batches of
+--apart, "network" is the network alone on the crops of a batch, in float32 and in
+bfloat16, and "crops" cuts these alone, for trackers of SiamFC's kind.
 
 "per frame" is the way without chunks: one dispatch for each frame, whose box is awaited
 before the next, from memory (`Session`) and with all frames on the device. --targets
@@ -298,26 +299,35 @@ def bench(name: str, given: argparse.Namespace, videos: Videos) -> None:
     by_step, by_scan = (way(tracker, there, rounds) for way in (stepped, tracked))
     say(f"{name}, per frame, frames on the device: {by_step:,.0f} frames/s; ", end="")
     say(f"one scan over the same: {by_scan:,.0f}, {by_scan / by_step:.2f} times")
-    for batch in given.batches:
-        length, rows, _ = chunk_shape(videos.hw, batch)
-        whole = total(tracker, videos, batch, rounds)
-        say(f"{name}, batch {batch}: total {whole:,.0f} frames/s, ", end="")
-        say(f"{whole / alone:.1f} times Session; chunks of {length} x {rows}; ", end="")
-        there = on_device(tracker, videos, batch)
-        parts = {
-            "filled": filled(videos, batch, rounds),
-            "carried": carried(videos, batch),
-            "tracked": tracked(tracker, there, rounds),
-        }
-        said = ", ".join(f"{part} {fps:,.0f}" for part, fps in parts.items())
-        say(f"{said}: {min(parts, key=lambda part: parts[part])} binds")
-        nets = [answered(tracker, there, p, rounds) for p in ("full", "bfloat16")]
-        say(f"    network alone {nets[0]:,.0f}, with bfloat16 {nets[1]:,.0f}", end="")
-        say(f"; crops alone {cropped(tracker, there, rounds):,.0f}")
     if given.targets:
         one, many = (targets(tracker, videos, n, rounds) for n in (1, given.targets))
         what = f"{given.targets} targets of a video of {videos.length} frames"
         say(f"{name}, {what}: {many:.3f} s, one {one:.3f} s: {many / one:.2f} times")
+    for batch in given.batches:
+        whole = total(tracker, videos, batch, rounds)
+        say(f"{name}, batch {batch}: total {whole:,.0f} frames/s, ", end="")
+        say(f"{whole / alone:.1f} times Session; ", end="")
+        apart(tracker, videos, batch, rounds, device=batch in given.apart)
+
+
+def apart(
+    tracker: Tracker, videos: Videos, batch: int, rounds: int, *, device: bool
+) -> None:
+    """Prints what binds a batch, and of the device's part what that is made of."""
+    length, rows, _ = chunk_shape(videos.hw, batch)
+    there = on_device(tracker, videos, batch)
+    parts = {
+        "filled": filled(videos, batch, rounds),
+        "carried": carried(videos, batch),
+        "tracked": tracked(tracker, there, rounds),
+    }
+    said = ", ".join(f"{part} {fps:,.0f}" for part, fps in parts.items())
+    binds = min(parts, key=lambda part: parts[part])
+    say(f"chunks of {length} x {rows}; {said}: {binds} binds")
+    if device:
+        nets = [answered(tracker, there, p, rounds) for p in ("full", "bfloat16")]
+        say(f"    network alone {nets[0]:,.0f}, with bfloat16 {nets[1]:,.0f}", end="")
+        say(f"; crops alone {cropped(tracker, there, rounds):,.0f}")
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -330,6 +340,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=["dstfc"], help="of the zoo")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument(
+        "--apart", type=int, nargs="*", default=[16], help="batches for network, crops"
+    )
     parser.add_argument("--frames", type=int, default=120, help="of each video")
     parser.add_argument("--size", type=int, nargs=2, default=[240, 360], help="h w")
     parser.add_argument("--targets", type=int, default=0, help="of one video at once")

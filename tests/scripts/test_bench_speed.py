@@ -49,7 +49,8 @@ def test_frames_a_second_are_the_median_of_rounds(script, monkeypatch):
 
 @pytest.mark.slow
 def test_a_batch_is_told_with_what_binds_it(script, capsys):
-    words = "--networks tiny --batches 2 --frames 3 --size 60 90 --targets 2 --rounds 1"
+    words = "--networks tiny --batches 2 --apart 2 --frames 3 --size 60 90 --targets 2 "
+    words += "--rounds 1"
     script("bench_batches").main(words.split())
     said = capsys.readouterr().out
     for words in ("(Session)", "one scan over", "batch 2: total", "binds", "crops"):

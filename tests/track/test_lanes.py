@@ -277,15 +277,19 @@ def as_elsewhere(monkeypatch):
     run.compiled.cache_clear()
 
 
+@pytest.mark.parametrize(
+    "family",
+    ["siamfc", *(pytest.param(f, marks=pytest.mark.slow) for f in [*FAMILIES][1:])],
+)
 def test_videos_that_begin_together_and_eight_frames_a_look_give_the_same_boxes(
-    as_elsewhere,
+    family, as_elsewhere
 ):
     # Three begin together, then one that is filled up to three, then two.
     made = [scene(length, "small", seed) for seed, length in enumerate([70, 9, 66, 66])]
     made += [scene(7, "flat", 4), scene(1, "flat", 5)]
     videos, boxes = zip(*made, strict=True)
     given = np.stack([one[0] for one in boxes])
-    tracker = scenes.tracker(scale_count=1, lost_below=0.1)
+    tracker = FAMILIES[family]()
     home = tracker.track_many(videos, given, batch=3)
     as_elsewhere()
     assert canvases.frames_per_look(64) == 8 and canvases.frames_per_look(4) == 4
@@ -293,8 +297,8 @@ def test_videos_that_begin_together_and_eight_frames_a_look_give_the_same_boxes(
     away = tracker.track_many(videos, given, batch=3)
     for one, other in zip(home, away, strict=True):
         assert len(one.boxes) == len(other.boxes)
-        np.testing.assert_allclose(one.boxes, other.boxes, rtol=1e-5, atol=1e-3)
-        np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+        np.testing.assert_allclose(one.boxes, other.boxes, rtol=1e-4, atol=1e-2)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
         np.testing.assert_array_equal(one.states, other.states)
     functions = run.compiled(tracker.spec, tracker.config)
     assert functions.init._cache_size() == functions.chunk._cache_size() == 1
