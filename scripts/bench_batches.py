@@ -58,12 +58,7 @@ CALLS = 5
 
 
 class Videos(NamedTuple):
-    """Videos that are parts of one pool of frames, each begun elsewhere.
-
-    Attributes:
-      pool: Frames [n, h, w, 3].
-      length: Number of frames of a video.
-    """
+    """Videos of `length` frames, parts of a pool [n, h, w, 3], each begun elsewhere."""
 
     pool: np.ndarray
     length: int
@@ -155,13 +150,7 @@ def carried(videos: Videos, batch: int) -> float:
 
 
 class OnDevice(NamedTuple):
-    """A chunk on the device, with all that a program takes beside it.
-
-    Attributes:
-      state: States of the rows.
-      frames: Frames on canvases [t, b, h, w, 3].
-      hw: Their height and width, by row.
-    """
+    """A chunk on the device, frames on canvases [t, b, h, w, 3], with what goes along."""
 
     state: TrackState
     frames: jax.Array
