@@ -99,8 +99,8 @@ def total(tracker: Tracker, videos: Videos, batch: int, rounds: int) -> float:
     boxes = videos.boxes(count)
 
     def run(length: int) -> None:
-        cut = videos._replace(length=length)
-        tracker.track_many([cut.frames(i) for i in range(count)], boxes, batch=batch)
+        frames = map(videos._replace(length=length).frames, range(count))
+        tracker.track_many([*frames], boxes, batch=batch)
 
     run(2)
     return frames_per_s(count * videos.length, lambda: run(videos.length), rounds)
@@ -150,7 +150,7 @@ def carried(videos: Videos, batch: int) -> float:
 
 
 class OnDevice(NamedTuple):
-    """A chunk on the device, frames on canvases [t, b, h, w, 3], with what goes along."""
+    """A chunk on the device, with frames on canvases [t, b, h, w, 3]."""
 
     state: TrackState
     frames: jax.Array
@@ -256,9 +256,9 @@ def session(tracker: Tracker, videos: Videos, rounds: int) -> float:
     """Frames/s of one dispatch for each frame, from memory."""
     (box,) = np.asarray(cxcywh_to_xywh(videos.boxes(1)))
     first, *others = videos.frames(0)
+    one = Session(tracker)
 
     def run() -> None:
-        one = Session(tracker)
         one.init(first, box)
         for frame in others:
             one.update(frame)
@@ -337,9 +337,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--targets", type=int, default=0, help="of one video at once")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args(arguments)
-    shape = (min(POOL, 4 * given.frames), *given.size, 3)
+    on, shape = conditions(None), (min(POOL, 4 * given.frames), *given.size, 3)
     pool = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    on = conditions(None)
     say(f"{on.device}, {on.precision}, {on.kernels}, jax {jax.__version__}")
     height, width = given.size
     say(f"frames of {height} x {width}, {given.frames} a video, in memory")
