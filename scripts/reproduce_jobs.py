@@ -53,7 +53,6 @@ def tasks_of(
       command: Words that start this script with the user's options.
       rows: Rows as "SEED:ROW", the most wanted first.
     """
-
     ends = [result_path(place.folder, name) for name in (TRAINED, TEACHER)]
 
     def trained() -> bool:
