@@ -56,6 +56,7 @@ from reproduce_stages import (
     compile_row,
     make_packs,
     make_plan,
+    packs_of,
     run_row,
     score_teacher,
     teacher_of,
@@ -145,7 +146,12 @@ def prepare(
     if args.jobs == 1:  # a process that only starts others takes no device
         start_jax()
     test, console = read_videos(data.test), Console(quiet=True)
-    packed = make_packs(data, folder, teacher, console)
+    # What starts a part has made the packs.
+    packed = (
+        packs_of(data, folder)
+        if args.part
+        else make_packs(data, folder, teacher, console)
+    )
     place = Place(folder, packed, test, teacher, console)
     if plan is None:
         plan = make_plan(place, data, args, began)

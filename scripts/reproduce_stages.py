@@ -68,12 +68,10 @@ def make_packs(
     given = load_bundle(teacher).spec if teacher else None
     networks = experiment_of(data, TEACHER, 0, pairs=EPOCHS).students
     students = {**made.students, TEACHER: given or networks[TEACHER]}
-    packs = []
     for number, source in enumerate(data.train):
         if is_packed(source):
-            packs.append(source)
             continue
-        began, out = time.perf_counter(), folder / f"pack-{number}"
+        began, out = time.perf_counter(), pack_folder(folder, number)
         alone = dataclasses.replace(made.data, sources=(source,))
         packed = pack_data(
             dataclasses.replace(made, students=students, data=alone),
@@ -81,8 +79,21 @@ def make_packs(
             console=console,
         )
         tell(f"pack of {printable(source)}", began, f"{packed.records:,} patches")
-        packs.append(f"packed:{out}")
+    return packs_of(data, folder)
+
+
+def packs_of(data: Data, folder: pathlib.Path) -> Data:
+    """Returns the data with packs in place of the sources, which are made already."""
+    packs = (
+        source if is_packed(source) else f"packed:{pack_folder(folder, number)}"
+        for number, source in enumerate(data.train)
+    )
     return dataclasses.replace(data, train=tuple(packs))
+
+
+def pack_folder(folder: pathlib.Path, number: int) -> pathlib.Path:
+    """Returns the folder of the pack of a source, by the source's number."""
+    return folder / f"pack-{number}"
 
 
 def make_plan(place: Place, data: Data, args: argparse.Namespace, began: float) -> Plan:
