@@ -8,7 +8,7 @@ from typing import Any
 from claim_stages import Stage, miniature_row, terms_of
 from claim_table import TEACHER
 
-from dst_jax.command import settings
+from dst_jax.command.fields import override
 from dst_jax.configs import (
     demo_siamrpn_students,
     demo_siamrpn_teacher,
@@ -201,14 +201,19 @@ def with_fields(made: Experiment, words: Sequence[str]) -> Experiment:
     """
     if not words:
         return made
+    named = {}
     for name in (word[2:].partition("=")[0] for word in words if word[:2] == "--"):
         section, dot, _ = name.partition(".")
+        if dot:
+            named[section] = None
         if dot and (section not in SECTIONS or name in OWN_FIELDS):
             raise InputError(
                 f"--{name}: rows have the script's own; there are the fields of "
                 f"{', '.join(SECTIONS)} without {', '.join(OWN_FIELDS)}."
             )
-    return settings.override(made, words)
+    # Reading the words of all sections takes seconds.
+    sections = {name: getattr(made, name) for name in named or SECTIONS}
+    return dataclasses.replace(made, **override(sections, words, renamed={}))
 
 
 def whole_steps(pairs: int, data: Data, fields: Sequence[str]) -> int:
