@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from dst_jax.bundle import Bundle, save_bundle
+from dst_jax.bundle import Bundle, load_bundle, save_bundle
 from dst_jax.configs import siamfc_dst_short
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import Response
@@ -419,6 +419,25 @@ def test_rows_that_need_no_teacher_begin_before_it_is_trained(scripts, tmp_path)
     plan.stage(tmp_path, "TSKD", 1).write({}, seed=1)
     tasks = scripts.reproduce_jobs.tasks_of(plan, place, ["script"], rows=wanted)
     assert "TSKD 1" not in [each.name for each in tasks]
+
+
+@pytest.mark.parametrize(("kind", "calls"), [("accelerator", 1), ("onednn", 0)])
+def test_a_rows_programs_are_compiled_where_they_can_be_kept(
+    scripts, monkeypatch, small, kind, calls
+):
+    stages, found = scripts.reproduce_stages, []
+
+    def warm_up(made, *, teacher, console):
+        found.append((made, load_bundle(teacher).spec))
+
+    monkeypatch.setattr(stages, "warm_up", warm_up)
+    kernels = types.SimpleNamespace(kind=kind)
+    monkeypatch.setattr(stages, "chosen_kernels", lambda: kernels)
+    plan = plan_of(scripts)
+    place = stages.Place(small, plan.data, (), None, None)
+    stages.compile_row(plan, place, "TSKD", 2)
+    made = plan.experiment("TSKD", 2, data=plan.data)
+    assert found == [(made, networks.TEACHER)] * calls
 
 
 @pytest.mark.slow
