@@ -21,7 +21,7 @@ def scripts():
     folder = str(pathlib.Path(__file__).parents[2] / "scripts")
     sys.path.insert(0, folder)
     try:
-        names = ("bench_step", "step_sides", "torch_step", "torch_terms")
+        names = ("bench_step", "step_sides", "torch_crops", "torch_terms")
         yield types.SimpleNamespace(**{n: importlib.import_module(n) for n in names})
     finally:
         sys.path.remove(folder)
@@ -73,7 +73,7 @@ def test_an_objective_that_pytorch_does_not_have_ends_the_benchmark(scripts, con
 
 
 def test_opencv_cuts_the_crops_that_we_cut(scripts):
-    step = scripts.torch_step
+    step = scripts.torch_crops
     # A smooth picture: OpenCV interpolates between steps of 1/32 pixel.
     y, x = np.mgrid[:60, :60]
     patch = np.stack([2 * x + y, x + 2 * y, 120 + x - y], axis=-1).astype(np.uint8)
