@@ -28,7 +28,6 @@ from dst_jax.distill import (
 )
 from dst_jax.ops.anchors import AssignConfig
 
-
 # The terms, and those of their options whose values are read; the others are as they
 # are by default.
 TERMS = (Task, Hard, Soft, Response, Sharing, Point, Pair)
