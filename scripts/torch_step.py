@@ -86,7 +86,6 @@ class TorchStep:
                 lr=optim.learning_rate,
                 momentum=optim.momentum,
                 weight_decay=optim.weight_decay,
-                fused=device == "cuda",
             )
             for name in students
         }

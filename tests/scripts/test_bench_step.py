@@ -1,5 +1,6 @@
 """The yardstick in PyTorch computes what it is compared with."""
 
+import dataclasses
 import importlib
 import pathlib
 import sys
@@ -52,7 +53,11 @@ def test_one_step_in_pytorch_equals_ours(scripts, family, row, terms):
         teacher, dull, intelligent = scripts.bench_step.families()[family]
     elif family == "tiny-siamdw":
         teacher = intelligent = named(family)
-        dull = with_widths(teacher, (3, 4, 8))
+        chain = teacher.backbone
+        *front, last = chain.layers
+        layers = (*front, dataclasses.replace(last, features=8, inner=2))
+        narrow = dataclasses.replace(chain, layers=layers)
+        dull = dataclasses.replace(teacher, backbone=narrow)
         windows = scripts.bench_step.SIAMDW_WINDOWS
     else:
         teacher = named(family)
