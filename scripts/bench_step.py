@@ -213,6 +213,7 @@ def our_side(ours: Ours, batch: Mapping[str, Any]) -> Side:
 
     def run(steps: int) -> None:
         nonlocal state
+        metrics = None
         for _ in range(steps):
             state, metrics = step(state, ours.constants, batch)
         jax.block_until_ready((state, metrics))

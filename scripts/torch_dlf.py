@@ -29,7 +29,8 @@ def make_adapters(params: Mapping[str, Any]) -> nn.ModuleDict:
 
 
 def _convolution(*, kernel: Any, bias: Any) -> nn.Conv2d:
-    layer = nn.Conv2d(*kernel.shape, 1)
+    inputs, outputs = kernel.shape
+    layer = nn.Conv2d(inputs, outputs, 1)
     with torch.no_grad():
         layer.weight.copy_(tensor(kernel).T[..., None, None])
         assert layer.bias is not None
