@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 _SUMS = ("psum", "psum_invariant")  # as JAX calls sums over devices
