@@ -2,10 +2,12 @@
 
     python scripts/bench_parallel.py
     XLA_FLAGS=--xla_force_host_platform_device_count=4 python scripts/bench_parallel.py
+    python scripts/bench_parallel.py --networks siamfc --batch 32
 
 `pmap`, `shard_map` (the same program, with arrays placed by hand), and `jit` over a
 mesh, in which XLA itself finds the sums over devices. Each runs the joint step of
-SiamFC's miniatures, and one of networks so small that a step is little but overhead.
+SiamFC's miniatures, or of the paper's networks ("siamfc", for an accelerator), and one
+of networks so small that a step is little but overhead.
 Rounds alternate; medians are printed, and compilations apart.
 """
 
@@ -36,7 +38,9 @@ from dst_jax.train import (
 NETWORKS = {
     "tiny": ("tiny", {"dull": "tiny"}),
     "mini": ("mini", {"dull": "mini-dull", "intelligent": "mini-half"}),
+    "siamfc": ("siamfc-alexnet", {"dull": "dstfc", "intelligent": "siamfc-half"}),
 }
+MINIATURES = ("tiny", "mini")
 Way: TypeAlias = Literal["pmap", "shard_map", "jit"]
 WAYS: tuple[Way, ...] = ("pmap", "shard_map", "jit")
 AUGMENT = AugmentConfig(flip=0.5)
@@ -68,24 +72,26 @@ def prepared(way: Way, networks: str, count: int) -> Callable[[], float]:
 def main() -> None:
     """Compiles every way, and prints its seconds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=[*NETWORKS])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=MINIATURES)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, batch {args.batch}")
     for networks in args.networks:
-        runs = {way: prepared(way, networks, args.batch) for way in WAYS}
+        runs = {way: prepared(way, networks, args.batch) for way in args.ways}
         compiled = {way: run() for way, run in runs.items()}
-        times = {way: list[float]() for way in WAYS}
+        times = {way: list[float]() for way in args.ways}
         for _ in range(args.rounds):
             for way, run in runs.items():
                 times[way].append(run())
-        for way in WAYS:
+        first = statistics.median(times[args.ways[0]])
+        for way in args.ways:
             middle = statistics.median(times[way])
-            beside = middle / statistics.median(times["pmap"])
             print(
-                f"{networks:5} {way:10} first {compiled[way]:6.1f} s   step "
-                f"{1e3 * middle:8.2f} ms   {beside:.2f} of pmap's"
+                f"{networks:6} {way:10} first {compiled[way]:6.1f} s   step "
+                f"{1e3 * middle:8.2f} ms   {middle / first:.2f} of {args.ways[0]}'s",
+                flush=True,
             )
 
 

@@ -4,15 +4,21 @@ Random networks of the search's space are trained for a few steps on made-up pat
 Exact mode compiles every candidate; masked mode compiles once and computes in the
 teacher's shape. The last columns extrapolate to a search of 50 steps of 3 candidates.
 
+With --search the search itself runs for so many seconds instead: the policy proposes
+masked candidates, they are trained and scored, and it learns from their rewards. The
+clock starts after the first step, which compiles, and after the teacher's accuracy.
+
 Run: python scripts/bench_search.py --family mini --batch 16 --steps 10
      python scripts/bench_search.py --family siamfc-alexnet --batch 8 --steps 4
+     python scripts/bench_search.py --family siamfc-alexnet --batch 32 --search 60
 """
 
 import argparse
+import contextlib
 import dataclasses
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
@@ -23,10 +29,18 @@ from dst_jax.arch import TrackerSpec, named
 from dst_jax.data.pipeline import DataConfig, HostBatch
 from dst_jax.distill import LabelConfig
 from dst_jax.experiment import Experiment
+from dst_jax.models import init_variables
 from dst_jax.ops.augment import AugmentConfig, patch_sides
-from dst_jax.search import SearchConfig, describe, shrink
+from dst_jax.search import (
+    PolicyConfig,
+    SearchConfig,
+    Trial,
+    describe,
+    run_search,
+    shrink,
+)
 from dst_jax.train import OptimConfig
-from dst_jax.workflows.scoring import Exam, make_score
+from dst_jax.workflows.scoring import Exam, make_exam_accuracy, make_score
 
 SEARCH_STEPS, CANDIDATES = 50, 3
 BOX = (0.5, 0.5, 0.25, 0.25)
@@ -46,8 +60,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="training steps each")
     parser.add_argument("--rounds", type=int, default=2, help="timed calls of 3")
     parser.add_argument("--validation", type=int, default=64, help="pairs")
+    parser.add_argument("--search", type=float, help="seconds of it, and no table")
     given = parser.parse_args()
     parent = named(given.family)
+    if given.search is not None:
+        three = settings(given)["masked, 3 unrolled"]
+        took = search_for(parent, three, given.search)
+        print(f"{given.family}: {given.steps} steps of {given.batch} pairs a candidate")
+        print("\n".join(search_lines(took, three)), flush=True)
+        return
     clock = CompileClock()
     table = Table(title=f"{given.family}: {given.steps} steps of {given.batch} pairs")
     for heading in (
@@ -84,6 +105,60 @@ def settings(given: argparse.Namespace) -> dict[str, SearchConfig]:
         "masked, 3 unrolled": three,
         "masked, 3 vmapped": dataclasses.replace(three, batching="vmapped"),
     }
+
+
+class Time(Exception):
+    """Says that a search has run long enough."""
+
+
+def search_for(
+    parent: TrackerSpec, search: SearchConfig, seconds: float
+) -> list[tuple[float, list[Trial]]]:
+    """Runs the search with the policy for some seconds after its first step.
+
+    Returns:
+      Seconds since the last step, and its trials, of each step.
+    """
+    exam = make_exam(parent, search)
+    # The weights are random, which no reward of this benchmark minds.
+    whole = make_exam_accuracy(parent, exam)(init_variables(jax.random.key(0), parent))
+    found: list[tuple[float, list[Trial]]] = []
+    last = time.perf_counter()
+
+    def report(trials: Sequence[Trial]) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        found.append((now - last, [*trials]))
+        last = now
+        if sum(took for took, _ in found[1:]) >= seconds and len(found) > 1:
+            raise Time
+
+    endless = dataclasses.replace(search, steps=10**6)
+    settings = {"config": endless, "policy": PolicyConfig(), "seed": 0}
+    with contextlib.suppress(Time):
+        run_search(
+            *(parent, max(whole, 0.1), make_score(exam)), report=report, **settings
+        )
+    return found
+
+
+def search_lines(
+    found: Sequence[tuple[float, Sequence[Trial]]], search: SearchConfig
+) -> Iterator[str]:
+    """What a search did, its first step apart."""
+    first, *others = found
+    seconds = sum(took for took, _ in others)
+    trials = [trial for _, step in others for trial in step]
+    trained = sum(trial.spec is not None for trial in trials)
+    pairs = trained * search.train_steps * search.batch
+    yield f"first step, which compiles: {first[0]:.1f} s"
+    yield (
+        f"then {len(others)} steps of the policy in {seconds:.1f} s: "
+        f"{len(trials)} candidates, {trained} trained, {pairs / seconds:,.0f} pairs/s"
+    )
+    each = seconds / len(others)
+    whole = f"{SEARCH_STEPS} take {SEARCH_STEPS * each:.0f} s"
+    yield f"{60.0 / each:.1f} steps a minute; {whole}"
 
 
 def measure(

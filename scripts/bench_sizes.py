@@ -54,11 +54,13 @@ def prepared(
     model: ModelConfig,
     *,
     terms: Mapping[str, Term] = TERMS,
+    optim: OptimConfig = OPTIM,
+    steps: int = 1,
 ) -> Callable[[], float]:
-    """A function that takes a step and returns its seconds."""
+    """A function that takes steps and returns the seconds of one."""
     setting = Setting(DistillConfig(terms), model=model)
     objective = make_objective(teacher, students, setting, axis_name=AXIS_NAME)
-    tx = make_optimizer(OPTIM, total_steps=1000)
+    tx = make_optimizer(optim, total_steps=1000)
     crops = Crops(teacher.input, WINDOWS, seed=0)
     plain = make_train_step(
         objective, tx, crops, steps_per_epoch=100, axis_name=AXIS_NAME
@@ -67,7 +69,7 @@ def prepared(
     state = init_state(jax.random.key(0), students, tx)
     constants = Constants(init_variables(jax.random.key(1), teacher))
 
-    return timed_step(step, state, constants, batch)
+    return timed_step(step, state, constants, batch, steps=steps)
 
 
 def main() -> None:

@@ -5,107 +5,28 @@ tokens are kept, and crops and resizes are OpenCV's.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import jax
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch_ostrack import HIGH, LOW, OSTrack
 
-from dst_jax.arch import CentreHeadSpec, TokenBackboneSpec, TrackerSpec
+from dst_jax.arch import TrackerSpec
 from dst_jax.models import Variables, build, respond
 from dst_jax.ops.kernels import compiled
 from dst_jax.track import OSTrackTracking, TrackState, ostrack
 from dst_jax.track.procedure import OSTRACK, init
 
 CONFIG = OSTrackTracking()
-_LOW, _HIGH = 1e-4, 1.0 - 1e-4
-_BRANCHES = ("score", "offset", "size")
-
-
-class TorchOSTrack:
-    """The network without elimination, in inference mode, with our weights."""
-
-    def __init__(self, spec: TrackerSpec, variables: Variables):
-        assert isinstance(spec.backbone, TokenBackboneSpec)
-        assert isinstance(spec.head, CentreHeadSpec)
-        self.input, self.backbone = spec.input, spec.backbone
-        params, statistics = (
-            jax.tree_util.tree_map_with_path(_tensor, dict(variables[kind]))
-            for kind in ("params", "batch_stats")
-        )
-        self.parts, self.head = params["backbone"], params["head"]
-        self.statistics, self.norm_epsilon = statistics["head"], spec.head.norm_epsilon
-        scaling = (spec.input.mean, spec.input.std)
-        self.mean, self.std = (torch.tensor(x)[None, :, None, None] for x in scaling)
-        patch = self.backbone.patch
-        kernel = self.parts["patch"]["kernel"].reshape(-1, patch, patch, 3)
-        self.patch = kernel.permute(0, 3, 1, 2).contiguous()
-
-    def embed(self, images: torch.Tensor, role: str) -> torch.Tensor:
-        """Tokens with positions of RGB images of 0 to 255, [b, 3, h, w]."""
-        x = (images * self.input.scale - self.mean) / self.std
-        bias = self.parts["patch"]["bias"]
-        x = F.conv2d(x, self.patch, bias, stride=self.backbone.patch)
-        return x.flatten(2).transpose(1, 2) + self.parts["positions"][role]
-
-    def answer(self, template: torch.Tensor, search: torch.Tensor) -> list[Any]:
-        """Scores [b, 1, f, f] before the sigmoid, offsets and sizes [b, 2, f, f]."""
-        x = torch.cat([template.expand(len(search), -1, -1), search], dim=1)
-        for name in self.backbone.blocks:
-            x = self._block(x, self.parts[name])
-        x = self._norm(x, self.parts["norm"])[:, template.shape[1] :]
-        side = math.isqrt(x.shape[1])
-        x = x.transpose(1, 2).reshape(len(x), -1, side, side)
-        return [self._branch(x, name) for name in _BRANCHES]
-
-    def _norm(self, x: torch.Tensor, part: Mapping[str, Any]) -> torch.Tensor:
-        epsilon = self.backbone.norm_epsilon
-        return F.layer_norm(x, x.shape[-1:], part["scale"], part["bias"], epsilon)
-
-    def _block(self, x: torch.Tensor, part: Mapping[str, Any]) -> torch.Tensor:
-        heads = self.backbone.heads
-        q, k, v = (
-            one.unflatten(2, (heads, -1)).transpose(1, 2)
-            for one in _linear(self._norm(x, part["norm1"]), part["qkv"]).chunk(3, -1)
-        )
-        gathered = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        x = x + _linear(gathered, part["proj"])
-        inner = F.gelu(_linear(self._norm(x, part["norm2"]), part["fc1"]))
-        return x + _linear(inner, part["fc2"])
-
-    def _branch(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        part, statistics = self.head[name], self.statistics[name]
-        for stage, running in statistics.items():
-            conv, norm = part[stage]["conv"], part[stage]["norm"]
-            x = F.conv2d(x, conv["kernel"], conv.get("bias"), padding=1)
-            moments = running["norm"]["mean"], running["norm"]["var"]
-            scale, bias = norm["scale"], norm["bias"]
-            x = F.batch_norm(x, *moments, scale, bias, eps=self.norm_epsilon)
-            x = F.relu_(x)
-        return F.conv2d(x, part["read"]["kernel"], part["read"]["bias"])
-
-
-def _tensor(path: Any, leaf: Any) -> torch.Tensor:
-    """A variable; kernels lie as PyTorch has them."""
-    values = torch.from_numpy(np.array(leaf))
-    if path[-1].key != "kernel":
-        return values
-    order = (1, 0) if values.ndim == 2 else (3, 2, 0, 1)
-    return values.permute(order).contiguous()
-
-
-def _linear(x: torch.Tensor, part: Mapping[str, Any]) -> torch.Tensor:
-    return F.linear(x, part["kernel"], part["bias"])
 
 
 class TorchOSTrackTracker:
     """OSTrack's public procedure in PyTorch and OpenCV, in plain words."""
 
     def __init__(self, spec: TrackerSpec, variables: Variables):
-        self.spec, self.network = spec, TorchOSTrack(spec, variables)
+        self.spec, self.network = spec, OSTrack(spec, variables).eval()
         cells = spec.response_side(spec.input.search_px)
         line = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1, cells + 1) / (cells + 1))
         self.window = np.outer(line, line)
@@ -141,13 +62,13 @@ class TorchOSTrackTracker:
         crop = self.cut(frame, spec.area.search, spec.search_px)
         clock.lap("crop")
         tokens = self.network.embed(crop, "search")
-        score, offset, size = self.network.answer(self.template, tokens)
+        score, offset, size, _ = self.network.answer(self.template, tokens)
         clock.lap("network")
-        score = score.sigmoid().clamp(_LOW, _HIGH)[0, 0].numpy()
+        score = score.sigmoid().clamp(LOW, HIGH)[0, 0].numpy()
         best = np.unravel_index((score * self.window).argmax(), score.shape)
         place = (slice(None), *best)
         shift = offset[0].numpy()[place] + np.array(best[::-1])
-        sides = size.sigmoid().clamp(_LOW, _HIGH)[0].numpy()[place]
+        sides = size.sigmoid().clamp(LOW, HIGH)[0].numpy()[place]
         px = spec.search_px * self.zoom
         centre = self.box[:2] + (shift / len(score) - 0.5) * px
         self._keep(centre, sides * px, frame.shape)

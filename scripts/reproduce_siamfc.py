@@ -8,197 +8,72 @@ Both students of a family at full size are trained in the rows NOKD, TSKD and TS
 the paper's gates and with gates that work, whose terms are those of scripts/claim.py.
 `--family siamfc-mini` and `siamrpn-mini` are the miniatures of that script instead, of
 which two cores train tens of thousands of pairs in minutes.
-Without `--teacher BUNDLE` the teacher is trained first, on twice a row's pairs. Each
-training set is packed once, a share of its videos is held out, and the weights with
-the least loss on them ("best") are those that are scored on the test videos.
+Without `--teacher BUNDLE` the teacher is trained first, on twice a row's pairs or
+`--teacher-pairs`. Each training set is packed once, a share of its videos is held out,
+and the weights with the least loss on them ("best") are those that teach, and those
+that are scored on the test videos.
 
 `--minutes` is for all of it. A short trial in the dearest row says how many pairs fit.
 That number is written down once, in plan.json: it is the same for all rows and stays
 when the same command goes on, or another one adds seeds and rows. Stages that are
 finished are kept; with --report their tables are printed and nothing is run.
+
+On an accelerator, with the number of pairs given and rows side by side:
+
+    python scripts/reproduce_siamfc.py --workdir runs/real --pairs 40000 --jobs 12 \
+        --teacher-pairs 128000 --train packed:DIR --test otb:DIR --seeds 0 1 2 \
+        --data.batch 32 --data.cache device --optim.final_learning_rate 1e-4
+
+`--pairs` takes the place of the trial. With `--jobs N` every row is a process of this
+script, N at once, which share the device (XLA_PYTHON_CLIENT_PREALLOCATE=false lets them
+share its memory); rows begin in the order of --seeds, then of --rows. What rows that
+wait for the teacher will run is compiled meanwhile. Each process has a file in the
+folder "logs". `--section.field VALUE` sets a field of the configuration in all
+trainings, as for `dst-jax train`; plan.json holds these too.
 """
 
 import argparse
 import dataclasses
+import functools
 import pathlib
 import sys
 import time
 
-import jax
-from claim_stages import (
-    LITERAL_ROW,
-    PAPER_ROWS,
-    WORKING_ROW,
-    by_video,
-    line,
-    result_path,
-    score_run,
-    tell,
-)
+from claim_stages import LITERAL_ROW, PAPER_ROWS, WORKING_ROW, tell
 from claim_table import STILL, STUDENTS, TEACHER, Results, mean_of, report
-from pair_budget import Trial, Work, pairs_that_fit, tracking_seconds, try_training
+from reproduce_jobs import own_command, run_tasks, tasks_of
 from reproduce_plan import (
-    EPOCHS,
     FAMILIES,
     PLAN,
     TEACHER_SEED,
-    TEACHER_TIMES,
     Data,
     Plan,
-    experiment_of,
     read_plan,
     require_same,
-    seed_folder,
+)
+from reproduce_stages import (
+    Place,
+    compile_row,
+    make_packs,
+    make_plan,
+    packs_of,
+    run_row,
+    score_teacher,
+    teacher_of,
+    train_teacher,
 )
 from rich.console import Console
 
 from dst_jax.bundle import load_bundle
 from dst_jax.command.startup import silence_decoders, start_jax
-from dst_jax.data.packs.packed import is_packed
-from dst_jax.data.sequence import Sequence
 from dst_jax.errors import InputError, printable
-from dst_jax.experiment import Experiment
-from dst_jax.files import remove_folder, require_place, user_path, write_json
-from dst_jax.workflows.evaluation import read_videos, score_still
-from dst_jax.workflows.pack import pack_data
-from dst_jax.workflows.train import Trained, run_training
+from dst_jax.files import require_place, user_path, write_json
+from dst_jax.workflows.evaluation import read_videos
 
 # Of the packs, checkpoints and bundles of one seed, in bytes.
 _SPACE = 300_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """Where a run works, and with what.
-
-    Attributes:
-      folder: Folder of the family in the workdir.
-      packed: The data, with packs in place of the sources.
-      test: The test videos.
-      teacher: The given teacher's bundle, or None.
-      console: Console for messages.
-    """
-
-    folder: pathlib.Path
-    packed: Data
-    test: tuple[Sequence, ...]
-    teacher: pathlib.Path | None
-    console: Console
-
-
-def make_packs(
-    data: Data, folder: pathlib.Path, teacher: pathlib.Path | None, console: Console
-) -> Data:
-    """Returns the data with packs in place of the sources, made if they are missing."""
-    made = experiment_of(data, "NOKD", 0, pairs=EPOCHS)
-    given = load_bundle(teacher).spec if teacher else None
-    networks = experiment_of(data, TEACHER, 0, pairs=EPOCHS).students
-    students = {**made.students, TEACHER: given or networks[TEACHER]}
-    packs = []
-    for number, source in enumerate(data.train):
-        if is_packed(source):
-            packs.append(source)
-            continue
-        began, out = time.perf_counter(), folder / f"pack-{number}"
-        alone = dataclasses.replace(made.data, sources=(source,))
-        packed = pack_data(
-            dataclasses.replace(made, students=students, data=alone),
-            out,
-            console=console,
-        )
-        tell(f"pack of {printable(source)}", began, f"{packed.records:,} patches")
-        packs.append(f"packed:{out}")
-    return dataclasses.replace(data, train=tuple(packs))
-
-
-def make_plan(place: Place, data: Data, args: argparse.Namespace, began: float) -> Plan:
-    """Returns the plan after a trial in the dearest row."""
-
-    def trial(name: str, teacher: pathlib.Path | None) -> Trial:
-        made = experiment_of(place.packed, name, TEACHER_SEED, pairs=EPOCHS)
-        folder = result_path(place.folder / "trial", name).with_suffix("")
-        return try_training(made, folder, teacher=teacher, console=place.console)
-
-    teacher, works = place.teacher, []
-    if teacher is None:
-        first = trial(TEACHER, None)
-        teacher = first.bundles[TEACHER]
-        tracking = tracking_seconds([teacher], place.test)
-        fixed = first.fixed_s + tracking
-        works.append(Work(1, fixed, first.pair_s, share=TEACHER_TIMES))
-    else:
-        works.append(Work(1, tracking_seconds([teacher], place.test)))
-    row = trial(max(args.rows, key=PAPER_ROWS.index), teacher)
-    fixed = row.fixed_s + tracking_seconds(row.bundles.values(), place.test)
-    works.append(Work(len(args.rows) * len(args.seeds), fixed, row.pair_s))
-    batch = experiment_of(data, "NOKD", 0, pairs=EPOCHS).data.batch
-    spent = time.perf_counter() - began
-    remove_folder(place.folder / "trial")
-    return Plan(
-        data=data,
-        pairs=pairs_that_fit(
-            args.minutes, works, spent_s=spent, multiple=EPOCHS * batch
-        ),
-        minutes=args.minutes,
-        rows=tuple(args.rows),
-        seeds=tuple(args.seeds),
-        pair_s=row.pair_s,
-        fixed_s=fixed,
-    )
-
-
-def run_teacher(plan: Plan, place: Place) -> pathlib.Path:
-    """Returns the teacher's bundle; trains it if none was given, and scores it."""
-    began, seconds = time.perf_counter(), 0.0
-    best = place.teacher
-    if best is None:
-        made = experiment_of(place.packed, TEACHER, TEACHER_SEED, pairs=plan.pairs)
-        trained = _train(made, place, TEACHER, None)
-        best, seconds = _best(trained)[TEACHER], trained.seconds
-    stage = plan.stage(place.folder, TEACHER, TEACHER_SEED)
-    if stage.read() is None:
-        scored = score_run({TEACHER: best}, None, place.test)
-        scored[STILL] = by_video(score_still(place.test))
-        values = {"seconds": {"training": seconds}, "trackers": scored}
-        stage.write(values, seed=TEACHER_SEED)
-        tell(f"{plan.data.family} teacher", began, line(scored))
-    return best
-
-
-def run_row(
-    plan: Plan, place: Place, name: str, seed: int, teacher: pathlib.Path
-) -> None:
-    """Trains and scores both students in a row, unless that is done."""
-    stage = plan.stage(place.folder, name, seed)
-    if stage.read() is not None:
-        return
-    began = time.perf_counter()
-    made = experiment_of(place.packed, name, seed, pairs=plan.pairs)
-    trained = _train(made, place, name, teacher)
-    scored = score_run(_best(trained), trained.metrics, place.test)
-    seconds = {"training": trained.seconds, "all": time.perf_counter() - began}
-    stage.write({"seconds": seconds, "trackers": scored}, seed=seed)
-    tell(f"{plan.data.family} seed {seed} {name}", began, line(scored))
-    # Programs of a row are of no use to the next.
-    jax.clear_caches()
-
-
-def _train(
-    experiment: Experiment, place: Place, name: str, teacher: pathlib.Path | None
-) -> Trained:
-    runs = seed_folder(place.folder, name, experiment.seed) / "runs"
-    return run_training(
-        experiment,
-        result_path(runs, name).with_suffix(""),
-        teacher=teacher,
-        verb="scripts/reproduce_siamfc.py",
-        console=place.console,
-    )
-
-
-def _best(trained: Trained) -> dict[str, pathlib.Path]:
-    """Returns the bundles with the least loss on the held-out videos."""
-    return {n: path.with_name(f"{n}-best") for n, path in trained.bundles.items()}
+# What a process of --jobs does.
+_PARTS = ("teacher", "row", "programs")
 
 
 def finished(plan: Plan, folder: pathlib.Path) -> Results:
@@ -245,46 +120,93 @@ def tables(plan: Plan, folder: pathlib.Path) -> str:
     if not results:
         return f"{folder}: no stage is finished yet."
     rows = len(plan.rows) * len(plan.seeds)
-    head = (
-        f"{plan.pairs:,} pairs a row, chosen so that {rows} of them fit into "
-        f"{plan.minutes:g} minutes."
-    )
+    head = f"{plan.pairs:,} pairs a row."
+    if plan.minutes is not None:
+        fit = f"so that {rows} of them fit into {plan.minutes:g} minutes."
+        head = f"{plan.pairs:,} pairs a row, chosen {fit}"
     return "\n\n".join([head, report(results, PAPER_ROWS), *remarks(results)])
 
 
-def run(args: argparse.Namespace, folder: pathlib.Path, began: float) -> Plan:
-    """Runs what is missing; returns the plan."""
-    if not (args.train and args.test and args.minutes):
-        raise InputError("--train, --test and --minutes are needed, except to report.")
+def prepare(
+    args: argparse.Namespace, folder: pathlib.Path, began: float
+) -> tuple[Plan, Place]:
+    """Returns the plan, made if it is missing, and where it works."""
+    if not (args.train and args.test and (args.minutes or args.pairs)):
+        raise InputError(
+            "--train, --test and --minutes or --pairs are needed, except to report."
+        )
     teacher = args.teacher and user_path(args.teacher)
     given = load_bundle(teacher).weights_sha256 if teacher else None
     data = Data(args.family, tuple(args.train), args.validation, args.test, given)
     plan = read_plan(folder)
     if plan:
-        require_same(plan, data, folder)
+        require_same(plan, data, folder, fields=args.fields)
     require_place(folder / PLAN, space=_SPACE)
     silence_decoders()
-    start_jax()
+    if args.jobs == 1:  # a process that only starts others takes no device
+        start_jax()
     test, console = read_videos(data.test), Console(quiet=True)
-    packed = make_packs(data, folder, teacher, console)
+    # What starts a part has made the packs.
+    packed = (
+        packs_of(data, folder)
+        if args.part
+        else make_packs(data, folder, teacher, console)
+    )
     place = Place(folder, packed, test, teacher, console)
     if plan is None:
         plan = make_plan(place, data, args, began)
         write_json(folder / PLAN, dataclasses.asdict(plan), sort_keys=False)
-        tell("plan", began, f"{plan.pairs:,} pairs a row, {plan.pair_s:.3f} s a pair")
-    elif args.minutes != plan.minutes:
-        print(f"--minutes {args.minutes:g}: the plan stays at {plan.pairs:,} pairs.")
-    bundle = run_teacher(plan, place)
-    for seed in args.seeds:
-        for name in args.rows:
-            run_row(plan, place, name, seed, bundle)
+        each = "" if plan.pair_s is None else f", {plan.pair_s:.3f} s a pair"
+        tell("plan", began, f"{plan.pairs:,} pairs a row{each}")
+    elif args.minutes != plan.minutes and not args.part:
+        asked = f"--minutes {args.minutes:g}" if args.minutes else "--pairs"
+        print(f"{asked}: the plan stays at {plan.pairs:,} pairs.")
+    return plan, place
+
+
+def run(args: argparse.Namespace, folder: pathlib.Path, began: float) -> Plan:
+    """Runs what is missing; returns the plan.
+
+    Raises:
+      InputError: If processes failed; what the others did is kept.
+    """
+    plan, place = prepare(args, folder, began)
+    if args.jobs > 1:
+        rows = [f"{seed}:{name}" for seed in args.seeds for name in args.rows]
+        tasks = tasks_of(plan, place, own_command(), rows=rows)
+        failed = run_tasks(tasks, jobs=args.jobs)
+        if failed:
+            print(tables(plan, folder))
+            names = ", ".join(failed)
+            raise InputError(f"{names}: did not end well; see {folder / 'logs'}.")
+    elif args.part in ("row", "programs"):
+        for seed in args.seeds:
+            for name in args.rows:
+                if args.part == "row":
+                    run_row(plan, place, name, seed, teacher_of(plan, place))
+                else:
+                    compile_row(plan, place, name, seed)
+    else:
+        bundle = train_teacher(plan, place)
+        score_teacher(plan, place, bundle)
+        for seed in args.seeds if args.part is None else ():
+            for name in args.rows:
+                run_row(plan, place, name, seed, bundle)
     return plan
 
 
-def main() -> None:
-    """Runs the stages that are missing and prints the report."""
-    began = time.perf_counter()
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+def _at_least(least: int, text: str) -> int:
+    if (number := int(text)) < least:
+        raise argparse.ArgumentTypeError(f"{number}: must be at least {least}")
+    return number
+
+
+def _arguments() -> argparse.Namespace:
+    """Returns the options; words of the configuration's fields are its `fields`."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n", 1)[0], allow_abbrev=False
+    )
+    number = functools.partial(_at_least, 1)
     parser.add_argument("--workdir", type=pathlib.Path, required=True)
     parser.add_argument("--family", choices=tuple(FAMILIES), default="siamfc")
     parser.add_argument("--train", nargs="+", metavar="LAYOUT:DIR")
@@ -293,19 +215,36 @@ def main() -> None:
     )
     parser.add_argument("--test", metavar="LAYOUT:DIR")
     parser.add_argument("--teacher", type=pathlib.Path, metavar="BUNDLE")
-    parser.add_argument("--minutes", type=float, help="budget for all of it")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, help="budget for all of it")
+    length.add_argument("--pairs", type=number, help="pairs a row, without a trial")
+    parser.add_argument("--teacher-pairs", type=number, metavar="PAIRS")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
         "--rows", choices=PAPER_ROWS, nargs="+", default=list(PAPER_ROWS)
     )
+    parser.add_argument("--jobs", type=number, default=1, help="rows at once")
+    parser.add_argument("--part", choices=_PARTS, help="what a process of --jobs does")
     parser.add_argument("--report", action="store_true", help="print tables, run none")
-    args = parser.parse_args()
+    args, fields = parser.parse_known_args()
+    if fields and fields[0][:2] != "--":
+        parser.error(f"unrecognized arguments: {fields[0]}")
+    if args.jobs > 1 and args.minutes:
+        parser.error("--jobs: give --pairs; a trial tells nothing of shared devices.")
+    args.fields = fields
+    return args
+
+
+def main() -> None:
+    """Runs the stages that are missing and prints the report."""
+    began, args = time.perf_counter(), _arguments()
     try:
         folder = user_path(args.workdir) / args.family
         plan = read_plan(folder) if args.report else run(args, folder, began)
         if plan is None:
             raise InputError(f"{folder}: there is no {PLAN}; run without --report.")
-        print(tables(plan, folder))
+        if not args.part:
+            print(tables(plan, folder))
     except InputError as error:
         sys.exit(f"reproduce_siamfc.py: {printable(str(error))}")
     except KeyboardInterrupt as end:

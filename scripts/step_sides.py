@@ -1,30 +1,36 @@
 """Both sides of `bench_step.py`: our step, PyTorch's, and whether they agree."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 import torch
-from torch_step import TorchStep, tensor
-from torch_terms import Targets, anchor_targets, cell_targets
+from torch_crops import tensor
+from torch_step import TorchStep
+from torch_terms import Answer, Targets, anchor_targets, cell_targets, nearest_targets
 
-from dst_jax.arch import RegionHeadSpec, TrackerSpec
+from dst_jax.arch import ConvSpec, RegionHeadSpec, TrackerSpec
 from dst_jax.distill import (
     DistillConfig,
     LabelConfig,
     Response,
     Setting,
     Sharing,
+    init_adapters,
     make_labels,
     make_objective,
+    of_network,
+    with_row,
 )
 from dst_jax.distill.labels import AnchorLabels
-from dst_jax.models import init_variables
+from dst_jax.models import Variables, build, forward, init_variables
 from dst_jax.ops.anchors import head_anchors
 from dst_jax.ops.augment import AugmentConfig, augment, patch_sides
 from dst_jax.ops.examples import Examples
+from dst_jax.ops.kernels import compiled
 from dst_jax.train import (
     AXIS_NAME,
     Constants,
@@ -50,15 +56,47 @@ class Workload:
     batch: int
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig(momentum=0.9, weight_decay=1e-4, clip_norm=10.0)
+    row: str = "TSsKD"
 
     @property
     def setting(self) -> Setting:
-        """All terms, at the weights of the papers."""
+        """The row's terms, at the weights of the papers."""
         radius = 2.0 * self.teacher.backbone.total_stride
         terms = DistillConfig().with_terms(ks=Sharing(margin=OPEN))
-        if levels := self.teacher.head.levels:  # SiamRPN++ has no stages by number
-            terms = terms.with_terms(str=Response(layers=levels))
-        return Setting(terms, LabelConfig(radius_px=radius))
+        levels, residual = self.teacher.head.levels, residual_stages(self.teacher)
+        if levels or residual:  # stages without numbers
+            terms = terms.with_terms(str=Response(layers=levels or residual))
+        moves = bool(residual) and not self.teacher.head.proposes_boxes
+        labels = LabelConfig(radius_px=radius, label_centre=LABEL_CENTRES[moves])
+        return Setting(with_row(terms, self.row), labels)
+
+
+LABEL_CENTRES: tuple[Literal["middle"], Literal["target"]] = ("middle", "target")
+
+
+def residual_stages(spec: TrackerSpec) -> tuple[str, ...]:
+    """Names of the stages that consist of blocks."""
+    chain: Any = spec.backbone
+    stages = zip(chain.stage_names, chain.layers, strict=True)
+    return tuple(name for name, stage in stages if not isinstance(stage, ConvSpec))
+
+
+def set_precision(precision: str) -> None:
+    """Has both sides multiply in float32 throughout, or by TF32 where they can.
+
+    It is for NVIDIA's GPUs; on a CPU there is but one way, and nothing is set.
+    """
+    if jax.default_backend() == "cpu":
+        return
+    fast = precision == "tf32"
+    jax.config.update("jax_default_matmul_precision", None if fast else "highest")
+    torch.set_float32_matmul_precision("high" if fast else "highest")
+    torch.backends.cudnn.allow_tf32 = fast
+
+
+def torch_device() -> str:
+    """Where PyTorch's side computes."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def host_batch(workload: Workload) -> dict[str, np.ndarray]:
@@ -89,39 +127,62 @@ class Ours:
     examples: Examples
 
 
-def make_ours(workload: Workload, batch: Mapping[str, np.ndarray]) -> Ours:
-    """Builds the step as training does; nothing is compiled but the crops."""
-    tx = make_optimizer(workload.optim, total_steps=10**6)
-    crops = Crops(workload.teacher.input, workload.augment, seed=SEED)
+def make_step(workload: Workload) -> Callable[..., Any]:
+    """Builds the step as training does; nothing is compiled yet."""
     objective = make_objective(
         workload.teacher, workload.students, workload.setting, axis_name=AXIS_NAME
     )
     step = make_train_step(
-        objective, tx, crops, steps_per_epoch=10**6, axis_name=AXIS_NAME
+        objective,
+        make_optimizer(workload.optim, total_steps=10**6),
+        Crops(workload.teacher.input, workload.augment, seed=SEED),
+        steps_per_epoch=10**6,
+        axis_name=AXIS_NAME,
     )
+    return data_parallel(step, devices=jax.local_devices()[:1])
+
+
+def make_ours(workload: Workload, batch: Mapping[str, np.ndarray]) -> Ours:
+    """Our side before its first step; nothing is compiled but the crops."""
+    teacher_spec, students = workload.teacher, workload.students
     examples = jax.jit(
         lambda b: augment(
             jax.random.split(jax.random.key(SEED))[0],
             b,
-            input=crops.input,
-            config=crops.augment,
+            input=teacher_spec.input,
+            config=workload.augment,
         )
     )(dict(batch))
-    teacher = init_variables(jax.random.key(SEED + 1), workload.teacher)
+    teacher = init_variables(jax.random.key(SEED + 1), teacher_spec)
     # A teacher that was never trained normalises by the statistics of this batch.
-    terms = workload.setting.distill
-    probe = TorchStep((workload.teacher, teacher), {}, terms, workload.optim)
+    terms, key = workload.setting.distill, jax.random.key(SEED)
+    device = torch_device()
+    probe = TorchStep((teacher_spec, teacher), {}, terms, workload.optim, device=device)
     stats = probe.teacher.running_statistics(
-        *(to_torch(crops) for crops in (examples.template, examples.search))
+        *(to_torch(crops).to(device) for crops in (examples.template, examples.search))
     )
-    state = init_state(jax.random.key(SEED), workload.students, tx)
+    state = init_state(
+        key,
+        students,
+        make_optimizer(workload.optim, total_steps=10**6),
+        adapters=init_adapters(key, teacher_spec, students, terms),
+    )
     return Ours(
         workload,
         Constants({"params": teacher["params"], "batch_stats": stats}),
         jax.device_get(state),
-        data_parallel(step, devices=jax.local_devices()[:1]),
+        make_step(workload),
         jax.device_get(examples),
     )
+
+
+def our_students(ours: Ours) -> dict[str, tuple[TrackerSpec, Variables]]:
+    """Students with their first weights, adapters included."""
+    params, stats = ours.state.params, ours.state.batch_stats
+    return {
+        name: (spec, {"params": params[name], "batch_stats": stats[name]})
+        for name, spec in ours.workload.students.items()
+    }
 
 
 def to_torch(images: Any) -> torch.Tensor:
@@ -133,18 +194,14 @@ def make_theirs(
     ours: Ours, *, layout: torch.memory_format = torch.contiguous_format
 ) -> TorchStep:
     """PyTorch's side, with our weights."""
-    state, workload = ours.state, ours.workload
-    students = {}
-    for name, spec in workload.students.items():
-        stats = {"batch_stats": state.batch_stats[name]}
-        students[name] = (spec, {"params": state.params[name], **stats})
+    workload = ours.workload
     return TorchStep(
         (workload.teacher, ours.constants.teacher),
-        students,
+        our_students(ours),
         workload.setting.distill,
         workload.optim,
         layout=layout,
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=torch_device(),
     )
 
 
@@ -155,7 +212,8 @@ def our_targets(ours: Ours, device: str) -> Targets:
     label = make_labels(workload.teacher, workload.setting.labels)
     found = jax.jit(label)(ours.examples, key)
     if not isinstance(found, AnchorLabels):  # nothing is drawn
-        return their_targets(workload, device)(torch.zeros(0))
+        boxes = tensor(ours.examples.search_box).to(device)
+        return their_targets(workload, device)(boxes)
     arrays = (found.labels, found.deltas, found.weights)
     return Targets(*(tensor(array).to(device) for array in arrays))
 
@@ -168,6 +226,9 @@ def their_targets(workload: Workload, device: str) -> Callable[[torch.Tensor], T
         grid = head_anchors(spec.head, side=side, stride=stride, search_px=px)
         anchors = tensor(grid).to(device)
         return lambda boxes: anchor_targets(anchors, boxes, config.assign)
+    if config.label_centre == "target":
+        at = {"stride": stride, "search_px": px, "radius_px": config.radius_px}
+        return lambda boxes: nearest_targets(boxes, side=side, **at)
     fixed = cell_targets(side, stride, config.radius_px, workload.batch)
     fixed = Targets(fixed.label.to(device))
     return lambda _: fixed
@@ -194,15 +255,44 @@ def compare(ours: Ours, batch: Mapping[str, np.ndarray]) -> dict[str, float]:
     if missing := set(metrics.terms) ^ set(terms):
         raise SystemExit(f"terms on one side only: {sorted(missing)}")
     for name, norm in norms.items():
-        found[f"{name}/gradient"] = _relative(
-            float(metrics.gradient_norm[name]), norm.item()
-        )
+        parts = (name, f"{name}/adapters")
+        own = [metrics.gradient_norm.get(part, 0.0) for part in parts]
+        found[f"{name}/gradient"] = _relative(float(np.hypot(*own)), norm.item())
         found[f"{name}/update"] = update_difference(
             ours.state.params[name],
             state.params[name],
-            theirs.students[name].parameters_like_ours(),
+            theirs.parameters_like_ours(name),
         )
     return found
+
+
+def compare_answers(ours: Ours) -> dict[str, float]:
+    """Relative differences of all networks' answers in inference mode.
+
+    Returns:
+      By name of the network: the largest difference of a number of its answers over
+      the largest number.
+    """
+    theirs, crops = make_theirs(ours), (ours.examples.template, ours.examples.search)
+    images = [theirs.place(to_torch(crop)) for crop in crops]
+    networks: dict[str, Any] = {"teacher": theirs.teacher, **theirs.students}
+    teacher = (ours.workload.teacher, ours.constants.teacher)
+    found = {}
+    for name, (spec, held) in {"teacher": teacher, **our_students(ours)}.items():
+        variables = {**held, "params": of_network(held["params"])}
+        run = compiled(functools.partial(forward, build(spec, taps=())))
+        answer = jax.device_get(run(variables, *crops).answer)
+        with torch.no_grad():
+            other: Answer = networks[name].eval()(*images)
+        pairs = zip(answer, (other.response, other.offsets), strict=False)
+        gaps = [_largest_gap(a, b.cpu().numpy()) for a, b in pairs if b is not None]
+        found[f"{name}/answer"] = max(gaps)
+    return found
+
+
+def _largest_gap(one: np.ndarray, other: np.ndarray) -> float:
+    assert one.shape == other.shape, (one.shape, other.shape)
+    return float(np.max(np.abs(one - other)) / np.max(np.abs(other)))
 
 
 def update_difference(before: Any, ours: Any, theirs: Any) -> float:

@@ -27,22 +27,30 @@ def noise_batch(sides: Mapping[str, int], count: int) -> dict[str, np.ndarray]:
 
 
 def timed_step(
-    step: Any, state: Any, constants: Any, batch: Mapping[str, np.ndarray]
+    step: Any,
+    state: Any,
+    constants: Any,
+    batch: Mapping[str, np.ndarray],
+    *,
+    steps: int = 1,
 ) -> Callable[[], float]:
-    """Returns a function that takes one step after another, and returns its seconds.
+    """Returns a function that takes one step after another, and returns their seconds.
 
     Args:
       step: A compiled training step.
       state: The state before the first step.
       constants: Constants of the step.
       batch: The batch of every step.
+      steps: Number of steps of a call, which waits for the last one alone, as a run
+        does; the seconds are those of one step.
     """
 
     def run() -> float:
         nonlocal state
-        began = time.perf_counter()
-        state, metrics = step(state, constants, batch)
+        began, metrics = time.perf_counter(), None
+        for _ in range(steps):
+            state, metrics = step(state, constants, batch)
         jax.block_until_ready((state, metrics))
-        return time.perf_counter() - began
+        return (time.perf_counter() - began) / steps
 
     return run

@@ -1,7 +1,7 @@
 """Residual networks in plain PyTorch, of any size and by our names.
 
-The backbones of SiamRPN++ and SiamDW, for `bench_track.py`, and all of SiamRPN++, for
-`torch_step.py`.
+The backbones of SiamRPN++ and SiamDW, for `bench_track.py`, and all of them with their
+heads, for `torch_step.py`.
 
 Geometry comes from the architecture's list of convolutions; what happens between them
 is written out here. A module's name is its path in our variables, with "." for "/".
@@ -15,7 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch_terms import Answer
 
-from dst_jax.arch import ConvSpec, PoolSpec, RegionHeadSpec, TrackerSpec
+from dst_jax.arch import (
+    ConvSpec,
+    CorrelationHeadSpec,
+    PoolSpec,
+    RegionHeadSpec,
+    TrackerSpec,
+)
 from dst_jax.models import Variables
 
 NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
@@ -108,6 +114,64 @@ class ResidualBackbone(nn.Module):
             field = NORM[field]
         return getattr(part, {"kernel": "weight"}.get(field, field))
 
+    def parameters_like_ours(self) -> dict[str, Any]:
+        """The parameters in the layout of our own, on the host."""
+        found: dict[str, Any] = {}
+        for name, value in self.named_parameters():
+            *path, field = name.split(".")
+            array = value.detach().cpu().numpy()
+            if path[-1] == "norm":
+                field = {"weight": "scale"}.get(field, field)
+            elif field == "weight":
+                field, array = "kernel", array.transpose(2, 3, 1, 0)
+            here = found
+            for part in path:
+                here = here.setdefault(part, {})
+            here[field] = array
+        return found
+
+    @torch.no_grad()
+    def running_statistics(
+        self, template: torch.Tensor, search: torch.Tensor
+    ) -> dict[str, Any]:
+        """Statistics of these images, for a teacher that was never trained."""
+        norms = {
+            name: one
+            for name, one in self.named_modules()
+            if isinstance(one, nn.BatchNorm2d)
+        }
+        for norm in norms.values():
+            norm.momentum = 1.0
+        self.train()(template, search)
+        self.eval()
+        found: dict[str, Any] = {}
+        for name, norm in norms.items():
+            assert norm.running_mean is not None and norm.running_var is not None
+            here = found
+            for part in name.split("."):
+                here = here.setdefault(part, {})
+            here["mean"] = norm.running_mean.cpu().numpy()
+            here["var"] = norm.running_var.cpu().numpy()
+        return found
+
+
+class ResidualCorrelation(ResidualBackbone):
+    """A SiamDW of an architecture, whose head has nothing to learn."""
+
+    def __init__(self, spec: TrackerSpec):
+        super().__init__(spec)
+        if not isinstance(spec.head, CorrelationHeadSpec) or spec.head.bias:
+            raise SystemExit(
+                f"PyTorch's side has no {spec.head} behind residual stages."
+            )
+        self.scale, self.last = spec.head.scale, spec.backbone.stage_names[-1]
+
+    def forward(self, template: torch.Tensor, search: torch.Tensor) -> Answer:
+        """Embeds template, then search, and responds."""
+        z, x = self.embed(template), self.embed(search)
+        response = correlate(x[self.last], z[self.last][:, None])[:, 0]
+        return Answer(response * self.scale, None, z, x)
+
 
 class ResidualNetwork(ResidualBackbone):
     """A SiamRPN++ of an architecture, with one of our networks' weights."""
@@ -186,45 +250,17 @@ class ResidualNetwork(ResidualBackbone):
             fused = stacked.mean(0)
         return fused.unflatten(1, (-1, self.kind.anchors)).permute(0, 3, 4, 2, 1)
 
-    def parameters_like_ours(self) -> dict[str, Any]:
-        """The parameters in the layout of our own, on the host."""
-        found: dict[str, Any] = {}
-        for name, value in self.named_parameters():
-            *path, field = name.split(".")
-            array = value.detach().cpu().numpy()
-            if path[-1] == "norm":
-                field = {"weight": "scale"}.get(field, field)
-            elif field == "weight":
-                field, array = "kernel", array.transpose(2, 3, 1, 0)
-            here = found
-            for part in path:
-                here = here.setdefault(part, {})
-            here[field] = array
-        return found
 
-    @torch.no_grad()
-    def running_statistics(
-        self, template: torch.Tensor, search: torch.Tensor
-    ) -> dict[str, Any]:
-        """Statistics of these images, for a teacher that was never trained."""
-        norms = {
-            name: one
-            for name, one in self.named_modules()
-            if isinstance(one, nn.BatchNorm2d)
-        }
-        for norm in norms.values():
-            norm.momentum = 1.0
-        self.train()(template, search)
-        self.eval()
-        found: dict[str, Any] = {}
-        for name, norm in norms.items():
-            assert norm.running_mean is not None and norm.running_var is not None
-            here = found
-            for part in name.split("."):
-                here = here.setdefault(part, {})
-            here["mean"] = norm.running_mean.cpu().numpy()
-            here["var"] = norm.running_var.cpu().numpy()
-        return found
+def correlate(search: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    """Slides every example's kernels [b, o, d, i, j] over its own map [b, d, h, w].
+
+    One grouped convolution, as the public trackers do it.
+    """
+    batch, outputs, depth, rows, columns = kernels.shape
+    wide = search.reshape(1, batch * depth, *search.shape[2:])
+    flat = kernels.reshape(batch * outputs, depth, rows, columns)
+    found = F.conv2d(wide, flat, groups=batch)
+    return found.reshape(batch, outputs, *found.shape[2:])
 
 
 def trimmed(x: torch.Tensor, cells: int) -> torch.Tensor:

@@ -1,45 +1,52 @@
 """The terms of the TSsKD objective in plain PyTorch, for `torch_step.py`.
 
+Those of DLF are in `torch_dlf.py`.
+
 Written from the equations, with the options that the terms have by default:
 divergences are student first, activation maps are divided by their norm and compared
 by their mean square. Weights, margins, layers, decay and discount are read from the
 terms.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-from dst_jax.distill import DistillConfig, Hard, Response, Sharing, Soft
+from dst_jax.distill import (
+    DistillConfig,
+    Hard,
+    Pair,
+    Point,
+    Response,
+    Sharing,
+    Soft,
+    Task,
+    Term,
+)
 from dst_jax.ops.anchors import AssignConfig
 
-
-class PaperTerms(NamedTuple):
-    """The four terms of TSsKD with their weights and options."""
-
-    hard: Hard
-    soft: Soft
-    response: Response
-    sharing: Sharing
+# The terms, and those of their options whose values are read; the others are as they
+# are by default.
+TERMS = (Task, Hard, Soft, Response, Sharing, Point, Pair)
+OPTIONS = ("weight", "margin", "layers", "decay", "discount", "images")
 
 
-def paper_terms(config: DistillConfig) -> PaperTerms:
-    """Returns the terms of TSsKD; ends the script if there are others."""
-    match config.active:
-        case {
-            "ah": Hard() as hard,
-            "ts": Soft() as soft,
-            "str": Response() as response,
-            "ks": Sharing() as sharing,
-            **others,
-        } if not others and not config.warmup_epochs:
-            return PaperTerms(hard, soft, response, sharing)
-    raise SystemExit(
-        "PyTorch's side has the terms ah, ts, str and ks, without a warm-up; not "
-        f"{', '.join(config.active)} and {config.warmup_epochs} epochs of it."
-    )
+def known_terms(config: DistillConfig) -> dict[str, Term]:
+    """Returns the terms by name; ends the script if there are others."""
+    for name, term in config.active.items():
+        plain = type(term)()
+        read = {o: getattr(term, o) for o in OPTIONS if hasattr(term, o)}
+        if type(term) not in TERMS or dataclasses.replace(plain, **read) != term:
+            raise SystemExit(
+                f"PyTorch's side has no term {name}={term}: it has gt, ah, ts, str, "
+                f"ks, point and pair, and of their options {', '.join(OPTIONS)}."
+            )
+    if config.warmup_epochs:
+        raise SystemExit("PyTorch's side has no warm-up.")
+    return config.active
 
 
 class Answer(NamedTuple):
@@ -67,6 +74,20 @@ def cell_targets(side: int, stride: int, radius_px: float, batch: int) -> Target
     offset = stride * (torch.arange(side) - (side - 1) / 2)
     near = torch.hypot(offset[:, None], offset[None, :]) <= radius_px
     return Targets(near.float().expand(batch, -1, -1))
+
+
+def nearest_targets(
+    boxes: torch.Tensor, *, side: int, stride: int, search_px: int, radius_px: float
+) -> Targets:
+    """SiamDW's labels: 1 within a radius of the cell nearest to the target's centre.
+
+    The distance is that along rows and columns together.
+    """
+    offsets = (boxes[:, :2] - 0.5 * search_px) / stride + 0.5 * (side - 1)
+    numbers = torch.arange(side, device=boxes.device)
+    away = (numbers - torch.floor(offsets + 0.5)[..., None]).abs()
+    near = stride * (away[:, 1, :, None] + away[:, 0, None, :]) <= radius_px
+    return Targets(near.float())
 
 
 def anchor_targets(

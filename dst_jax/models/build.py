@@ -28,7 +28,7 @@ from dst_jax.models.onestream import OneStream
 from dst_jax.models.output import Output
 from dst_jax.models.parts import lies_in
 from dst_jax.models.siamese import Siamese
-from dst_jax.require import require_not_negative, require_one_of
+from dst_jax.require import require, require_not_negative, require_one_of
 from dst_jax.typing import Array, Float
 
 # Variables are {"params": ..., "batch_stats": ...}, both nested dicts of arrays.
@@ -53,6 +53,9 @@ class ModelConfig:
       smooth_views: Whether values are smoothed where a network's image is made of a
         larger crop: for crops with context and not for those by area, as in public
         code ("family"), "always" or "never".
+      attention: How attention is computed in training: as is fastest on the device
+        ("auto"), as products over one axis ("plain"), or by JAX's own attention ("xla")
+        or cuDNN's ("cudnn", in half precision on NVIDIA's devices).
     """
 
     batch_norm: Literal["image", "pair"] = "image"
@@ -67,9 +70,16 @@ class ModelConfig:
         default="family", metadata=OMIT_DEFAULT
     )
 
+    attention: Literal["auto", "plain", "xla", "cudnn"] = dataclasses.field(
+        default="auto", metadata=OMIT_DEFAULT
+    )
+
     def __post_init__(self):
         require_one_of(("family", "always", "never"), self, "smooth_views")
         require_one_of(("full", "bfloat16"), self, "precision")
+        require_one_of(("auto", "plain", "xla", "cudnn"), self, "attention")
+        fits = self.attention != "cudnn" or self.precision == "bfloat16"
+        require(fits, self, "attention", 'needs precision="bfloat16"')
         require_not_negative(self, "keep_all_epochs", "keep_fall_epochs")
 
     @property
@@ -122,6 +132,7 @@ def build(
                 scanned=config.scan_blocks,
                 keep_all_epochs=config.keep_all_epochs,
                 keep_fall_epochs=config.keep_fall_epochs,
+                attention=None if config.attention == "auto" else config.attention,
                 **common,
             )
         case _ as backbone:

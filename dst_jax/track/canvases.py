@@ -1,5 +1,6 @@
 """Sizes of what goes to the device: canvases of frames, chunks and batches."""
 
+import math
 from collections.abc import Iterable
 
 import jax
@@ -15,6 +16,10 @@ CHUNK_FRAMES = 64
 _CHUNK_BYTES, _MOST_BYTES = {"cpu": 16 * 2**20}, 192 * 2**20
 # Devices that read the host's memory: what is filled there has not far to go.
 _AT_HOME = ("cpu",)
+# A CPU looks at every frame whether it is padding, and begins one video at a time.
+# Elsewhere each look makes the host wait, and each call costs what many videos do.
+_PER_LOOK, _FRAMES_PER_LOOK = {"cpu": 1}, 8
+_PER_START, _STARTS_TOGETHER = {"cpu": 1}, 8
 
 
 def canvas_size(height: int, width: int) -> tuple[int, int]:
@@ -86,3 +91,21 @@ def chunk_length(canvas: tuple[int, int], *, batch: int = 1) -> int:
     while length > 1 and length * frame_bytes > most:
         length //= 2
     return length
+
+
+def frames_per_look(length: int) -> int:
+    """Returns for how many frames it is asked once whether all of them are padding.
+
+    Args:
+      length: Number of frames in a chunk, of which it is a divisor.
+    """
+    return math.gcd(_PER_LOOK.get(jax.default_backend(), _FRAMES_PER_LOOK), length)
+
+
+def starts_together(rows: int) -> int:
+    """Returns how many videos begin in one call of a program.
+
+    Args:
+      rows: Number of videos at a time.
+    """
+    return min(_PER_START.get(jax.default_backend(), _STARTS_TOGETHER), rows)

@@ -4,6 +4,7 @@ A row takes the next video as soon as its own has ended, so that a short video d
 nobody. Threads fill the frames of the next chunk while two are on the device.
 """
 
+import itertools
 import math
 import os
 from collections import deque
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.errors import InputError
-from dst_jax.track.canvases import travelling_size
+from dst_jax.track.canvases import starts_together, travelling_size
 from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import Stream
 from dst_jax.typing import Array, Bool, Float, Int, UInt8
@@ -169,28 +170,27 @@ class Lanes:
 
     def _dispatched(self, chunk: _Chunk) -> TrackOutput:
         """Returns what the device will say of a chunk, without waiting for it."""
-        for row, stream in chunk.begun:
-            box, hw = stream.box[None], np.array([stream.hw], np.int32)
-            first = self._on_canvases(chunk.frames[:1, row : row + 1])
-            self._place(row, self._init(first[0], box, hw))
-        given = self._on_canvases(chunk.frames), chunk.frame_hw, chunk.use
+        frames = on_canvases(chunk.frames, self._shape[2:])
+        together = starts_together(self._shape[1])
+        for first in range(0, len(chunk.begun), together):
+            begun = chunk.begun[first : first + together]
+            # The last group is filled up with one of its own: there is one program.
+            begun += begun[-1:] * (together - len(begun))
+            rows = np.array([row for row, _ in begun])
+            boxes = np.stack([stream.box for _, stream in begun])
+            hw = np.array([stream.hw for _, stream in begun], np.int32)
+            self._place(rows, self._init(_first_frames(frames, rows), boxes, hw))
+        given = frames, chunk.frame_hw, chunk.use
         self._state, output = self._chunk(self._state, *given)
         return output
 
-    def _on_canvases(
-        self, frames: UInt8[np.ndarray, "t b h w 3"]
-    ) -> UInt8[Array, "t b y x 3"]:
-        canvas = self._shape[2:]
-        return frames if frames.shape[2:4] == canvas else _widened(frames, canvas)
-
-    def _place(self, row: int, one: TrackState) -> None:
-        rows = self._shape[1]
-        if rows == 1:
-            self._state = one
-        elif self._state is None:
-            self._state = _repeated(one, rows)
-        else:
-            self._state = _placed(self._state, one, row)
+    def _place(self, rows: Int[np.ndarray, " n"], new: TrackState) -> None:
+        if self._shape[1] == 1:
+            self._state = new
+            return
+        if self._state is None:
+            self._state = _repeated(new, self._shape[1])
+        self._state = _placed(self._state, new, rows)
 
 
 class _Whole:
@@ -255,7 +255,8 @@ class _Reader:
         self._opened, self._shape = opened, shape
         rows = shape[1]
         self._rows: list[Stream | None] = [None] * rows
-        self._pool = ThreadPoolExecutor(min(rows, os.cpu_count() or 1))
+        self._threads = min(rows, os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(self._threads)
 
     def __enter__(self) -> "_Reader":
         return self
@@ -277,15 +278,20 @@ class _Reader:
         frame_hw = np.full((rows, 2), canvas, np.int32)
         use = np.zeros((length, rows), bool)
 
-        def fill(one: tuple[int, Stream]) -> _Share:
-            return _filled(*one, frames[:, one[0]])
+        # Each thread takes one row after another: a task for every row would cost more
+        # than copying its frames where a batch is large and a chunk short.
+        waiting = iter(held)
 
-        shares = list(self._pool.map(fill, held))
-        for (row, stream), share in zip(held, shares, strict=True):
-            frame_hw[row] = stream.hw
-            use[: share.frames, row] = True
+        def fill(_: int) -> list[_Share]:
+            return [_filled(*one, frames[:, one[0]]) for one in waiting]
+
+        filled = self._pool.map(fill, range(min(self._threads, len(held))))
+        shares = sorted(itertools.chain.from_iterable(filled), key=lambda s: s.row)
+        for share in shares:
+            frame_hw[share.row] = share.stream.hw
+            use[: share.frames, share.row] = True
             if share.ends:
-                self._rows[row] = None
+                self._rows[share.row] = None
         for row, _ in begun:
             use[0, row] = False
         return _Chunk(frames, frame_hw, use, begun, shares, buffer)
@@ -312,25 +318,52 @@ def _filled(row: int, stream: Stream, canvases: UInt8[np.ndarray, "t h w 3"]) ->
         return _Share(row, stream, before, stream.read - before, True, error)
 
 
+def on_canvases(
+    frames: UInt8[np.ndarray, "t b h w 3"], canvas: tuple[int, int]
+) -> UInt8[Array, "t b y x 3"]:
+    """Returns frames at the upper left of canvases, on the device if they are smaller.
+
+    Args:
+      frames: Frames as they travel, see `travelling_size`.
+      canvas: Height and width of a canvas.
+    """
+    return frames if frames.shape[2:4] == canvas else _widened(frames, canvas)
+
+
 @partial(jax.jit, static_argnums=1)
 def _widened(
     frames: UInt8[Array, "t b h w 3"], canvas: tuple[int, int]
 ) -> UInt8[Array, "t b y x 3"]:
-    """Returns frames at the upper left of canvases."""
     below, beside = canvas[0] - frames.shape[2], canvas[1] - frames.shape[3]
     return jnp.pad(frames, ((0, 0), (0, 0), (0, below), (0, beside), (0, 0)))
 
 
+def _first_frames(
+    frames: UInt8[Array, "t b y x 3"], rows: Int[np.ndarray, " n"]
+) -> UInt8[Array, "n y x 3"]:
+    """Returns the first frames of rows, from where the chunk is."""
+    if isinstance(frames, np.ndarray):
+        return frames[0, rows]
+    return _taken(frames, rows)
+
+
 @jax.jit
-def _placed(states: TrackState, one: TrackState, row: Array | int) -> TrackState:
-    """Returns the states of all rows, with that of a new video in one of them."""
-    return jax.tree.map(lambda all_, new: all_.at[row].set(new[0]), states, one)
+def _taken(
+    frames: UInt8[Array, "t b y x 3"], rows: Int[Array, " n"]
+) -> UInt8[Array, "n y x 3"]:
+    return frames[0, rows]
 
 
-def _repeated(one: TrackState, rows: int) -> TrackState:
+@jax.jit
+def _placed(states: TrackState, new: TrackState, rows: Int[Array, " n"]) -> TrackState:
+    """Returns the states of all rows, with those of new videos in some of them."""
+    return jax.tree.map(lambda all_, some: all_.at[rows].set(some), states, new)
+
+
+def _repeated(new: TrackState, rows: int) -> TrackState:
     """Returns states of all rows; those that hold no video yet are of no account."""
     return jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf, (rows, *leaf.shape[1:])), one
+        lambda leaf: jnp.broadcast_to(leaf[:1], (rows, *leaf.shape[1:])), new
     )
 
 

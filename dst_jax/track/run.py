@@ -23,7 +23,9 @@ from dst_jax.track.canvases import (
     canvas_size,
     chunk_length,
     default_batch,
+    frames_per_look,
     row_count,
+    starts_together,
 )
 from dst_jax.track.config import Tracking
 from dst_jax.track.lanes import Lanes, TrackResult
@@ -253,8 +255,11 @@ def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
             given = module, variables, frame, box
             return init(procedure, *given, config=config, frame_hw=hw)
 
+        given = frames, boxes, frame_hw
+        if starts_together(len(boxes)) > 1:
+            return jax.vmap(one)(*given)
         # This is a loop because a vmapped convolution runs on one thread on a CPU.
-        rows = [one(*row) for row in zip(frames, boxes, frame_hw, strict=True)]
+        rows = [one(*row) for row in zip(*given, strict=True)]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
 
     def chunk(variables: Any, state: Any, frames: Any, frame_hw: Any, use: Any) -> Any:
@@ -303,19 +308,38 @@ def track_chunk(
         given = (jnp.broadcast_to(x, (rows, *x.shape[1:])) for x in (frame, frame_hw))
         return step_many(module, variables, state, *given, config=config)
 
-    def stay(state: TrackState, frame: Array) -> Any:
-        ones = jnp.ones(rows, jnp.float32)
-        still = jnp.zeros(ones.shape, jnp.int32) if config.has_states else None
-        return state, TrackOutput(state.box, ones, still)
-
-    def body(state: TrackState, inputs: Any) -> Any:
+    def step(state: TrackState, inputs: Any) -> Any:
         frame, use_now = inputs
-        # The conditional skips the network for frames that are all padding.
-        moved, output = jax.lax.cond(use_now.any(), advance, stay, state, frame)
+        moved, output = advance(state, frame)
         kept = _kept(use_now, state, moved)
         return kept, output._replace(box=kept.box)
 
-    return jax.lax.scan(body, state, (frames, use))
+    def stay(state: TrackState, inputs: Any) -> Any:
+        shape = *inputs[1].shape[:-1], rows
+        boxes = jnp.broadcast_to(state.box, (*shape, 4))
+        still = jnp.zeros(shape, jnp.int32) if config.has_states else None
+        return state, TrackOutput(boxes, jnp.ones(shape, jnp.float32), still)
+
+    def several(state: TrackState, inputs: Any) -> Any:
+        return jax.lax.scan(step, state, inputs)
+
+    length = len(use)
+    together = frames_per_look(length)
+    move = step if together == 1 else several
+
+    def body(state: TrackState, inputs: Any) -> Any:
+        # The conditional skips the network for frames that are all padding.
+        return jax.lax.cond(inputs[1].any(), move, stay, state, inputs)
+
+    if together == 1:
+        return jax.lax.scan(body, state, (frames, use))
+    apart = jax.tree.map(
+        lambda leaf: leaf.reshape(-1, together, *leaf.shape[1:]), (frames, use)
+    )
+    state, outputs = jax.lax.scan(body, state, apart)
+    return state, jax.tree.map(
+        lambda leaf: leaf.reshape(length, *leaf.shape[2:]), outputs
+    )
 
 
 def _kept(use: Bool[Array, " b"], state: TrackState, moved: TrackState) -> TrackState:

@@ -13,13 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.errors import InputError
-from dst_jax.track.canvases import canvas_size, chunk_length
+from dst_jax.models.build import Variables
+from dst_jax.track.canvases import (
+    canvas_size,
+    chunk_length,
+    starts_together,
+    travelling_size,
+)
 from dst_jax.track.confidence import probabilities
 from dst_jax.track.config import Tracking
+from dst_jax.track.lanes import on_canvases
 from dst_jax.track.run import Tracker, compiled
 from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import Frames, Stream, check_box
-from dst_jax.typing import Array, Float, Int, UInt8
+from dst_jax.typing import Array, Bool, Float, Int, UInt8
 
 
 class Followed(NamedTuple):
@@ -86,27 +93,26 @@ def follow_targets(
     stream = Stream(frames, 0, boxes[0])
     given = np.stack([check_box(box, *stream.hw) for box in boxes])
     frame_hw = np.array([stream.hw], np.int32)
-    shape = (1 if live else chunk_length(canvas_size(*stream.hw)), 1)
+    canvas = canvas_size(*stream.hw)
+    shape = (1 if live else chunk_length(canvas), 1)
     groups: list[_Group] = []
     pending, stop = list[Any](), None
     while stop is None:
         # The buffer is new each time, because the device may read it in place.
-        canvases = np.zeros((*shape, *canvas_size(*stream.hw), 3), np.uint8)
-        count, stop = _filled(stream, canvases[:, 0])
+        sides = travelling_size([stream.hw], canvas)
+        read = np.zeros((*shape, *sides, 3), np.uint8)
+        count, stop = _filled(stream, read[:, 0])
         if count == 0:
             break
         use = np.zeros(shape, bool)
         use[:count] = True
+        canvases = on_canvases(read, canvas)
         if not groups:
-            groups = _begun(tracker, canvases[0], given, frame_hw)
+            groups = _begun(tracker, on_canvases(read[:1], canvas)[0], given, frame_hw)
             use[0] = False
-        outputs = []
-        for i, (rows, state, chunk) in enumerate(groups):
-            state, output = chunk(tracker.variables, state, canvases, frame_hw, use)
-            groups[i] = _Group(rows, state, chunk)
-            outputs.append((rows, output))
+        outputs = _moved(groups, tracker.variables, canvases, frame_hw, use)
         # The last part is awaited only now, so that reading frames overlaps with it.
-        shown = canvases[:count, 0, : stream.hw[0], : stream.hw[1]]
+        shown = read[:count, 0, : stream.hw[0], : stream.hw[1]]
         pending.append((shown, stream.read == count, outputs))
         if live or len(pending) > 1:
             yield _fetched(pending.pop(0), tracker.config)
@@ -129,7 +135,7 @@ def _filled(
 
 def _begun(
     tracker: Tracker,
-    frame: UInt8[np.ndarray, "1 h w 3"],
+    frame: UInt8[Array, "1 h w 3"],
     boxes: Float[np.ndarray, "k 4"],
     frame_hw: Int[np.ndarray, "1 2"],
 ) -> list[_Group]:
@@ -140,19 +146,41 @@ def _begun(
         spec = tracker.search_spec(box, height, width)
         together.setdefault(spec, []).append(row)
     first = compiled(tracker.spec, tracker.config).init
+    most = starts_together(len(boxes))
 
-    def state(row: int) -> TrackState:
-        # One at a time: the program is that of every single target.
-        return first(tracker.variables, frame, boxes[row][None], frame_hw)
+    def begun(rows: list[int]) -> TrackState:
+        # The last group is filled up with one of its own: there is one program.
+        rows = rows + rows[-1:] * (most - len(rows))
+        sizes = np.repeat(frame_hw, most, axis=0)
+        pictures = frame if most == 1 else jnp.repeat(frame, most, axis=0)
+        return first(tracker.variables, pictures, boxes[rows], sizes)
+
+    def joined(rows: list[int]) -> TrackState:
+        groups = [begun(rows[i : i + most]) for i in range(0, len(rows), most)]
+        return jax.tree.map(
+            lambda *leaves: jnp.concatenate(leaves)[: len(rows)], *groups
+        )
 
     return [
-        _Group(
-            rows,
-            jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *map(state, rows)),
-            compiled(spec, tracker.config).chunk,
-        )
+        _Group(rows, joined(rows), compiled(spec, tracker.config).chunk)
         for spec, rows in together.items()
     ]
+
+
+def _moved(
+    groups: list[_Group],
+    variables: Variables,
+    canvases: UInt8[Array, "t 1 h w 3"],
+    frame_hw: Int[np.ndarray, "1 2"],
+    use: Bool[np.ndarray, "t 1"],
+) -> list[tuple[list[int], TrackOutput]]:
+    """Takes all groups through a part, and returns rows and outputs of each."""
+    outputs = []
+    for i, (rows, state, chunk) in enumerate(groups):
+        state, output = chunk(variables, state, canvases, frame_hw, use)
+        groups[i] = _Group(rows, state, chunk)
+        outputs.append((rows, output))
+    return outputs
 
 
 def _fetched(

@@ -288,6 +288,15 @@ def test_first_weights_have_the_spread_of_the_public_ones():
 def test_settings_of_transformers_are_checked():
     with pytest.raises(InputError, match=r"keep_fall_epochs=-1\.0: must be finite"):
         ModelConfig(keep_fall_epochs=-1.0)
+    with pytest.raises(InputError, match=r"'cudnn': needs precision=\"bfloat16\"\."):
+        ModelConfig(attention="cudnn")
+
+
+def test_the_settings_choose_how_attention_is_computed():
+    assert build(WHOLE, config=ModelConfig()).attention is None
+    assert build(WHOLE, config=ModelConfig(attention="xla")).attention == "xla"
+    half = ModelConfig(attention="cudnn", precision="bfloat16")
+    assert build(WHOLE, config=half).attention == "cudnn"
 
 
 def test_frozen_parts_get_no_gradient_and_the_others_do():

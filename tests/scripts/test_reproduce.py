@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from dst_jax.bundle import Bundle, save_bundle
+from dst_jax.bundle import Bundle, load_bundle, save_bundle
 from dst_jax.configs import siamfc_dst_short
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.distill import Response
@@ -22,6 +22,7 @@ from tests import networks, objectives
 NAMES = (
     *("claim", "claim_stages", "claim_table"),
     *("pair_budget", "reproduce_plan", "reproduce_siamfc"),
+    *("reproduce_stages", "reproduce_jobs"),
 )
 
 
@@ -228,11 +229,11 @@ def small(scripts, monkeypatch, tmp_path):
     monkeypatch.setattr(budget, "TRIAL_FRAMES", 3)
     # Whatever the machine is doing, two steps an epoch fit.
     monkeypatch.setattr(
-        scripts.reproduce_siamfc, "pairs_that_fit", lambda *_, multiple, **__: multiple
+        scripts.reproduce_stages, "pairs_that_fit", lambda *_, multiple, **__: multiple
     )
     # Other tests keep JAX as it is, with the programs that it has.
     monkeypatch.setattr(scripts.reproduce_siamfc, "start_jax", lambda: None)
-    monkeypatch.setattr(scripts.reproduce_siamfc.jax, "clear_caches", lambda: None)
+    monkeypatch.setattr(scripts.reproduce_stages.jax, "clear_caches", lambda: None)
     for name, videos in (("one", 4), ("two", 3), ("test", 2)):
         video = SyntheticConfig(videos=videos, length=6, height=90, width=120)
         write_synthetic(tmp_path / name, video, seed=videos)
@@ -286,6 +287,200 @@ def test_one_command_goes_from_data_to_tables(scripts, monkeypatch, small, capsy
         run(scripts, monkeypatch, small, *options, *some, train=("one",))
 
 
+FIELDS = (
+    *("--data.batch", "32", "--data.weights", "2", "1", "--data.cache", "device"),
+    *("--optim.final_learning_rate", "1e-4", "--loop.validate_every", "50"),
+)
+
+
+def test_fields_reach_every_training_and_nothing_else_changes(scripts):
+    data = data_of(scripts, train=("got10k:x", "coco:z"))
+    names = ("teacher", *scripts.claim_stages.PAPER_ROWS)
+    for name in names:
+        plain, made = (
+            scripts.reproduce_plan.experiment_of(data, name, 3, pairs=3_200, fields=f)
+            for f in ((), FIELDS)
+        )
+        changed = dataclasses.replace(
+            plain.data, batch=32, weights=(2.0, 1.0), cache="device"
+        )
+        assert made == dataclasses.replace(
+            plain,
+            data=changed,
+            optim=dataclasses.replace(plain.optim, final_learning_rate=1e-4),
+            loop=dataclasses.replace(plain.loop, validate_every=50),
+        )
+    assert made.optim.total_steps(32) == 100
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--optim.epochs", "9"), "--optim.epochs: rows have the script's own"),
+        (("--distill.terms.ah.weight", "9"), "--distill.terms.ah.weight: rows have"),
+        (("--students=x",), "--students"),
+        (("--data.bacth", "9"), "--data.batch"),
+    ],
+)
+def test_fields_that_would_make_rows_unequal_are_refused(scripts, words, said):
+    plan = scripts.reproduce_plan
+    with pytest.raises(InputError, match=said):
+        plan.experiment_of(data_of(scripts), "NOKD", 0, pairs=3_200, fields=words)
+
+
+def test_given_pairs_fill_whole_steps_of_each_epoch(scripts):
+    whole, data = scripts.reproduce_plan.whole_steps, data_of(scripts)
+    # 4 epochs of 8 pairs a step, or of 32.
+    assert whole(100, data, ()) == 96 and whole(300, data, FIELDS[:2]) == 256
+    with pytest.raises(InputError, match=r"--pairs 100: .* of 32 pairs need 128\."):
+        whole(100, data, FIELDS[:2])
+
+
+def test_a_teacher_has_the_pairs_that_are_given(scripts):
+    plan = plan_of(scripts, teacher_pairs=6_400, fields=("--data.batch", "32"))
+    teacher, row = (
+        plan.experiment(name, 0, data=plan.data) for name in ("teacher", "NOKD")
+    )
+    assert teacher.optim.total_steps(32) == 200 and row.optim.total_steps(32) == 20
+
+
+def test_a_plan_with_other_fields_is_refused(scripts, tmp_path):
+    plan = plan_of(scripts, fields=("--data.batch", "32"))
+    same = {"fields": ["--data.batch", "32"]}
+    scripts.reproduce_plan.require_same(plan, data_of(scripts), tmp_path, **same)
+    with pytest.raises(
+        InputError, match=r"with the fields --data\.batch 32 in place of none; give"
+    ):
+        scripts.reproduce_plan.require_same(plan, data_of(scripts), tmp_path)
+
+
+def task(scripts, folder, name, code, **more):
+    words = (sys.executable, "-c", f"import pathlib, sys, time\n{code}")
+    return scripts.reproduce_jobs.Task(name, words, folder / f"{name}.log", **more)
+
+
+def test_tasks_wait_for_what_they_need_and_their_turn(scripts, tmp_path):
+    made = tmp_path / "made"
+    code = "open({!r}, 'a').write({!r})"
+    order = str(tmp_path / "order")
+    tasks = [
+        task(
+            scripts,
+            tmp_path,
+            "late",
+            code.format(order, "late "),
+            ready=made.exists,
+            after="ahead",
+        ),
+        # It ends after "made" is there, and "late" must not begin beside it.
+        task(
+            scripts,
+            tmp_path,
+            "ahead",
+            f"while not pathlib.Path({str(made)!r}).exists(): time.sleep(.01)\n"
+            "time.sleep(.5)\n" + code.format(order, "ahead "),
+        ),
+        task(scripts, tmp_path, "first", f"pathlib.Path({str(made)!r}).touch()"),
+        task(scripts, tmp_path, "never", "", ready=lambda: False),
+        task(
+            scripts,
+            tmp_path,
+            "useless",
+            code.format(order, "useless "),
+            ready=made.exists,
+            useless=made.exists,
+        ),
+        task(scripts, tmp_path, "bad", "print('told'); sys.exit(3)"),
+    ]
+    assert scripts.reproduce_jobs.run_tasks(tasks, jobs=2) == {"bad": 3}
+    assert (tmp_path / "order").read_text() == "ahead late "
+    assert (tmp_path / "bad.log").read_text() == "told\n"
+
+
+def test_rows_that_need_no_teacher_begin_before_it_is_trained(scripts, tmp_path):
+    rows = ("TSKD", "NOKD")
+    plan = plan_of(scripts)
+    place = scripts.reproduce_stages.Place(tmp_path, plan.data, (), None, None)
+    wanted = [f"{seed}:{row}" for seed in (0, 1) for row in rows]
+    tasks = scripts.reproduce_jobs.tasks_of(plan, place, ["script"], rows=wanted)
+    names = ["teacher", "TSKD 0", "NOKD 0", "TSKD 1", "NOKD 1"]
+    ahead = ["programs of TSKD 0", "programs of TSKD 1"]
+    assert [each.name for each in tasks] == names + ahead
+    assert [each.ready() for each in tasks] == [1, 0, 1, 0, 1, 1, 1]
+    assert tasks[3].words == (
+        *("script", "--jobs", "1", "--part", "row"),
+        *("--rows", "TSKD", "--seeds", "1"),
+    )
+    (tmp_path / "trained-teacher.json").touch()
+    assert all(each.ready() for each in tasks)
+    assert [each.useless() for each in tasks] == [0, 0, 0, 0, 0, 1, 1]
+    # What is finished is not begun again.
+    (tmp_path / "seed-1").mkdir()
+    plan.stage(tmp_path, "TSKD", 1).write({}, seed=1)
+    tasks = scripts.reproduce_jobs.tasks_of(plan, place, ["script"], rows=wanted)
+    assert "TSKD 1" not in [each.name for each in tasks]
+
+
+@pytest.mark.parametrize(("kind", "calls"), [("accelerator", 1), ("onednn", 0)])
+def test_a_rows_programs_are_compiled_where_they_can_be_kept(
+    scripts, monkeypatch, small, kind, calls
+):
+    stages, found = scripts.reproduce_stages, []
+
+    def warm_up(made, *, teacher, console):
+        found.append((made, load_bundle(teacher).spec))
+
+    monkeypatch.setattr(stages, "warm_up", warm_up)
+    kernels = types.SimpleNamespace(kind=kind)
+    monkeypatch.setattr(stages, "chosen_kernels", lambda: kernels)
+    plan = plan_of(scripts)
+    place = stages.Place(small, plan.data, (), None, None)
+    stages.compile_row(plan, place, "TSKD", 2)
+    made = plan.experiment("TSKD", 2, data=plan.data)
+    assert found == [(made, networks.TEACHER)] * calls
+
+
+@pytest.mark.slow
+@pytest.mark.optax
+def test_parts_make_the_rows_that_one_process_makes(
+    scripts, monkeypatch, small, capsys
+):
+    given = ("--pairs", "16", "--teacher-pairs", "32", "--loop.log_every", "2")
+    rows = ("--rows", "TSKD", "NOKD")
+    commands = []
+
+    def in_turn(tasks, *, jobs):
+        """Runs in this process what would be processes, when it is ready."""
+        del jobs
+        waiting = list(tasks)
+        while now := [each for each in waiting if each.ready()]:
+            waiting.remove(now[0])
+            commands.append(now[0].name)
+            monkeypatch.setattr(sys, "argv", list(now[0].words[1:]))
+            scripts.reproduce_siamfc.main()
+        return {}
+
+    monkeypatch.setattr(scripts.reproduce_siamfc, "run_tasks", in_turn)
+    run(scripts, monkeypatch, small, *given, *rows, "--jobs", "2")
+    folder = small / "runs" / "siamfc"
+    assert commands[:3] == ["teacher", "TSKD 0", "NOKD 0"]
+    assert "16 pairs a row.\n" in capsys.readouterr().out
+    plan = json.loads((folder / "plan.json").read_text())
+    assert plan["minutes"] is None and plan["teacher_pairs"] == 32
+    trained = json.loads((folder / "trained-teacher.json").read_text())
+    assert trained["seconds"] > 0
+    found = json.loads((folder / "seed-0" / "tskd.json").read_text())["trackers"]
+
+    # The same command in one process finds all of it; without results, it makes them
+    # anew from the same weights.
+    for name in ("teacher", "seed-0/tskd"):
+        (folder / f"{name}.json").unlink()
+    monkeypatch.setattr(scripts.reproduce_stages, "tell", lambda *_: None)
+    run(scripts, monkeypatch, small, *given, *rows)
+    again = json.loads((folder / "seed-0" / "tskd.json").read_text())["trackers"]
+    assert again == found
+
+
 @pytest.mark.slow
 @pytest.mark.optax
 def test_a_teacher_is_trained_if_none_is_given(scripts, monkeypatch, small, capsys):
@@ -300,7 +495,10 @@ def test_a_teacher_is_trained_if_none_is_given(scripts, monkeypatch, small, caps
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), "--train, --test and --minutes are needed, except to report."),
+        (
+            (),
+            "--train, --test and --minutes or --pairs are needed, except to report.",
+        ),
         (("--report",), "there is no plan.json; run without --report."),
     ],
 )

@@ -54,7 +54,7 @@ def test_the_answers_of_ostrack_are_ours(scripts, name):
     """Grids of an odd and of an even side."""
     spec, rng = named(name), np.random.default_rng(0)
     variables = trained(spec, rng)
-    theirs = scripts("ostrack_sides").TorchOSTrack(spec, variables)
+    theirs = scripts("torch_ostrack").OSTrack(spec, variables).eval()
     template, search = (
         rng.uniform(0, 255, (count, px, px, 3)).astype(np.float32)
         for count, px in ((1, spec.input.template_px), (2, spec.input.search_px))
@@ -66,7 +66,8 @@ def test_the_answers_of_ostrack_are_ours(scripts, name):
         theirs.embed(torch.from_numpy(images).permute(0, 3, 1, 2), role)
         for images, role in ((template, "template"), (search, "search"))
     ]
-    score, offset, size = theirs.answer(*tokens)
+    with torch.no_grad():
+        score, offset, size, _ = theirs.answer(*tokens)
     boxes = torch.cat([offset, size.sigmoid()], dim=1)
     for own, found in ((ours.response, score[:, 0]), (ours.offsets, boxes)):
         found = (found if found.ndim == 3 else found.permute(0, 2, 3, 1)).numpy()

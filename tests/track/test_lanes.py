@@ -19,6 +19,7 @@ from dst_jax.track import (
     lanes,
     make_tracker,
     run,
+    targets,
 )
 from dst_jax.track.lanes import Lanes
 from dst_jax.track.stream import Stream
@@ -260,6 +261,61 @@ def test_frames_that_travel_at_their_own_size_give_the_same_boxes(monkeypatch):
     assert sent == [(120, 158), (111, 97)]
     for one, other in zip(home, away, strict=True):
         np.testing.assert_array_equal(one.boxes, other.boxes)
+
+
+@pytest.fixture
+def as_elsewhere(monkeypatch):
+    """Has a CPU go the ways of an accelerator; programs are compiled for these."""
+
+    def begin():
+        for name in ("_PER_LOOK", "_PER_START"):
+            monkeypatch.setattr(canvases, name, {})
+        monkeypatch.setattr(canvases, "_AT_HOME", ())
+        run.compiled.cache_clear()
+
+    yield begin
+    run.compiled.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["siamfc", *(pytest.param(f, marks=pytest.mark.slow) for f in [*FAMILIES][1:])],
+)
+def test_videos_that_begin_together_and_eight_frames_a_look_give_the_same_boxes(
+    family, as_elsewhere
+):
+    # Three begin together, then one that is filled up to three, then two.
+    made = [scene(length, "small", seed) for seed, length in enumerate([70, 9, 66, 66])]
+    made += [scene(7, "flat", 4), scene(1, "flat", 5)]
+    videos, boxes = zip(*made, strict=True)
+    given = np.stack([one[0] for one in boxes])
+    tracker = FAMILIES[family]()
+    home = tracker.track_many(videos, given, batch=3)
+    as_elsewhere()
+    assert canvases.frames_per_look(64) == 8 and canvases.frames_per_look(4) == 4
+    assert canvases.frames_per_look(1) == 1  # a live frame
+    away = tracker.track_many(videos, given, batch=3)
+    for one, other in zip(home, away, strict=True):
+        assert len(one.boxes) == len(other.boxes)
+        np.testing.assert_allclose(one.boxes, other.boxes, rtol=1e-4, atol=1e-2)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+        np.testing.assert_array_equal(one.states, other.states)
+    functions = run.compiled(tracker.spec, tracker.config)
+    assert functions.init._cache_size() == functions.chunk._cache_size() == 1
+
+
+def test_targets_that_begin_together_get_the_boxes_that_each_gets_alone(as_elsewhere):
+    frames, boxes = scenes.video(11, start=(60.0, 50.0), velocity=(0.5, 0.25))
+    shifts = np.float32([[0, 0, 0, 0], [3, 2, 1, 0], [-2, 1, 0, 2], [1, -3, 2, 2]])
+    given = np.concatenate([boxes[0] + shifts, boxes[0] - shifts, boxes[:1] + 1])
+    tracker = scenes.tracker(scale_count=1)
+    alone = [tracker.track(frames, box).boxes for box in given]
+    as_elsewhere()
+    (part,) = targets.follow_targets(tracker, frames, given)
+    np.testing.assert_array_equal(part.frames, np.stack(frames))
+    np.testing.assert_allclose(part.boxes, np.stack(alone, axis=1), atol=1e-2)
+    # Nine are eight and then one, which is filled up to eight.
+    assert run.compiled(tracker.spec, tracker.config).init._cache_size() == 1
 
 
 @pytest.mark.parametrize("batch", [1, 3])
