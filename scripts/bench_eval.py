@@ -3,6 +3,7 @@
     python scripts/bench_eval.py --dataset otb:OTB --network dstfc
     python scripts/bench_eval.py --dataset otb:OTB --tracker BUNDLE --batches 4 16
     python scripts/bench_eval.py --dataset otb:OTB --network dstfc --memory
+    python scripts/bench_eval.py --dataset otb:OTB --network dstfc --restarts
 
 All sides decode the same files (with --memory nobody does, frames are decoded before),
 start from the first true boxes and answer with a box for every frame. They take turns
@@ -10,6 +11,10 @@ for some rounds, and medians are printed. Compilation is timed apart. "one after
 another" hands each video to `Tracker.track`; "batched" is what `dst-jax evaluate` does,
 with so many videos at a time; PyTorch, if it is there, is the restatement of
 `bench_track.py`, for trackers of SiamFC's kind. Boxes of the first two must agree.
+With --restarts trackers are started anew after failures, by the rules of VOT2019 and
+with the true boxes as regions: "one after another" then asks a `Session` for each
+frame, as VOT's toolkit does, "batched" is what `dst-jax evaluate` does, and frames/s
+are of all frames, those between a failure and a start too.
 On cores that others use as well, PyTorch's threads wait for each other in loops:
 `OMP_WAIT_POLICY=PASSIVE` in front of the command is fairer to it.
 """
@@ -28,16 +33,21 @@ import jax
 import numpy as np
 
 from dst_jax.arch import named
-from dst_jax.boxes import iou
-from dst_jax.bundle import load_bundle
+from dst_jax.boxes import cxcywh_to_xywh, iou, xywh_to_cxcywh
+from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.data.frames import read_frame
 from dst_jax.data.sequence import Sequence as Video
+from dst_jax.evaluate.protocols import ResetProtocol, named_protocol
+from dst_jax.evaluate.restart_run import run_with_restarts
 from dst_jax.models import init_variables
-from dst_jax.track import SiamFCTracking, Tracker, make_tracker
+from dst_jax.regions import NOWHERE, starting_box
+from dst_jax.track import Session, SiamFCTracking, Tracker, make_tracker
 from dst_jax.track.canvases import default_batch
+from dst_jax.typing import Region
 from dst_jax.workflows import runner
 from dst_jax.workflows.evaluation import read_videos
 from dst_jax.workflows.pace import Pace, conditions
+from dst_jax.workflows.resets import follow_bundle_with_resets, region_truths
 
 ALONE, TORCH = "one after another", "PyTorch"
 # Batches round differently, which may move a peak by a sample now and then.
@@ -125,6 +135,62 @@ def sides_of(
     return made
 
 
+def with_regions(videos: Iterable[Video]) -> list[Video]:
+    """The videos with their true boxes as VOT's regions."""
+    found = []
+    for video in videos:
+        rows = np.asarray(cxcywh_to_xywh(video.boxes.astype(float))).tolist()
+        regions = tuple(NOWHERE if np.isnan(row).any() else tuple(row) for row in rows)
+        size = video.size or read_frame(video.frames[0]).shape[:2]
+        found.append(dataclasses.replace(video, regions=regions, size=size))
+    return found
+
+
+def restart_sides(
+    bundle: Bundle, videos: Sequence[Video], batches: Sequence[int]
+) -> dict[str, Side]:
+    """The ways to get the runs with restarts on all videos, by name."""
+    protocol = named_protocol("vot2019")
+    assert isinstance(protocol, ResetProtocol)
+    truths = region_truths(videos)
+    session = Session(bundle)
+
+    def follow(video: Video, start: int) -> Iterator[Region]:
+        assert video.regions is not None
+        first, *rest = video.frames[start:]
+        box = np.asarray(cxcywh_to_xywh(starting_box(video.regions[start])))
+        session.init(read_frame(first), tuple(box.tolist()))
+        return (tuple(session.update(read_frame(path)).box) for path in rest)
+
+    def alone() -> Boxes:
+        return {
+            video.name: run_boxes(
+                run_with_restarts(
+                    lambda start, video=video: follow(video, start),
+                    truths[video.name],
+                    skip=protocol.skip,
+                )
+            )
+            for video in videos
+        }
+
+    def batched(batch: int) -> Boxes:
+        pace = Pace(conditions(batch))
+        done = follow_bundle_with_resets(bundle, videos, protocol, name="", pace=pace)
+        return {one.name: run_boxes(one.found[0]) for one in done if one.found}
+
+    made: dict[str, Side] = {ALONE: alone}
+    for batch in batches:
+        made[f"batched, {batch}"] = lambda batch=batch: batched(batch)
+    return made
+
+
+def run_boxes(run: Sequence[Region]) -> np.ndarray:
+    """The boxes of a run, cxcywh; a code is a pixel far away, each at its own place."""
+    rows = [row if len(row) == 4 else (-100.0 * (1 + row[0]), 0, 1, 1) for row in run]
+    return np.asarray(xywh_to_cxcywh(np.array(rows, float)))
+
+
 def torch_side(
     tracker: Tracker, videos: Sequence[Video], *, threads: int
 ) -> dict[str, Side]:
@@ -193,13 +259,13 @@ def lines(found: Found) -> Iterator[str]:
         )
 
 
-def loaded(given: argparse.Namespace) -> Tracker:
-    """The tracker of a bundle, or of a network with random weights."""
+def loaded(given: argparse.Namespace) -> Bundle:
+    """The bundle, or one of a network with random weights."""
     if given.tracker is not None:
-        bundle = load_bundle(given.tracker)
-        return make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
+        return load_bundle(given.tracker)
     spec = named(given.network)
-    return make_tracker(spec, init_variables(jax.random.key(0), spec))
+    variables = init_variables(jax.random.key(0), spec)
+    return Bundle(spec, variables, make_tracker(spec, variables).config, {})
 
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -212,7 +278,9 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batches", type=int, nargs="+", default=None)
     parser.add_argument("--frames", type=int, default=None, help="of each video")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory", action="store_true", help="decode before the clock")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--memory", action="store_true", help="decode before the clock")
+    how.add_argument("--restarts", action="store_true", help="by the rules of VOT2019")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
     return parser.parse_args(arguments)
@@ -221,11 +289,15 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table of one tracker."""
     given = options(arguments)
-    tracker = loaded(given)
+    bundle = loaded(given)
+    tracker = make_tracker(bundle.spec, bundle.variables, tracking=bundle.tracking)
     videos = first_frames(read_videos(given.dataset), given.frames)
     batches = given.batches or sorted({default_batch(), 4, 16})
-    sides = sides_of(tracker, videos, batches, memory=given.memory)
-    if not given.memory:
+    if given.restarts:
+        sides = restart_sides(bundle, with_regions(videos), batches)
+    else:
+        sides = sides_of(tracker, videos, batches, memory=given.memory)
+    if not given.memory and not given.restarts:
         sides |= torch_side(tracker, videos, threads=given.threads)
     frames = sum(map(len, videos))
     on: dict[str, Any] = dataclasses.asdict(conditions(None)) | {"batch": batches}

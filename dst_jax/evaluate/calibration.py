@@ -14,6 +14,7 @@ from dst_jax.errors import InputError
 from dst_jax.typing import Bool, Float, Int
 
 _STEPS, _HALVINGS, _CLOSE = 100, 40, 1e-10
+_ALIKE = 1e-9  # numbers that differ by a smaller share of themselves are one
 
 
 class Reliability(NamedTuple):
@@ -54,7 +55,8 @@ def fit_logistic(
       right: Whether its box is right.
 
     Raises:
-      InputError: If all or none are right, or if a higher number goes with worse boxes.
+      InputError: If all or none are right, if all numbers are the same, or if a higher
+        one goes with worse boxes.
     """
     positive, count = int(right.sum()), len(right)
     if not 0 < positive < count:
@@ -67,7 +69,12 @@ def fit_logistic(
         right, (positive + 1) / (positive + 2), 1 / (count - positive + 2)
     )
     # With a common scale, one tolerance fits all.
-    middle, spread = float(x.mean()), float(x.std()) or 1.0
+    middle, spread = float(x.mean()), float(x.std())
+    if spread <= _ALIKE * max(abs(middle), 1.0):
+        raise InputError(
+            "the score is the same in all frames of these videos, so that it tells "
+            "nothing; train the tracker longer, or give other videos."
+        )
     line = _newton((x - middle) / spread, targets)
     slope, offset = float(line[0]) / spread, float(line[1])
     if slope <= 0.0:

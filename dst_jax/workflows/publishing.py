@@ -18,6 +18,7 @@ from dst_jax.evaluate.page import Network, Page
 from dst_jax.files import remove_leftovers, require_place, user_path, write_json
 from dst_jax.typing import Float
 from dst_jax.workflows.pace import (
+    STAGES,
     Pace,
     speed_table,
     speeds_json,
@@ -162,14 +163,21 @@ def _page(
             name,
             score,
             fps=evaluation.fps.get(name),
+            stages=_called(evaluation.stages.get(name, {})),
             boxes=evaluation.boxes.get(name, {}),
         )
         for name, score in evaluation.scores.items()
     }
     dataset = evaluation.dataset
-    run = Ran(dataset, sequences, networks, evaluation.remarks)
+    remarks = (*told_paces(evaluation.paces), *evaluation.remarks)
+    run = Ran(dataset, sequences, networks, remarks)
     title = f"{counted(len(networks), 'tracker')} on {dataset}"
     return gather_page(title, [run], evaluation.bundles)
+
+
+def _called(stages: Mapping[str, float]) -> dict[str, float]:
+    """Returns the speeds of stages by their headings."""
+    return {heading: stages[name] for name, heading in STAGES.items() if name in stages}
 
 
 def print_scores(evaluation: Evaluation, console: Console | None) -> None:

@@ -74,6 +74,12 @@ def test_what_cannot_be_fitted_is_refused(right, message):
         fit_logistic(np.array([-2.0, -1.0, 1.0, 2.0]), np.array(right))
 
 
+def test_scores_that_differ_by_rounding_alone_tell_nothing():
+    x = np.array([13.8, 13.8, 13.8, np.nextafter(13.8, 20.0)])
+    with pytest.raises(InputError, match="the score is the same in all frames"):
+        fit_logistic(x, np.array([False, False, False, True]))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.07, 0.5, 1.0])
 def test_the_threshold_is_the_highest_with_few_right_boxes_below(share):
     rng = np.random.default_rng(4)

@@ -1,5 +1,6 @@
 """The benchmark of evaluations compares equal work, and says so where it is not."""
 
+import dataclasses
 import importlib
 import json
 import pathlib
@@ -58,3 +59,38 @@ def test_speeds_are_medians_and_other_boxes_end_the_benchmark(bench, monkeypatch
     assert found.overlap["batched, 2"] == pytest.approx(1 / 3)
     with pytest.raises(SystemExit, match=r"batched, 2: boxes overlap 0.333"):
         bench.check(found)
+
+
+def test_restarts_of_a_batch_are_those_of_a_session(bench, tmp_path, capsys):
+    videos = SyntheticConfig(videos=2, length=16, height=90, width=120)
+    data = f"got10k:{write_synthetic(tmp_path / 'v', videos, seed=0)}"
+    given = bench.options(["--dataset", data, "--network", "tiny", "--restarts"])
+    # From frame 5 on the truth is where nothing has moved to.
+    found = [
+        dataclasses.replace(
+            video, regions=video.regions[:5] + ((0.0, 0.0, 9.0, 9.0),) * 11
+        )
+        for video in bench.with_regions(bench.read_videos(data))
+    ]
+    sides = bench.restart_sides(bench.loaded(given), found, [2])
+    alone, batched = sides[bench.ALONE](), sides["batched, 2"]()
+    nowhere, start, failed = bench.run_boxes([(0.0,), (1.0,), (2.0,)])
+    for name, boxes in alone.items():
+        lost = int(np.flatnonzero((boxes == failed).all(axis=1))[0])
+        np.testing.assert_array_equal(boxes[lost + 1 : lost + 5], [nowhere] * 4)
+        np.testing.assert_array_equal(boxes[lost + 5], start)
+        np.testing.assert_allclose(batched[name], boxes, atol=1e-2)
+    report = tmp_path / "found.json"
+    options = ["--batches", "2", "--rounds", "1", "--json", str(report)]
+    bench.main(["--dataset", data, "--network", "tiny", "--restarts", *options])
+    assert bench.TORCH not in capsys.readouterr().out
+    assert json.loads(report.read_text())["sides"]["batched, 2"]["fps"] > 0.0
+
+
+def test_codes_of_a_run_overlap_themselves_alone(bench):
+    run = [(0.0,), (1.0,), (2.0,), (3.0, 4.0, 10.0, 20.0)]
+    boxes = bench.run_boxes(run)
+    np.testing.assert_array_equal(boxes[3], [8.0, 14.0, 10.0, 20.0])
+    for number, box in enumerate(boxes):
+        overlap = bench.iou(np.broadcast_to(box, boxes.shape), boxes)
+        np.testing.assert_array_equal(overlap, np.arange(4) == number)

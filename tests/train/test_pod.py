@@ -77,4 +77,13 @@ def test_a_process_with_other_inputs_is_named(theirs, named):
 
 
 def test_processes_with_the_same_inputs_go_on():
-    Among(others=(rows(a=1, b=2),) * 2).require_same({"configuration": 1, "data": 2})
+    asked = []
+
+    class Asked(Among):
+        def gather(self, values):
+            asked.append(values)
+            return super().gather(values)
+
+    Asked(others=(rows(a=1, b=2),) * 2).require_same({"configuration": 1, "data": 2})
+    # They have compared what each of them has, and once.
+    np.testing.assert_array_equal(asked, [rows(a=1, b=2)])

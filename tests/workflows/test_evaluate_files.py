@@ -218,16 +218,20 @@ def test_speeds_are_told_with_their_conditions(tmp_path, data, mine, monkeypatch
     monkeypatch.setattr(
         evaluate, "measure_speeds", lambda given, video: dict.fromkeys(given, stages)
     )
-    report = tmp_path / "scores.json"
-    options = {"batch": 3, "speeds": True, "outputs": Outputs(json=report)}
+    report, page = tmp_path / "scores.json", tmp_path / "page.html"
+    outputs = Outputs(json=report, html=page)
+    options = {"batch": 3, "speeds": True, "outputs": outputs}
     shown = shown_by(evaluate_trackers, data, [mine], **options)
     row = next(line for line in shown.splitlines() if "400.0" in line)
     assert ["400.0", "300.0", "100.0"] == re.findall(r"[\d.]+", row)[:3]
-    assert re.search(
-        r"all videos, 3 at a time, on cpu \(\d+ cores?\), float32, \w+ kernels; "
-        r"compiled before, in \d+\.\d s \(mine\)",
-        shown,
-    )
+    for text in (shown, page.read_text()):
+        assert re.search(
+            r"all videos, 3 at a time, on cpu \(\d+ cores?\), float32, \w+ kernels; "
+            r"compiled before, in \d+\.\d s \(mine\)",
+            text,
+        )
+    cells = r"crop \+ network.*one video.*>400\.0<.*>300\.0<.*>100\.0<"
+    assert re.search(cells, page.read_text(), re.DOTALL)
     speed = json.loads(report.read_text())["trackers"]["mine"]["speed"]
     assert speed["frames"] == 6 and speed["total"] > 0.0
     assert {*stages.items(), ("batch", 3), ("precision", "float32")} <= {*speed.items()}

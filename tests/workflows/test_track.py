@@ -14,10 +14,12 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 
 from dst_jax.bundle import Bundle, save_bundle
 from dst_jax.errors import InputError
 from dst_jax.track import SiamFCTracking, make_tracker
+from dst_jax.track.targets import follow_targets
 from dst_jax.workflows import encoded_video, track, track_output
 from dst_jax.workflows.encoded_video import encodable_rate
 from dst_jax.workflows.track import parse_box, track_video
@@ -58,6 +60,28 @@ def test_boxes_are_written_one_line_a_frame_the_given_one_first(
     np.testing.assert_allclose(rows, expected, atol=1e-3)
     assert out.read_text().splitlines()[0] == "60.2500,50.0000,20.0000,20.0000"
     assert [p.name for p in out.parent.iterdir()] == ["boxes.txt"]
+
+
+def test_the_bar_counts_frames_whose_boxes_are_there_not_those_read(
+    bundle, folder, tmp_path, monkeypatch
+):
+    told = []
+
+    class Bar(Progress):
+        def update(self, task_id, *, advance, since):
+            told.append(("boxes", advance))
+
+    def slow_parts(tracker, frames, boxes, *, live):
+        ahead = list(frames)
+        told.append(("read", len(ahead)))
+        for part in follow_targets(tracker, ahead, boxes, live=True):
+            told.append(("found", len(part.frames)))
+            yield part
+
+    monkeypatch.setattr(track, "follow_targets", slow_parts)
+    monkeypatch.setattr(track, "_progress", lambda console: Bar(console=console))
+    track_video(bundle, folder, BOX, tmp_path / "o.csv", console=QUIET)
+    assert told == [("read", 4)] + 4 * [("found", 1), ("boxes", 1)]
 
 
 def test_annotated_video_has_every_frame_with_a_box(bundle, folder, tmp_path):

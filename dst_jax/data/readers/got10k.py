@@ -119,7 +119,14 @@ def _annotation(
     rows = read_rows(file, columns=4)
     frames = frames_in(entry) if frames_required else None
     count = len(rows) if frames is None else len(frames)
-    if entry.parent.name == "test" and len(rows) == 1 < count:
+    if len(rows) == 1 < count:
+        # The folder may be given as ".", which is called nothing.
+        if entry.parent.absolute().name != "test":
+            raise DataFault(
+                "counts differ",
+                f"{file} has 1 box for {count} frames; give one line per frame, or "
+                "call the folder of the data set test if others are not published.",
+            )
         reason = "test frame, whose box is not published"
         problems.left_out.append(Finding(entry.name, count - 1, reason))
         rows = np.concatenate([rows, np.full((count - 1, 4), np.nan)])

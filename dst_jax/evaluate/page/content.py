@@ -22,6 +22,8 @@ class Network:
       score: Its score.
       seed: Seed of its training; None if unknown.
       fps: End-to-end frames per second; None if unknown.
+      stages: Frames per second of the tracker's stages by what they are called, such as
+        "network"; empty if none was timed.
       gate_open: Share of the training's gates that were open; None if there are none,
         or nothing is known of them.
       boxes: Boxes (cx, cy, w, h) of every frame by sequence, frame pixels; empty where
@@ -33,6 +35,7 @@ class Network:
     seed: int | None = None
     fps: float | None = None
     gate_open: float | None = None
+    stages: Mapping[str, float] = dataclasses.field(default_factory=dict)
     boxes: Mapping[str, Float[np.ndarray, "*repeats _ 4"]] = dataclasses.field(
         default_factory=dict
     )
@@ -72,6 +75,11 @@ class Entry:
         """Returns the mean speed of the networks for which it is known."""
         known = [one.fps for one in self.networks if one.fps is not None]
         return statistics.fmean(known) if known else None
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Returns mean frames per second by stage, of those that all networks have."""
+        return _mean_values([network.stages for network in self.networks])
 
     @property
     def gate_open(self) -> float | None:

@@ -54,6 +54,7 @@ def page_csv(benchmarks: Sequence[Benchmark]) -> str:
         "fps",
         "gate_open",
         "parameters",
+        *_stages(benchmarks),
     ]
     table = csv.DictWriter(out, names, restval="", lineterminator="\n")
     table.writeheader()
@@ -80,12 +81,22 @@ def _lines(benchmark: Benchmark, entry: Entry) -> list[dict[str, Any]]:
             "fps": network.fps,
             "gate_open": network.gate_open,
             "parameters": entry.parameters,
+            **{f"fps, {name}": fps for name, fps in network.stages.items()},
         }
         lines.append({**own, **score.values, **more})
         for name, part in score.sequences.items():
             named = {"sequence": printable(name), "frames": part.frames}
             lines.append({**own, **named, **part.values})
     return lines
+
+
+def _stages(benchmarks: Sequence[Benchmark]) -> list[str]:
+    """Returns the columns of the speeds of stages."""
+    entries = (entry for benchmark in benchmarks for entry in benchmark.entries)
+    networks = (network for entry in entries for network in entry.networks)
+    return list(
+        dict.fromkeys(f"fps, {name}" for one in networks for name in one.stages)
+    )
 
 
 def page_latex(benchmarks: Sequence[Benchmark]) -> str:
@@ -169,6 +180,7 @@ def _benchmark_json(benchmark: Benchmark) -> dict[str, Any]:
                     "row": entry.row,
                     "seed": network.seed,
                     "fps": network.fps,
+                    "stages": dict(network.stages),
                     "gate_open": network.gate_open,
                     "parameters": entry.parameters,
                     **network.score.values,

@@ -29,6 +29,7 @@ from dst_jax.evaluate.page.tables import (
     attribute_table,
     comparison_table,
     sequence_table,
+    speed_table,
     tracker_table,
 )
 from dst_jax.evaluate.page.verdict import verdict
@@ -153,6 +154,8 @@ def _benchmark(page: Page, benchmark: Benchmark, looks: Looks) -> list[Section]:
     ]
     remarks = [*notes(benchmark.scores), *benchmark.remarks]
     sections += [Paragraph(text) for text in remarks]
+    if (speeds := speed_table(benchmark)) is not None:
+        sections += [Heading("Speeds", level=3), speeds]
     if (compared := comparison_table(benchmark)) is not None:
         sections += [Heading("Rows beside their counterparts", level=3), compared]
     figures = score_figures(benchmark.scores, benchmark.speeds, looks=looks)

@@ -67,6 +67,30 @@ def _tracker_row(benchmark: Benchmark, entry: Entry) -> dict[str, Cell]:
     return row | {k: v for k, v in known.items() if any(k in one for one in every)}
 
 
+def speed_table(benchmark: Benchmark) -> Table | None:
+    """Returns the speeds of every tracker's stages; None where none was timed.
+
+    Args:
+      benchmark: The trackers.
+    """
+    stages = dict.fromkeys(name for one in benchmark.entries for name in one.stages)
+    if not stages:
+        return None
+    columns = [*stages, "all videos"]
+    return Table(
+        [
+            {"tracker": entry.name}
+            | {name: entry.stages.get(name) for name in stages}
+            | {"all videos": entry.fps}
+            for entry in benchmark.entries
+        ],
+        units=dict.fromkeys(columns, "frames/s"),
+        formats=dict.fromkeys(columns, ".1f"),
+        caption="Trackers took turns on the first video: the network by itself, with "
+        "its crops from frames in memory, from files to boxes; then all videos.",
+    )
+
+
 def _known(entry: Entry) -> set[str]:
     found = set()
     if entry.parameters:

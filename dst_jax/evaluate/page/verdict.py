@@ -92,7 +92,7 @@ def _compared(
 
 
 def _headline(benchmark: Benchmark, student: str, rows: Mapping[str, Entry]) -> str:
-    """Returns the outcome of the smallest student in one line."""
+    """Returns the outcome of the smallest student in one line, with what is unclear."""
     compared = pairs(rows)
     row = SHARING if SHARING in rows else list(rows)[-1]
     entry = rows[row]
@@ -100,8 +100,11 @@ def _headline(benchmark: Benchmark, student: str, rows: Mapping[str, Entry]) -> 
     if compared:
         plain = rows[compared[0][1]]
         gap = _value(benchmark, entry) - _value(benchmark, plain)
+        found = _compared(benchmark, student, rows, (row, compared[0][1]))
+        unclear = found.low is not None and found.sign == 0
         parts.append(
             f"{shown(abs(gap))} {'above' if gap >= 0 else 'below'} {plain.row}"
+            f"{' (no clear effect)' if unclear else ''}"
         )
     if (times := ratio(benchmark, entry)) is not None:
         teacher = benchmark.teacher

@@ -174,6 +174,17 @@ def test_counts_must_agree(tmp_path):
     assert len(read_got10k(tmp_path, frames_required=False)[0]) == 2
 
 
+def test_first_boxes_alone_are_those_of_a_folder_called_test(tmp_path, monkeypatch):
+    for folder in ("mine", "test"):
+        write_target(tmp_path / folder, "a", GOOD)
+        (tmp_path / folder / "a" / "groundtruth.txt").write_text("5,5,9,9\n")
+    with pytest.raises(InputError, match=r"has 1 box for 2 frames; .* folder .* test"):
+        read_got10k(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "test")
+    (sequence,) = read_got10k(".")
+    assert np.isnan(sequence.boxes).tolist() == [[False] * 4, [True] * 4]
+
+
 def test_missing_and_empty_data_sets_are_refused(tmp_path):
     with pytest.raises(InputError, match="nowhere does not exist"):
         read_got10k(tmp_path / "nowhere")

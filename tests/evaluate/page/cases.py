@@ -16,7 +16,7 @@ def scored(auc, **more):
     return dataclasses.replace(score, values=values)
 
 
-def entry(name, *aucs, gate=None, seeds=True, fps=None, **fields):
+def entry(name, *aucs, gate=None, seeds=True, fps=None, stages=None, **fields):
     """The teacher, "STUDENT ROW" or a stranger, with a seed for each AUC."""
     student, _, row = name.partition(" ")
     known = SIZES.get(student) if row or name == "teacher" else None
@@ -27,6 +27,7 @@ def entry(name, *aucs, gate=None, seeds=True, fps=None, **fields):
             seed=seed if seeds else None,
             gate_open=gate,
             fps=fps,
+            stages=stages or {},
         )
         for seed, auc in enumerate(aucs)
     ]

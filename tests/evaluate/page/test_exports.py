@@ -8,7 +8,7 @@ from dst_jax.evaluate.page import page_csv, page_json, page_latex
 from tests.evaluate.page.cases import benchmark, entry
 
 FOUND = benchmark(
-    entry("teacher", 0.66, fps=120.4),
+    entry("teacher", 0.66, fps=120.4, stages={"one video": 100.5}),
     entry("dull NOKD", 0.5),
     entry("dull TSKD", 0.6, 0.7),
 )
@@ -22,6 +22,7 @@ def test_csv_has_a_line_for_each_network_and_each_of_its_sequences():
     assert float(mean["success_auc"]) == 0.705
     assert (video["sequence"], float(video["success_auc"])) == ("b", 0.71)
     assert lines[0]["fps"] == "120.4" and lines[0]["dataset"] == "otb:DIR"
+    assert (lines[0]["fps, one video"], lines[3]["fps, one video"]) == ("100.5", "")
 
 
 def test_names_with_commas_and_quotes_come_back_from_csv():
@@ -46,4 +47,5 @@ def test_json_holds_verdict_differences_seeds_and_provenance():
     assert found["verdict"][0].startswith("dull TSKD: AUC 0.655, 0.150 above NOKD")
     assert [one["row"] for one in found["differences"]] == ["TSKD"]
     assert [one["seed"] for one in found["networks"]["dull TSKD"]] == [0, 1]
+    assert found["networks"]["teacher"][0]["stages"] == {"one video": 100.5}
     assert found["trackers"]["dull NOKD"]["sequences"]["a"]["success_auc"] == 0.5

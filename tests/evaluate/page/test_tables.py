@@ -11,6 +11,7 @@ from dst_jax.evaluate.page.tables import (
     attribute_table,
     comparison_table,
     sequence_table,
+    speed_table,
     tracker_table,
 )
 from tests.evaluate.page.cases import benchmark, entry, scored
@@ -27,6 +28,16 @@ def test_the_table_of_trackers_has_sizes_speeds_and_gates():
     assert (teacher["gate open"], shared["gate open"]) == (None, 25.0)
     assert shared["AUC"] == pytest.approx(0.605)
     assert "TSsKD is TSKD" in table.caption
+
+
+def test_speeds_of_stages_stand_beside_that_of_all_videos():
+    timed = entry("teacher", 0.66, fps=120.0, stages={"network": 400.0})
+    table = speed_table(benchmark(timed, PLAIN))
+    assert table.rows == [
+        {"tracker": "teacher", "network": 400.0, "all videos": 120.0},
+        {"tracker": "dull NOKD", "network": None, "all videos": None},
+    ]
+    assert speed_table(benchmark(TEACHER, PLAIN)) is None
 
 
 def test_columns_that_nobody_knows_are_left_out():

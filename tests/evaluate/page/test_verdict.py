@@ -74,6 +74,9 @@ def test_videos_that_disagree_show_nothing():
     entries = *found.entries[:2], taught, *found.entries[3:]
     (line,) = (x for x in verdict(benchmark(*entries)) if "with the teacher" in x)
     assert line.endswith("(-0.120 to +0.190): no clear effect.")
+    # Where that row is the last one, the headline does not keep it back.
+    headline = verdict(benchmark(*entries[:3]))[0]
+    assert "above NOKD (no clear effect), 26.3 times smaller" in headline
 
 
 def test_rows_without_sharing_tell_of_features_alone():
