@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Iterable
+from functools import partial
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from dst_jax.boxes import MAX_FRAME_SIDE_PX
 from dst_jax.errors import InputError
+from dst_jax.typing import Array, UInt8
 
 # A frame's height and width are each rounded up to one of these sides of canvases.
 _SIDES = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840, 5120)
@@ -109,3 +113,23 @@ def starts_together(rows: int) -> int:
       rows: Number of videos at a time.
     """
     return min(_PER_START.get(jax.default_backend(), _STARTS_TOGETHER), rows)
+
+
+def on_canvases(
+    frames: UInt8[np.ndarray, "t b h w 3"], canvas: tuple[int, int]
+) -> UInt8[Array, "t b y x 3"]:
+    """Returns frames at the upper left of canvases, on the device if they are smaller.
+
+    Args:
+      frames: Frames as they travel, see `travelling_size`.
+      canvas: Height and width of a canvas.
+    """
+    return frames if frames.shape[2:4] == canvas else _widened(frames, canvas)
+
+
+@partial(jax.jit, static_argnums=1)
+def _widened(
+    frames: UInt8[Array, "t b h w 3"], canvas: tuple[int, int]
+) -> UInt8[Array, "t b y x 3"]:
+    below, beside = canvas[0] - frames.shape[2], canvas[1] - frames.shape[3]
+    return jnp.pad(frames, ((0, 0), (0, 0), (0, below), (0, beside), (0, 0)))

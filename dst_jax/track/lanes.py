@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dst_jax.errors import InputError
-from dst_jax.track.canvases import starts_together, travelling_size
+from dst_jax.track.canvases import on_canvases, starts_together, travelling_size
 from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import Stream
 from dst_jax.typing import Array, Bool, Float, Int, UInt8
@@ -318,26 +317,6 @@ def _filled(row: int, stream: Stream, canvases: UInt8[np.ndarray, "t h w 3"]) ->
         return _Share(row, stream, before, stream.read - before, True, error)
 
 
-def on_canvases(
-    frames: UInt8[np.ndarray, "t b h w 3"], canvas: tuple[int, int]
-) -> UInt8[Array, "t b y x 3"]:
-    """Returns frames at the upper left of canvases, on the device if they are smaller.
-
-    Args:
-      frames: Frames as they travel, see `travelling_size`.
-      canvas: Height and width of a canvas.
-    """
-    return frames if frames.shape[2:4] == canvas else _widened(frames, canvas)
-
-
-@partial(jax.jit, static_argnums=1)
-def _widened(
-    frames: UInt8[Array, "t b h w 3"], canvas: tuple[int, int]
-) -> UInt8[Array, "t b y x 3"]:
-    below, beside = canvas[0] - frames.shape[2], canvas[1] - frames.shape[3]
-    return jnp.pad(frames, ((0, 0), (0, 0), (0, below), (0, beside), (0, 0)))
-
-
 def _first_frames(
     frames: UInt8[Array, "t b y x 3"], rows: Int[np.ndarray, " n"]
 ) -> UInt8[Array, "n y x 3"]:
@@ -347,11 +326,7 @@ def _first_frames(
     return _taken(frames, rows)
 
 
-@jax.jit
-def _taken(
-    frames: UInt8[Array, "t b y x 3"], rows: Int[Array, " n"]
-) -> UInt8[Array, "n y x 3"]:
-    return frames[0, rows]
+_taken = jax.jit(lambda frames, rows: frames[0, rows])
 
 
 @jax.jit

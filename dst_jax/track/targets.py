@@ -17,12 +17,12 @@ from dst_jax.models.build import Variables
 from dst_jax.track.canvases import (
     canvas_size,
     chunk_length,
+    on_canvases,
     starts_together,
     travelling_size,
 )
 from dst_jax.track.confidence import probabilities
 from dst_jax.track.config import Tracking
-from dst_jax.track.lanes import on_canvases
 from dst_jax.track.run import Tracker, compiled
 from dst_jax.track.state import TrackOutput, TrackState
 from dst_jax.track.stream import Frames, Stream, check_box
