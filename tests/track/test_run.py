@@ -61,7 +61,7 @@ def test_batch_rows_equal_single_videos(make):
 
 def test_every_length_runs_on_one_compilation():
     # A config of its own, so that no other test has compiled it before.
-    tracker = scenes.tracker(scale_count=1)
+    tracker = scenes.tracker(scale_count=1, window_influence=0.27)
     frames, boxes = scenes.video(2)
     for length in (1, 63, 64, 65, 500):
         result = tracker.track((frames[t % 2] for t in range(length)), boxes[0])
