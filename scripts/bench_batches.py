@@ -9,8 +9,9 @@ least one video. "total" goes from frames in memory to boxes in memory: `track_m
 What it is made of is timed by itself: "filled" copies frames into chunks as `Lanes`
 does and tracks nothing, "carried" takes a chunk to the device, "tracked" is the
 compiled scan over a chunk that is there. The slowest of the three binds. For batches of
---apart, "network" is the network alone on the crops of a batch, in float32 and in
-bfloat16, and "crops" cuts these alone, for trackers of SiamFC's kind.
+--apart, "network" is the network alone on the crops of a batch, in float32 (TF32 on
+NVIDIA's devices) and in bfloat16, and "crops" cuts these alone, for trackers of
+SiamFC's kind.
 
 "per frame" is the way without chunks: one dispatch for each frame, whose box is awaited
 before the next, from memory (`Session`) and with all frames on the device. --targets

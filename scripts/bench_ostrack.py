@@ -1,8 +1,8 @@
 """OSTrack and LoReTrack on an accelerator: the same numbers as PyTorch, and how fast.
 
     python scripts/bench_ostrack.py --parity
-    python scripts/bench_ostrack.py --step --attention auto xla
-    python scripts/bench_ostrack.py --track --sequence OTB/Deer
+    python scripts/bench_ostrack.py --step --attention auto cudnn
+    python scripts/bench_ostrack.py --track
     python scripts/bench_ostrack.py --parity --step --track --family mini-ostrack \
         --sizes 96 64 48 --batch 4 --steps 2 --rounds 2 --frames 8    # on a CPU
 
@@ -24,18 +24,17 @@ student's pass back as two forward ones, over NVIDIA's peak for the precision.
 
 `--track`: frames/s of our tracker, in float32 (TF32), with frames in memory.
 
-What fails ends its own line and not the others. `--warm` only compiles, which fills
-the caches of JAX (`JAX_COMPILATION_CACHE_DIR`) and PyTorch. Processes that share a
-`--lock` file prepare at the same time and measure one after another, alone.
+What fails ends its own line and not the others, and the script with an error at its
+end. `--warm` only compiles, which fills the caches of JAX (`JAX_COMPILATION_CACHE_DIR`)
+and PyTorch.
 """
 
 import argparse
-import fcntl
 import functools
 import gc
 import os
-import pathlib
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -113,7 +112,10 @@ def our_sides(
     args: argparse.Namespace, precision: Any, batch: Any
 ) -> Iterator[tuple[str, Callable[[], Callable[[], float]]]]:
     """Our steps by name, one for each way to compute attention that differs."""
-    specs, usual = networks_of(args), usual_attention(args, precision)
+    specs = networks_of(args)
+    usual = default_attention_formulation(
+        "bfloat16" if precision == "bfloat16" else "float32"
+    )
     seen = set[str]()
     for asked in args.attention:
         used = usual if asked == "auto" else asked
@@ -124,14 +126,6 @@ def our_sides(
         given = (specs["teacher"], {"student": specs["student"]}, batch, model)
         make = functools.partial(prepared, *given, optim=OPTIM, steps=args.steps)
         yield f"dst_jax, attention {used}", make
-
-
-def usual_attention(args: argparse.Namespace, precision: str) -> str:
-    """How training computes attention on this device unless it is told."""
-    backbone: Any = networks_of(args)["student"].backbone
-    dtype = "bfloat16" if precision == "bfloat16" else "float32"
-    channels = backbone.width // backbone.heads
-    return default_attention_formulation(dtype, channels=channels)
 
 
 def their_side(
@@ -168,8 +162,8 @@ def their_side(
 
 def prepared_sides(
     args: argparse.Namespace, precision: str, batch: Mapping[str, np.ndarray]
-) -> Runs:
-    """All sides that could be compiled and run once; says how long each took."""
+) -> tuple[Runs, list[str]]:
+    """Sides that could be compiled and run once, and the names of the others."""
     makers = dict(our_sides(args, precision, batch) if "here" in args.sides else ())
     for side in ("eager", "compiled"):
         if side in args.sides:
@@ -178,6 +172,7 @@ def prepared_sides(
                 their_side, args, precision, batch, whole=whole
             )
     runs: Runs = {}
+    failed = []
     for name, make in makers.items():
         began = time.perf_counter()
         try:
@@ -187,11 +182,12 @@ def prepared_sides(
             if out_of_memory(error):
                 raise
             say(f"  {name}: FAILED, {type(error).__name__}: {str(error)[:300]}")
+            failed.append(name)
             continue
         seconds = time.perf_counter() - began
         say(f"  {name}: {seconds:.1f} s to compile and for {args.steps} steps")
         runs[name] = run
-    return runs
+    return runs, failed
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -200,17 +196,19 @@ def out_of_memory(error: Exception) -> bool:
     return "RESOURCE_EXHAUSTED" in text or "OutOfMemoryError" in text
 
 
-def bench_steps(args: argparse.Namespace, turn: "Turn") -> None:
-    """Prints pairs/s, ratios, MFU and hours for each precision."""
+def bench_steps(args: argparse.Namespace) -> list[str]:
+    """Prints pairs/s, ratios, MFU and hours by precision; returns what failed."""
+    failed = list[str]()
     sides = networks_of(args)["teacher"].input
     sizes = {"template": sides.template_px, "search": sides.search_px}
     for precision in args.precision:
         for count in (args.batch, args.batch // 2):
             try:
                 say(f"{precision}, batch {count}: compiling")
-                runs = prepared_sides(args, precision, noise_batch(sizes, count))
+                batch = noise_batch(sizes, count)
+                runs, without = prepared_sides(args, precision, batch)
+                failed += without
                 if not args.warm:
-                    turn.alone()
                     report(args, precision, count, alternated(runs, args.rounds))
                 break
             except Exception as error:
@@ -220,6 +218,9 @@ def bench_steps(args: argparse.Namespace, turn: "Turn") -> None:
             finally:
                 runs = {}
                 free_memory()
+        else:
+            failed.append(f"{precision}, for want of memory")
+    return failed
 
 
 def names(args: argparse.Namespace) -> list[str]:
@@ -300,11 +301,12 @@ def memory() -> str:
     )
 
 
-def bench_tracking(args: argparse.Namespace, turn: "Turn") -> None:
-    """Prints frames/s of our tracker by size and batch."""
+def bench_tracking(args: argparse.Namespace) -> list[str]:
+    """Prints frames/s of our tracker by size and batch; returns what failed."""
     frames, box = video(args)
     height, width = frames[0].shape[:2]
     runs: Runs = {}
+    failed = []
     for px in args.sizes:
         spec = named(f"{args.family}-{px}")
         tracker = make_tracker(spec, fresh(spec))
@@ -316,17 +318,18 @@ def bench_tracking(args: argparse.Namespace, turn: "Turn") -> None:
             except Exception as error:
                 text = str(error)[:300]
                 say(f"  {name}: FAILED, {type(error).__name__}: {text}")
+                failed.append(name)
                 continue
             seconds = time.perf_counter() - began
             say(f"  {name}: {seconds:.1f} s to compile and for one video each")
             runs[name] = run
     if args.warm:
-        return
-    turn.alone()
+        return failed
     say(f"tracking, {len(frames)} frames of {height} x {width} in memory:")
     for name, found in alternated(runs, args.rounds).items():
         low, middle, high = (1.0 / f(found) for f in (max, statistics.median, min))
         say(f"  {name:28}{middle:9.1f} frames/s ({low:.1f} to {high:.1f})")
+    return failed
 
 
 def tracked(
@@ -340,39 +343,12 @@ def tracked(
 
 
 def video(args: argparse.Namespace) -> tuple[list[np.ndarray], np.ndarray]:
-    """Frames in memory and the first box, of a sequence or of noise."""
-    if args.sequence is None:
-        rng, (height, width) = np.random.default_rng(0), args.frame
-        shape = (args.frames, height, width, 3)
-        frames = list(rng.integers(0, 256, shape, dtype=np.uint8))
-        box = np.array([width / 2, height / 2, width / 6, height / 6], np.float32)
-        return frames, box
-    from dst_jax.boxes import xywh_to_cxcywh
-    from dst_jax.data.frames import frame_paths, read_frame
-
-    paths = list(frame_paths(args.sequence / "img"))[: args.frames]
-    text = (args.sequence / "groundtruth_rect.txt").read_text().splitlines()[0]
-    first = np.array(text.replace(",", " ").split(), np.float32) - [1, 1, 0, 0]
-    box = np.asarray(xywh_to_cxcywh(first.astype(np.float32)), np.float32)
-    return [read_frame(path) for path in paths], box
-
-
-class Turn:
-    """Lets processes that share a file prepare together and measure alone.
-
-    All hold the file's lock together while they prepare. Who asks to be alone waits
-    until nobody prepares or measures, and keeps the lock until its process ends.
-    """
-
-    def __init__(self, path: pathlib.Path | None):
-        self.file = None if path is None else path.open("a")
-        if self.file is not None:
-            fcntl.flock(self.file, fcntl.LOCK_SH)
-
-    def alone(self) -> None:
-        """Waits for the others."""
-        if self.file is not None:
-            fcntl.flock(self.file, fcntl.LOCK_EX)
+    """Frames of noise in memory, and a box in the middle of the first."""
+    rng, (height, width) = np.random.default_rng(0), args.frame
+    shape = (args.frames, height, width, 3)
+    frames = list(rng.integers(0, 256, shape, dtype=np.uint8))
+    box = np.array([width / 2, height / 2, width / 6, height / 6], np.float32)
+    return frames, box
 
 
 def parsed() -> argparse.Namespace:
@@ -394,10 +370,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10, help="of each round")
     parser.add_argument("--peak", type=float, help="of bfloat16, TFLOP/s")
     parser.add_argument("--track-batches", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--sequence", type=pathlib.Path, help="in place of noise")
     parser.add_argument("--frames", type=int, default=96)
     parser.add_argument("--frame", type=int, nargs=2, default=(240, 360))
-    parser.add_argument("--lock", type=pathlib.Path)
     args = parser.parse_args()
     if len(args.sizes) < 2:
         parser.error("--sizes: give the teacher's and the student's")
@@ -409,15 +383,14 @@ def main() -> None:
     args = parsed()
     # JAX would keep three quarters of the memory from PyTorch.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    turn = Turn(args.lock)
     device = jax.local_devices()[0]
     say(f"jax {jax.__version__} on {device.device_kind}, {os.cpu_count()} cores")
-    if args.step:
-        bench_steps(args, turn)
-    if args.track:
-        bench_tracking(args, turn)
+    failed = bench_steps(args) if args.step else []
+    failed += bench_tracking(args) if args.track else []
     if args.parity:
         check_parity(args)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ told = {"programs": found.programs, "read": found.read, "program_s": found.progr
 print("COUNTED " + json.dumps(told))
 sys.exit(code)
 """
-# It would keep programs elsewhere, where they may be already.
-_JAX_FOLDER = "JAX_COMPILATION_CACHE_DIR"
+# Programs would be kept elsewhere, where they may be already, or others than usual.
+_OTHER = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 # So many programs are named.
 _NAMED = 4
 
@@ -116,7 +116,7 @@ def start(
       flags: What is added to XLA_FLAGS.
     """
     given = [str(workdir) if word == "WORKDIR" else word for word in words]
-    kept = {name: v for name, v in os.environ.items() if name != _JAX_FOLDER}
+    kept = {name: v for name, v in os.environ.items() if name not in _OTHER}
     xla = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
     done = subprocess.run(
         [sys.executable, "-c", _CALL, *given],
@@ -140,6 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given = given[2:]
     if not given:
         raise SystemExit(__doc__)
+    if given[0] in ("-h", "--help"):
+        print(__doc__)
+        return
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(len(sets)) as pool:
         folders = [pathlib.Path(name) / str(number) for number in range(len(sets))]
         for folder in folders:

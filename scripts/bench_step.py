@@ -10,7 +10,9 @@ row (TSsKD, and point and pair of DLF for SiamDW; `--row` names another), gradie
 norms and clipping, SGD with momentum. Both sides do all of it; colours are left as they
 are. Ours cuts crops inside the compiled step. PyTorch's side cuts them on the host by
 OpenCV if it computes on a CPU, and on the accelerator by `grid_sample` if it has one;
-then the patches of both sides lie on the accelerator from the start.
+then the patches of both sides lie on the accelerator from the start. Its windows are
+drawn on the host and sent there before each step, as a loader would; ours are drawn in
+the step.
 
 First the two are asked for the same numbers, from the same weights and crops and in
 float32 throughout: the answers of all networks, and the terms, gradients and updates of
@@ -18,10 +20,10 @@ a step. The script ends with an error if they differ. Then rounds alternate; med
 printed, and the time of the first step, with compilation, apart. PyTorch runs in both
 memory formats and the ratio is against the faster one. `--torch-compile` adds networks
 and terms compiled by PyTorch (modes "default" and "reduce-overhead"), with another
-ratio; a mode that fails is named and left out. On NVIDIA's GPUs both sides are timed
-with TF32 unless `--precision float32` is given, except that ours multiplies the
-features of pair in float32 in any case. `--layers` adds each layer's GFLOP/s beside the
-matmul's.
+ratio; a mode that fails is named and left out, and without a name it is "default". On
+NVIDIA's GPUs both sides are timed with TF32 unless `--precision float32` is given,
+except that ours multiplies the features of pair in float32 in any case. `--layers` adds
+each layer's GFLOP/s beside the matmul's.
 
 `--only check` compares and times nothing, `--only time` the reverse, and `--sides`
 times some of the sides, so that several processes can fill the stores of compiled

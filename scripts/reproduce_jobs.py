@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from claim_stages import result_path
 from claim_table import TEACHER
@@ -29,6 +30,7 @@ class Task:
       ready: Whether what it needs is there.
       useless: Whether nothing needs it any more, so that it is not started.
       after: Name of another task that must not be running when it starts.
+      spares: Whether it only spares others work, which they do themselves if it fails.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Task:
     ready: Callable[[], bool] = lambda: True
     useless: Callable[[], bool] = lambda: False
     after: str = ""
+    spares: bool = False
 
 
 def tasks_of(
@@ -66,7 +69,7 @@ def tasks_of(
     tasks, compiling = [], []
     if plan.stage(place.folder, TEACHER, TEACHER_SEED).read() is None:
         tasks.append(task(TEACHER, "--part", "teacher"))
-    for row in rows:
+    for row in dict.fromkeys(rows):
         seed, _, name = row.partition(":")
         if plan.stage(place.folder, name, int(seed)).read() is not None:
             continue
@@ -77,7 +80,7 @@ def tasks_of(
             continue
         tasks.append(task(title, "--part", "row", *own, ready=trained, after=ahead))
         part = "--part", "programs"
-        compiling.append(task(ahead, *part, *own, useless=trained))
+        compiling.append(task(ahead, *part, *own, useless=trained, spares=True))
     return tasks + compiling
 
 
@@ -90,26 +93,46 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int) -> dict[str, int]:
       tasks: The tasks; of those that are ready, earlier ones begin first.
       jobs: Most processes at once.
     """
-    waiting, running, failed = list(tasks), dict[str, subprocess.Popen[bytes]](), {}
+    waiting, running, failed = list(tasks), dict[str, _Running](), dict[str, int]()
     with stop_signals():
         try:
             while True:
-                for name in [n for n, one in running.items() if one.poll() is not None]:
-                    if code := running.pop(name).returncode:
-                        failed[name] = code
+                for name in [n for n, one in running.items() if one.ended]:
+                    one = running.pop(name)
+                    if one.process.returncode and not one.task.spares:
+                        failed[name] = one.process.returncode
                 waiting = [task for task in waiting if not task.useless()]
                 for task in [task for task in waiting if task.ready()]:
                     if len(running) < jobs and task.after not in running:
-                        running[task.name] = _started(task)
+                        running[task.name] = _Running(task, _started(task))
                         waiting.remove(task)
                 if not running:
                     return failed
                 time.sleep(_LOOK_S)
         finally:
-            for one in running.values():
-                one.terminate()
-            for one in running.values():
-                one.wait()
+            _end([one.process for one in running.values()])
+
+
+class _Running(NamedTuple):
+    task: Task
+    process: subprocess.Popen[bytes]
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Asks processes to end and waits for all; a second signal ends them at once."""
+    for one in processes:
+        one.terminate()
+    try:
+        for one in processes:
+            one.wait()
+    except BaseException:
+        for one in processes:
+            one.kill()
+        raise
 
 
 def _started(task: Task) -> subprocess.Popen[bytes]:

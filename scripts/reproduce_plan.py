@@ -211,12 +211,14 @@ def with_fields(made: Experiment, words: Sequence[str]) -> Experiment:
                 f"--{name}: rows have the script's own; there are the fields of "
                 f"{', '.join(SECTIONS)} without {', '.join(OWN_FIELDS)}."
             )
-    # Reading the words of all sections takes seconds.
+    # Only the sections that words name are read.
     sections = {name: getattr(made, name) for name in named or SECTIONS}
     return dataclasses.replace(made, **override(sections, words, renamed={}))
 
 
-def whole_steps(pairs: int, data: Data, fields: Sequence[str]) -> int:
+def whole_steps(
+    pairs: int, data: Data, fields: Sequence[str], *, option: str = "--pairs"
+) -> int:
     """Returns the number of pairs without those that fill no step of every epoch.
 
     Raises:
@@ -226,10 +228,30 @@ def whole_steps(pairs: int, data: Data, fields: Sequence[str]) -> int:
     multiple = EPOCHS * made.data.batch
     if pairs < multiple:
         raise InputError(
-            f"--pairs {pairs}: {EPOCHS} epochs of a step of {made.data.batch} pairs "
+            f"{option} {pairs}: {EPOCHS} epochs of a step of {made.data.batch} pairs "
             f"need {multiple}."
         )
     return pairs - pairs % multiple
+
+
+def require_same_pairs(
+    plan: Plan, folder: pathlib.Path, *, pairs: int | None, teacher: int | None
+) -> None:
+    """Checks that a plan has the pairs that are asked for, where some are.
+
+    Raises:
+      InputError: If it has others; the message names both.
+    """
+    asked = {"--pairs": (pairs, plan.pairs)}
+    asked["--teacher-pairs"] = (teacher, plan.teacher_pairs)
+    for option, (number, planned) in asked.items():
+        if number is None:
+            continue
+        if whole_steps(number, plan.data, plan.fields, option=option) != planned:
+            raise InputError(
+                f"{option} {number}: {folder / PLAN} has {planned}; choose another "
+                "--workdir, or leave it out."
+            )
 
 
 def read_plan(folder: pathlib.Path) -> Plan | None:

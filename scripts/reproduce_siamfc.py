@@ -34,7 +34,6 @@ trainings, as for `dst-jax train`; plan.json holds these too.
 
 import argparse
 import dataclasses
-import functools
 import pathlib
 import sys
 import time
@@ -50,6 +49,7 @@ from reproduce_plan import (
     Plan,
     read_plan,
     require_same,
+    require_same_pairs,
 )
 from reproduce_stages import (
     Place,
@@ -158,9 +158,11 @@ def prepare(
         write_json(folder / PLAN, dataclasses.asdict(plan), sort_keys=False)
         each = "" if plan.pair_s is None else f", {plan.pair_s:.3f} s a pair"
         tell("plan", began, f"{plan.pairs:,} pairs a row{each}")
-    elif args.minutes != plan.minutes and not args.part:
-        asked = f"--minutes {args.minutes:g}" if args.minutes else "--pairs"
-        print(f"{asked}: the plan stays at {plan.pairs:,} pairs.")
+    elif not args.part:
+        require_same_pairs(plan, folder, pairs=args.pairs, teacher=args.teacher_pairs)
+        if args.minutes and args.minutes != plan.minutes:
+            asked = f"--minutes {args.minutes:g}"
+            print(f"{asked}: the plan stays at {plan.pairs:,} pairs.")
     return plan, place
 
 
@@ -195,9 +197,10 @@ def run(args: argparse.Namespace, folder: pathlib.Path, began: float) -> Plan:
     return plan
 
 
-def _at_least(least: int, text: str) -> int:
-    if (number := int(text)) < least:
-        raise argparse.ArgumentTypeError(f"{number}: must be at least {least}")
+def positive(text: str) -> int:
+    """Returns the number that an option names."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number}: must be at least 1")
     return number
 
 
@@ -206,7 +209,6 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n", 1)[0], allow_abbrev=False
     )
-    number = functools.partial(_at_least, 1)
     parser.add_argument("--workdir", type=pathlib.Path, required=True)
     parser.add_argument("--family", choices=tuple(FAMILIES), default="siamfc")
     parser.add_argument("--train", nargs="+", metavar="LAYOUT:DIR")
@@ -217,13 +219,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--teacher", type=pathlib.Path, metavar="BUNDLE")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="budget for all of it")
-    length.add_argument("--pairs", type=number, help="pairs a row, without a trial")
-    parser.add_argument("--teacher-pairs", type=number, metavar="PAIRS")
+    length.add_argument("--pairs", type=positive, help="pairs a row, without a trial")
+    parser.add_argument("--teacher-pairs", type=positive, metavar="PAIRS")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
         "--rows", choices=PAPER_ROWS, nargs="+", default=list(PAPER_ROWS)
     )
-    parser.add_argument("--jobs", type=number, default=1, help="rows at once")
+    parser.add_argument("--jobs", type=positive, default=1, help="rows at once")
     parser.add_argument("--part", choices=_PARTS, help="what a process of --jobs does")
     parser.add_argument("--report", action="store_true", help="print tables, run none")
     args, fields = parser.parse_known_args()
@@ -248,9 +250,8 @@ def main() -> None:
     except InputError as error:
         sys.exit(f"reproduce_siamfc.py: {printable(str(error))}")
     except KeyboardInterrupt as end:
-        sys.exit(
-            f"reproduce_siamfc.py: {printable(str(end))}; the same command goes on."
-        )
+        why = printable(str(end)) or "stopped"
+        sys.exit(f"reproduce_siamfc.py: {why}; the same command goes on.")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def make_plan(place: Place, data: Data, args: argparse.Namespace, began: float) 
         pair_s=None,
         fixed_s=None,
         teacher_pairs=args.teacher_pairs
-        and whole_steps(args.teacher_pairs, data, fields),
+        and whole_steps(args.teacher_pairs, data, fields, option="--teacher-pairs"),
         fields=fields,
     )
     if args.pairs:

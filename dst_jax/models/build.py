@@ -53,7 +53,7 @@ class ModelConfig:
       smooth_views: Whether values are smoothed where a network's image is made of a
         larger crop: for crops with context and not for those by area, as in public
         code ("family"), "always" or "never".
-      attention: How attention is computed in training: as is fastest on the device
+      attention: How attention is computed in training: as is usual on the device
         ("auto"), as products over one axis ("plain"), or by JAX's own attention ("xla")
         or cuDNN's ("cudnn", in half precision on NVIDIA's devices).
     """

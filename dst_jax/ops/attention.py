@@ -13,9 +13,6 @@ from dst_jax.ops.precision import at_least_single
 from dst_jax.typing import Array, Bool, Float
 
 Formulation: TypeAlias = Literal["plain", "xla", "cudnn"]
-# What cuDNN's attention takes: channels of a head, and devices from Ampere on.
-_MOST_FUSED_CHANNELS = 128
-_LEAST_FUSED_CAPABILITY = 8.0
 
 
 def attention(
@@ -45,9 +42,7 @@ def attention(
         float64. cuDNN's kernels read no mask: with `kept`, "cudnn" is "xla". None takes
         the default.
     """
-    chosen = formulation or default_attention_formulation(
-        queries.dtype, channels=queries.shape[-1] // heads
-    )
+    chosen = formulation or default_attention_formulation(queries.dtype)
     if chosen == "cudnn" and kept is not None:
         chosen = "xla"
     if chosen == "plain":
@@ -85,34 +80,15 @@ def attention_shares(
     return jnp.mean(shares.reshape(keys.shape[0], heads, -1), axis=1)
 
 
-def default_attention_formulation(
-    dtype: DTypeLike, *, channels: int = 64
-) -> Formulation:
+def default_attention_formulation(dtype: DTypeLike) -> Formulation:
     """Returns the formulation for queries of this type.
 
     On a CPU it is "plain", because gradients of JAX's own attention are products over
     two batch axes, for which oneDNN has no fast kernel: they take fifty times as long.
-    JAX's takes softmaxes in float32, whatever the type is. In half precision NVIDIA's
-    devices have cuDNN's attention, which writes no shares to memory.
-
-    Args:
-      dtype: Type of the queries.
-      channels: Channels of a head.
+    JAX's takes softmaxes in float32, whatever the type is. cuDNN's has to be asked for.
     """
-    dtype = jnp.dtype(dtype)
-    if dtype == jnp.float64 or jax.default_backend() == "cpu":
-        return "plain"
-    half = dtype in (jnp.bfloat16, jnp.float16)
-    fits = channels % 8 == 0 and channels <= _MOST_FUSED_CHANNELS
-    return "cudnn" if half and fits and _has_cudnn_attention() else "xla"
-
-
-def _has_cudnn_attention() -> bool:
-    """Returns whether cuDNN's attention has kernels for this process's devices."""
-    device = jax.local_devices()[0]
-    if "cuda" not in device.client.platform_version:
-        return False
-    return float(device.compute_capability) >= _LEAST_FUSED_CAPABILITY
+    exact = jnp.dtype(dtype) == jnp.float64
+    return "plain" if exact or jax.default_backend() == "cpu" else "xla"
 
 
 def _folded(x: Array, heads: int) -> Float[Array, "bh n c"]:

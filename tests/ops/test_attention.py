@@ -1,7 +1,6 @@
 """Attention against loops over heads and tokens."""
 
 import re
-import types
 
 import jax
 import jax.numpy as jnp
@@ -79,29 +78,6 @@ def test_a_cpu_and_doubles_have_products_over_one_axis(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert default_attention_formulation(jnp.float64) == "plain"
     assert default_attention_formulation(jnp.float32) == "xla"
-
-
-@pytest.mark.parametrize(
-    ("dtype", "channels", "platform", "capability", "expected"),
-    [
-        (jnp.bfloat16, 64, "cuda 13000", "9.0", "cudnn"),
-        (jnp.float16, 128, "cuda 13000", "8.0", "cudnn"),
-        (jnp.float32, 64, "cuda 13000", "9.0", "xla"),
-        (jnp.bfloat16, 60, "cuda 13000", "9.0", "xla"),
-        (jnp.bfloat16, 256, "cuda 13000", "10.3", "xla"),
-        (jnp.bfloat16, 64, "cuda 12090", "7.5", "xla"),
-        (jnp.bfloat16, 64, "rocm 60300", "gfx942", "xla"),
-    ],
-)
-def test_half_precision_has_cudnns_kernels_where_there_are_some(
-    monkeypatch, dtype, channels, platform, capability, expected
-):
-    """Heads of a multiple of 8 channels, up to 128, on Ampere and later."""
-    client = types.SimpleNamespace(platform_version=platform)
-    device = types.SimpleNamespace(client=client, compute_capability=capability)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(jax, "local_devices", lambda: [device])
-    assert default_attention_formulation(dtype, channels=channels) == expected
 
 
 def test_masked_attention_never_asks_for_cudnn():

@@ -1,10 +1,7 @@
 """The benchmark of evaluations compares equal work, and says so where it is not."""
 
 import dataclasses
-import importlib
 import json
-import pathlib
-import sys
 
 import numpy as np
 import pytest
@@ -15,13 +12,8 @@ VIDEOS = SyntheticConfig(videos=2, length=4, height=90, width=120)
 
 
 @pytest.fixture(scope="module")
-def bench():
-    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        yield importlib.import_module("bench_eval")
-    finally:
-        sys.path.remove(folder)
+def bench(script):
+    return script("bench_eval")
 
 
 def test_all_sides_take_the_same_frames_and_find_the_same_boxes(

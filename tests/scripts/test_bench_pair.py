@@ -1,9 +1,6 @@
 """The benchmark of the pair loss says what a call costs."""
 
-import importlib
 import math
-import pathlib
-import sys
 import types
 
 import jax
@@ -12,13 +9,8 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def bench():
-    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        yield importlib.import_module("bench_pair")
-    finally:
-        sys.path.remove(folder)
+def bench(script):
+    return script("bench_pair")
 
 
 def test_a_queue_is_waited_for_once_and_its_time_divided(bench, monkeypatch):

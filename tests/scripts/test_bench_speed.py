@@ -1,10 +1,8 @@
 """Benchmarks of an accelerator measure what they say, on any device."""
 
-import importlib
 import json
 import pathlib
 import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,16 +11,6 @@ import pytest
 from dst_jax.arch import named
 from dst_jax.search import SearchConfig, Trial
 from dst_jax.train import TIMES
-
-
-@pytest.fixture(scope="module")
-def script():
-    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        yield importlib.import_module
-    finally:
-        sys.path.remove(folder)
 
 
 def test_the_host_alone_takes_every_frame_of_every_video(script, monkeypatch):

@@ -1,9 +1,6 @@
 """The yardstick in PyTorch computes what it is compared with."""
 
 import dataclasses
-import importlib
-import pathlib
-import sys
 import types
 
 import jax
@@ -21,14 +18,9 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        names = ("bench_step", "step_sides", "torch_crops", "torch_terms", "torch_dlf")
-        yield types.SimpleNamespace(**{n: importlib.import_module(n) for n in names})
-    finally:
-        sys.path.remove(folder)
+def scripts(script):
+    names = ("bench_step", "step_sides", "torch_crops", "torch_terms", "torch_dlf")
+    return types.SimpleNamespace(**{n: script(n) for n in names})
 
 
 TSSKD = {"ts", "ah", "str", "ks"}

@@ -1,9 +1,7 @@
 """The paper's claim in miniature: rows that differ in terms, intervals, resumption."""
 
 import dataclasses
-import importlib
 import json
-import pathlib
 import sys
 import types
 
@@ -20,14 +18,9 @@ from dst_jax.workflows.train import Trained
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        names = ("claim", "claim_table")
-        yield types.SimpleNamespace(**{n: importlib.import_module(n) for n in names})
-    finally:
-        sys.path.remove(folder)
+def scripts(script):
+    names = ("claim", "claim_table")
+    return types.SimpleNamespace(**{n: script(n) for n in names})
 
 
 @pytest.mark.parametrize(("family", "plain_rate"), [("siamfc", 0.3), ("siamrpn", 1e-3)])

@@ -1,9 +1,6 @@
 """REINFORCE beside random search: settings, uniform widths, tables, resumption."""
 
 import dataclasses
-import importlib
-import pathlib
-import sys
 import types
 
 import numpy as np
@@ -18,14 +15,9 @@ PANELS = ("reward", "accuracy", "compression")
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        names = ("compare_policies", "policy_report")
-        yield types.SimpleNamespace(**{n: importlib.import_module(n) for n in names})
-    finally:
-        sys.path.remove(folder)
+def scripts(script):
+    names = ("compare_policies", "policy_report")
+    return types.SimpleNamespace(**{n: script(n) for n in names})
 
 
 def trial(number, *, reward, spec: TrackerSpec | None = networks.TEACHER):

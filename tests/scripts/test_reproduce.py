@@ -1,9 +1,9 @@
 """The claim on real video: how many pairs fit, equal rows, and a whole tiny run."""
 
 import dataclasses
-import importlib
+import functools
 import json
-import pathlib
+import os
 import sys
 import types
 
@@ -27,13 +27,8 @@ NAMES = (
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        yield types.SimpleNamespace(**{n: importlib.import_module(n) for n in NAMES})
-    finally:
-        sys.path.remove(folder)
+def scripts(script):
+    return types.SimpleNamespace(**{n: script(n) for n in NAMES})
 
 
 def data_of(scripts, family="siamfc", **changes):
@@ -355,7 +350,7 @@ def test_a_plan_with_other_fields_is_refused(scripts, tmp_path):
 
 
 def task(scripts, folder, name, code, **more):
-    words = (sys.executable, "-c", f"import pathlib, sys, time\n{code}")
+    words = (sys.executable, "-c", f"import os, pathlib, signal, sys, time\n{code}")
     return scripts.reproduce_jobs.Task(name, words, folder / f"{name}.log", **more)
 
 
@@ -395,6 +390,36 @@ def test_tasks_wait_for_what_they_need_and_their_turn(scripts, tmp_path):
     assert scripts.reproduce_jobs.run_tasks(tasks, jobs=2) == {"bad": 3}
     assert (tmp_path / "order").read_text() == "ahead late "
     assert (tmp_path / "bad.log").read_text() == "told\n"
+
+
+def test_what_only_spares_work_may_fail(scripts, tmp_path):
+    tasks = [task(scripts, tmp_path, "ahead", "sys.exit(2)", spares=True)]
+    assert scripts.reproduce_jobs.run_tasks(tasks, jobs=1) == {}
+
+
+def test_a_signal_ends_all_tasks(scripts, tmp_path):
+    begun, own = tmp_path / "begun", os.getpid()
+    code = (
+        f"pathlib.Path({str(begun)!r}).write_text(str(os.getpid()))\n"
+        f"os.kill({own}, signal.SIGTERM)\ntime.sleep(600)"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        scripts.reproduce_jobs.run_tasks(
+            [task(scripts, tmp_path, "long", code)], jobs=1
+        )
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
+
+
+def test_other_pairs_than_the_plans_are_refused(scripts, tmp_path):
+    plan = dataclasses.replace(plan_of(scripts), pairs=64, teacher_pairs=None)
+    same = functools.partial(scripts.reproduce_plan.require_same_pairs, plan, tmp_path)
+    same(pairs=None, teacher=None)
+    same(pairs=65, teacher=None)  # the rest fills no step
+    with pytest.raises(InputError, match=r"--pairs 640: .* has 64; choose another"):
+        same(pairs=640, teacher=None)
+    with pytest.raises(InputError, match=r"--teacher-pairs 640: .* has None"):
+        same(pairs=None, teacher=640)
 
 
 def test_rows_that_need_no_teacher_begin_before_it_is_trained(scripts, tmp_path):

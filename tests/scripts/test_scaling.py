@@ -2,10 +2,8 @@
 
 import collections
 import dataclasses
-import importlib
 import pathlib
 import re
-import sys
 import types
 
 import jax
@@ -23,14 +21,9 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "scaling.md"
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        names = ("scaling", "collectives")
-        yield types.SimpleNamespace(**{n: importlib.import_module(n) for n in names})
-    finally:
-        sys.path.remove(folder)
+def scripts(script):
+    names = ("scaling", "collectives")
+    return types.SimpleNamespace(**{n: script(n) for n in names})
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,5 @@
 """The networks in PyTorch that tracking is timed beside are our networks."""
 
-import importlib
-import pathlib
-import sys
-
 import jax
 import numpy as np
 import pytest
@@ -15,16 +11,6 @@ from tests import networks
 torch = pytest.importorskip("torch")
 
 
-@pytest.fixture(scope="module")
-def scripts():
-    folder = str(pathlib.Path(__file__).parents[2] / "scripts")
-    sys.path.insert(0, folder)
-    try:
-        yield importlib.import_module
-    finally:
-        sys.path.remove(folder)
-
-
 def trained(spec, rng):
     """Statistics, scales and biases that no untrained network has."""
     variables = init_variables(jax.random.key(0), spec)
@@ -34,10 +20,10 @@ def trained(spec, rng):
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-siamdw"])
-def test_the_last_features_are_ours(scripts, name):
+def test_the_last_features_are_ours(script, name):
     spec, rng = named(name), np.random.default_rng(0)
     variables = trained(spec, rng)
-    embedding = scripts("torch_backbones").embedding
+    embedding = script("torch_backbones").embedding
     image = rng.uniform(0, 255, (1, 111, 111, 3)).astype(np.float32)
     *_, last = spec.backbone.stage_names
     ours = jax.jit(lambda v, x: networks.features(build(spec), v, x)[last])(
@@ -50,11 +36,11 @@ def test_the_last_features_are_ours(scripts, name):
 
 
 @pytest.mark.parametrize("name", ["mini-ostrack-48", "mini-ostrack-64"])
-def test_the_answers_of_ostrack_are_ours(scripts, name):
+def test_the_answers_of_ostrack_are_ours(script, name):
     """Grids of an odd and of an even side."""
     spec, rng = named(name), np.random.default_rng(0)
     variables = trained(spec, rng)
-    theirs = scripts("torch_ostrack").OSTrack(spec, variables).eval()
+    theirs = script("torch_ostrack").OSTrack(spec, variables).eval()
     template, search = (
         rng.uniform(0, 255, (count, px, px, 3)).astype(np.float32)
         for count, px in ((1, spec.input.template_px), (2, spec.input.search_px))
