@@ -242,8 +242,10 @@ def require_same_pairs(
     Raises:
       InputError: If it has others; the message names both.
     """
-    asked = {"--pairs": (pairs, plan.pairs)}
-    asked["--teacher-pairs"] = (teacher, plan.teacher_pairs)
+    asked: dict[str, tuple[int | None, int | None]] = {
+        "--pairs": (pairs, plan.pairs),
+        "--teacher-pairs": (teacher, plan.teacher_pairs),
+    }
     for option, (number, planned) in asked.items():
         if number is None:
             continue
