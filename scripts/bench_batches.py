@@ -338,7 +338,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--targets", type=int, default=0, help="of one video at once")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args(arguments)
-    on, shape = conditions(None), (min(POOL, 4 * given.frames), *given.size, 3)
+    on = conditions(None, named(given.networks[0]))
+    shape = (min(POOL, 4 * given.frames), *given.size, 3)
     pool = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     say(f"{on.device}, {on.precision}, {on.kernels}, jax {jax.__version__}")
     height, width = given.size

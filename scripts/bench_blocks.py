@@ -23,7 +23,7 @@ from step_timing import noise_batch
 from dst_jax.arch import TrackerSpec, named
 from dst_jax.distill import Task
 from dst_jax.models import ModelConfig, build, init_variables, remember, respond
-from dst_jax.ops.kernels import compiled
+from dst_jax.ops.kernels import compiled, kernels_for
 
 FORMS = {"one by one": False, "in a loop": True}
 
@@ -37,7 +37,7 @@ def prepared_answer(spec: TrackerSpec, model: ModelConfig) -> Callable[[], float
         for px in (spec.input.template_px, spec.input.search_px)
     )
     memory = remember(module, variables, template)
-    ask = compiled(lambda *given: respond(module, *given))
+    ask = compiled(lambda *given: respond(module, *given), chosen=kernels_for(spec))
 
     def run() -> float:
         began = time.perf_counter()

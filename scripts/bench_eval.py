@@ -125,7 +125,7 @@ def sides_of(
             frames = [held[v.name] for v in ordered]
             found = tracker.track_many(frames, first, batch=batch)
             return {v.name: f.boxes for v, f in zip(ordered, found, strict=True)}
-        pace = Pace(conditions(batch))
+        pace = Pace(conditions(batch, tracker.spec))
         outcomes = list(runner.follow(tracker, videos, pace=pace))
         return {outcome.name: outcome.found for outcome in outcomes}
 
@@ -175,7 +175,7 @@ def restart_sides(
         }
 
     def batched(batch: int) -> Boxes:
-        pace = Pace(conditions(batch))
+        pace = Pace(conditions(batch, bundle.spec))
         done = follow_bundle_with_resets(bundle, videos, protocol, name="", pace=pace)
         return {one.name: run_boxes(one.found[0]) for one in done if one.found}
 
@@ -300,7 +300,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not given.memory and not given.restarts:
         sides |= torch_side(tracker, videos, threads=given.threads)
     frames = sum(map(len, videos))
-    on: dict[str, Any] = dataclasses.asdict(conditions(None)) | {"batch": batches}
+    conditions_here = dataclasses.asdict(conditions(None, bundle.spec))
+    on: dict[str, Any] = conditions_here | {"batch": batches}
     where = "in memory" if given.memory else "in files"
     print(f"{len(videos)} videos, {frames:,} frames {where}; {given.rounds} rounds")
     print(f"{on['device']}, {on['precision']}, {on['kernels']}, jax {jax.__version__}")

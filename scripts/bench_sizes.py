@@ -31,6 +31,7 @@ from dst_jax.distill import (
 )
 from dst_jax.models import ModelConfig, init_variables
 from dst_jax.ops.augment import AugmentConfig
+from dst_jax.ops.kernels import kernels_for
 from dst_jax.train import (
     AXIS_NAME,
     Constants,
@@ -65,7 +66,9 @@ def prepared(
     plain = make_train_step(
         objective, tx, crops, steps_per_epoch=100, axis_name=AXIS_NAME
     )
-    step: Any = data_parallel(plain, devices=jax.local_devices()[:1])
+    step: Any = data_parallel(
+        plain, devices=jax.local_devices()[:1], kernels=kernels_for(teacher)
+    )
     state = init_state(jax.random.key(0), students, tx)
     constants = Constants(init_variables(jax.random.key(1), teacher))
 

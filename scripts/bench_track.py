@@ -15,6 +15,7 @@ the scales in one batch, crops and resizes by OpenCV, no gradient, no copy to sp
 """
 
 import argparse
+import functools
 import os
 import pathlib
 import time
@@ -35,7 +36,7 @@ from dst_jax.boxes import iou, xywh_to_cxcywh
 from dst_jax.convert import read_state_dict, siamfc_from_pytorch
 from dst_jax.data.frames import frame_paths, read_frame
 from dst_jax.models import Variables, build, init_variables, respond
-from dst_jax.ops.kernels import chosen_kernels, compiled
+from dst_jax.ops.kernels import compiled, kernels_for
 from dst_jax.track import SiamFCTracking, TrackState, make_tracker, siamfc
 from dst_jax.track.canvases import canvas_size
 from dst_jax.track.procedure import SIAMFC, init
@@ -178,7 +179,7 @@ def siamfc_stages(spec: TrackerSpec, variables: Variables) -> tuple[Any, ...]:
     )
 
     @compiled
-    def network(state: TrackState, crops: Any) -> Any:
+    def network(variables: Variables, state: TrackState, crops: Any) -> Any:
         memory = jax.tree.map(lambda leaf: leaf[None], state.memory)
         return respond(module, variables, memory, crops).response
 
@@ -189,7 +190,7 @@ def siamfc_stages(spec: TrackerSpec, variables: Variables) -> tuple[Any, ...]:
         )
         return state._replace(box=box, search_sides=sides)
 
-    return start, cut, network, read_out
+    return start, cut, functools.partial(network, variables), read_out
 
 
 def make_staged(spec: TrackerSpec, variables: Variables) -> Callable[..., Clock]:
@@ -287,7 +288,8 @@ def main() -> None:
         parser.error("--weights: give SiamFC's")
     torch.set_num_threads(args.threads)
     print(f"{args.sequence}, {args.threads} threads, {args.repeats} alternating runs")
-    print(f"jax {jax.__version__}, kernels of {chosen_kernels().kind}")
+    kinds = {kernels_for(spec).kind for _, (spec, _) in networks(args)}
+    print(f"jax {jax.__version__}, kernels of {', '.join(sorted(kinds))}")
     print(f"load average {os.getloadavg()[0]:.1f} at the beginning")
     speeds = [compare(name, *network, args) for name, network in networks(args)]
     if len(speeds) > 1:

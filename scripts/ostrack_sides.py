@@ -4,6 +4,7 @@ The restatement is an honest one: attention is PyTorch's fused one, the template
 tokens are kept, and crops and resizes are OpenCV's.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch_ostrack import HIGH, LOW, OSTrack
 
 from dst_jax.arch import TrackerSpec
 from dst_jax.models import Variables, build, respond
-from dst_jax.ops.kernels import compiled
+from dst_jax.ops.kernels import compiled, kernels_for
 from dst_jax.track import OSTrackTracking, TrackState, ostrack
 from dst_jax.track.procedure import OSTRACK, init
 
@@ -87,23 +88,26 @@ class TorchOSTrackTracker:
 def ostrack_stages(spec: TrackerSpec, variables: Variables) -> tuple[Any, ...]:
     """Our step as functions: the first frame, and then crop, network, read-out."""
     module = build(spec)
-    start = compiled(
+    fast = functools.partial(compiled, chosen=kernels_for(spec))
+    start = fast(
         lambda f, b, hw: init(
             OSTRACK, module, variables, f, b, config=CONFIG, frame_hw=hw
         )
     )
-    cut = compiled(
+    cut = fast(
         lambda s, f, hw: ostrack.search_crop(module, s, f, hw, config=CONFIG)[None]
     )
 
-    @compiled
-    def network(state: TrackState, crops: Any) -> Any:
+    @fast
+    def network(variables: Variables, state: TrackState, crops: Any) -> Any:
         answer = respond(module, variables, state.memory[None], crops)
         return jax.tree.map(lambda leaf: leaf[0], answer)
 
-    @compiled
+    @fast
     def read_out(state: TrackState, answer: Any, hw: Any) -> Any:
         box, _ = ostrack.update_box(module, state.box, answer, hw, config=CONFIG)
         return state._replace(box=box)
 
-    return start, cut, network, read_out
+    # As constants the weights would be reordered once and for all, which tracking,
+    # whose programs serve all weights, cannot do.
+    return start, cut, functools.partial(network, variables), read_out

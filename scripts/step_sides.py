@@ -30,7 +30,7 @@ from dst_jax.models import Variables, build, forward, init_variables
 from dst_jax.ops.anchors import head_anchors
 from dst_jax.ops.augment import AugmentConfig, augment, patch_sides
 from dst_jax.ops.examples import Examples
-from dst_jax.ops.kernels import compiled
+from dst_jax.ops.kernels import compiled, kernels_for
 from dst_jax.train import (
     AXIS_NAME,
     Constants,
@@ -139,7 +139,9 @@ def make_step(workload: Workload) -> Callable[..., Any]:
         steps_per_epoch=10**6,
         axis_name=AXIS_NAME,
     )
-    return data_parallel(step, devices=jax.local_devices()[:1])
+    return data_parallel(
+        step, devices=jax.local_devices()[:1], kernels=kernels_for(workload.teacher)
+    )
 
 
 def make_ours(workload: Workload, batch: Mapping[str, np.ndarray]) -> Ours:
@@ -280,7 +282,9 @@ def compare_answers(ours: Ours) -> dict[str, float]:
     found = {}
     for name, (spec, held) in {"teacher": teacher, **our_students(ours)}.items():
         variables = {**held, "params": of_network(held["params"])}
-        run = compiled(functools.partial(forward, build(spec, taps=())))
+        run = compiled(
+            functools.partial(forward, build(spec, taps=())), chosen=kernels_for(spec)
+        )
         answer = jax.device_get(run(variables, *crops).answer)
         with torch.no_grad():
             other: Answer = networks[name].eval()(*images)

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from dst_jax.arch.spec import TrackerSpec
 from dst_jax.errors import InputError
 
 Formulation: TypeAlias = Literal["lax", "per_example", "stacked", "im2col"]
@@ -72,13 +73,17 @@ _TRACED: contextvars.ContextVar[Kernels | None] = contextvars.ContextVar(
 )
 
 
-def chosen_kernels() -> Kernels:
-    """Returns the fastest kernels of this backend, or those that `VARIABLE` names.
+def chosen_kernels(*, fastest: Kind = "onednn") -> Kernels:
+    """Returns the kernels of this backend, or those that `VARIABLE` names.
+
+    Args:
+      fastest: The kind for a CPU if the variable is not set; where jaxlib has no such
+        kernels, they are those that it has.
 
     Raises:
       InputError: If it names none.
     """
-    wanted = os.environ.get(VARIABLE) or "onednn"
+    wanted = os.environ.get(VARIABLE) or fastest
     if wanted not in OPTIONS:
         raise InputError(f"{VARIABLE}={wanted}: there is {', '.join(OPTIONS)}.")
     return _found_kernels(wanted)
@@ -96,6 +101,20 @@ def _found_kernels(wanted: Kind) -> Kernels:
         reason = str(error).splitlines()[0]
         _log.warning("convolutions may be slow, jaxlib refuses an option: %s", reason)
         return Kernels(kernel_of(_probe({})))
+
+
+def kernels_for(*specs: TrackerSpec) -> Kernels:
+    """Returns the fastest kernels for a program with these networks.
+
+    A transformer multiplies few tokens by large matrices. oneDNN's kernels first copy
+    a matrix into an order of their own, at each product, unless it is a constant of
+    the program; Eigen's do not.
+
+    Args:
+      specs: The networks.
+    """
+    tokens = any(spec.head.one_stream for spec in specs)
+    return chosen_kernels(fastest="eigen" if tokens else "onednn")
 
 
 def kernels() -> Kernels:
@@ -124,11 +143,19 @@ def suiting(function: Callable[..., Any], chosen: Kernels) -> Callable[..., Any]
 def compiled(
     function: Callable[..., Any],
     *,
+    chosen: Kernels | None = None,
     options: Mapping[str, Any] | None = None,
     **how: Any,
 ) -> Any:
-    """Returns `jax.jit(function, **how)` for the chosen kernels and further options."""
-    chosen = chosen_kernels()
+    """Returns `jax.jit(function, **how)` for some kernels and further options.
+
+    Args:
+      function: The function.
+      chosen: The kernels, see `kernels_for`; None for `chosen_kernels`.
+      options: Options of the compiler beside theirs.
+      **how: Further arguments of `jax.jit`.
+    """
+    chosen = chosen or chosen_kernels()
     together = dict(chosen.options) | dict(options or {})
     return jax.jit(suiting(function, chosen), compiler_options=together or None, **how)
 

@@ -271,6 +271,5 @@ def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
             module, variables, state, frames, frame_hw, config=config
         )
 
-    return Compiled(
-        kernels.compiled(first), kernels.compiled(chunk), kernels.compiled(step)
-    )
+    fast = partial(kernels.compiled, chosen=kernels.kernels_for(spec))
+    return Compiled(fast(first), fast(chunk), fast(step))

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from dst_jax.errors import InputError
-from dst_jax.ops.kernels import chosen_kernels, compiled, suiting
+from dst_jax.ops.kernels import Kernels, chosen_kernels, compiled, suiting
 from dst_jax.train.step import Constants, TrainStep
 
 Device: TypeAlias = Any  # jax.Device is no type to a type checker
@@ -26,6 +26,7 @@ def data_parallel(
     *,
     devices: Sequence[Device] | None = None,
     form: Form | None = None,
+    kernels: Kernels | None = None,
 ) -> TrainStep:
     """Returns a step that runs on several devices, each with a part of the batch.
 
@@ -39,6 +40,7 @@ def data_parallel(
       devices: Devices of a run with one process; None for all devices of all processes.
       form: "pmap" or "shard_map"; None for "pmap" in one process, and "shard_map" in
         several.
+      kernels: What it computes by, see `ops.kernels.compiled`.
 
     Raises:
       InputError: If devices are given and there are several processes.
@@ -50,12 +52,14 @@ def data_parallel(
         )
     if form is None:
         form = "pmap" if jax.process_count() == 1 else "shard_map"
-    return (_by_pmap if form == "pmap" else _by_shard_map)(step, devices)
+    spread = _by_pmap if form == "pmap" else _by_shard_map
+    return spread(step, devices, kernels or chosen_kernels())
 
 
-def _by_pmap(step: TrainStep, devices: Sequence[Device] | None) -> TrainStep:
+def _by_pmap(
+    step: TrainStep, devices: Sequence[Device] | None, chosen: Kernels
+) -> TrainStep:
     local = list(devices) if devices is not None else jax.local_devices()
-    chosen = chosen_kernels()
     mapped = jax.pmap(
         suiting(step, chosen),
         axis_name=AXIS_NAME,
@@ -77,7 +81,9 @@ def _by_pmap(step: TrainStep, devices: Sequence[Device] | None) -> TrainStep:
     return run
 
 
-def over_mesh(step: TrainStep, mesh: Mesh | AbstractMesh) -> Any:
+def over_mesh(
+    step: TrainStep, mesh: Mesh | AbstractMesh, *, kernels: Kernels | None = None
+) -> Any:
     """Returns the step as one program for all devices of a mesh, which can be lowered.
 
     It is the program of the form "shard_map", and donates the state.
@@ -85,6 +91,7 @@ def over_mesh(step: TrainStep, mesh: Mesh | AbstractMesh) -> Any:
     Args:
       step: Step of one device, made with `axis_name=AXIS_NAME`.
       mesh: Devices along the axis `AXIS_NAME`.
+      kernels: What it computes by, see `ops.kernels.compiled`.
     """
     whole, part = PartitionSpec(), PartitionSpec(AXIS_NAME)
     mapped = jax.shard_map(
@@ -94,13 +101,15 @@ def over_mesh(step: TrainStep, mesh: Mesh | AbstractMesh) -> Any:
         out_specs=(whole, whole),
         check_vma=False,
     )
-    return compiled(mapped, donate_argnums=(0,))
+    return compiled(mapped, chosen=kernels, donate_argnums=(0,))
 
 
-def _by_shard_map(step: TrainStep, devices: Sequence[Device] | None) -> TrainStep:
+def _by_shard_map(
+    step: TrainStep, devices: Sequence[Device] | None, chosen: Kernels
+) -> TrainStep:
     everywhere = on_all(list(devices) if devices is not None else jax.devices())
     by_example = NamedSharding(everywhere.mesh, PartitionSpec(AXIS_NAME))
-    mapped = over_mesh(step, everywhere.mesh)
+    mapped = over_mesh(step, everywhere.mesh, kernels=chosen)
     place = functools.partial(_place, sharding=everywhere)
     place_once = placing_once(place)
 

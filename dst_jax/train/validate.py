@@ -14,7 +14,7 @@ from dst_jax.distill import Setting, make_labels, task_parts
 from dst_jax.models import Answer, Variables, build, forward, proposals
 from dst_jax.ops.augment import AugmentConfig, augment, centre_crops
 from dst_jax.ops.examples import Examples, examples_for
-from dst_jax.ops.kernels import compiled
+from dst_jax.ops.kernels import compiled, kernels_for
 from dst_jax.typing import Array, Float
 
 Validate = Callable[[Mapping[str, Variables]], dict[str, float]]
@@ -46,7 +46,7 @@ def make_validate(
       target.
     """
     measures = {
-        n: compiled(_make_measure(s, setting, windows, cut_for))
+        n: compiled(_make_measure(s, setting, windows, cut_for), chosen=kernels_for(s))
         for n, s in specs.items()
     }
 

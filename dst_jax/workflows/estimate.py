@@ -1,6 +1,7 @@
 """`dst-jax estimate` says what a training costs before it is run."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from dst_jax.distill import check_fit, init_adapters, needs_teacher
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.models import variable_shapes
-from dst_jax.ops.kernels import compiled
+from dst_jax.ops.kernels import compiled, kernels_for
 from dst_jax.train import (
     Constants,
     TrainState,
@@ -87,7 +88,10 @@ def estimate_step(
     )
     step = phase_step(experiment, teacher, phase, axis_name=None)
     shapes = step_shapes(experiment, teacher, batch)
-    lowered = compiled(step, donate_argnums=(0,)).lower(*shapes)
+    fast = functools.partial(
+        compiled, chosen=kernels_for(*experiment.students.values())
+    )
+    lowered = fast(step, donate_argnums=(0,)).lower(*shapes)
     began = time.perf_counter()
     program = lowered.compile()
     seconds = time.perf_counter() - began
@@ -95,9 +99,7 @@ def estimate_step(
         # Of a loop over parts XLA counts one.
         optim = dataclasses.replace(experiment.optim, microbatches=1)
         whole = dataclasses.replace(experiment, optim=optim)
-        lowered = compiled(phase_step(whole, teacher, phase, axis_name=None)).lower(
-            *shapes
-        )
+        lowered = fast(phase_step(whole, teacher, phase, axis_name=None)).lower(*shapes)
     # Some backends count nothing.
     counted: Any = lowered.cost_analysis() or {}
     used: Any = program.memory_analysis()

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import rich.table
 
+from dst_jax.arch import TrackerSpec
 from dst_jax.decode import from_json
 from dst_jax.errors import InputError
-from dst_jax.ops.kernels import chosen_kernels
+from dst_jax.ops.kernels import kernels_for
 from dst_jax.track.canvases import default_batch
 from dst_jax.workflows.printing import shown
 
@@ -31,7 +32,7 @@ class Conditions:
       batch: Number of videos at a time, at most.
       precision: Type of the computation, and how products are computed where a device
         has several ways.
-      kernels: Library that computes convolutions.
+      kernels: Library that computes convolutions and products.
     """
 
     device: str
@@ -40,11 +41,12 @@ class Conditions:
     kernels: str
 
 
-def conditions(batch: int | None) -> Conditions:
+def conditions(batch: int | None, spec: TrackerSpec) -> Conditions:
     """Returns the conditions in this process.
 
     Args:
       batch: Number of videos at a time; None for the default of `Tracker.track_each`.
+      spec: The tracker's architecture.
     """
     device, precision = jax.devices()[0].device_kind, "float32"
     if jax.default_backend() == "cpu":
@@ -53,7 +55,7 @@ def conditions(batch: int | None) -> Conditions:
     else:
         products = getattr(jax.config, "jax_default_matmul_precision", None)
         precision = f"{precision} (products: {products or 'default'})"
-    kernels = chosen_kernels().kind
+    kernels = kernels_for(spec).kind
     return Conditions(device, batch or default_batch(), precision, kernels)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.distill import check_fit
 from dst_jax.experiment import Experiment, experiment_to_json, without
-from dst_jax.ops.kernels import chosen_kernels
+from dst_jax.ops.kernels import kernels_for
 from dst_jax.track.procedure import require_matching
 from dst_jax.train import check_batch, make_phases
 from dst_jax.workflows.printing import say
@@ -88,7 +88,7 @@ def gather(
         "versions": versions(),
         "seed": experiment.seed,
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "kernels": chosen_kernels().kind,
+        "kernels": kernels_for(*experiment.students.values()).kind,
     }
     if rule := rate_rule(experiment):
         card["rate_rule"] = rule

@@ -15,6 +15,7 @@ from dst_jax.data.sequence import Sequence
 from dst_jax.distill import init_adapters, make_objective
 from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
+from dst_jax.ops.kernels import kernels_for
 from dst_jax.train import (
     AXIS_NAME,
     Constants,
@@ -120,7 +121,10 @@ def make_run(
     if validates:
         with waiting(console, "reading held-out pairs"):
             validate = _validation(experiment, teacher, given.validation_set, patch)
-    first, *later = [one._replace(step=data_parallel(one.step)) for one in steps]
+    fast = kernels_for(*experiment.students.values())
+    first, *later = [
+        one._replace(step=data_parallel(one.step, kernels=fast)) for one in steps
+    ]
     return Run(
         step=first.step,
         constants=constants,

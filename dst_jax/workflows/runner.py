@@ -74,7 +74,7 @@ def run_tracker(
       InputError: If a first box is missing, a frame cannot be used, or the tracker
         answers with no finite number.
     """
-    pace, boxes = Pace(conditions(batch)), {}
+    pace, boxes = Pace(conditions(batch, tracker.spec)), {}
     for outcome in follow(tracker, sequences, pace=pace, advance=advance):
         if outcome.fault is not None:
             raise outcome.fault

@@ -123,7 +123,10 @@ def _network(
     count = procedure_of(tracker.config).crops(tracker.config)
     crops = np.random.default_rng(0).integers(0, 256, (count, search_px, search_px, 3))
     crops = jnp.asarray(crops, jnp.float32)
-    ask = kernels.compiled(lambda *given: respond(module, *given))
+    ask = kernels.compiled(
+        lambda *given: respond(module, *given),
+        chosen=kernels.kernels_for(tracker.spec),
+    )
     return lambda: ask(tracker.variables, memory, crops)
 
 

@@ -61,7 +61,6 @@ class TrackerRuns:
         self.faults: dict[str, InputError] = {}
         self._bundles, self._sequences, self._out = bundles, sequences, out
         self._resets = resets
-        on = conditions(batch)
         if out is not None:
             require_file_names(sequences)
         self._results: dict[str, Results] = {}
@@ -69,7 +68,7 @@ class TrackerRuns:
             self._results[name] = found = Results(
                 bundle,
                 sequences,
-                on=on,
+                on=conditions(batch, bundle.spec),
                 folder=None if out is None else out / name,
                 resets=resets is not None,
             )

@@ -9,9 +9,12 @@ import jaxlib
 import numpy as np
 import pytest
 
+from dst_jax.arch import named as zoo
 from dst_jax.errors import InputError
 from dst_jax.ops import kernels
 from dst_jax.ops.conv import conv2d
+from dst_jax.track import OSTrackTracking
+from dst_jax.track.run import compiled as tracking
 
 VERSION = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
 # Programs of oneDNN cannot be kept for the next call, and JAX says so of each.
@@ -62,6 +65,44 @@ def compiled_text(program):
 def test_each_jaxlib_has_the_kernels_that_it_is_known_for(unnamed):
     expected = "onednn" if VERSION >= (0, 12) else "eigen"
     assert kernels.chosen_kernels().kind == expected
+
+
+@on_cpu
+def test_a_transformer_has_kernels_that_copy_no_matrix(unnamed):
+    ostrack, siamfc = zoo("ostrack-128"), zoo("siamfc-alexnet")
+    assert kernels.kernels_for(siamfc) == kernels.chosen_kernels()
+    assert kernels.kernels_for(siamfc, ostrack).kind == "eigen"
+
+    def multiplied(chosen):
+        # 80 tokens by the largest matrix of a block.
+        shapes = ((80, 768), (768, 3072))
+        arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+        program = kernels.compiled(lambda x, w: x @ w, chosen=chosen)
+        return program.lower(*arrays).compile().as_text()
+
+    assert "onednn" not in multiplied(kernels.kernels_for(ostrack))
+    if VERSION >= (0, 12) and platform.machine() == "x86_64":
+        assert "onednn" in multiplied(None)
+
+
+@on_cpu
+def test_kernels_that_are_named_are_a_transformers_too(named):
+    assert kernels.kernels_for(zoo("ostrack-128")).kind == (
+        "eigen" if named == "" else kernels.chosen_kernels().kind
+    )
+
+
+@on_cpu
+def test_tracking_asks_for_the_kernels_of_its_network(monkeypatch):
+    seen = []
+
+    def noted(function, *, chosen):
+        seen.append(chosen)
+        return function
+
+    monkeypatch.setattr(kernels, "compiled", noted)
+    tracking(zoo("ostrack-ti-96"), OSTrackTracking(border_px=11.0))
+    assert seen == [kernels.kernels_for(zoo("ostrack-ti-96"))] * 3
 
 
 @on_cpu

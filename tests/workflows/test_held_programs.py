@@ -91,13 +91,13 @@ def trains(monkeypatch):
 def follows(monkeypatch):
     monkeypatch.setattr(runner, "_by_program", lambda *_: [[]])
     monkeypatch.setattr(runner, "_follow_group", begins)
-    next(runner.follow(TRACKER, [], pace=Pace(conditions(None))))
+    next(runner.follow(TRACKER, [], pace=Pace(conditions(None, small().spec))))
 
 
 def starts_anew(monkeypatch):
     monkeypatch.setattr(resets, "make_tracker", begins)
     protocol = ResetProtocol("x", "x", (), 1, 2, "pysot")
-    pace = Pace(conditions(None))
+    pace = Pace(conditions(None, small().spec))
     next(resets.follow_bundle_with_resets(small(), [], protocol, name="", pace=pace))
 
 

@@ -20,8 +20,10 @@ from dst_jax.errors import InputError
 from dst_jax.experiment import Experiment
 from dst_jax.models import init_variables
 from dst_jax.ops.augment import AugmentConfig
+from dst_jax.ops.kernels import VARIABLE, kernels_for
 from dst_jax.track import OSTrackTracking, SiamRPNTracking
 from dst_jax.train import LoopConfig, OptimConfig
+from dst_jax.workflows import run_parts
 from dst_jax.workflows.evaluation import evaluate_bundle, read_videos
 from dst_jax.workflows.pack import PackConfig, pack_data
 from dst_jax.workflows.run_inputs import read_networks
@@ -129,6 +131,19 @@ def test_two_students_of_other_sizes_learn_under_one_teacher(trained):
         assert row["narrowed"] == 0.0 and 0.0 <= row["redrawn"] <= 0.5
         parts = [v for n, v in row.items() if n.startswith("loss/")]
         assert row["loss"] == pytest.approx(sum(parts), rel=1e-5)
+
+
+def test_a_run_asks_for_the_kernels_of_a_transformer(folder, experiment, monkeypatch):
+    class Asked(Exception):
+        pass
+
+    def ask(step, *, kernels):
+        raise Asked(kernels.kind)
+
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr(run_parts, "data_parallel", ask)
+    with pytest.raises(Asked, match=f"^{kernels_for(TEACHER).kind}$"):
+        run(experiment, folder, "asked")
 
 
 def test_each_is_validated_at_its_own_size(trained):

@@ -100,8 +100,8 @@ def test_a_run_that_goes_on_with_other_kernels_says_so(plain, teacher, monkeypat
         return console.file.getvalue()
 
     assert "kernels" not in said()
-    name = "dst_jax.workflows.run_inputs.chosen_kernels"
-    monkeypatch.setattr(name, lambda: Kernels("accelerator"))
+    name = "dst_jax.workflows.run_inputs.kernels_for"
+    monkeypatch.setattr(name, lambda *specs: Kernels("accelerator"))
     began = chosen_kernels().kind
     assert f"began with kernels of {began} and goes on with accelerator" in said()
 

@@ -62,7 +62,9 @@ def gather_page(
         run.dataset: make_strips(one, run.sequences)
         for run, one in zip(runs, benchmarks, strict=True)
     }
-    facts = program() | (device() if bundles else {})
+    facts = program() | (
+        device({m.kernels for m in makers.values()}) if bundles else {}
+    )
     facts["data"] = "; ".join(data_facts(run.dataset, run.sequences) for run in runs)
     facts["protocol"] = _protocol(benchmarks[0])
     return Page(

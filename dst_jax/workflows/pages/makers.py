@@ -9,6 +9,7 @@ from dst_jax.arch import tracker_cost
 from dst_jax.bundle import Bundle, load_bundle
 from dst_jax.distill import ROWS
 from dst_jax.errors import InputError
+from dst_jax.ops.kernels import kernels_for
 from dst_jax.train import METRICS
 from dst_jax.workflows.gates import gate_share
 
@@ -37,6 +38,7 @@ class Maker:
       megabytes: Size of the parameters as float32, in units of 10^6 bytes.
       search_macs: Number of multiply-adds for a search crop.
       gate_open: Share of open gates, or None.
+      kernels: Library that computes it here.
       told: What else the card tells, by what it is.
     """
 
@@ -49,6 +51,7 @@ class Maker:
     megabytes: float
     search_macs: int
     gate_open: float | None
+    kernels: str
     told: Mapping[str, str]
 
 
@@ -80,6 +83,7 @@ def maker_of(path: pathlib.Path) -> Maker:
         megabytes=cost.megabytes,
         search_macs=cost.search_macs,
         gate_open=_gate(path, str(student)) if _SHARES in terms else None,
+        kernels=kernels_for(bundle.spec).kind,
         told=_told(bundle, config),
     )
 

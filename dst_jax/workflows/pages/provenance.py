@@ -2,14 +2,13 @@
 
 import pathlib
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax
 
 import dst_jax
 from dst_jax.data import sequence as data
 from dst_jax.errors import counted
-from dst_jax.ops.kernels import chosen_kernels
 from dst_jax.workflows.training_data import data_hash
 from dst_jax.workflows.versions import versions
 
@@ -27,11 +26,15 @@ def program() -> dict[str, str]:
     }
 
 
-def device() -> dict[str, str]:
-    """Returns what the trackers ran on: devices and kernels."""
+def device(kernels: Iterable[str]) -> dict[str, str]:
+    """Returns what the trackers ran on.
+
+    Args:
+      kernels: Libraries that computed them.
+    """
     devices = jax.devices()
     what = f"{len(devices)} x {devices[0].device_kind}"
-    return {"device": f"{what}, kernels {chosen_kernels().kind}"}
+    return {"device": f"{what}, kernels {', '.join(sorted(kernels))}"}
 
 
 def data_facts(dataset: str, sequences: Sequence[data.Sequence]) -> str:

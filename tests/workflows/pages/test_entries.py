@@ -7,8 +7,8 @@ from dst_jax.workflows.pages.entries import make_entries
 from dst_jax.workflows.pages.makers import Maker
 from tests.evaluate.page.cases import scored
 
-TEACHER = Maker("", "", 0, "sha", None, 100, 0.4, 900, None, {})
-DULL = Maker("dull", "NOKD", 0, "d0", "sha", 10, 0.04, 90, None, {})
+TEACHER = Maker("", "", 0, "sha", None, 100, 0.4, 900, None, "eigen", {})
+DULL = Maker("dull", "NOKD", 0, "d0", "sha", 10, 0.04, 90, None, "eigen", {})
 
 
 def dull(**changes):
