@@ -42,7 +42,7 @@ from typing import Any
 import jax
 import numpy as np
 from bench_sizes import TERMS, prepared, work
-from step_timing import noise_batch
+from step_timing import in_turn, noise_batch
 
 from dst_jax.arch import TrackerSpec, named
 from dst_jax.models import ModelConfig, Variables, init_variables
@@ -240,11 +240,8 @@ def free_memory() -> None:
 def alternated(runs: Runs, rounds: int) -> dict[str, list[float]]:
     """Seconds of a step by side and round, the order turning."""
     times: dict[str, list[float]] = {name: [] for name in runs}
-    order = list(runs)
-    for number in range(rounds):
-        turn = number % max(len(order), 1)
-        for name in order[turn:] + order[:turn]:
-            times[name].append(runs[name]())
+    for name in in_turn(runs, rounds):
+        times[name].append(runs[name]())
     return times
 
 

@@ -56,6 +56,7 @@ from step_sides import (
     their_targets,
     torch_device,
 )
+from step_timing import in_turn
 from torch_crops import (
     Window,
     cut,
@@ -239,14 +240,11 @@ class Times(NamedTuple):
 def alternate(sides: Mapping[str, Side], rounds: int, steps: int) -> dict[str, Times]:
     """Times every side in every round, the order turning."""
     times = {name: Times([], []) for name in sides}
-    names = list(sides)
-    for number in range(rounds):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            began = time.perf_counter(), time.process_time()
-            sides[name](steps)
-            times[name].wall.append((time.perf_counter() - began[0]) / steps)
-            times[name].cpu.append((time.process_time() - began[1]) / steps)
+    for name in in_turn(sides, rounds):
+        began = time.perf_counter(), time.process_time()
+        sides[name](steps)
+        times[name].wall.append((time.perf_counter() - began[0]) / steps)
+        times[name].cpu.append((time.process_time() - began[1]) / steps)
     return times
 
 

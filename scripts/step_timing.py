@@ -1,7 +1,7 @@
-"""What benchmarks of training steps share: a batch of noise, a step with a clock."""
+"""What benchmarks share: a batch of noise, a step with a clock, turns."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -24,6 +24,19 @@ def noise_batch(sides: Mapping[str, int], count: int) -> dict[str, np.ndarray]:
         batch[f"{role}_box"] = np.tile(box, (count, 1))
     flags = {"mask": np.ones(count, np.float32), "is_negative": np.zeros(count, bool)}
     return {**batch, **flags, "index": np.arange(count, dtype=np.int32)}
+
+
+def in_turn(names: Iterable[str], rounds: int) -> Iterator[str]:
+    """Yields all names in every round, each time beginning with the next one.
+
+    Args:
+      names: The sides of a benchmark.
+      rounds: Number of rounds.
+    """
+    order = list(names)
+    for _ in range(rounds):
+        yield from order
+        order = [*order[1:], *order[:1]]
 
 
 def timed_step(

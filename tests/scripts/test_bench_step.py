@@ -190,3 +190,9 @@ def test_the_report_has_a_ratio_to_the_faster_of_each_kind(scripts, capsys):
     eager = "ratio dst_jax / PyTorch channels_last, wall: 3.00 (1.50 to 3.00 by round)"
     compiled = "dst_jax / PyTorch compiled, default, wall: 1.50 (1.00 to 2.00 by round)"
     assert eager in out and compiled in out and "/ PyTorch, wall" not in out
+
+
+def test_each_round_begins_with_the_next_side(script):
+    in_turn = script("step_timing").in_turn
+    assert "".join(in_turn({"a": 1, "b": 2, "c": 3}, 4)) == "abcbcacababc"
+    assert list(in_turn([], 2)) == []
