@@ -114,7 +114,8 @@ def run_demo(
     }
     console.rule(shown("evaluation"))
     rows, networks = _evaluate(bundles, runs, test, console)
-    page = demo_page(networks, bundles, runs, searched, test)
+    taken = {row: made.optim.learning_rate for row, made in rows_at.items()}
+    page = demo_page(networks, bundles, runs, searched, test, rates=taken)
     values = demo_json(rows, page.benchmarks[0], seed=seed)
     place = workdir / "report.html"
     write_page(place, page, more=values)

@@ -1,11 +1,11 @@
-"""What a run says of gates that stayed shut."""
+"""What a run says of gates that stayed shut, and a report of gaps and rates."""
 
 import io
 import json
 
 from rich.console import Console
 
-from dst_jax.workflows.demo_report import training_curves
+from dst_jax.workflows.demo_report import rates_apart, training_curves
 from dst_jax.workflows.gates import gate_share, gates_line
 from dst_jax.workflows.train import Trained, print_trained
 
@@ -83,3 +83,9 @@ def test_the_gap_is_drawn_beside_the_terms():
             "b": ([20], [0.5]),
         },
     }
+
+
+def test_rows_of_different_rates_are_told_and_of_equal_ones_not():
+    told = rates_apart({"NOKD": 0.3, "TSKD": 0.1, "TSsKD": 0.1})
+    assert told == ", at learning rates of their own (NOKD 0.3, TSKD 0.1, TSsKD 0.1)"
+    assert rates_apart({"NOKD": 1e-3, "DLF": 1e-3}) == ""
