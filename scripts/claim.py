@@ -6,9 +6,11 @@
 
 Each seed has its own synthetic videos, teacher, first weights and order of pairs. Its
 rows differ in the terms of the objective and in the rate: both students have the same
-pairs, steps and validation in each. The rates are the demonstration's, for each row the
-best of three on seeds of their own; rows such as "NOKD at 0.03", which --rows asks for,
-have another of the three. In the rows without a bias, which SiamFC alone has, students
+pairs, steps and validation in each. The rates are the demonstration's. Of three, tried
+on seeds of their own, SiamFC's NOKD has the best for it and the other rows that of
+TSKD; SiamRPN's rows all have the best for NOKD. Rows such as "NOKD at 0.03", which
+--rows asks for, have another of the three. In the rows without a bias, which SiamFC
+alone has, students
 add no learnable scalar to their response. All trackers of a seed are evaluated on the
 same videos, which nobody trained on. A stage that is finished leaves a file and is
 kept, so that the same command goes on, and another one adds seeds; with --report it

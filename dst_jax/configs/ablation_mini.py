@@ -15,7 +15,10 @@ from dst_jax.experiment import Experiment
 
 
 def experiment() -> Experiment:
-    """Returns the demonstration's students, unsearched, trained on half the pairs."""
+    """Returns the demonstration's students, unsearched, trained on half the pairs.
+
+    They have no bias, and one rate for all rows.
+    """
     base = demo_students.experiment()
     students = {"dull": named("mini-dull"), "intelligent": named("mini-half")}
     # The recorded figures were made at this rate, and with this gate.

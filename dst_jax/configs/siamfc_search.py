@@ -6,6 +6,7 @@ Expect:  student.json; the paper found a network of 0.7 MB. 150 candidates see 1
          pairs each, which needs an accelerator; see docs/results.md.
 Deviates: the paper states neither the rate, the loss nor the batch of a candidate's
          training, nor N and M of eq. 7; docs/equations.md says what stands for them.
+         Crops and grey pairs are those of `siamfc_dst`.
 """
 
 from dst_jax.arch import named

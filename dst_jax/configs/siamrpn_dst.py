@@ -13,8 +13,11 @@ Deviates: the searched network was never published; "dstrpn" has its size. The p
          drawn anew in every epoch, not once. The paper states neither the share of each
          data set, batch, momentum, decay, clipping, the rate of the warm-up,
          augmentation nor negative pairs: the data sets have equal shares, the rest is
-         pysot's. What the equations leave open is read as in docs/equations.md, each
-         option stated in `distill.config.PAPER`.
+         pysot's, with three exceptions. Template and search crops share one set of
+         statistics in normalisation (`model.batch_norm`), the object is scaled and not
+         the window, and the target of a negative pair is drawn from all videos alike.
+         What the equations leave open is read as in docs/equations.md, each option
+         stated in `distill.config.PAPER`.
 """
 
 from dst_jax.arch import named

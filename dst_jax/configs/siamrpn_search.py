@@ -7,6 +7,8 @@ Expect:  student.json; the paper found a network of 19.7 MB under a teacher of 3
          has not been run to its end.
 Deviates: the paper states neither the rate, the loss nor the batch of a candidate's
          training, nor N and M of eq. 7; docs/equations.md says what stands for them.
+         Data, augmentation, momentum, decay, clipping and normalisation are those of
+         `siamrpn_dst`.
 """
 
 import dataclasses

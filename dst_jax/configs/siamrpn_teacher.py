@@ -7,7 +7,9 @@ Expect:  this recipe has not been run to its end. The paper's teacher, almost su
          released one of DaSiamRPN, has an OTB-100 AUC of .643; `dst-jax convert` reads
          its weights.
 Deviates: the paper gives no recipe of its teacher. Here 50 epochs of 40,000 pairs see
-         two million, which is the paper's number of pairs in its set.
+         two million, which is the paper's number of pairs in its set. Rates are those
+         of the paper's students, nothing is trained beforehand or frozen, and pysot's
+         recipe has the exceptions that `siamrpn_dst` names.
 """
 
 from dst_jax.arch import named

@@ -112,6 +112,8 @@ def demo_page(
     runs: Mapping[str, Trained],
     searched: Searched | None,
     test: Sequence[data.Sequence],
+    *,
+    rates: Mapping[str, float],
 ) -> Page:
     """Returns the page of a demonstration.
 
@@ -121,12 +123,13 @@ def demo_page(
       runs: Trainings of the students by row.
       searched: The search of the dull student, if there was one.
       test: The test videos.
+      rates: Learning rates of the rows.
     """
     about = (
         f"A miniature {_family(bundles)} was trained on synthetic video. "
         f"{_origin(searched, runs)} Both were trained {_trainings(runs)}, with "
-        "the same first weights, pairs and steps. All were then run on videos that "
-        "none had seen. “still” never moves its first box."
+        f"the same first weights, pairs and steps{rates_apart(rates)}. All were then "
+        "run on videos that none had seen. “still” never moves its first box."
     )
     more: list[Section] = [] if searched is None else _search(searched)
     more.append(Heading("Training"))
@@ -151,6 +154,18 @@ def _origin(searched: Searched | None, runs: Collection[str]) -> str:
 def _trainings(runs: Collection[str]) -> str:
     """Returns in which ways the students were trained."""
     return _SHARED if SHARING in runs else _IMITATED.format(row=list(runs)[-1])
+
+
+def rates_apart(rates: Mapping[str, float]) -> str:
+    """Returns the end of a sentence: rows' learning rates, where they differ.
+
+    Args:
+      rates: Learning rates by row.
+    """
+    if len(set(rates.values())) < 2:
+        return ""
+    told = ", ".join(f"{row} {rate:g}" for row, rate in rates.items())
+    return f", at learning rates of their own ({told})"
 
 
 def _family(bundles: Mapping[str, pathlib.Path]) -> str:

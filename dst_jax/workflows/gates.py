@@ -9,7 +9,10 @@ from dst_jax.train import SKIPPED, read_metrics
 
 
 def gate_share(metrics: pathlib.Path, name: str) -> float | None:
-    """Returns the share of steps in which a student's gate was open.
+    """Returns the share of a training's gates of a student that were open.
+
+    That is of steps, or of examples where each has a gate. Nothing is shared within the
+    warm-up, whose gates count as shut.
 
     Args:
       metrics: The file `metrics.jsonl`.
@@ -29,7 +32,7 @@ def gate_share(metrics: pathlib.Path, name: str) -> float | None:
         )
     # The means of a line are of the steps that were not left out.
     counts = [row["steps"] * (1.0 - row.get(SKIPPED, 0.0)) for row in rows]
-    opened = (row[f"gate/{name}"] for row in rows)
+    opened = (_open_share(row, name) for row in rows)
     open_steps = sum(n * share for n, share in zip(counts, opened, strict=True))
     return open_steps / sum(counts) if sum(counts) else None
 
@@ -47,6 +50,8 @@ def gates_line(metrics: pathlib.Path) -> str | None:
     sigmas = [value for row in rows for value in _by_student(row, "sigma").values()]
     if not sigmas or any(sigmas):
         return None
+    if any(any(_by_student(row, "gate").values()) for row in rows):
+        return "nothing was shared: gates were open within the warm-up alone"
     lowest: dict[str, float] = {}
     for row in rows:
         for name, gap in _by_student(row, "gap").items():
@@ -76,6 +81,11 @@ def skipped_line(metrics: pathlib.Path) -> str | None:
         f"{left_out} of {steps} steps changed nothing: their loss was not finite or "
         "above OptimConfig.skip_above"
     )
+
+
+def _open_share(row: Mapping[str, Any], name: str) -> float:
+    """Returns the share of open gates in one line of the metrics, 0 in the warm-up."""
+    return row[f"gate/{name}"] if row.get(f"sigma/{name}", 1.0) else 0.0
 
 
 def _by_student(row: Mapping[str, Any], log: str) -> dict[str, float]:

@@ -172,7 +172,7 @@ def print_trained(trained: Trained, console: Console) -> None:
     """Prints the folders of the bundles and how often the gates were open."""
     for name, path in trained.bundles.items():
         share = gate_share(trained.metrics, name)
-        gates = "" if share is None else f" (sharing gate open {share:.0%} of steps)"
+        gates = "" if share is None else f" (sharing gate open {share:.0%})"
         say(console, f"{name}: {path}{gates}")
     times = trained.metrics.with_name(TIMES)
     if times.exists() and (shares := time_shares(read_times(times))):

@@ -8,14 +8,17 @@ import jax.numpy as jnp
 import pytest
 
 from dst_jax.arch import named
+from dst_jax.command.main import main
 from dst_jax.command.settings import load_experiment, override, packaged
 from dst_jax.distill import check_fit, literal, with_row
 from dst_jax.errors import InputError
 from dst_jax.ops.augment import patch_sides
 from dst_jax.train import make_optimizer, make_phases
+from dst_jax.workflows import demo
 from dst_jax.workflows.ablation import dlf as dlf_rows
 from dst_jax.workflows.rate_rule import rate_rule
 
+NO_RATES = [("siamrpn", None), ("siamdw", None)]
 FOUR_SETS = ["vid", "ytbb", "coco", "det"]
 
 
@@ -69,6 +72,16 @@ def test_the_search_has_50_steps_of_3_candidates_of_10_epochs():
         found = load_experiment(name).search
         assert (found.steps, found.candidates) == (50, 3)
         assert (found.pairs, found.epochs) == (10_000, 10.0)
+
+
+@pytest.mark.parametrize(("family", "rates"), [("siamfc", {"NOKD": 0.3}), *NO_RATES])
+def test_a_demonstration_takes_the_rates_of_its_rows(
+    family, rates, tmp_path, monkeypatch
+):
+    given = []
+    monkeypatch.setattr(demo, "run_demo", lambda *made, **how: given.append(how))
+    main(["demo", "--family", family, "--workdir", str(tmp_path / "demo")])
+    assert given[0]["rates"] == rates
 
 
 def test_crops_of_255_px_need_a_teacher_of_255_px():

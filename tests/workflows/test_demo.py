@@ -141,6 +141,7 @@ def test_rows_of_features_are_trained_in_place_of_sharing(tmp_path, monkeypatch)
         workdir=tmp_path,
         seed=3,
         trainings=demo.ROWS_OF_FAMILY["siamdw"],
+        rates={"NOKD": 0.02},
         console=Console(file=io.StringIO(), width=80),
     )
     trained = [f"{name} {row}" for name in own for row in ("NOKD", "DLF")]
@@ -149,6 +150,12 @@ def test_rows_of_features_are_trained_in_place_of_sharing(tmp_path, monkeypatch)
     assert '"loss/l/point"' in metrics and '"loss/s/pair"' in metrics
     html = (tmp_path / "report.html").read_text()
     assert "imitating the teacher" in html and "Point (DLF)" in html
+    made = [
+        json.loads((tmp_path / row / "config.json").read_text())["experiment"]
+        for row in ("nokd", "dlf")
+    ]
+    assert [one["optim"]["learning_rate"] for one in made] == [0.02, 0.01]
+    assert "of their own (NOKD 0.02, DLF 0.01)" in html
     assert "TSsKD" not in html.split("<svg")[0]
 
 

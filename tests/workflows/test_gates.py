@@ -1,9 +1,13 @@
-"""What a run says of gates that stayed shut."""
+"""What a run says of gates that stayed shut, and a report of gaps and rates."""
 
+import io
 import json
 
-from dst_jax.workflows.demo_report import training_curves
-from dst_jax.workflows.gates import gates_line
+from rich.console import Console
+
+from dst_jax.workflows.demo_report import rates_apart, training_curves
+from dst_jax.workflows.gates import gate_share, gates_line
+from dst_jax.workflows.train import Trained, print_trained
 
 
 def written(folder, *rows):
@@ -17,13 +21,38 @@ def test_gates_that_stayed_shut_are_told_with_the_lowest_gaps(tmp_path):
         tmp_path,
         {"step": 10, "sigma/dull": 0.0, "gap/dull": 0.25, "sigma/b": 0.0, "gap/b": 0.5},
         {"step": 10, "val/dull/gt": 0.5},
-        # Open within the warm-up, in which nothing is shared.
-        {"step": 20, "gate/b": 1.0, "sigma/b": 0.0, "gap/b": 0.0625, "sigma/dull": 0.0},
+        {"step": 20, "gate/b": 0.0, "sigma/b": 0.0, "gap/b": 0.0625, "sigma/dull": 0.0},
     )
     line = gates_line(path)
     assert line.startswith("nothing was shared: no gate was open")
     assert line.endswith("lowest gap reported: 0.25 (dull), 0.0625 (b)")
     assert "\n" not in line
+
+
+def test_a_training_ends_with_the_line_of_gates_that_stayed_shut(tmp_path):
+    path = written(
+        tmp_path,
+        {"step": 10, "steps": 10, "gate/dull": 0.0, "sigma/dull": 0.0, "gap/dull": 0.5},
+    )
+    trained = Trained({"dull": tmp_path / "dull"}, path, seconds=3.0)
+    printed = io.StringIO()
+    print_trained(trained, Console(file=printed, width=200))
+    first, *_, last = printed.getvalue().splitlines()
+    assert first.endswith("dull (sharing gate open 0%)")
+    assert last == gates_line(path) and "nothing was shared" in last
+
+
+def test_gates_that_opened_within_the_warm_up_alone_shared_nothing(tmp_path):
+    within = {"step": 10, "steps": 10, "gate/b": 0.5, "sigma/b": 0.0, "gap/b": -0.1}
+    after = {"step": 20, "steps": 30, "gate/b": 0.0, "sigma/b": 0.0, "gap/b": 0.25}
+    path = written(tmp_path, within, after)
+    assert gate_share(path, "b") == 0.0
+    assert gates_line(path) == (
+        "nothing was shared: gates were open within the warm-up alone"
+    )
+    path = written(tmp_path, within, {**after, "gate/b": 1.0, "sigma/b": 0.9})
+    assert gate_share(path, "b") == 0.75
+    assert gates_line(path) is None
 
 
 def test_nothing_is_told_where_one_gate_opened_once(tmp_path):
@@ -54,3 +83,9 @@ def test_the_gap_is_drawn_beside_the_terms():
             "b": ([20], [0.5]),
         },
     }
+
+
+def test_rows_of_different_rates_are_told_and_of_equal_ones_not():
+    told = rates_apart({"NOKD": 0.3, "TSKD": 0.1, "TSsKD": 0.1})
+    assert told == ", at learning rates of their own (NOKD 0.3, TSKD 0.1, TSsKD 0.1)"
+    assert rates_apart({"NOKD": 1e-3, "DLF": 1e-3}) == ""

@@ -41,10 +41,11 @@ READING = (
     f"Scores are those of {OTB.name}, means over n seeds, in brackets the sample "
     "standard deviation (n - 1) of the seeds. MB: parameters as float32, in 10^6 "
     "bytes. fps: frames/s end to end, decoding included. gates: share of training "
-    "steps in which the sharing gate (eq. 22) was open; shut: in none, so the row is "
-    "TSKD. The last two columns, and the second table of Table 6, are the paper's, "
-    "on OTB-100 (Table 6: VOT2019, LaSOT and TrackingNet) with networks, data and "
-    "training of its own: compare the order of rows, not the numbers."
+    "steps, or of examples where each has its own, in which the sharing gate (eq. 22) "
+    "was open; shut: in none, so the row is TSKD. The last two columns, and the second "
+    "table of Table 6, are the paper's, on OTB-100 (Table 6: VOT2019, LaSOT and "
+    "TrackingNet) with networks, data and training of its own: compare the order of "
+    "rows, not the numbers."
 )
 
 
