@@ -8,6 +8,9 @@ Run:     dst-jax convert --source mae mae_pretrain_vit_base.pth backbone.bundle 
          For OSTrack at 256 px: --student teacher=ostrack-256-f4 with a backbone of that
          architecture, --data.windows.scale .25 --data.windows.shift 3. For GOT-10k
          alone: --data.sources got10k:DIR --optim.epochs 100 --optim.hold-epochs 80.
+         Networks that eliminate (--student teacher=ostrack-256-f4-ce) keep all tokens
+         until epoch 20 and .7 from epoch 100 on, or with GOT-10k alone from epoch 70
+         on: --model.keep-fall-epochs 50.
 Expect:  this recipe has not been run to its end; it sees 18 million pairs, which needs
          accelerators. OSTrack's README states an AUC of .711 on LaSOT and .839 on
          TrackingNet at 384 px, of .691 and .831 at 256 px; others got .680 to .686 for

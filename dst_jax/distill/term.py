@@ -257,7 +257,7 @@ def require_same_view(ours: TrackerSpec, theirs: TrackerSpec, *, name: str) -> N
         raise InputError(
             f"the student's search image shows {one:g} times the target's size, that "
             f"of {name} {other:g}; cells stand for the same places only where both are "
-            "equal."
+            f"equal; give a student that shows {other:g} times it (AreaCrop.search)."
         )
     own_px, their_px = (spec.input.train_search_px for spec in (ours, theirs))
     if own_px > their_px:

@@ -175,9 +175,10 @@ def public_tracking(spec: TrackerSpec) -> Tracking:
 def _preset(name: str, spec: TrackerSpec) -> Tracking:
     fitting = [one for one, found in PRESETS.items() if _fits(spec, found)]
     if name not in fitting:
+        others = f", or give {', '.join(fitting)}" if fitting else ""
         raise InputError(
             f"--preset {name}: its settings are for networks of another head; leave it "
-            f"out, or give {', '.join(fitting)}."
+            f"out{others}."
         )
     return PRESETS[name]
 

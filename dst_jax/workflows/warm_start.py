@@ -78,7 +78,8 @@ def load_start(
         if spec_id(bundle.spec) != spec_id(students[name]):
             raise InputError(
                 f"--init {name}=...: the bundle's architecture is not the student's; "
-                "give a bundle of the same architecture."
+                "give one of the same architecture, or leave it to begin anew (also "
+                "without --init-from-teacher)."
             )
     for name, bundle in start.backbones.items():
         _require_backbone(name, bundle, students[name])

@@ -344,5 +344,9 @@ def test_another_batch_is_told_the_public_rule_of_rates():
     assert rate_rule(found) is None
     small = dataclasses.replace(found.data, batch=32)
     said = rate_rule(dataclasses.replace(found, data=small))
-    assert said is not None and "32 pairs have 0.0001, and this run has 0.0004" in said
+    assert said == (
+        "OSTrack's public rate, 0.0004 and at last 4e-05, is for 128 pairs a step; in "
+        "proportion, 32 pairs have 0.0001 and at last 1e-05, and this run has 0.0004 "
+        "and at last 4e-05 (--optim.learning-rate, --optim.final-learning-rate)."
+    )
     assert rate_rule(load_experiment("siamdw_teacher")) is None

@@ -282,6 +282,7 @@ def test_backbones_without_tokens_are_refused(term, name):
 def test_unequal_fields_of_view_are_refused():
     message = refusal(Disc(), tokens(px=64, factor=4.0), TEACHER)
     assert "shows 4 times the target's size, that of the teacher 5;" in message
+    assert message.endswith("give a student that shows 5 times it (AreaCrop.search).")
 
 
 @pytest.mark.parametrize(

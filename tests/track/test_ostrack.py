@@ -1,6 +1,7 @@
 """OSTrack's online tracking against its public procedure restated in NumPy."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -106,6 +107,15 @@ def test_the_window_prefers_the_middle_and_leaves_the_score():
     np.testing.assert_allclose(score, 1.0 / (1.0 + np.exp(-1.0)), rtol=1e-6)
     _, score = moved(found._replace(response=response), window=False)
     np.testing.assert_allclose(score, 1.0 / (1.0 + np.exp(-3.0)), rtol=1e-6)
+
+
+def test_scores_are_multiplied_by_the_window():
+    # In row 3 the window is .941 in column 3 and .401 in column 1. So .3 and .8 become
+    # .282 and .321, whereas their sums would be 1.241 and 1.201.
+    found = answer(3, 3, logit=math.log(0.3 / 0.7))
+    response = found.response.at[3, 1].set(math.log(0.8 / 0.2))
+    _, score = moved(found._replace(response=response))
+    np.testing.assert_allclose(score, 0.8, rtol=1e-6)
 
 
 def test_an_answer_that_is_not_finite_moves_nothing():

@@ -91,6 +91,11 @@ def test_presets_are_for_networks_that_propose_regions():
         workflow._preset("otb", spec)
 
 
+def test_a_network_that_no_preset_fits_is_told_to_leave_it_out():
+    with pytest.raises(InputError, match=r"of another head; leave it out\.$"):
+        workflow._preset("big", workflow.named("ostrack-256"))
+
+
 def test_siamdw_gets_its_own_settings():
     for name in ("siamdw", "siamdw-rpn"):
         found = workflow.public_tracking(workflow.named(name))
