@@ -68,6 +68,7 @@ OPEN = (
     "dst-jax demo --family siamrpn",
     "dst-jax demo --family siamrpnpp",
     "dst-jax demo --family siamrpnpp --seed S",
+    "dst-jax demo --family siamdw --seed S",
     "dst-jax distill --row literal:ROW",
     "dst-jax distill --probe",
     "dst-jax distill siamfc_dst --teacher BUNDLE ...",
