@@ -37,7 +37,7 @@ def prepared_answer(spec: TrackerSpec, model: ModelConfig) -> Callable[[], float
         for px in (spec.input.template_px, spec.input.search_px)
     )
     memory = remember(module, variables, template)
-    ask = compiled(lambda *given: respond(module, *given), chosen=kernels_for(spec))
+    ask = compiled(lambda *given: respond(module, *given), kernels=kernels_for(spec))
 
     def run() -> float:
         began = time.perf_counter()

@@ -251,6 +251,7 @@ def compare(name: str, spec: TrackerSpec, variables: Variables, args: Any) -> fl
         clocks["here"].append(staged(paths, box))
     overlap = float(np.mean(iou(result.boxes.astype(np.float64), reference)))
     print(f"\n{name}: {len(paths)} frames, mean IoU of the two {overlap:.4f}, ", end="")
+    print(f"kernels of {kernels_for(spec).kind}, ", end="")
     print(f"compilation {compile_s:.1f} s (not counted)")
     print_table(totals, clocks, len(paths))
     return len(paths) / float(np.median(totals["here"]))
@@ -288,8 +289,7 @@ def main() -> None:
         parser.error("--weights: give SiamFC's")
     torch.set_num_threads(args.threads)
     print(f"{args.sequence}, {args.threads} threads, {args.repeats} alternating runs")
-    kinds = {kernels_for(spec).kind for _, (spec, _) in networks(args)}
-    print(f"jax {jax.__version__}, kernels of {', '.join(sorted(kinds))}")
+    print(f"jax {jax.__version__}")
     print(f"load average {os.getloadavg()[0]:.1f} at the beginning")
     speeds = [compare(name, *network, args) for name, network in networks(args)]
     if len(speeds) > 1:

@@ -88,7 +88,7 @@ class TorchOSTrackTracker:
 def ostrack_stages(spec: TrackerSpec, variables: Variables) -> tuple[Any, ...]:
     """Our step as functions: the first frame, and then crop, network, read-out."""
     module = build(spec)
-    fast = functools.partial(compiled, chosen=kernels_for(spec))
+    fast = functools.partial(compiled, kernels=kernels_for(spec))
     start = fast(
         lambda f, b, hw: init(
             OSTRACK, module, variables, f, b, config=CONFIG, frame_hw=hw

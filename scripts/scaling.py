@@ -20,6 +20,7 @@ from collectives import Exchange, of_compiled, of_traced
 from dst_jax.arch import named, tracker_cost
 from dst_jax.command.settings import load_experiment
 from dst_jax.files import read_json, write_json, write_text
+from dst_jax.ops.kernels import kernels_for
 from dst_jax.train import make_phases, on_all, over_mesh
 from dst_jax.workflows.estimate import pair_macs, step_shapes
 from dst_jax.workflows.peaks import PEAKS
@@ -170,7 +171,11 @@ def traced_step(family: str, *, compiles: bool = False) -> Step:
     # In the last phase all learns that learns at all.
     *_, phase = make_phases(optim, students, batch=experiment.data.batch)
     devices = jax.devices()
-    program = over_mesh(phase_step(experiment, teacher, phase), on_all(devices).mesh)
+    program = over_mesh(
+        phase_step(experiment, teacher, phase),
+        on_all(devices).mesh,
+        kernels=kernels_for(*students.values()),
+    )
     arguments = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
         step_shapes(experiment, teacher, len(devices)),

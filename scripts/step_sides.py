@@ -283,7 +283,7 @@ def compare_answers(ours: Ours) -> dict[str, float]:
     for name, (spec, held) in {"teacher": teacher, **our_students(ours)}.items():
         variables = {**held, "params": of_network(held["params"])}
         run = compiled(
-            functools.partial(forward, build(spec, taps=())), chosen=kernels_for(spec)
+            functools.partial(forward, build(spec, taps=())), kernels=kernels_for(spec)
         )
         answer = jax.device_get(run(variables, *crops).answer)
         with torch.no_grad():

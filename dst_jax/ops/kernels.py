@@ -143,7 +143,7 @@ def suiting(function: Callable[..., Any], chosen: Kernels) -> Callable[..., Any]
 def compiled(
     function: Callable[..., Any],
     *,
-    chosen: Kernels | None = None,
+    kernels: Kernels | None = None,
     options: Mapping[str, Any] | None = None,
     **how: Any,
 ) -> Any:
@@ -151,11 +151,11 @@ def compiled(
 
     Args:
       function: The function.
-      chosen: The kernels, see `kernels_for`; None for `chosen_kernels`.
+      kernels: The kernels, see `kernels_for`; None for `chosen_kernels`.
       options: Options of the compiler beside theirs.
       **how: Further arguments of `jax.jit`.
     """
-    chosen = chosen or chosen_kernels()
+    chosen = kernels or chosen_kernels()
     together = dict(chosen.options) | dict(options or {})
     return jax.jit(suiting(function, chosen), compiler_options=together or None, **how)
 

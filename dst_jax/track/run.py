@@ -271,5 +271,5 @@ def compiled(spec: TrackerSpec, config: Tracking) -> Compiled:
             module, variables, state, frames, frame_hw, config=config
         )
 
-    fast = partial(kernels.compiled, chosen=kernels.kernels_for(spec))
+    fast = partial(kernels.compiled, kernels=kernels.kernels_for(spec))
     return Compiled(fast(first), fast(chunk), fast(step))

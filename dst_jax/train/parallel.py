@@ -101,7 +101,7 @@ def over_mesh(
         out_specs=(whole, whole),
         check_vma=False,
     )
-    return compiled(mapped, chosen=kernels, donate_argnums=(0,))
+    return compiled(mapped, kernels=kernels, donate_argnums=(0,))
 
 
 def _by_shard_map(

@@ -46,7 +46,7 @@ def make_validate(
       target.
     """
     measures = {
-        n: compiled(_make_measure(s, setting, windows, cut_for), chosen=kernels_for(s))
+        n: compiled(_make_measure(s, setting, windows, cut_for), kernels=kernels_for(s))
         for n, s in specs.items()
     }
 

@@ -89,7 +89,7 @@ def estimate_step(
     step = phase_step(experiment, teacher, phase, axis_name=None)
     shapes = step_shapes(experiment, teacher, batch)
     fast = functools.partial(
-        compiled, chosen=kernels_for(*experiment.students.values())
+        compiled, kernels=kernels_for(*experiment.students.values())
     )
     lowered = fast(step, donate_argnums=(0,)).lower(*shapes)
     began = time.perf_counter()

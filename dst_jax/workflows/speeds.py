@@ -125,7 +125,7 @@ def _network(
     crops = jnp.asarray(crops, jnp.float32)
     ask = kernels.compiled(
         lambda *given: respond(module, *given),
-        chosen=kernels.kernels_for(tracker.spec),
+        kernels=kernels.kernels_for(tracker.spec),
     )
     return lambda: ask(tracker.variables, memory, crops)
 

@@ -270,7 +270,10 @@ def test_dlfs_rows_can_all_be_chosen_from_its_configuration():
     found, teacher = load_experiment("dlf"), named("siamdw")
     rows = ("NOKD", "gt+point", "gt+pair", "gt+point+pair", "TSsKD")
     for row in (*rows, "ah+ts+str+ks+point+pair"):
-        check_fit(teacher, found.students, with_row(found.distill, row))
+        chosen = with_row(found.distill, row)
+        check_fit(teacher, found.students, chosen)
+        if "+" in row:
+            assert set(chosen.terms) == set(row.split("+"))
     check_fit(teacher, found.students, found.distill)
 
 

@@ -211,6 +211,7 @@ def refusal(term, student, teacher):
 
 def test_networks_of_other_resolution_fit():
     config = DistillConfig({"qkv": Qkv(), "disc": Disc()})
+    assert STUDENT.input.search_px < TEACHER.input.search_px
     check_fit(TEACHER, {"small": STUDENT}, config)
 
 

@@ -77,7 +77,7 @@ def test_a_transformer_has_kernels_that_copy_no_matrix(unnamed):
         # 80 tokens by the largest matrix of a block.
         shapes = ((80, 768), (768, 3072))
         arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-        program = kernels.compiled(lambda x, w: x @ w, chosen=chosen)
+        program = kernels.compiled(lambda x, w: x @ w, kernels=chosen)
         return program.lower(*arrays).compile().as_text()
 
     assert "onednn" not in multiplied(kernels.kernels_for(ostrack))
@@ -96,8 +96,8 @@ def test_kernels_that_are_named_are_a_transformers_too(named):
 def test_tracking_asks_for_the_kernels_of_its_network(monkeypatch):
     seen = []
 
-    def noted(function, *, chosen):
-        seen.append(chosen)
+    def noted(function, *, kernels):
+        seen.append(kernels)
         return function
 
     monkeypatch.setattr(kernels, "compiled", noted)

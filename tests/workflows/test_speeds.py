@@ -5,12 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
+from dst_jax.arch import named
 from dst_jax.bundle import Bundle
 from dst_jax.data.synthetic.dataset import SyntheticConfig, write_synthetic
 from dst_jax.errors import InputError
+from dst_jax.ops.kernels import VARIABLE, kernels_for
 from dst_jax.track import SiamFCTracking
 from dst_jax.workflows import speeds
 from dst_jax.workflows.evaluation import read_videos
+from dst_jax.workflows.pace import conditions
 from tests.track import scenes
 
 VIDEOS = SyntheticConfig(videos=1, length=5, height=90, width=120)
@@ -48,3 +51,10 @@ def test_a_single_frame_says_nothing_of_speed(tmp_path):
     cut = speeds._first(video, 1)
     with pytest.raises(InputError, match="give one of two frames or more"):
         speeds.measure_speeds({}, cut)
+
+
+def test_conditions_name_the_kernels_of_a_trackers_own_network(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    for name in ("siamfc-alexnet", "ostrack-128"):
+        spec = named(name)
+        assert conditions(None, spec).kernels == kernels_for(spec).kind
