@@ -53,6 +53,8 @@ def test_a_single_frame_says_nothing_of_speed(tmp_path):
         speeds.measure_speeds({}, cut)
 
 
+# Programs of oneDNN cannot be kept for the next call, and JAX says so of each.
+@pytest.mark.filterwarnings("ignore:Error writing persistent")
 def test_conditions_name_the_kernels_of_a_trackers_own_network(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     for name in ("siamfc-alexnet", "ostrack-128"):
